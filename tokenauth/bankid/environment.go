@@ -1,0 +1,73 @@
+package bankid
+
+// An Environment is one installation of BankID: the OpenID provider that
+// issues tokens, and the hosts that accept them. BankID's two systems name
+// theirs differently: "current" of BankID OIDC goes with "preprod" of eSign.
+type Environment struct {
+	// Name as written in a configuration: "production", "current" or "sandbox".
+	Name string
+
+	// Issuer is the issuer identifier of the OpenID provider, without a
+	// trailing slash; its configuration is at
+	// Issuer + "/.well-known/openid-configuration".
+	Issuer string
+
+	// CSC is the origin of the personal CSC API.
+	CSC string
+
+	// ESign is the origin of all other APIs: SignDoc, timestamping and B2B.
+	ESign string
+}
+
+// Issuers: https://developer.bankid.no/bankid-esign-provider/getting-started.
+// Hosts: the servers of the OpenAPI documents of each API
+// (…/apis/csc/csc-v2.0.external.json, …/apis/signdoc/v1/convert.external.yaml,
+// …/apis/timestamp/v1/lta.yaml, below the same site).
+var (
+	// Production is what makes legally binding signatures.
+	Production = Environment{
+		Name:   "production",
+		Issuer: "https://auth.bankid.no/auth/realms/prod",
+		CSC:    "https://csc-gw.esign-stoe.cloud",
+		ESign:  "https://api.esign-stoe.cloud",
+	}
+
+	// Current is the public test environment.
+	Current = Environment{
+		Name:   "current",
+		Issuer: "https://auth.current.bankid.no/auth/realms/current",
+		CSC:    "https://csc-gw.preprod.esign-stoetest.cloud",
+		ESign:  "https://api.preprod.esign-stoetest.cloud",
+	}
+
+	// Sandbox is the simulated BankID of package sandbox, on this machine.
+	Sandbox = Environment{
+		Name:   "sandbox",
+		Issuer: "http://127.0.0.1:9771/auth/realms/sandbox",
+		CSC:    "http://127.0.0.1:9771",
+		ESign:  "http://127.0.0.1:9771",
+	}
+)
+
+// Environments lists the environments that a configuration can name.
+func Environments() []Environment {
+	return []Environment{Production, Current, Sandbox}
+}
+
+// EnvironmentByName finds an environment by its name.
+func EnvironmentByName(name string) (Environment, bool) {
+	for _, env := range Environments() {
+		if env.Name == name {
+			return env, true
+		}
+	}
+	return Environment{}, false
+}
+
+// Origin returns the scheme, host and port at which api is served.
+func (e Environment) Origin(api API) string {
+	if api == CSC {
+		return e.CSC
+	}
+	return e.ESign
+}
