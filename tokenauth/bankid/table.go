@@ -1,0 +1,145 @@
+package bankid
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// Pages that the rows are taken from.
+const (
+	docs           = "https://developer.bankid.no/bankid-esign-provider/"
+	cscPage        = docs + "apis/csc/CSC"
+	cscChangelog   = docs + "api-specification-changelog/"
+	signDocErrors  = docs + "apis/signdoc/errors"
+	convertSpec    = docs + "apis/signdoc/v1/convert.external.yaml"
+	jwksPage       = docs + "apis/signdoc/jwks-api"
+	ltaSpec        = docs + "apis/timestamp/v1/lta.yaml"
+	timestampError = docs + "apis/timestamp/errors"
+	b2bSpec        = "https://github.com/BankIDNorge/bankid-esign-b2b (b2b-bankid-signer.external.yaml)"
+	b2bCSCPage     = docs + "apis/b2b/csc/b2b-csc-overview"
+	elhub          = "https://github.com/elhub/auth-grant-manager (docs/authorization-document-flow.http)"
+	legacyConvert  = "https://developer.bankid.no/bankid-oidc-provider/api/signing/signdoc-convert"
+)
+
+// Calls returns the calls of the given APIs.
+func Calls(apis ...API) []tokenauth.Call {
+	var calls []tokenauth.Call
+	for _, call := range slices.Concat(cscCalls(), signDocCalls(), timestampCalls(), b2bCalls()) {
+		if slices.Contains(apis, API(call.Group)) {
+			call.Rejects = rejects(API(call.Group))
+			calls = append(calls, call)
+		}
+	}
+	return calls
+}
+
+// NewCall returns a call of api that no row names, or another reading of one
+// that does. It reports what is wrong with it.
+func NewCall(api API, method, path string, kind tokenauth.Kind, replay tokenauth.Replay) (tokenauth.Call, error) {
+	call := tokenauth.Call{
+		Group: string(api), Method: method, Path: path, Kind: kind, Replay: replay,
+		Rejects: rejects(api), Source: "configuration",
+	}
+	return call, call.Validate()
+}
+
+// Hint says what to do instead of a call that no row names, "" if nothing is
+// known of it.
+func Hint(method, path string) string {
+	if method == http.MethodGet && path == "/csc/v2/oauth2/authorize" {
+		return "GET /csc/v2/oauth2/authorize is for the user's browser: redirect it to BankID directly"
+	}
+	return ""
+}
+
+// cscCalls are those of personal CSC. The OIDC token goes on one of them; from
+// there on the caller holds service tokens, which are single-use per endpoint
+// since 2026-03-12 and belong to the caller alone. The authorize endpoint is
+// for the user's browser.
+func cscCalls() []tokenauth.Call {
+	return rows(CSC,
+		row(http.MethodPost, "/csc/v2/info", tokenauth.None, tokenauth.Safe, cscPage),
+		// The code it carries is single-use; so it is repeated only when the
+		// answer says that the OIDC token was at fault (see rejects). That it is
+		// sent as a bearer token is inferred.
+		row(http.MethodPost, "/csc/v2/oauth2/token", tokenauth.Bearer, tokenauth.Rejected, cscPage),
+		row(http.MethodPost, "/csc/v2/credentials/list", tokenauth.Pass, tokenauth.Never, cscPage),
+		// Added 2026-01-18; its authorization is inferred from its siblings'.
+		row(http.MethodPost, "/csc/v2/credentials/info", tokenauth.Pass, tokenauth.Never, cscChangelog),
+		row(http.MethodPost, "/csc/v2/credentials/authorize", tokenauth.Pass, tokenauth.Never, cscPage),
+		row(http.MethodPost, "/csc/v2/signatures/signHash", tokenauth.Pass, tokenauth.Never, cscPage),
+	)
+}
+
+// signDocCalls are those of SignDoc, v1 and v0. DELETE downloads the signed
+// documents and destroys the only copy of them.
+func signDocCalls() []tokenauth.Call {
+	return rows(SignDoc,
+		row(http.MethodPost, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, elhub),
+		row(http.MethodGet, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Safe, elhub),
+		row(http.MethodDelete, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, elhub),
+		row(http.MethodPost, "/v1/signdoc/convert", tokenauth.Bearer, tokenauth.Rejected, convertSpec),
+		row(http.MethodGet, "/v1/signdoc/convert/pdf/specs", tokenauth.Bearer, tokenauth.Safe, convertSpec),
+		// The keys that sign SignerInfo. Its full path is unknown, and that it
+		// needs no token is inferred.
+		row(http.MethodGet, "/v1/signdoc/jwks", tokenauth.None, tokenauth.Safe, jwksPage),
+
+		// v0. Its paths are documented; the methods are carried over from the
+		// legacy service and inferred.
+		row(http.MethodPost, "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, signDocErrors),
+		row(http.MethodGet, "/signdoc/pades", tokenauth.Bearer, tokenauth.Safe, signDocErrors),
+		row(http.MethodDelete, "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, signDocErrors),
+		row(http.MethodPost, "/signdoc/convert", tokenauth.Bearer, tokenauth.Rejected, signDocErrors),
+		row(http.MethodPost, "/signdoc/convert/pdf", tokenauth.Bearer, tokenauth.Rejected, legacyConvert),
+		row(http.MethodGet, "/signdoc/convert/pdf/specs", tokenauth.Bearer, tokenauth.Safe, legacyConvert),
+	)
+}
+
+// timestampCalls are those of qualified timestamping.
+func timestampCalls() []tokenauth.Call {
+	return rows(Timestamp,
+		row(http.MethodPost, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Rejected, ltaSpec),
+		// Inferred from the sign_id parameter and the 404 of the specification.
+		row(http.MethodGet, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Safe, ltaSpec),
+		// Inferred from SignDoc's pattern.
+		row(http.MethodDelete, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Rejected, ltaSpec),
+		// The path is documented; method and scope are inferred.
+		row(http.MethodPost, "/v1/timestamp/token", tokenauth.Bearer, tokenauth.Rejected, timestampError),
+	)
+}
+
+// b2bCalls are those of the B2B signer and of B2B CSC. Each success is a seal
+// in the organisation's name.
+func b2bCalls() []tokenauth.Call {
+	var calls []tokenauth.Call
+	for _, path := range []string{
+		"sdo_from_hash", "sdos_from_hashes", "cmses_from_hashes", "pades/cmses_from_hashes",
+		"sdo_from_text", "sdos_from_docs", "sdo_from_cmses", "ades/xades", "ades/pades",
+	} {
+		calls = append(calls, row(http.MethodPost, "/v0/b2b/"+path, tokenauth.DPoP, tokenauth.Rejected, b2bSpec))
+	}
+	return rows(B2B, append(calls,
+		// BankID's own sample calls it without a token and without a proof.
+		row(http.MethodGet, "/v0/b2b/csc/v2/info", tokenauth.None, tokenauth.Safe, b2bCSCPage),
+		row(http.MethodPost, "/v0/b2b/csc/v2/info", tokenauth.None, tokenauth.Safe, b2bCSCPage),
+		row(http.MethodPost, "/v0/b2b/csc/v2/credentials/list", tokenauth.DPoP, tokenauth.Rejected, b2bCSCPage),
+		// In BankID's sample, not on its page.
+		row(http.MethodPost, "/v0/b2b/csc/v2/credentials/info", tokenauth.DPoP, tokenauth.Rejected, b2bSpec),
+		row(http.MethodPost, "/v0/b2b/csc/v2/signatures/signHash", tokenauth.DPoP, tokenauth.Rejected, b2bCSCPage),
+	)...)
+}
+
+// row makes a row of the table.
+func row(method, path string, kind tokenauth.Kind, replay tokenauth.Replay, source string) tokenauth.Call {
+	return tokenauth.Call{Method: method, Path: path, Kind: kind, Replay: replay, Source: source}
+}
+
+// rows gives calls to an API.
+func rows(api API, calls ...tokenauth.Call) []tokenauth.Call {
+	for i := range calls {
+		calls[i].Group = string(api)
+	}
+	return calls
+}

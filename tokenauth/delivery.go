@@ -1,0 +1,94 @@
+package tokenauth
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+)
+
+// A Delivery is what has become of one call so far. Proxies send a call again
+// on their own account, through the same Transport; the Delivery is how it
+// knows. The zero value is a call that was not sent yet. It is for one call,
+// and not safe for concurrent use.
+type Delivery struct {
+	token    *Token    // obtained for this call, before it was first sent
+	prepared bool      // the body has been looked at
+	held     []byte    // the body, if it can be sent again
+	rest     io.Reader // the body, if it cannot
+	release  func()    // gives the memory of held back
+
+	sent bool  // the other side may have seen the call
+	err  error // of the last send
+}
+
+// prepare looks at the body of req, once, and holds it if it is no longer than
+// limit and there is budget for it. Otherwise it is left to be streamed.
+func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error {
+	if d.prepared {
+		return nil
+	}
+	d.prepared = true
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil
+	}
+	d.rest = req.Body
+	if limit <= 0 {
+		return nil
+	}
+	size := req.ContentLength
+	if size < 0 {
+		size = limit
+	}
+	if size > limit || !budget.reserve(size) {
+		return nil
+	}
+	var body []byte
+	var err error
+	if req.ContentLength >= 0 {
+		body = make([]byte, size)
+		_, err = io.ReadFull(req.Body, body)
+	} else {
+		// One more byte than is allowed tells whether there are more.
+		body, err = io.ReadAll(io.LimitReader(req.Body, limit+1))
+	}
+	if err != nil || int64(len(body)) > limit {
+		budget.release(size)
+		d.rest = io.MultiReader(bytes.NewReader(body), req.Body)
+		return err
+	}
+	d.held, d.rest = body, nil
+	// The request outlives a send that failed, since the proxy may try again.
+	stop := context.AfterFunc(req.Context(), func() { budget.release(size) })
+	d.release = func() {
+		if stop() {
+			budget.release(size)
+		}
+	}
+	return nil
+}
+
+// repeatable reports whether the call can be sent again as it was.
+func (d *Delivery) repeatable() bool { return d.rest == nil }
+
+// done lets go of the body: the call was answered.
+func (d *Delivery) done() {
+	if d.release != nil {
+		d.release()
+		d.release, d.held, d.rest = nil, nil, http.NoBody
+	}
+}
+
+// oneWay hides from net/http that a body could be read from its beginning
+// again, or that there is none. Otherwise it repeats the request on its own
+// account when a connection breaks.
+type oneWay struct{ io.Reader }
+
+// Close implements io.Closer.
+func (oneWay) Close() error { return nil }
+
+// streamedBody reads from reader and closes the body it comes from.
+type streamedBody struct {
+	io.Reader
+	io.Closer
+}

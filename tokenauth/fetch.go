@@ -1,0 +1,190 @@
+package tokenauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// fetchLocked starts an attempt unless one is in flight.
+func (s *Source) fetchLocked() {
+	if s.flight != nil || s.closed {
+		return
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	// Not the context of whoever asks: others wait for the result too, and the
+	// next one will want it.
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
+	f := &flight{done: make(chan struct{})}
+	s.flight, s.cancel = f, cancel
+	s.background.Go(func() {
+		defer cancel()
+		s.fly(ctx, f)
+	})
+}
+
+// fly makes the attempt f. Whatever happens, those who wait for it are told.
+func (s *Source) fly(ctx context.Context, f *flight) {
+	start, runtime := time.Now(), s.runtimes.newest()
+	event := Event{Scopes: strings.Join(s.config.Scopes, " ")}
+	var credentials Credentials
+	defer func() {
+		if cause := recover(); cause != nil {
+			// The value may hold anything, a credential for one.
+			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
+		}
+		event.Duration = time.Since(start)
+		s.land(f, credentials, &event)
+		close(f.done)
+		if runtime.Observe != nil {
+			s.observing.Lock()
+			defer s.observing.Unlock()
+			runtime.Observe(event)
+		}
+	}()
+	var err error
+	if credentials, err = s.config.Credentials(); err != nil {
+		f.err = &Error{Op: "reading client credentials", Cause: CauseConfiguration, Err: err}
+		return
+	}
+	event.ClientID = credentials.ClientID
+	var metadata *Metadata
+	f.token, metadata, err = s.obtain(ctx, runtime.Client, credentials, &event)
+	event.Metadata = metadata
+	if err != nil {
+		f.token, f.err = nil, asError(err)
+	}
+}
+
+// asError returns err as an *Error.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
+}
+
+// obtain asks the provider for a token. If its token endpoint has vanished,
+// the configuration is read again, and where that names another one, the
+// attempt goes on there.
+func (s *Source) obtain(ctx context.Context, client *http.Client, credentials Credentials, event *Event) (*Token, *Metadata, error) {
+	metadata, err := s.config.Provider.Metadata(ctx, client)
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := s.request(ctx, client, metadata, credentials, event)
+	if err == nil || !vanished(err) {
+		return token, metadata, err
+	}
+	s.config.Provider.Outdated(metadata)
+	again, readErr := s.config.Provider.Metadata(ctx, client)
+	if readErr != nil || again.TokenEndpoint == metadata.TokenEndpoint {
+		return nil, metadata, err
+	}
+	token, err = s.request(ctx, client, again, credentials, event)
+	return token, again, err
+}
+
+// vanished reports whether err says that there is no token endpoint where the
+// request was sent.
+func vanished(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Code != "" {
+		return false
+	}
+	switch e.Status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		return true
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	case 0:
+		return e.Cause == CauseUnavailable // no such host, connection refused
+	}
+	return false
+}
+
+// request asks the token endpoint of metadata.
+func (s *Source) request(ctx context.Context, client *http.Client, metadata *Metadata, credentials Credentials, event *Event) (*Token, error) {
+	method, err := chooseMethod(s.config.AuthMethod, metadata)
+	if err != nil {
+		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
+	}
+	sent := time.Now()
+	res, err := requestToken(ctx, client, metadata.TokenEndpoint, method, credentials, s.config.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	event.Lifetime, event.LifetimeAssumed = res.lifetime, res.assumed
+	if res.scopes != nil {
+		for _, scope := range s.config.Scopes {
+			if !slices.Contains(res.scopes, scope) {
+				event.MissingScopes = append(event.MissingScopes, scope)
+			}
+		}
+	}
+	token := newToken(res, sent, time.Now(), s.config.RefreshBefore)
+	if !token.once && !token.usable(time.Now()) {
+		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the token had expired when it arrived")}
+	}
+	return token, nil
+}
+
+// land ends the flight f: it puts the new token in the place of the old one,
+// or notes the failure, and arranges what comes next.
+func (s *Source) land(f *flight, credentials Credentials, event *Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flight, s.cancel = nil, nil
+	now := time.Now()
+	last := s.current.Load()
+	if f.err != nil {
+		s.failures++
+		if !s.closed {
+			f.err.RetryAt = now.Add(backoff(f.err, s.failures))
+		}
+		s.failure, s.refused, s.checked = f.err, credentials, now
+		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)
+		if last.usable(now) {
+			s.scheduleLocked(f.err.RetryAt, last)
+		}
+		return
+	}
+	event.Failures, event.Usable = s.failures, true
+	s.failure, s.failures = nil, 0
+	if last != nil && last.secret.Equal(f.token.secret) {
+		// Some providers hand out the same token until it expires. To ask again
+		// before that would be to ask in vain.
+		f.token.refreshAt = f.token.expiresAt
+	}
+	if f.token.once {
+		return // for those who wait for it, but for nobody after
+	}
+	s.current.Store(f.token)
+	s.scheduleLocked(f.token.refreshAt, f.token)
+}
+
+// scheduleLocked renews token at the given time, if it has been used by then
+// and is still the current one.
+func (s *Source) scheduleLocked(at time.Time, token *Token) {
+	if s.closed {
+		return
+	}
+	s.timer = time.AfterFunc(time.Until(at), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.current.Load() == token && token.used.Load() {
+			s.fetchLocked()
+		}
+	})
+}
+
+// String describes the source in a log, without anything secret.
+func (s *Source) String() string {
+	return fmt.Sprintf("token source for %q at %s", strings.Join(s.config.Scopes, " "), s.config.Provider.Issuer())
+}

@@ -1,0 +1,44 @@
+package tokenauth
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// leaving returns those fields of header that may leave.
+func (t *Transport) leaving(header http.Header) http.Header {
+	out := make(http.Header, 8)
+	for name, values := range header {
+		if Leaves(name) || slices.Contains(t.Headers, name) {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+// Leaves reports whether the request header field name, in canonical form, is
+// one that every call may carry. All others are the caller's, or the proxy's,
+// and nothing to the server: cookies, forwarding fields, credentials.
+func Leaves(name string) bool {
+	switch name {
+	case "Content-Type", "Content-Length", "Content-Encoding", "User-Agent":
+		return true
+	}
+	return strings.HasPrefix(name, "Accept")
+}
+
+// sliceReader reads a slice. Unlike bytes.Reader, net/http does not know it and
+// so makes no use of its being in memory.
+type sliceReader struct{ rest []byte }
+
+// Read implements io.Reader.
+func (r *sliceReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}

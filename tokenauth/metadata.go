@@ -1,0 +1,137 @@
+package tokenauth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// Metadata is what an OpenID provider publishes about itself (OpenID Connect
+// Discovery 1.0 section 3, RFC 8414 section 2), as far as it is used here.
+type Metadata struct {
+	// Issuer is the issuer identifier. It equals the configured one.
+	Issuer string `json:"issuer"`
+
+	// TokenEndpoint is the URL of the token endpoint.
+	TokenEndpoint string `json:"token_endpoint"`
+
+	// TokenEndpointAuthMethods are the client authentication methods of the
+	// token endpoint. Nil if the document does not say.
+	TokenEndpointAuthMethods []AuthMethod `json:"token_endpoint_auth_methods_supported"`
+
+	extra map[string]json.RawMessage
+}
+
+// Text returns the member name of the document if it is a string, else "".
+// Providers publish members of their own, such as BankID's "esign-baseurl".
+func (m *Metadata) Text(name string) string {
+	var s string
+	if json.Unmarshal(m.extra[name], &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// parseMetadata reads the configuration document of issuer. With pinned, the
+// token endpoint must be on the issuer's own host.
+func parseMetadata(body []byte, issuer string, pinned bool) (*Metadata, error) {
+	m := new(Metadata)
+	if err := json.Unmarshal(body, m); err != nil {
+		return nil, errors.New("the answer is not a provider configuration in JSON")
+	}
+	if err := json.Unmarshal(body, &m.extra); err != nil {
+		return nil, errors.New("the answer is not a JSON object")
+	}
+	// OpenID Connect Discovery 1.0 section 4.3: exactly, else one provider
+	// could speak for another.
+	if m.Issuer != issuer {
+		return nil, fmt.Errorf("the document names the issuer %.200q, not the configured one", m.Issuer)
+	}
+	endpoint, err := parseEndpoint(m.TokenEndpoint)
+	if err != nil {
+		return nil, fmt.Errorf("token_endpoint: %w", err)
+	}
+	if pinned {
+		own, err := url.Parse(issuer)
+		if err != nil || !strings.EqualFold(own.Host, endpoint.Host) || own.Scheme != endpoint.Scheme {
+			return nil, fmt.Errorf("token_endpoint is on %.200q, not on the issuer's host", endpoint.Host)
+		}
+	}
+	return m, nil
+}
+
+// ParseIssuer checks an issuer identifier: an https URL, or http on a loopback
+// address, without query, fragment or user information (RFC 8414 section 2).
+func ParseIssuer(issuer string) (*url.URL, error) {
+	u, err := parseEndpoint(issuer)
+	if err != nil {
+		return nil, err
+	}
+	if u.RawQuery != "" || u.ForceQuery {
+		return nil, errors.New("must not have a query")
+	}
+	return u, nil
+}
+
+// parseEndpoint checks a URL to which credentials are sent.
+func parseEndpoint(raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, errors.New("is missing")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return nil, errors.New("is not an absolute URL")
+	}
+	if u.Fragment != "" || strings.Contains(raw, "#") {
+		return nil, errors.New("must not have a fragment")
+	}
+	if u.User != nil {
+		return nil, errors.New("must not have user information")
+	}
+	if err := CheckSecure(u); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// CheckSecure reports an error unless what is sent to u is protected from
+// others: by TLS, or by not leaving this machine.
+func CheckSecure(u *url.URL) error {
+	switch {
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && IsLoopback(u.Hostname()):
+		return nil
+	case u.Scheme == "http":
+		return errors.New("must be https: plain http is for loopback addresses only")
+	}
+	return fmt.Errorf("must be https, not '%s'", u.Scheme)
+}
+
+// IsLoopback reports whether host, without a port, is "localhost" or a
+// loopback address.
+func IsLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// CanonicalHost returns the host of u as it belongs into the Host field: in
+// lower case, and without the port that the scheme implies (RFC 9110 section
+// 4.2.3).
+func CanonicalHost(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if port == "" || (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
+		if strings.Contains(host, ":") {
+			return "[" + host + "]"
+		}
+		return host
+	}
+	return net.JoinHostPort(host, port)
+}

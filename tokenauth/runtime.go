@@ -1,0 +1,89 @@
+package tokenauth
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Runtime is what a Source needs of whoever uses it at the moment. A Source
+// outlives its users, such as the configurations of a server, so it keeps none
+// of this for itself.
+type Runtime struct {
+	// Client sends requests to the provider. Redirects are not followed
+	// whatever it says. Default: http.DefaultClient.
+	Client *http.Client
+
+	// Observe, if not nil, is told of every attempt to obtain a token, after it
+	// has ended. It is called on the goroutine of the attempt, never on that of
+	// a request, and not concurrently for one Source.
+	Observe func(Event)
+}
+
+// An Event is one attempt to obtain a token.
+type Event struct {
+	// Scopes are those asked for, space-separated.
+	Scopes string
+
+	// Err is why the attempt failed, nil if it succeeded.
+	Err *Error
+
+	// Failures counts the failed attempts since the last success, this one
+	// included. At a success: those before it.
+	Failures int
+
+	// Usable reports whether there is a token that can still be used.
+	Usable bool
+
+	// ClientID is that of the credentials used, if they could be read.
+	ClientID string
+
+	// Lifetime is that of the token obtained.
+	Lifetime time.Duration
+
+	// LifetimeAssumed reports that the answer did not say how long it lives.
+	LifetimeAssumed bool
+
+	// MissingScopes are those asked for that the answer says were not granted.
+	MissingScopes []string
+
+	// Metadata is the provider's configuration, nil if it could not be read.
+	Metadata *Metadata
+
+	// Duration is how long the attempt took.
+	Duration time.Duration
+}
+
+// runtimes are the users of a Source, the newest last.
+type runtimes struct {
+	mu  sync.Mutex
+	all []*Runtime
+}
+
+// attach adds r and returns what removes it again.
+func (rs *runtimes) attach(r Runtime) (detach func()) {
+	own := &r
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.all = append(rs.all, own)
+	return func() {
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		rs.all = slices.DeleteFunc(rs.all, func(r *Runtime) bool { return r == own })
+	}
+}
+
+// newest returns the runtime to use now.
+func (rs *runtimes) newest() Runtime {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	var r Runtime
+	if n := len(rs.all); n > 0 {
+		r = *rs.all[n-1]
+	}
+	if r.Client == nil {
+		r.Client = http.DefaultClient
+	}
+	return r
+}

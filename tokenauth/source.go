@@ -1,0 +1,283 @@
+package tokenauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults and bounds of a Source.
+const (
+	// DefaultTimeout is that of one attempt, discovery included.
+	DefaultTimeout = 10 * time.Second
+
+	// renewalBrake is the least time between two renewals that rejected tokens
+	// asked for, since a provider's new token may be rejected for good.
+	renewalBrake = 30 * time.Second
+
+	// credentialCheck is how often a held-back Source looks whether its refused
+	// credentials have been replaced.
+	credentialCheck = time.Second
+)
+
+// A Config describes the tokens of a Source.
+type Config struct {
+	// Provider issues the tokens. Required.
+	Provider *Provider
+
+	// Credentials returns the client's credentials. It is called for every
+	// token request, so that rotated ones need no restart, and must not block.
+	// Its error becomes part of an Error and must not hold a secret. Required.
+	Credentials func() (Credentials, error)
+
+	// AuthMethod is the client authentication method. Default: the first of
+	// AuthMethods that the provider lists.
+	AuthMethod AuthMethod
+
+	// Scopes are the scopes to ask for. Default: none, and what the provider
+	// gives then.
+	Scopes []string
+
+	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout.
+	Timeout time.Duration
+
+	// RefreshBefore is how long before its expiry a token is renewed, half of
+	// its life at most. Default: when 70 to 80 % of its life have passed.
+	RefreshBefore time.Duration
+}
+
+// A Source holds the token of one client for one set of scopes:
+//
+//   - while it is fresh, everyone gets it from memory;
+//   - when most of its life is over, it is renewed in the background, as long
+//     as it is in use, and everyone gets the old one meanwhile;
+//   - when there is none, everyone waits for the same fetch, each no longer than
+//     its own context allows;
+//   - after a failure with nothing usable, everyone gets the error at once until
+//     the next attempt is due.
+//
+// It is safe for concurrent use. Close ends it.
+type Source struct {
+	config   Config
+	runtimes runtimes
+	current  atomic.Pointer[Token]
+
+	mu         sync.Mutex
+	flight     *flight
+	failure    *Error
+	failures   int
+	refused    Credentials // those that failure is about, if it is a refusal
+	checked    time.Time   // when they were last compared with the present ones
+	renewed    time.Time   // when a rejected token was last renewed
+	timer      *time.Timer // renews in the background
+	closed     bool
+	cancel     context.CancelFunc // ends the flight
+	background sync.WaitGroup     // the flight, and telling the observer of it
+	observing  sync.Mutex         // one event after the other
+}
+
+// flight is one attempt in the making, which any number of callers wait for.
+type flight struct {
+	done  chan struct{} // closed when token and err are set
+	token *Token
+	err   *Error
+}
+
+// errClosed is the error of a Source after Close.
+var errClosed = errors.New("the token source is closed")
+
+// NewSource returns a Source. It does nothing until it is asked for a token.
+func NewSource(config Config) (*Source, error) {
+	if config.Provider == nil || config.Credentials == nil {
+		return nil, errors.New("a token source needs a provider and credentials")
+	}
+	if config.AuthMethod != "" && !slices.Contains(AuthMethods(), config.AuthMethod) {
+		return nil, fmt.Errorf("unknown client authentication method '%s': must be one of %v", config.AuthMethod, AuthMethods())
+	}
+	for _, scope := range config.Scopes {
+		if err := CheckScope(scope); err != nil {
+			return nil, err
+		}
+	}
+	if config.Timeout <= 0 {
+		config.Timeout = DefaultTimeout
+	}
+	return &Source{config: config}, nil
+}
+
+// CheckScope reports what is wrong with a scope (RFC 6749 section 3.3).
+func CheckScope(scope string) error {
+	if strings.Contains(scope, ",") {
+		return fmt.Errorf("scope '%s' has a comma: scopes are separated by spaces", scope)
+	}
+	if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return fmt.Errorf("scope %q has a character that RFC 6749 does not allow", scope)
+	}
+	return nil
+}
+
+// Attach makes r the runtime that the Source uses, until detach is called or
+// another one is attached.
+func (s *Source) Attach(r Runtime) (detach func()) { return s.runtimes.attach(r) }
+
+// Token returns a token that can be used now. If there is none, it waits for
+// one, as long as ctx allows. The error is an *Error, or that of ctx.
+func (s *Source) Token(ctx context.Context) (*Token, error) {
+	token, now := s.current.Load(), time.Now()
+	if token != nil && now.Before(token.refreshAt) {
+		token.markUsed()
+		return token, nil
+	}
+	if token.usable(now) {
+		token.markUsed()
+		s.mu.Lock()
+		if now.After(s.retryAtLocked()) {
+			s.fetchLocked()
+		}
+		s.mu.Unlock()
+		return token, nil
+	}
+	return s.wait(ctx)
+}
+
+// TokenFor is Token, for a call that takes long: the token has at least life
+// left, or half of its whole life if that is shorter, unless none such can be
+// had while the present one can still be used.
+func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, error) {
+	token, err := s.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	whole := token.expiresAt.Sub(token.obtained)
+	if token.once || time.Until(token.expiresAt) >= min(life, whole/2) {
+		return token, nil
+	}
+	if next, err := s.wait(ctx); err == nil {
+		return next, nil
+	} else if ctx.Err() != nil || !token.usable(time.Now()) {
+		return nil, err
+	}
+	return token, nil
+}
+
+// Renew asks for another token because rejected was refused where it was
+// used. It returns one that differs, waiting for it as long as ctx allows, or
+// nil if none can be had: because of an error, which does not end the life of
+// the rejected one, or because tokens have been renewed for that reason less
+// than 30 seconds ago.
+func (s *Source) Renew(ctx context.Context, rejected *Token) *Token {
+	flight := s.Reject(rejected)
+	if flight != nil {
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	token := s.current.Load()
+	if token == rejected || !token.usable(time.Now()) || token.secret.Equal(rejected.secret) {
+		return nil
+	}
+	token.markUsed()
+	return token
+}
+
+// Reject is Renew without waiting. The channel is closed when the fetch ends;
+// it is nil if there is nothing to wait for.
+func (s *Source) Reject(rejected *Token) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.current.Load() != rejected {
+		return nil // renewed already: a late rejection says nothing of the new one
+	}
+	if s.flight == nil {
+		if now.Before(s.retryAtLocked()) || (!s.renewed.IsZero() && now.Sub(s.renewed) < renewalBrake) {
+			return nil
+		}
+		s.renewed = now
+		s.fetchLocked()
+	}
+	if s.flight == nil {
+		return nil
+	}
+	return s.flight.done
+}
+
+// Warm starts to fetch a token in the background if there is none.
+func (s *Source) Warm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); !s.current.Load().usable(now) && now.After(s.retryAtLocked()) {
+		s.fetchLocked()
+	}
+}
+
+// Close ends what the Source does in the background, and waits for its end.
+func (s *Source) Close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.mu.Unlock()
+	s.background.Wait()
+}
+
+// wait joins the fetch in flight, or starts one.
+func (s *Source) wait(ctx context.Context) (*Token, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if s.flight == nil {
+		if now := time.Now(); now.Before(s.retryAtLocked()) && !s.replacedLocked(now) {
+			err := s.failure
+			s.mu.Unlock()
+			return nil, err
+		}
+		s.fetchLocked()
+	}
+	flight := s.flight
+	s.mu.Unlock()
+	if flight == nil {
+		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	}
+	select {
+	case <-flight.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if flight.err != nil {
+		return nil, flight.err
+	}
+	flight.token.markUsed()
+	return flight.token, nil
+}
+
+// retryAtLocked returns before when no attempt may be made.
+func (s *Source) retryAtLocked() time.Time {
+	if s.failure == nil {
+		return time.Time{}
+	}
+	return s.failure.RetryAt
+}
+
+// replacedLocked reports whether the credentials that were refused are no
+// longer the present ones, so that there is no reason to hold back.
+func (s *Source) replacedLocked(now time.Time) bool {
+	if s.failure.Cause != CauseRefused || now.Sub(s.checked) < credentialCheck {
+		return false
+	}
+	s.checked = now
+	present, err := s.config.Credentials()
+	return err == nil && !present.equal(s.refused)
+}

@@ -1,0 +1,71 @@
+package tokenauth
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// A Token is one access token with all that belongs to it. It is never
+// modified, and replaced as a whole.
+type Token struct {
+	secret    Secret
+	obtained  time.Time
+	refreshAt time.Time
+	expiresAt time.Time // less leeway
+	once      bool      // has no life at all: for those who waited for it only
+	used      atomic.Bool
+}
+
+// ObtainedAt returns when the token was received.
+func (t *Token) ObtainedAt() time.Time { return t.obtained }
+
+// ExpiresAt returns until when the token may be sent.
+func (t *Token) ExpiresAt() time.Time { return t.expiresAt }
+
+// Authorization returns the value of the Authorization field that carries the
+// token (RFC 6750 section 2.1).
+func (t *Token) Authorization() string { return "Bearer " + t.secret.Reveal() }
+
+// usable reports whether the token may be sent at now.
+func (t *Token) usable(now time.Time) bool { return t != nil && now.Before(t.expiresAt) }
+
+// markUsed remembers that the token was handed out. It writes once only, so
+// that processors do not fight over the cache line.
+func (t *Token) markUsed() {
+	if !t.used.Load() {
+		t.used.Store(true)
+	}
+}
+
+// Parts of a token's life.
+const (
+	// maxLeeway is how long before its expiry a token stops being sent, for the
+	// time that a call is on its way and for clocks that do not agree; a tenth
+	// of its life if that is shorter.
+	maxLeeway = 30 * time.Second
+	// refreshFraction is how much of its life passes before a token is renewed.
+	refreshFraction = 0.8
+	// refreshJitter is the part of its life by which that is drawn forward at
+	// random, so that gateways that started together do not stay together.
+	refreshJitter = 0.1
+)
+
+// newToken makes the token of an answer received at now. Its life is counted
+// from sent, when the question was asked, so that a slow answer does not
+// lengthen it. With refreshBefore, it is renewed that long before its expiry.
+func newToken(res *tokenResponse, sent, now time.Time, refreshBefore time.Duration) *Token {
+	life := res.lifetime
+	leeway := min(maxLeeway, life/10)
+	refreshAfter := time.Duration(float64(life) * (refreshFraction - refreshJitter*rand.Float64())) //nolint:gosec // jitter
+	if refreshBefore > 0 {
+		refreshAfter = max(life-refreshBefore, life/2)
+	}
+	return &Token{
+		secret:    res.accessToken,
+		obtained:  now,
+		refreshAt: sent.Add(refreshAfter),
+		expiresAt: sent.Add(life - leeway),
+		once:      life <= 0,
+	}
+}

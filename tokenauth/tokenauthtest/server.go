@@ -1,0 +1,207 @@
+// Package tokenauthtest provides an authorization server for tests, in the way
+// of net/http/httptest: it answers discovery and token requests, remembers
+// what it was asked, and can be told to misbehave.
+package tokenauthtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// Paths below the issuer.
+const (
+	discoveryPath = "/.well-known/openid-configuration"
+	tokenPath     = "/protocol/openid-connect/token"
+)
+
+// A TokenRequest is a token request that a Server received.
+type TokenRequest struct {
+	Form               url.Values
+	Header             http.Header
+	Username, Password string // of HTTP Basic, as sent: form-encoded
+	Method, Path       string
+}
+
+// A Server is an authorization server. It is safe for concurrent use.
+type Server struct {
+	issuer string
+	http   *httptest.Server // nil if in memory
+
+	mu          sync.Mutex
+	token       http.HandlerFunc
+	discovery   http.HandlerFunc
+	requests    []TokenRequest
+	discoveries int
+}
+
+// NewServer returns a server that is reached through its Client only, without
+// a network, so that it can be used with testing/synctest.
+func NewServer() *Server {
+	return &Server{issuer: "https://issuer.test/auth/realms/test"}
+}
+
+// NewHTTPServer returns a server that listens on a loopback address. The
+// caller calls Close when finished.
+func NewHTTPServer() *Server {
+	s := new(Server)
+	s.http = httptest.NewServer(s)
+	s.issuer = s.http.URL + "/auth/realms/test"
+	return s
+}
+
+// Close ends a server that listens.
+func (s *Server) Close() {
+	if s.http != nil {
+		s.http.CloseClientConnections()
+		s.http.Close()
+	}
+}
+
+// Issuer returns the issuer identifier.
+func (s *Server) Issuer() string { return s.issuer }
+
+// Client returns a client that reaches the server in memory.
+func (s *Server) Client() *http.Client {
+	return &http.Client{Transport: HandlerTransport{s}}
+}
+
+// HandleToken makes h answer token requests; nil restores the default, which
+// is a bearer token, "token-1" and so on, of 300 seconds.
+func (s *Server) HandleToken(h http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = h
+}
+
+// HandleDiscovery makes h answer discovery requests; nil restores the default.
+func (s *Server) HandleDiscovery(h http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.discovery = h
+}
+
+// TokenRequests returns the token requests received so far.
+func (s *Server) TokenRequests() []TokenRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]TokenRequest(nil), s.requests...)
+}
+
+// Discoveries returns how often the discovery document was asked for.
+func (s *Server) Discoveries() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.discoveries
+}
+
+// Document returns the default discovery document.
+func (s *Server) Document() map[string]any {
+	return map[string]any{
+		"issuer":                                s.issuer,
+		"token_endpoint":                        s.issuer + tokenPath,
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, discoveryPath):
+		s.mu.Lock()
+		s.discoveries++
+		h := s.discovery
+		s.mu.Unlock()
+		if h == nil {
+			h = func(w http.ResponseWriter, _ *http.Request) { WriteJSON(w, http.StatusOK, s.Document()) }
+		}
+		h(w, r)
+	case strings.HasSuffix(r.URL.Path, tokenPath):
+		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		username, password, _ := r.BasicAuth()
+		s.mu.Lock()
+		s.requests = append(s.requests, TokenRequest{
+			Form: form, Header: r.Header.Clone(), Username: username, Password: password,
+			Method: r.Method, Path: r.URL.Path,
+		})
+		n, h := len(s.requests), s.token
+		s.mu.Unlock()
+		if h == nil {
+			h = func(w http.ResponseWriter, _ *http.Request) { WriteToken(w, fmt.Sprintf("token-%d", n), 300) }
+		}
+		h(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// WriteToken writes a successful token response. expiresIn is written as JSON;
+// nil leaves it out.
+func WriteToken(w http.ResponseWriter, token string, expiresIn any) {
+	answer := map[string]any{"access_token": token, "token_type": "bearer"}
+	if expiresIn != nil {
+		answer["expires_in"] = expiresIn
+	}
+	WriteJSON(w, http.StatusOK, answer)
+}
+
+// WriteError writes an error response of the token endpoint.
+func WriteError(w http.ResponseWriter, status int, code string) {
+	WriteJSON(w, status, map[string]any{"error": code, "error_description": "scripted"})
+}
+
+// WriteJSON writes v as JSON.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// HandlerTransport is an http.RoundTripper that calls a handler, without a
+// network between them. It returns when the context of the request is done,
+// even if the handler does not.
+type HandlerTransport struct{ Handler http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (t HandlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	in := r.Clone(r.Context())
+	in.RemoteAddr, in.RequestURI = "127.0.0.1:1", r.URL.RequestURI()
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	if in.Host == "" {
+		in.Host = in.URL.Host
+	}
+	in.URL.Scheme, in.URL.Host = "", ""
+	recorder := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.Handler.ServeHTTP(recorder, in)
+	}()
+	select {
+	case <-done:
+		res := recorder.Result()
+		res.Request = r
+		return res, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}

@@ -1,0 +1,251 @@
+package tokenauth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// uploadLife is how much life a token must have left before a body is
+	// streamed that cannot be sent again.
+	uploadLife = time.Minute
+
+	// forbiddenAge is how old a token must be for a 403 to count against it.
+	// A younger one is not the reason: the client may simply lack the right.
+	forbiddenAge = 5 * time.Second
+
+	// maxDrain is how much of a response is read before it is dropped, so that
+	// its connection can be used again.
+	maxDrain = 64 << 10
+)
+
+// A CallError says that a call must not be made.
+type CallError struct {
+	// Status is the HTTP status that fits.
+	Status int
+
+	// Reason is fit to be shown to the caller.
+	Reason string
+}
+
+// Error implements error.
+func (e *CallError) Error() string { return e.Reason }
+
+// Reasons for which a call is not made.
+var (
+	errNoRow   = &CallError{http.StatusNotFound, "no such call: the method and path are not in the call table"}
+	errUpgrade = &CallError{http.StatusBadRequest, "protocol upgrades are not supported"}
+	errEarly   = &CallError{http.StatusTooEarly, "this call is not accepted in TLS early data, which can be replayed"}
+	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}
+	errDPoP    = &CallError{http.StatusBadGateway, "this call needs a DPoP-bound token, which is not supported yet"}
+)
+
+// A Transport is an http.RoundTripper that makes the calls of a Table: it
+// attaches the authorization that a call needs to a copy of the request,
+// removes what must not leave, and, when a token was rejected, has it renewed
+// and repeats the call once if the table allows that.
+type Transport struct {
+	// Base sends the requests. Its errors are returned as they are. Required.
+	Base http.RoundTripper
+
+	// Table names the calls that can be made. Required.
+	Table *Table
+
+	// Sources has the source for each group of the table that has calls of kind
+	// Bearer.
+	Sources map[string]*Source
+
+	// Origin is where the calls go: a scheme, host and port. A request to
+	// anywhere else is an error. Required.
+	Origin *url.URL
+
+	// Headers names the request header fields, in canonical form, that may
+	// leave besides Accept*, Content-Type, Content-Length, Content-Encoding
+	// and User-Agent.
+	Headers []string
+
+	// ReplayBuffer is the size, in bytes, of the largest request body that is
+	// held in memory to be sent again. Default: none is held.
+	ReplayBuffer int64
+
+	// Budget bounds the memory of held bodies. Default: unlimited.
+	Budget *Budget
+
+	// NotSent reports whether an error of Base proves that nothing of the
+	// request was sent. Default: whether it is a *net.OpError of a dial.
+	NotSent func(error) bool
+}
+
+// RoundTrip implements http.RoundTripper. Besides those of Base, its errors
+// are *CallError, *Error, and that of the request's context.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.Deliver(req, new(Delivery))
+}
+
+// Ready waits until call can be sent, which is until there is a token if it
+// needs one, as long as the context of req allows. It is for callers that want
+// to do so outside of RoundTrip.
+func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
+	if call.Kind == DPoP {
+		return errDPoP
+	}
+	if call.Kind != Bearer || (d.token != nil && (d.token.once || d.token.usable(time.Now()))) {
+		return nil
+	}
+	source := t.Sources[call.Group]
+	if source == nil {
+		return &Error{Op: opToken, Cause: CauseConfiguration, Err: fmt.Errorf("no token source for '%s'", call.Group)}
+	}
+	var err error
+	if req.ContentLength > t.ReplayBuffer {
+		d.token, err = source.TokenFor(req.Context(), uploadLife)
+	} else {
+		d.token, err = source.Token(req.Context())
+	}
+	return err
+}
+
+// Deliver is RoundTrip for a call of which d is known.
+func (t *Transport) Deliver(req *http.Request, d *Delivery) (*http.Response, error) {
+	res, err := t.deliver(req, d)
+	if err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close() // a RoundTripper closes it in any case
+		}
+		d.err = err
+		return nil, err
+	}
+	d.done()
+	return res, nil
+}
+
+// deliver checks req, and sends it as often as its row allows.
+func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, error) {
+	call := t.Table.Lookup(req)
+	if call == nil {
+		return nil, errNoRow
+	}
+	if err := t.check(req, call); err != nil {
+		return nil, err
+	}
+	if d.sent && (call.Replay != Safe || !d.repeatable()) {
+		return nil, d.err
+	}
+	limit := t.ReplayBuffer
+	if call.Kind != Bearer || call.Replay == Never {
+		limit = 0 // it will not be repeated, so there is no use in holding it
+	}
+	if err := d.prepare(req, limit, t.Budget); err != nil {
+		return nil, err
+	}
+	if err := t.Ready(req, call, d); err != nil {
+		return nil, err
+	}
+	token := d.token
+	res, err := t.send(req, call, token, d)
+	if err != nil || !call.rejected(res) {
+		return res, err
+	}
+	if res.StatusCode == http.StatusForbidden && time.Since(token.obtained) < forbiddenAge {
+		return res, nil
+	}
+	source := t.Sources[call.Group]
+	if call.Replay == Never || !d.repeatable() {
+		source.Reject(token) // for the calls to come
+		return res, nil
+	}
+	next := source.Renew(req.Context(), token)
+	if next == nil {
+		return res, nil
+	}
+	_, _ = io.CopyN(io.Discard, res.Body, maxDrain)
+	_ = res.Body.Close()
+	d.token = next
+	return t.send(req, call, next, d)
+}
+
+// check reports why req must not be sent.
+func (t *Transport) check(req *http.Request, call *Call) error {
+	if len(req.Header["Upgrade"]) > 0 {
+		return errUpgrade
+	}
+	if len(req.Header["Early-Data"]) > 0 && (call.Replay != Safe || req.Method != http.MethodGet) {
+		return errEarly // RFC 8470 section 5.2
+	}
+	if req.URL.Scheme != t.Origin.Scheme || CanonicalHost(req.URL) != CanonicalHost(t.Origin) {
+		return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("it is directed to %s://%s, and calls go to %s://%s only",
+			req.URL.Scheme, req.URL.Host, t.Origin.Scheme, t.Origin.Host)}
+	}
+	if err := CheckSecure(t.Origin); err != nil {
+		return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("%s %w", t.Origin, err)}
+	}
+	if call.Kind == Pass && !passable(req.Header["Authorization"]) {
+		return errPass
+	}
+	return nil
+}
+
+// passable reports whether authorization is none at all, or one bearer token.
+func passable(authorization []string) bool {
+	if len(authorization) == 0 {
+		return true
+	}
+	scheme, token, _ := strings.Cut(authorization[0], " ")
+	return len(authorization) == 1 && strings.EqualFold(scheme, string(Bearer)) &&
+		token != "" && !strings.ContainsAny(token, " ,\t")
+}
+
+// send sends a copy of req once, with token if the call needs one.
+func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Delivery) (*http.Response, error) {
+	out := *req
+	out.Host = CanonicalHost(t.Origin)
+	out.Header = t.leaving(req.Header)
+	out.Trailer = nil // fields too, and none of them on the list
+	out.GetBody = nil
+	switch call.Kind {
+	case Bearer:
+		if !token.once && !token.usable(time.Now()) {
+			// It expired while the call was made ready.
+			return nil, &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
+		}
+		out.Header["Authorization"] = []string{token.Authorization()}
+	case Pass:
+		if authorization := req.Header["Authorization"]; len(authorization) > 0 {
+			out.Header["Authorization"] = authorization
+		}
+	}
+	switch {
+	case d.rest != nil:
+		out.Body = streamedBody{d.rest, req.Body}
+	case d.held != nil:
+		out.Body, out.ContentLength = oneWay{&sliceReader{d.held}}, int64(len(d.held))
+	case call.Replay == Safe:
+		out.Body = nil
+	default:
+		out.Body = oneWay{&sliceReader{}}
+	}
+	d.sent = true
+	res, err := t.Base.RoundTrip(&out)
+	if err != nil {
+		d.sent = !t.notSent(err)
+		return nil, err
+	}
+	// What is done with the response must not see the token.
+	res.Request = req
+	return res, nil
+}
+
+// notSent reports whether err proves that nothing was sent.
+func (t *Transport) notSent(err error) bool {
+	if t.NotSent != nil {
+		return t.NotSent(err)
+	}
+	opErr, ok := errors.AsType[*net.OpError](err)
+	return ok && opErr.Op == "dial"
+}
