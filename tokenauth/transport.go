@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -23,27 +22,6 @@ const (
 	// maxDrain is how much of a response is read before it is dropped, so that
 	// its connection can be used again.
 	maxDrain = 64 << 10
-)
-
-// A CallError says that a call must not be made.
-type CallError struct {
-	// Status is the HTTP status that fits.
-	Status int
-
-	// Reason is fit to be shown to the caller.
-	Reason string
-}
-
-// Error implements error.
-func (e *CallError) Error() string { return e.Reason }
-
-// Reasons for which a call is not made.
-var (
-	errNoRow   = &CallError{http.StatusNotFound, "no such call: the method and path are not in the call table"}
-	errUpgrade = &CallError{http.StatusBadRequest, "protocol upgrades are not supported"}
-	errEarly   = &CallError{http.StatusTooEarly, "this call is not accepted in TLS early data, which can be replayed"}
-	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}
-	errDPoP    = &CallError{http.StatusBadGateway, "this call needs a DPoP-bound token, which is not supported yet"}
 )
 
 // A Transport is an http.RoundTripper that makes the calls of a Table: it
@@ -172,33 +150,17 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 
 // check reports why req must not be sent.
 func (t *Transport) check(req *http.Request, call *Call) error {
-	if len(req.Header["Upgrade"]) > 0 {
-		return errUpgrade
-	}
-	if len(req.Header["Early-Data"]) > 0 && (call.Replay != Safe || req.Method != http.MethodGet) {
-		return errEarly // RFC 8470 section 5.2
+	if err := call.Check(req); err != nil {
+		return err
 	}
 	if req.URL.Scheme != t.Origin.Scheme || CanonicalHost(req.URL) != CanonicalHost(t.Origin) {
-		return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("it is directed to %s://%s, and calls go to %s://%s only",
+		return &CallError{http.StatusBadGateway, fmt.Sprintf("the call is directed to %s://%s, and may go to %s://%s only",
 			req.URL.Scheme, req.URL.Host, t.Origin.Scheme, t.Origin.Host)}
 	}
 	if err := CheckSecure(t.Origin); err != nil {
-		return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("%s %w", t.Origin, err)}
-	}
-	if call.Kind == Pass && !passable(req.Header["Authorization"]) {
-		return errPass
+		return &CallError{http.StatusBadGateway, fmt.Sprintf("the call may not go to %s://%s, which %v", t.Origin.Scheme, t.Origin.Host, err)}
 	}
 	return nil
-}
-
-// passable reports whether authorization is none at all, or one bearer token.
-func passable(authorization []string) bool {
-	if len(authorization) == 0 {
-		return true
-	}
-	scheme, token, _ := strings.Cut(authorization[0], " ")
-	return len(authorization) == 1 && strings.EqualFold(scheme, string(Bearer)) &&
-		token != "" && !strings.ContainsAny(token, " ,\t")
 }
 
 // send sends a copy of req once, with token if the call needs one.

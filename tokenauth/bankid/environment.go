@@ -1,5 +1,10 @@
 package bankid
 
+import (
+	"net/url"
+	"slices"
+)
+
 // An Environment is one installation of BankID: the OpenID provider that
 // issues tokens, and the hosts that accept them. BankID's two systems name
 // theirs differently: "current" of BankID OIDC goes with "preprod" of eSign.
@@ -70,4 +75,14 @@ func (e Environment) Origin(api API) string {
 		return e.CSC
 	}
 	return e.ESign
+}
+
+// Serves reports whether baseURL, such as "esign-baseurl" of the discovery
+// document, is on one of the hosts of the environment.
+func (e Environment) Serves(baseURL string) bool {
+	base, err := url.Parse(baseURL)
+	if err != nil {
+		return false
+	}
+	return slices.Contains([]string{e.CSC, e.ESign}, base.Scheme+"://"+base.Host)
 }

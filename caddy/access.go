@@ -1,0 +1,170 @@
+package caddyesign
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+// defaultReplayBuffer is the size, in bytes, of the largest request body that
+// is held in case it must be sent again.
+const defaultReplayBuffer = 1 << 20
+
+// Access says which calls can be made, and in whose name.
+type Access struct {
+	// The APIs that can be called: `csc`, `signdoc`, `timestamp`, `b2b`.
+	// Required.
+	APIs []string `json:"apis,omitempty"`
+
+	// The client whose tokens are used. Default: the default client.
+	Client string `json:"client,omitempty"`
+
+	// Scopes to ask for besides the one that each API needs, such as
+	// `esign/nnin`. With `signdoc/read_write`, `esign` is not asked for.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// Calls that the built-in table does not name, or names differently.
+	Calls []Call `json:"calls,omitempty"`
+
+	// The size, in bytes, of the largest request body that is held in memory
+	// so that the call can be repeated with a new token. Default: 1 MiB.
+	ReplayBuffer int64 `json:"replay_buffer,omitempty"`
+}
+
+// Call is a row of the call table.
+type Call struct {
+	// The API that the call belongs to.
+	API string `json:"api,omitempty"`
+
+	// The request method.
+	Method string `json:"method,omitempty"`
+
+	// The path, as escaped on the wire. It is compared byte for byte.
+	Path string `json:"path,omitempty"`
+
+	// The authorization that the call carries: `bearer`, `dpop`, `pass` (the
+	// caller's own bearer token) or `none`.
+	Kind string `json:"kind,omitempty"`
+
+	// When the call may be sent twice: `safe`, `rejected` (once, when its
+	// credential was refused) or `never`. Default: `never`.
+	Replay string `json:"replay,omitempty"`
+}
+
+// call returns the row as the table has it.
+func (c Call) call() (tokenauth.Call, error) {
+	api, err := parseAPI(c.API)
+	if err != nil {
+		return tokenauth.Call{}, err
+	}
+	replay := tokenauth.Replay(c.Replay)
+	if replay == "" {
+		replay = tokenauth.Never
+	}
+	return bankid.NewCall(api, c.Method, c.Path, tokenauth.Kind(c.Kind), replay)
+}
+
+// parseAPI finds an API by name.
+func parseAPI(name string) (bankid.API, error) {
+	api, ok := bankid.APIByName(name)
+	if !ok {
+		return "", fmt.Errorf("unknown API '%s': must be one of %v", name, bankid.APIs())
+	}
+	return api, nil
+}
+
+// validate reports what is wrong with what can be known without the app.
+func (a Access) validate() error {
+	if len(a.APIs) == 0 {
+		return fmt.Errorf("no API is given: name one or more of %v", bankid.APIs())
+	}
+	for i, name := range a.APIs {
+		if _, err := parseAPI(name); err != nil {
+			return err
+		}
+		if slices.Contains(a.APIs[:i], name) {
+			return fmt.Errorf("API '%s' is given twice", name)
+		}
+	}
+	if a.has(bankid.B2B) && len(a.APIs) > 1 {
+		return errors.New("b2b stands alone: its tokens are bound to a key and its client has no other scopes; give it a bankid_esign directive of its own")
+	}
+	for i, scope := range a.Scopes {
+		if err := a.validateScope(scope); err != nil {
+			return err
+		}
+		if slices.Contains(a.Scopes[:i], scope) {
+			return fmt.Errorf("scope '%s' is given twice", scope)
+		}
+	}
+	for _, c := range a.Calls {
+		if _, err := c.call(); err != nil {
+			return fmt.Errorf("call %s %s %s: %v", c.API, c.Method, c.Path, err)
+		}
+		if !slices.Contains(a.APIs, c.API) {
+			return fmt.Errorf("call %s %s: API '%s' is not among those of this directive", c.Method, c.Path, c.API)
+		}
+	}
+	if a.ReplayBuffer < 0 || a.ReplayBuffer > replayBudget {
+		return fmt.Errorf("replay_buffer must be between 0 and %d bytes", int64(replayBudget))
+	}
+	return nil
+}
+
+// validateScope reports what is wrong with an extra scope.
+func (a Access) validateScope(scope string) error {
+	if err := tokenauth.CheckScope(scope); err != nil {
+		return err
+	}
+	if (scope == bankid.ScopeB2B) != a.has(bankid.B2B) {
+		return fmt.Errorf("scope '%s' cannot be combined: %s stands alone", scope, bankid.ScopeB2B)
+	}
+	return nil
+}
+
+// has reports whether api is among the APIs.
+func (a Access) has(api bankid.API) bool { return slices.Contains(a.APIs, string(api)) }
+
+// table returns the calls that can be made.
+func (a Access) table() (*tokenauth.Table, error) {
+	apis := make([]bankid.API, len(a.APIs))
+	for i, name := range a.APIs {
+		apis[i] = bankid.API(name)
+	}
+	calls := bankid.Calls(apis...)
+	for _, c := range a.Calls {
+		call, err := c.call()
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, call)
+	}
+	return tokenauth.NewTable(calls...), nil
+}
+
+// sources returns the source of each API's tokens.
+func (a Access) sources(app *App) (map[string]*tokenauth.Source, error) {
+	sources := make(map[string]*tokenauth.Source, len(a.APIs))
+	for _, name := range a.APIs {
+		if bankid.API(name) == bankid.B2B {
+			continue // bound tokens cannot be had yet
+		}
+		source, err := app.source(a.Client, bankid.Scopes(bankid.API(name), a.Scopes))
+		if err != nil {
+			return nil, err
+		}
+		sources[name] = source
+	}
+	return sources, nil
+}
+
+// replayBuffer returns the size of the largest body that is held.
+func (a Access) replayBuffer() int64 {
+	if a.ReplayBuffer == 0 {
+		return defaultReplayBuffer
+	}
+	return a.ReplayBuffer
+}

@@ -1,0 +1,340 @@
+package caddyesign
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+}
+
+// replayBudget is how much memory, in bytes, all request bodies together may
+// take up that are held in case they must be sent again.
+const replayBudget = 64 << 20
+
+// App holds the clients of BankID OIDC, and what is known of the OpenID
+// provider. The tokens are kept over reloads of the configuration, as long as
+// the client that they belong to does not change.
+type App struct {
+	// The BankID environment: `production`, `current` (the public test
+	// environment) or `sandbox` (a BankID that this server simulates on
+	// 127.0.0.1:9771, with a client of its own). Required, unless `issuer` is
+	// given.
+	Environment string `json:"environment,omitempty"`
+
+	// The issuer identifier of another OpenID provider, instead of an
+	// environment. It must be `https`, unless its host is a loopback address.
+	// The hosts of the APIs must then be given where they are used.
+	Issuer string `json:"issuer,omitempty"`
+
+	// The default client, for handlers and transports that name none.
+	Client
+
+	// Further clients by name.
+	Clients map[string]*Client `json:"clients,omitempty"`
+
+	// TLS towards the OpenID provider.
+	TLS *IssuerTLS `json:"tls,omitempty"`
+
+	// How long one attempt to obtain a token may take, discovery included.
+	// Default: `10s`.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How long before its expiry a token is renewed, at most half of its life.
+	// Default: when 70 to 80 % of its life have passed, at random.
+	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
+
+	env      bankid.Environment
+	provider *tokenauth.Provider
+	budget   *tokenauth.Budget
+	sandbox  *sandbox.Server
+	sources  map[*tokenauth.Source]*sourceUser
+	refs     references
+
+	logger *zap.Logger
+	http   *http.Client
+	server *http.Server
+	detach []func()
+}
+
+// IssuerTLS configures TLS towards the OpenID provider.
+type IssuerTLS struct {
+	// Which certificate authorities are trusted. Default: those of the system.
+	CARaw json.RawMessage `json:"ca,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "bankid_esign",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets up the app. It does not use the network.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	a.sources = make(map[*tokenauth.Source]*sourceUser)
+	if err := a.provisionEnvironment(); err != nil {
+		return err
+	}
+	if err := a.provisionClients(); err != nil {
+		return err
+	}
+	if a.Timeout < 0 || a.RefreshBefore < 0 {
+		return errors.New("timeout and refresh_before must not be negative")
+	}
+	if err := a.provisionHTTP(ctx); err != nil {
+		return err
+	}
+	key, err := digest(struct {
+		Issuer string
+		TLS    *IssuerTLS
+	}{a.env.Issuer, a.TLS})
+	if err != nil {
+		return err
+	}
+	// The token endpoint of BankID is on the issuer's host; another provider
+	// may do as it likes.
+	a.provider, err = use(&a.refs, providerKey(key), func() (*tokenauth.Provider, error) {
+		return tokenauth.NewProvider(a.env.Issuer, a.env.Name != "")
+	})
+	if err != nil {
+		return err
+	}
+	a.budget, err = use(&a.refs, budgetKey{}, func() (*tokenauth.Budget, error) {
+		return tokenauth.NewBudget(replayBudget), nil
+	})
+	return err
+}
+
+// provisionEnvironment finds the environment.
+func (a *App) provisionEnvironment() error {
+	switch {
+	case a.Environment != "" && a.Issuer != "":
+		return errors.New("environment and issuer exclude each other: an environment has its issuer")
+	case a.Environment != "":
+		name, err := resolve(a.Environment)
+		if err != nil {
+			return fmt.Errorf("environment: %v", err)
+		}
+		var ok bool
+		if a.env, ok = bankid.EnvironmentByName(name); !ok {
+			return unknownEnvironment(name)
+		}
+	case a.Issuer != "":
+		issuer, err := resolve(a.Issuer)
+		if err != nil {
+			return fmt.Errorf("issuer: %v", err)
+		}
+		if _, err := tokenauth.ParseIssuer(issuer); err != nil {
+			return fmt.Errorf("issuer '%s' %v", issuer, err)
+		}
+		a.env = bankid.Environment{Issuer: issuer}
+	default:
+		return errors.New("neither environment nor issuer is given: there is no default, so that nobody signs for real by accident")
+	}
+	if a.env != bankid.Sandbox {
+		return nil
+	}
+	a.logger.Warn("this is the sandbox: a simulated BankID whose signatures mean nothing",
+		zap.String("issuer", a.env.Issuer))
+	var err error
+	a.sandbox, err = use(&a.refs, sandboxKey{}, func() (*sandbox.Server, error) {
+		return sandbox.New(sandbox.Options{})
+	})
+	return err
+}
+
+// unknownEnvironment is the error for an environment that does not exist.
+func unknownEnvironment(name string) error {
+	var names []string
+	for _, env := range bankid.Environments() {
+		names = append(names, env.Name)
+	}
+	return fmt.Errorf("unknown environment '%s': must be one of %s", name, strings.Join(names, ", "))
+}
+
+// provisionClients checks the clients.
+func (a *App) provisionClients() error {
+	clients := maps.Clone(a.Clients)
+	if clients == nil {
+		clients = make(map[string]*Client)
+	}
+	if !a.Client.empty() {
+		clients[""] = &a.Client
+	}
+	for _, name := range slices.Sorted(maps.Keys(clients)) {
+		client := clients[name]
+		if client == nil {
+			client = new(Client)
+		}
+		if a.sandbox != nil {
+			continue // it supplies its own
+		}
+		if err := client.validate(); err != nil {
+			return fmt.Errorf("client '%s': %v", name, err)
+		}
+		if len(placeholders(client.ClientSecret)) == 0 {
+			a.logger.Warn("the client secret is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/bankid}",
+				zap.String("client", name))
+		}
+	}
+	return nil
+}
+
+// provisionHTTP makes the client for requests to the provider.
+func (a *App) provisionHTTP(ctx caddy.Context) error {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if a.TLS != nil && a.TLS.CARaw != nil {
+		mod, err := ctx.LoadModule(a.TLS, "CARaw")
+		if err != nil {
+			return fmt.Errorf("loading ca module: %v", err)
+		}
+		ca, ok := mod.(caddytls.CA)
+		if !ok {
+			return fmt.Errorf("ca module %T is not a certificate pool", mod)
+		}
+		tlsConfig.RootCAs = ca.CertPool()
+	}
+	a.http = &http.Client{Transport: &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        30 * time.Second,
+		ForceAttemptHTTP2:      true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}}
+	return nil
+}
+
+// Start makes the app's sources use it, and begins to obtain their tokens.
+func (a *App) Start() error {
+	if a.sandbox != nil {
+		if err := a.serveSandbox(); err != nil {
+			return err
+		}
+	}
+	for source, user := range a.sources {
+		a.detach = append(a.detach, source.Attach(tokenauth.Runtime{Client: a.http, Observe: user.observe}))
+		source.Warm()
+	}
+	return nil
+}
+
+// Stop takes the app away from its sources. Another configuration may be using
+// them by now.
+func (a *App) Stop() error {
+	for _, detach := range a.detach {
+		detach()
+	}
+	a.detach = nil
+	return a.closeSandbox()
+}
+
+// Cleanup gives back what the app holds in the pool.
+func (a *App) Cleanup() error {
+	err := a.refs.release()
+	if a.http != nil {
+		a.http.CloseIdleConnections()
+	}
+	return err
+}
+
+// client returns the client called name, "" being the default one.
+func (a *App) client(name string) (Client, error) {
+	if a.sandbox != nil {
+		return Client{ClientID: sandbox.ClientID, ClientSecret: sandbox.ClientSecret}, nil
+	}
+	if name == "" {
+		if a.Client.empty() {
+			return Client{}, errors.New("no default client is configured: give client_id and client_secret in the bankid_esign global option, or name a client")
+		}
+		return a.Client, nil
+	}
+	client, ok := a.Clients[name]
+	if !ok || client == nil {
+		return Client{}, fmt.Errorf("no client '%s' is configured: there are %v", name, slices.Sorted(maps.Keys(a.Clients)))
+	}
+	return *client, nil
+}
+
+// source returns the source of tokens for the given client and scopes. It is
+// shared with every configuration that asks for the same.
+func (a *App) source(clientName string, scopes []string) (*tokenauth.Source, error) {
+	client, err := a.client(clientName)
+	if err != nil {
+		return nil, err
+	}
+	credentials := client.credentials
+	if a.sandbox != nil {
+		// Not a placeholder, whatever characters it has.
+		credentials = func() (tokenauth.Credentials, error) {
+			return tokenauth.Credentials{ClientID: sandbox.ClientID, ClientSecret: tokenauth.NewSecret(sandbox.ClientSecret)}, nil
+		}
+	}
+	key, err := digest(struct {
+		Issuer        string
+		TLS           *IssuerTLS
+		Client        Client
+		Scopes        []string
+		Timeout       caddy.Duration
+		RefreshBefore caddy.Duration
+	}{a.env.Issuer, a.TLS, client, scopes, a.Timeout, a.RefreshBefore})
+	if err != nil {
+		return nil, err
+	}
+	source, err := use(&a.refs, sourceKey(key), func() (pooledSource, error) {
+		source, err := tokenauth.NewSource(tokenauth.Config{
+			Provider:      a.provider,
+			Credentials:   credentials,
+			AuthMethod:    tokenauth.AuthMethod(client.AuthMethod),
+			Scopes:        scopes,
+			Timeout:       time.Duration(a.Timeout),
+			RefreshBefore: time.Duration(a.RefreshBefore),
+		})
+		return pooledSource{source}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.sources[source.Source] == nil {
+		a.sources[source.Source] = newSourceUser(a.logger, a.env, clientName)
+	}
+	return source.Source, nil
+}
+
+// origin returns where api is served, or an error if that is not known.
+func (a *App) origin(api bankid.API) (*url.URL, error) {
+	if a.env.Name == "" {
+		return nil, fmt.Errorf("no upstream is given for '%s': with an issuer of your own, every API needs one", api)
+	}
+	return url.Parse(a.env.Origin(api))
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

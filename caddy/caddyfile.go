@@ -1,0 +1,255 @@
+package caddyesign
+
+import (
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("bankid_esign", parseApp)
+	httpcaddyfile.RegisterHandlerDirective("bankid_esign", parseHandler)
+	httpcaddyfile.RegisterDirectiveOrder("bankid_esign", httpcaddyfile.Before, "reverse_proxy")
+}
+
+// parseApp sets up the app from the global option.
+func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		d.Next()
+		return nil, d.Err("bankid_esign is already configured: write all of it in one block")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "bankid_esign", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
+//
+//	bankid_esign {
+//	    environment   production|current|sandbox
+//	    issuer        <url>
+//
+//	    # the default client
+//	    client_id     <id>
+//	    client_secret <secret>
+//	    auth_method   client_secret_basic|client_secret_post
+//
+//	    # further clients
+//	    client <name> {
+//	        client_id     <id>
+//	        client_secret <secret>
+//	        auth_method   client_secret_basic|client_secret_post
+//	    }
+//
+//	    # towards the OpenID provider
+//	    tls {
+//	        trust_pool <module> { ... }
+//	    }
+//	    timeout        <duration>
+//	    refresh_before <duration>
+//	}
+//
+// Either environment or issuer is required.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume option name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if ok, err := a.Client.unmarshalSubdirective(d); ok || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		switch d.Val() {
+		case "environment":
+			if err := onceString(d, &a.Environment); err != nil {
+				return err
+			}
+			if _, ok := bankid.EnvironmentByName(a.Environment); !ok && len(placeholders(a.Environment)) == 0 {
+				return d.WrapErr(unknownEnvironment(a.Environment))
+			}
+
+		case "issuer":
+			if err := onceString(d, &a.Issuer); err != nil {
+				return err
+			}
+			if len(placeholders(a.Issuer)) == 0 {
+				if _, err := tokenauth.ParseIssuer(a.Issuer); err != nil {
+					return d.Errf("issuer '%s' %v", a.Issuer, err)
+				}
+			}
+
+		case "client":
+			if err := a.unmarshalClient(d); err != nil {
+				return err
+			}
+
+		case "tls":
+			if err := a.unmarshalTLS(d); err != nil {
+				return err
+			}
+
+		case "timeout":
+			if err := onceDuration(d, &a.Timeout); err != nil {
+				return err
+			}
+
+		case "refresh_before":
+			if err := onceDuration(d, &a.RefreshBefore); err != nil {
+				return err
+			}
+
+		default:
+			return d.Errf("unrecognized subdirective '%s'", d.Val())
+		}
+		if a.Environment != "" && a.Issuer != "" {
+			return d.Err("environment and issuer exclude each other: an environment has its issuer")
+		}
+	}
+	if a.Environment == "" && a.Issuer == "" {
+		return d.Err("neither environment nor issuer is given: write 'environment production', 'environment current' or 'environment sandbox'")
+	}
+	return nil
+}
+
+// unmarshalClient sets up a named client.
+func (a *App) unmarshalClient(d *caddyfile.Dispenser) error {
+	var name string
+	if !d.AllArgs(&name) {
+		return d.ArgErr()
+	}
+	if name == "" || len(placeholders(name)) > 0 {
+		return d.Errf("client name '%s' must be a plain word", name)
+	}
+	if _, ok := a.Clients[name]; ok {
+		return d.Errf("client '%s' already specified", name)
+	}
+	client := new(Client)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		ok, err := client.unmarshalSubdirective(d)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return d.Errf("unrecognized subdirective '%s'", d.Val())
+		}
+	}
+	if client.ClientID == "" || client.ClientSecret == "" {
+		return d.Errf("client '%s' needs a client_id and a client_secret", name)
+	}
+	if a.Clients == nil {
+		a.Clients = make(map[string]*Client)
+	}
+	a.Clients[name] = client
+	return nil
+}
+
+// unmarshalSubdirective sets a field of the client, and reports whether the
+// subdirective is one of a client's.
+func (c *Client) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
+	switch d.Val() {
+	case "client_id":
+		if err := onceString(d, &c.ClientID); err != nil {
+			return true, err
+		}
+		return true, wrapErr(d, checkPlaceholders(c.ClientID))
+	case "client_secret":
+		if err := onceString(d, &c.ClientSecret); err != nil {
+			return true, err
+		}
+		return true, wrapErr(d, checkPlaceholders(c.ClientSecret))
+	case "auth_method":
+		if err := onceString(d, &c.AuthMethod); err != nil {
+			return true, err
+		}
+		return true, wrapErr(d, checkAuthMethod(c.AuthMethod))
+	}
+	return false, nil
+}
+
+// unmarshalTLS sets up TLS towards the provider.
+func (a *App) unmarshalTLS(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	if a.TLS != nil {
+		return d.Err("tls already specified")
+	}
+	a.TLS = new(IssuerTLS)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if d.Val() != "trust_pool" {
+			return d.Errf("unrecognized subdirective '%s'", d.Val())
+		}
+		if a.TLS.CARaw != nil {
+			return d.Err("trust_pool already specified")
+		}
+		if !d.NextArg() {
+			return d.ArgErr()
+		}
+		name := d.Val()
+		unm, err := caddyfile.UnmarshalModule(d, "tls.ca_pool.source."+name)
+		if err != nil {
+			return err
+		}
+		ca, ok := unm.(caddytls.CA)
+		if !ok {
+			return d.Errf("module tls.ca_pool.source.%s is not a caddytls.CA", name)
+		}
+		a.TLS.CARaw = caddyconfig.JSONModuleObject(ca, "provider", name, nil)
+	}
+	return nil
+}
+
+// onceString reads the one argument of a subdirective that may stand once.
+func onceString(d *caddyfile.Dispenser, target *string) error {
+	name := d.Val()
+	if *target != "" {
+		return d.Errf("%s already specified", name)
+	}
+	if !d.AllArgs(target) {
+		return d.ArgErr()
+	}
+	if strings.TrimSpace(*target) == "" {
+		return d.Errf("%s is empty", name)
+	}
+	return nil
+}
+
+// onceDuration reads the one argument of a subdirective that may stand once.
+func onceDuration(d *caddyfile.Dispenser, target *caddy.Duration) error {
+	name, value := d.Val(), ""
+	if *target != 0 {
+		return d.Errf("%s already specified", name)
+	}
+	if !d.AllArgs(&value) {
+		return d.ArgErr()
+	}
+	duration, err := caddy.ParseDuration(value)
+	if err != nil || duration <= 0 {
+		return d.Errf("bad %s value '%s': must be a positive duration such as 10s", name, value)
+	}
+	*target = caddy.Duration(duration)
+	return nil
+}
+
+// wrapErr adds file and line to err, if it is one.
+func wrapErr(d *caddyfile.Dispenser, err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.WrapErr(err)
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*App)(nil)

@@ -1,0 +1,104 @@
+package caddyesign
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+// unmarshalAPIs reads the names of APIs.
+func (a *Access) unmarshalAPIs(d *caddyfile.Dispenser, names []string) error {
+	if len(names) == 0 {
+		return d.Errf("no API is given: name one or more of %v", bankid.APIs())
+	}
+	for _, name := range names {
+		if _, err := parseAPI(name); err != nil {
+			return d.WrapErr(err)
+		}
+		if slices.Contains(a.APIs, name) {
+			return d.Errf("API '%s' already specified", name)
+		}
+		a.APIs = append(a.APIs, name)
+	}
+	return nil
+}
+
+// unmarshalSubdirective sets a field of the access from the subdirective that
+// stands next in d, and reports whether it is one of an access's.
+func (a *Access) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
+	switch d.Val() {
+	case "client":
+		if err := onceString(d, &a.Client); err != nil {
+			return true, err
+		}
+		if len(placeholders(a.Client)) > 0 {
+			return true, d.Errf("client '%s' must be a plain word: a request must not choose it", a.Client)
+		}
+
+	case "scope":
+		if a.Scopes != nil {
+			return true, d.Err("scope already specified: write all scopes in one line")
+		}
+		a.Scopes = d.RemainingArgs()
+		if len(a.Scopes) == 0 {
+			return true, d.ArgErr()
+		}
+		for i, scope := range a.Scopes {
+			if err := a.validateScope(scope); err != nil {
+				return true, d.WrapErr(err)
+			}
+			if slices.Contains(a.Scopes[:i], scope) {
+				return true, d.Errf("scope '%s' already specified", scope)
+			}
+		}
+
+	case "call":
+		return true, a.unmarshalCall(d)
+
+	case "replay_buffer":
+		var size string
+		if a.ReplayBuffer != 0 {
+			return true, d.Err("replay_buffer already specified")
+		}
+		if !d.AllArgs(&size) {
+			return true, d.ArgErr()
+		}
+		bytes, err := humanize.ParseBytes(size)
+		if err != nil || bytes == 0 || bytes > replayBudget {
+			return true, d.Errf("bad replay_buffer value '%s': must be a size such as 1MiB, at most %s", size, humanize.IBytes(replayBudget))
+		}
+		a.ReplayBuffer = int64(bytes) //nolint:gosec // bounded above
+
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// unmarshalCall adds a row to the call table.
+func (a *Access) unmarshalCall(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 4 || len(args) > 5 {
+		return d.Errf("wrong argument count after 'call': write 'call <api> <METHOD> <path> bearer|dpop|pass|none [safe|rejected|never]'")
+	}
+	c := Call{API: args[0], Method: args[1], Path: args[2], Kind: args[3]}
+	if len(args) == 5 {
+		c.Replay = args[4]
+	}
+	if !slices.Contains(a.APIs, c.API) {
+		return d.Errf("API '%s' is not among those of this directive: %s", c.API, strings.Join(a.APIs, ", "))
+	}
+	if _, err := c.call(); err != nil {
+		return d.WrapErr(err)
+	}
+	if slices.ContainsFunc(a.Calls, func(other Call) bool { return other.Method == c.Method && other.Path == c.Path }) {
+		return d.Errf("call %s %s already specified", c.Method, c.Path)
+	}
+	a.Calls = append(a.Calls, c)
+	return nil
+}

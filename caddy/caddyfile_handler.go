@@ -1,0 +1,166 @@
+package caddyesign
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// parseHandler sets up the handler from the directive. Syntax:
+//
+//	bankid_esign [<matcher>] <api...> {
+//	    client        <name>
+//	    scope         <scopes...>
+//	    callers       authenticated|local|any
+//	    upstream      <api> <url>
+//	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
+//	    replay_buffer <size>
+//
+//	    # any subdirective of reverse_proxy, but for to, dynamic, method,
+//	    # rewrite and lb_retry_match; the transport can only be http, without
+//	    # proxy_protocol, tls_insecure_skip_verify and tls_except_ports; and
+//	    # header_up not on Authorization, DPoP and Host
+//	    ...
+//	}
+//
+// APIs are csc, signdoc, timestamp and b2b.
+func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	d := helper.Dispenser
+	h := new(Handler)
+	if err := h.unmarshalOwn(d); err != nil {
+		return nil, err
+	}
+	// The tokens that are left are the reverse proxy's.
+	d.Reset()
+	proxy := new(reverseproxy.Handler)
+	if err := proxy.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	if err := proxy.FinalizeUnmarshalCaddyfile(helper); err != nil {
+		return nil, err
+	}
+	if raw := caddyconfig.JSON(proxy, nil); string(raw) != "{}" {
+		h.ProxyRaw = raw
+	}
+	return h, nil
+}
+
+// unmarshalOwn sets up the handler from its own tokens, and deletes them.
+func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser) error {
+	d.Next() // consume directive name
+	names := d.RemainingArgs()
+	if err := h.unmarshalAPIs(d, names); err != nil {
+		return err
+	}
+	if err := h.Access.validate(); err != nil {
+		return d.WrapErr(err)
+	}
+	d.DeleteN(len(names))
+	for d.NextBlock(0) {
+		// Parsing takes a copy of the segment, so that what is not ours is left
+		// in place with all that belongs to it.
+		segment := d.NewFromNextSegment()
+		segment.Next()
+		ours, err := h.unmarshalSubdirective(segment)
+		if err != nil {
+			return err
+		}
+		if !ours {
+			if err := checkSegment(segment); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := deleteSegment(d, segment); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unmarshalSubdirective sets a field of the handler, and reports whether the
+// subdirective is one of the handler's own.
+func (h *Handler) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
+	switch d.Val() {
+	case "callers":
+		if err := onceString(d, &h.Callers); err != nil {
+			return true, err
+		}
+		return true, wrapErr(d, checkCallers(h.Callers))
+	case "upstream":
+		return true, h.unmarshalUpstream(d)
+	}
+	return h.Access.unmarshalSubdirective(d)
+}
+
+// unmarshalUpstream sets the origin of an API.
+func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
+	var api, upstream string
+	if !d.AllArgs(&api, &upstream) {
+		return d.Errf("wrong argument count after 'upstream': write 'upstream <api> <url>'")
+	}
+	if !slices.Contains(h.APIs, api) {
+		return d.Errf("API '%s' is not among those of this directive: %s", api, strings.Join(h.APIs, ", "))
+	}
+	if _, ok := h.Upstreams[api]; ok {
+		return d.Errf("upstream of '%s' already specified", api)
+	}
+	if err := checkUpstream(upstream); err != nil {
+		return d.WrapErr(err)
+	}
+	if h.Upstreams == nil {
+		h.Upstreams = make(map[string]string)
+	}
+	h.Upstreams[api] = upstream
+	return nil
+}
+
+// checkUpstream checks an upstream as far as it can be without resolving its
+// placeholders.
+func checkUpstream(upstream string) error {
+	if len(placeholders(upstream)) > 0 {
+		return checkPlaceholders(upstream)
+	}
+	_, err := parseUpstream(upstream)
+	return err
+}
+
+// checkSegment reports an error if a subdirective of reverse_proxy cannot be
+// used here. d has just read its name.
+func checkSegment(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	if reason, ok := refusedSubdirectives[name]; ok {
+		return d.WrapErr(refused(name, reason))
+	}
+	switch name {
+	case "header_up":
+		if d.NextArg() {
+			field := strings.TrimSuffix(strings.TrimLeft(d.Val(), "+-?>"), ":")
+			return wrapErr(d, checkHeaderUp(field))
+		}
+	case "transport":
+		if d.NextArg() && d.Val() != "http" {
+			return d.Errf("transport '%s' cannot be used here: bankid_esign brings its own, which takes the subdirectives of 'transport http'", d.Val())
+		}
+		return checkTransportSegment(d)
+	}
+	return nil
+}
+
+// checkTransportSegment reports an error if a subdirective of the http
+// transport cannot be used. d has just read the name of the transport.
+func checkTransportSegment(d *caddyfile.Dispenser) error {
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		if reason, ok := refusedSubdirectives[name]; ok {
+			return d.WrapErr(refused(name, reason))
+		}
+		d.NextSegment() // skip what belongs to it
+	}
+	return nil
+}

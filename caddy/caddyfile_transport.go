@@ -1,0 +1,88 @@
+package caddyesign
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// UnmarshalCaddyfile sets up the transport from Caddyfile tokens. Syntax:
+//
+//	transport bankid_esign {
+//	    api           <api...>
+//	    client        <name>
+//	    scope         <scopes...>
+//	    upstream      <url>
+//	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
+//	    replay_buffer <size>
+//
+//	    # any subdirective of the http transport, but for proxy_protocol,
+//	    # tls_insecure_skip_verify and tls_except_ports
+//	    ...
+//	}
+//
+// APIs are csc, signdoc, timestamp and b2b; api is required and stands first.
+func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume transport name
+	if d.NextArg() {
+		// A leftover argument would make the http transport ignore its block.
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		segment := d.NewFromNextSegment()
+		segment.Next()
+		ours, err := t.unmarshalSubdirective(segment)
+		if err != nil {
+			return err
+		}
+		if !ours {
+			name := segment.Val()
+			if reason, ok := refusedSubdirectives[name]; ok {
+				return segment.WrapErr(refused(name, reason))
+			}
+			continue
+		}
+		if err := deleteSegment(d, segment); err != nil {
+			return err
+		}
+	}
+	if err := t.Access.validate(); err != nil {
+		return d.WrapErr(err)
+	}
+	d.Reset()
+	return t.HTTPTransport.UnmarshalCaddyfile(d)
+}
+
+// unmarshalSubdirective sets a field of the transport, and reports whether the
+// subdirective is one of the transport's own.
+func (t *Transport) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
+	switch d.Val() {
+	case "api":
+		if t.APIs != nil {
+			return true, d.Err("api already specified")
+		}
+		return true, t.unmarshalAPIs(d, d.RemainingArgs())
+	case "upstream":
+		if err := onceString(d, &t.Upstream); err != nil {
+			return true, err
+		}
+		return true, wrapErr(d, checkUpstream(t.Upstream))
+	}
+	return t.Access.unmarshalSubdirective(d)
+}
+
+// deleteSegment deletes from d the subdirective that it has just read, of which
+// segment is a copy that has been parsed to its end.
+func deleteSegment(d, segment *caddyfile.Dispenser) error {
+	if segment.Next() {
+		return segment.Errf("unexpected token '%s'", segment.Val())
+	}
+	segment.Reset()
+	count := 0
+	for segment.Next() {
+		count++
+	}
+	d.DeleteN(count)
+	return nil
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*Transport)(nil)

@@ -1,0 +1,143 @@
+package caddyesign
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// Who may call.
+const (
+	callersAuthenticated = "authenticated"
+	callersLocal         = "local"
+	callersAny           = "any"
+)
+
+// checkCallers reports an error if callers is given and unknown.
+func checkCallers(callers string) error {
+	switch callers {
+	case "", callersAuthenticated, callersLocal, callersAny:
+		return nil
+	}
+	return fmt.Errorf("unknown callers '%s': must be %s, %s or %s", callers, callersAuthenticated, callersLocal, callersAny)
+}
+
+// refusal says why a caller is not admitted.
+type refusal struct {
+	message string // for the caller
+	advice  string // for the operator
+}
+
+// gatewayError returns the error that the caller gets.
+func (r *refusal) gatewayError() *gatewayError {
+	return &gatewayError{status: http.StatusForbidden, kind: requestDenied, message: r.message}
+}
+
+// admit returns why r may not be made, nil if it may.
+func (h *Handler) admit(r *http.Request) *refusal {
+	if crossOrigin(r) {
+		return &refusal{
+			"requests that a browser makes for another site are refused",
+			"call the gateway from a server; it is not for browsers",
+		}
+	}
+	switch h.Callers {
+	case callersAny:
+		return nil
+	case callersLocal:
+		return admitLocal(r)
+	default:
+		if userID(r) != "" || hasVerifiedCertificate(r) {
+			return nil
+		}
+		return &refusal{
+			"the caller is not authenticated",
+			"add an authentication handler such as basic_auth before bankid_esign, or tls client_auth with mode require_and_verify; 'callers local' admits programs on this machine",
+		}
+	}
+}
+
+// admitLocal admits programs on this machine that call directly.
+func admitLocal(r *http.Request) *refusal {
+	const advice = "'callers local' admits programs on this machine that call the gateway directly by a loopback address; use 'callers authenticated' for others"
+	for name := range r.Header {
+		if name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+			return &refusal{"the request comes through a proxy", advice}
+		}
+	}
+	if !isLocal(r.RemoteAddr) {
+		return &refusal{"the caller is not on this machine", advice}
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || (!strings.HasPrefix(local.Network(), "unix") && !isLocal(local.String())) {
+		return &refusal{"the request did not come in by a loopback address", advice}
+	}
+	// A name that resolves to a loopback address lets a website in its browser
+	// call as if it were on this machine.
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if !tokenauth.IsLoopback(host) {
+		return &refusal{"the Host of the request is not a loopback address", advice}
+	}
+	return nil
+}
+
+// isLocal reports whether addr, a host and port, is of this machine. Peers on a
+// unix socket have the address "@", or none.
+func isLocal(addr string) bool {
+	if addr == "@" || addr == "" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && net.ParseIP(host) != nil && tokenauth.IsLoopback(host)
+}
+
+// userID returns what an authentication handler has set.
+func userID(r *http.Request) string {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return ""
+	}
+	id, _ := repl.GetString("http.auth.user.id")
+	return id
+}
+
+// hasVerifiedCertificate reports whether the caller has shown a client
+// certificate that the server has verified. In early data, it has not yet.
+func hasVerifiedCertificate(r *http.Request) bool {
+	return r.TLS != nil && r.TLS.HandshakeComplete && len(r.TLS.VerifiedChains) > 0
+}
+
+// admittedByHeader reports whether an authentication handler may have taken the
+// Authorization of r as the caller's. It does not say what it looked at, so any
+// that has set a user counts.
+func admittedByHeader(r *http.Request) bool {
+	return len(r.Header["Authorization"]) > 0 && userID(r) != ""
+}
+
+// crossOrigin reports whether r was made by a browser for another site, by what
+// browsers say of their requests. It is stricter than
+// net/http.CrossOriginProtection, which lets all GET requests pass: here they
+// are answered with documents.
+func crossOrigin(r *http.Request) bool {
+	for _, site := range r.Header["Sec-Fetch-Site"] {
+		if site != "same-origin" {
+			return true
+		}
+	}
+	for _, origin := range r.Header["Origin"] {
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,4 @@
+// Package caddyesign plugs tokenauth into Caddy: the app that holds the clients
+// of BankID OIDC, the handler that is the gateway to the eSign APIs, and the
+// reverse proxy transport that the handler is built on.
+package caddyesign

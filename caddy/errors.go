@@ -1,0 +1,195 @@
+package caddyesign
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// Proxy error types (RFC 9209 section 2.3).
+const (
+	requestDenied          = "http_request_denied"
+	destinationUnavailable = "destination_unavailable"
+	connectionTimeout      = "connection_timeout"
+	connectionRefused      = "connection_refused"
+	connectionTerminated   = "connection_terminated"
+	responseTimeout        = "http_response_timeout"
+	responseIncomplete     = "http_response_incomplete"
+	dnsError               = "dns_error"
+	dnsTimeout             = "dns_timeout"
+	tlsCertificateError    = "tls_certificate_error"
+	tlsProtocolError       = "tls_protocol_error"
+	proxyConfiguration     = "proxy_configuration_error"
+	proxyInternal          = "proxy_internal_error"
+)
+
+// statusClientClosedRequest is what Caddy answers when the caller has left.
+const statusClientClosedRequest = 499
+
+// gatewayError is an error that the gateway, not BankID, answers with. Its text
+// may be shown to the caller: it holds nothing of what a provider answered.
+type gatewayError struct {
+	status     int
+	kind       string // the proxy error type
+	message    string
+	retryAfter time.Time // zero if there is no telling
+}
+
+// Error implements error.
+func (e *gatewayError) Error() string { return e.message }
+
+// asGatewayError translates an error of package tokenauth. It returns nil if
+// err is not one: it is Caddy's to interpret then, in its own type.
+func asGatewayError(err error) *gatewayError {
+	if callErr, ok := errors.AsType[*tokenauth.CallError](err); ok {
+		e := &gatewayError{status: callErr.Status, kind: requestDenied, message: callErr.Reason}
+		if callErr.Status >= http.StatusInternalServerError {
+			e.kind = proxyConfiguration
+		}
+		return e
+	}
+	tokenErr, ok := errors.AsType[*tokenauth.Error](err)
+	if !ok {
+		return nil
+	}
+	e := new(gatewayError)
+	switch tokenErr.Cause {
+	case tokenauth.CauseTimeout:
+		e.status, e.kind = http.StatusGatewayTimeout, connectionTimeout
+		e.message = "no access token: BankID OIDC did not answer in time"
+	case tokenauth.CauseUnavailable:
+		e.status, e.kind = http.StatusServiceUnavailable, destinationUnavailable
+		e.message = "no access token: BankID OIDC is not available"
+	case tokenauth.CauseRefused:
+		e.status, e.kind = http.StatusBadGateway, proxyConfiguration
+		e.message = "no access token: BankID OIDC refused the gateway's client"
+	case tokenauth.CauseConfiguration:
+		e.status, e.kind = http.StatusBadGateway, proxyConfiguration
+		e.message = "no access token: the gateway's configuration does not allow to ask for one"
+	default:
+		e.status, e.kind = http.StatusBadGateway, proxyInternal
+		e.message = "no access token: the answer of BankID OIDC is not usable"
+	}
+	if tokenErr.Code != "" && tokenErr.Code != "other" {
+		e.message += " (" + tokenErr.Code + ")"
+	}
+	if e.status == http.StatusServiceUnavailable || e.status == http.StatusGatewayTimeout {
+		e.retryAfter = tokenErr.RetryAt
+	}
+	return e
+}
+
+// waitError translates the error of waiting for a token.
+func waitError(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return caddyhttp.Error(statusClientClosedRequest, errors.New("the caller left while waiting for an access token"))
+	case errors.Is(err, context.DeadlineExceeded):
+		return handlerError(&gatewayError{
+			status: http.StatusGatewayTimeout, kind: connectionTimeout,
+			message: "no access token: BankID OIDC did not answer before the deadline of the call",
+		})
+	}
+	if e := asGatewayError(err); e != nil {
+		return handlerError(e)
+	}
+	return caddyhttp.Error(http.StatusInternalServerError, err)
+}
+
+// handlerError makes an error that Caddy's error routes understand. Why there
+// is no token in detail is in the log of the app.
+func handlerError(e *gatewayError) caddyhttp.HandlerError {
+	return caddyhttp.Error(e.status, e)
+}
+
+// setErrorHeader adds Proxy-Status and Retry-After for err to header, which
+// tells an integrator that the error is not BankID's (RFC 9209).
+func setErrorHeader(header http.Header, name string, err error) {
+	kind, details := proxyErrorType(err), ""
+	if e, ok := errors.AsType[*gatewayError](err); ok {
+		kind, details = e.kind, e.message
+		if !e.retryAfter.IsZero() {
+			// Whole seconds, rounded up: to come back early would be in vain.
+			seconds := math.Ceil(max(time.Until(e.retryAfter).Seconds(), 1))
+			header.Set("Retry-After", strconv.FormatFloat(seconds, 'f', 0, 64))
+		}
+	}
+	if kind == "" {
+		return
+	}
+	item := httpsfv.NewItem(httpsfv.Token(name))
+	item.Params.Add("error", httpsfv.Token(kind))
+	if details != "" {
+		item.Params.Add("details", details)
+	}
+	value, err := httpsfv.Marshal(httpsfv.List{item})
+	if err != nil {
+		// The name is not a token, or the text not ASCII: a string always is.
+		item.Value, item.Params = name, httpsfv.NewParams()
+		item.Params.Add("error", httpsfv.Token(kind))
+		if value, err = httpsfv.Marshal(httpsfv.List{item}); err != nil {
+			return
+		}
+	}
+	header.Set("Proxy-Status", value)
+}
+
+// proxyErrorType classifies an error of Caddy's reverse proxy.
+func proxyErrorType(err error) string {
+	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
+	if !ok {
+		return proxyInternal
+	}
+	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
+		if dnsErr.IsTimeout {
+			return dnsTimeout
+		}
+		return dnsError
+	}
+	timeout := handlerErr.StatusCode == http.StatusGatewayTimeout
+	if _, ok := errors.AsType[reverseproxy.DialError](err); ok {
+		switch {
+		case timeout:
+			return connectionTimeout
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return connectionRefused
+		}
+		return destinationUnavailable
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return tlsCertificateError
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return tlsProtocolError
+	}
+	if _, ok := errors.AsType[tls.AlertError](err); ok {
+		return tlsProtocolError
+	}
+	switch {
+	case handlerErr.StatusCode == statusClientClosedRequest:
+		return ""
+	case timeout:
+		return responseTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return responseIncomplete
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return connectionTerminated
+	case handlerErr.StatusCode == http.StatusServiceUnavailable:
+		return destinationUnavailable
+	}
+	return proxyInternal
+}

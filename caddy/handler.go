@@ -1,0 +1,301 @@
+package caddyesign
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// defaultProxyName identifies the gateway in the Proxy-Status field.
+const defaultProxyName = "bankid_esign"
+
+// Handler is a gateway to BankID's eSign APIs. Applications call it as they
+// would call BankID, with the same methods and paths, but without credentials.
+// It decides whether the caller may, waits for an access token if the call
+// needs one, and proxies the call to the host of its API.
+//
+// It is a terminal handler, like `reverse_proxy`. Its own errors carry a
+// `Proxy-Status` response header field (RFC 9209), which those of BankID do not.
+//
+// When it fails a request, it sets this placeholder:
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.bankid_esign.error}` | The proxy error type, as in RFC 9209
+type Handler struct {
+	Access
+
+	// Who may call: `authenticated` (an authentication handler has set
+	// `{http.auth.user.id}`, or the connection has a verified client
+	// certificate), `local` (programs on this machine, calling directly), or
+	// `any` (something else decides). Requests that a browser makes for another
+	// site are refused in any case. Default: `authenticated`.
+	Callers string `json:"callers,omitempty"`
+
+	// The origins of APIs that are not where the environment has them, by API.
+	Upstreams map[string]string `json:"upstreams,omitempty"`
+
+	// The reverse proxy that sends the calls, as in the `reverse_proxy` handler,
+	// but without `upstreams`, and with a transport of no other `protocol` than
+	// `http`. What could send a token elsewhere or a call twice is refused.
+	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
+
+	table  *tokenauth.Table
+	routes map[string]*route // by API
+	name   string            // in Proxy-Status
+	// headers are the fields of a caller that a reverse proxy may see.
+	headers []string
+	logger  *zap.Logger
+}
+
+// route is the way to the host of one or more APIs.
+type route struct {
+	proxy     *reverseproxy.Handler
+	transport *Transport
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.bankid_esign",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision sets up the handler. It does not use the network.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	if err := h.validate(); err != nil {
+		return err
+	}
+	app, err := loadApp(ctx)
+	if err != nil {
+		return err
+	}
+	if h.Callers == callersAny {
+		if h.has(bankid.B2B) || slices.Contains(h.Scopes, bankid.ScopeNNIN) {
+			h.logger.Warn("callers are not checked here, and can seal in the name of the organisation or obtain national identity numbers; make sure that something else checks them",
+				zap.Strings("apis", h.APIs))
+		}
+	}
+	if h.table, err = h.Access.table(); err != nil {
+		return err
+	}
+	byOrigin := make(map[string][]string)
+	for _, name := range h.APIs {
+		origin, err := h.origin(app, bankid.API(name))
+		if err != nil {
+			return err
+		}
+		byOrigin[origin] = append(byOrigin[origin], name)
+	}
+	h.routes = make(map[string]*route, len(h.APIs))
+	for origin, apis := range byOrigin {
+		r, err := h.provisionRoute(ctx, origin, apis)
+		if err != nil {
+			return err
+		}
+		for _, name := range apis {
+			h.routes[name] = r
+		}
+		h.headers = r.transport.core.Headers
+		h.name = r.proxy.ProxyStatusName
+	}
+	if h.name == "" {
+		h.name = defaultProxyName
+	}
+	return nil
+}
+
+// validate reports what is wrong with what can be known without the app.
+func (h *Handler) validate() error {
+	if err := h.Access.validate(); err != nil {
+		return err
+	}
+	if err := checkCallers(h.Callers); err != nil {
+		return err
+	}
+	for name := range h.Upstreams {
+		if !slices.Contains(h.APIs, name) {
+			return fmt.Errorf("upstream of '%s': that API is not among those of this directive", name)
+		}
+	}
+	return nil
+}
+
+// origin returns where api is served.
+func (h *Handler) origin(app *App, api bankid.API) (string, error) {
+	upstream, err := resolve(h.Upstreams[string(api)])
+	if err != nil {
+		return "", fmt.Errorf("upstream of '%s': %v", api, err)
+	}
+	if upstream != "" {
+		u, err := parseUpstream(upstream)
+		if err != nil {
+			return "", err
+		}
+		return u.String(), nil
+	}
+	u, err := app.origin(api)
+	if err != nil {
+		return "", err
+	}
+	return u.String(), nil
+}
+
+// provisionRoute loads the reverse proxy to origin.
+func (h *Handler) provisionRoute(ctx caddy.Context, origin string, apis []string) (*route, error) {
+	raw, err := h.proxyConfig(origin, apis)
+	if err != nil {
+		return nil, err
+	}
+	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
+	if err != nil {
+		return nil, fmt.Errorf("loading proxy: %v", err)
+	}
+	proxy := mod.(*reverseproxy.Handler)
+	return &route{proxy: proxy, transport: proxy.Transport.(*Transport)}, nil
+}
+
+// proxyConfig returns the configuration of the reverse proxy to origin: that of
+// the operator, with the upstream and the transport put in.
+func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, error) {
+	u, err := parseUpstream(origin)
+	if err != nil {
+		return nil, err
+	}
+	proxy, transport := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	if len(h.ProxyRaw) > 0 {
+		if err := json.Unmarshal(h.ProxyRaw, &proxy); err != nil {
+			return nil, fmt.Errorf("decoding proxy: %v", err)
+		}
+	}
+	if proxy == nil {
+		proxy = map[string]json.RawMessage{} // it was null
+	}
+	if _, ok := proxy["upstreams"]; ok {
+		return nil, refused("proxy.upstreams", refuseUpstream)
+	}
+	if raw, ok := proxy["transport"]; ok {
+		if err := json.Unmarshal(raw, &transport); err != nil || transport == nil {
+			return nil, errors.New("decoding proxy.transport: it is not an object")
+		}
+		if protocol := string(transport["protocol"]); protocol != "" && protocol != `"http"` {
+			return nil, fmt.Errorf("proxy.transport.protocol must be \"http\", not %s", protocol)
+		}
+	}
+	access := h.Access
+	access.APIs = apis
+	access.Calls = slices.DeleteFunc(slices.Clone(h.Calls), func(c Call) bool { return !slices.Contains(apis, c.API) })
+	for _, part := range []struct {
+		object map[string]json.RawMessage
+		value  any
+	}{
+		{transport, access},
+		{transport, map[string]string{"protocol": "bankid_esign", "upstream": origin}},
+		{proxy, map[string]any{"transport": transport}},
+		{proxy, map[string]any{"upstreams": []reverseproxy.Upstream{{Dial: dialAddress(u)}}}},
+	} {
+		if err := merge(part.object, part.value); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(proxy)
+}
+
+// merge puts the members that value has in JSON into object.
+func merge(object map[string]json.RawMessage, value any) error {
+	enc, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(enc, &object)
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	err := h.serve(w, r, next)
+	if err == nil {
+		return nil
+	}
+	setErrorHeader(w.Header(), h.name, err)
+	if gatewayErr, ok := errors.AsType[*gatewayError](err); ok {
+		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+			repl.Set("http.bankid_esign.error", gatewayErr.kind)
+		}
+	}
+	return err
+}
+
+// serve takes a request through the gateway.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if refusal := h.admit(r); refusal != nil {
+		if c := h.logger.Check(zapcore.WarnLevel, "caller refused"); c != nil {
+			c.Write(
+				zap.String("remote", r.RemoteAddr),
+				zap.String("reason", refusal.message),
+				zap.String("advice", refusal.advice),
+			)
+		}
+		return handlerError(refusal.gatewayError())
+	}
+	call := h.table.Lookup(r)
+	if call == nil {
+		message := "no such call: the method and path are not in the call table"
+		if hint := bankid.Hint(r.Method, r.URL.EscapedPath()); hint != "" {
+			message = hint
+		}
+		return handlerError(&gatewayError{status: http.StatusNotFound, kind: requestDenied, message: message})
+	}
+	if err := call.Check(r); err != nil {
+		return handlerError(asGatewayError(err))
+	}
+	if call.Kind == tokenauth.Pass && admittedByHeader(r) {
+		return handlerError(&gatewayError{
+			status: http.StatusForbidden, kind: requestDenied,
+			message: "this call carries a CSC service token in Authorization, so its caller cannot be authenticated by that field too; use a client certificate",
+		})
+	}
+	route := h.routes[call.Group]
+	// Waiting is done here rather than in the transport, where a reverse proxy
+	// would take a failure for one of the API's host.
+	if err := route.transport.core.Ready(r, call, route.transport.delivery(r.Context())); err != nil {
+		return waitError(err)
+	}
+	return route.proxy.ServeHTTP(w, h.leaving(r, call), next)
+}
+
+// leaving returns r with only those header fields that may leave, so that what
+// the operator adds to a field is added to nothing of the caller's.
+func (h *Handler) leaving(r *http.Request, call *tokenauth.Call) *http.Request {
+	out := *r
+	out.Header = make(http.Header, len(r.Header))
+	for name, values := range r.Header {
+		if tokenauth.Leaves(name) || (name == "Authorization" && call.Kind == tokenauth.Pass) {
+			out.Header[name] = values
+		}
+	}
+	return &out
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

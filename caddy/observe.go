@@ -1,0 +1,100 @@
+package caddyesign
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+// sourceUser watches a source on behalf of one configuration. It writes one
+// line to the log for every change of state, and the rest at debug level.
+type sourceUser struct {
+	logger *zap.Logger
+	env    bankid.Environment
+
+	// What the log already says. Only touched by observe, which is not called
+	// concurrently.
+	obtained, assumed, missing, elsewhere bool
+	failing                               failing
+}
+
+// failing is the state of a source whose last attempt failed.
+type failing struct {
+	yes    bool
+	usable bool // there is a token all the same
+	cause  tokenauth.Cause
+	code   string
+}
+
+// newSourceUser returns the watch on a source of the named client.
+func newSourceUser(logger *zap.Logger, env bankid.Environment, client string) *sourceUser {
+	if client == "" {
+		client = "default"
+	}
+	return &sourceUser{logger: logger.With(zap.String("client", client), zap.String("issuer", env.Issuer)), env: env}
+}
+
+// observe logs an attempt to obtain a token.
+func (u *sourceUser) observe(e tokenauth.Event) {
+	logger := u.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
+	u.observeProvider(e.Metadata)
+	if e.Err != nil {
+		now := failing{yes: true, usable: e.Usable, cause: e.Err.Cause, code: e.Err.Code}
+		level := zapcore.DebugLevel
+		if now != u.failing {
+			level = zapcore.ErrorLevel
+			if e.Usable {
+				level = zapcore.WarnLevel // nobody notices yet
+			}
+		}
+		u.failing = now
+		if c := logger.Check(level, "obtaining token failed"); c != nil {
+			c.Write(
+				zap.String("cause", e.Err.Cause.String()),
+				zap.Error(e.Err),
+				zap.Int("attempt", e.Failures),
+				zap.Bool("token_usable", e.Usable),
+				zap.Duration("next_attempt", time.Until(e.Err.RetryAt)),
+			)
+		}
+		return
+	}
+	level := zapcore.DebugLevel
+	if !u.obtained || u.failing.yes {
+		level = zapcore.InfoLevel
+	}
+	if c := logger.Check(level, "obtained token"); c != nil {
+		c.Write(
+			zap.String("client_id", e.ClientID),
+			zap.Duration("lifetime", e.Lifetime),
+			zap.Int("failed_attempts", e.Failures),
+		)
+	}
+	if e.LifetimeAssumed && !u.assumed {
+		logger.Warn("the provider does not say how long its tokens live", zap.Duration("assumed", e.Lifetime))
+	}
+	missing := len(e.MissingScopes) > 0
+	if missing && !u.missing {
+		logger.Warn("the token was granted without some of the scopes asked for", zap.Strings("missing", e.MissingScopes))
+	}
+	u.obtained, u.assumed, u.missing, u.failing = true, e.LifetimeAssumed, missing, failing{}
+}
+
+// observeProvider compares where the provider says the APIs are with where the
+// calls go. It is not followed: a document does not decide who gets a token.
+func (u *sourceUser) observeProvider(m *tokenauth.Metadata) {
+	if m == nil || u.env.Name == "" {
+		return
+	}
+	base := m.Text("esign-baseurl")
+	elsewhere := base != "" && !u.env.Serves(base)
+	if elsewhere && !u.elsewhere {
+		u.logger.Warn("the provider names another host for the eSign APIs than calls go to",
+			zap.String("esign_baseurl", base), zap.String("upstream", u.env.ESign))
+	}
+	u.elsewhere = elsewhere
+}

@@ -1,0 +1,228 @@
+package caddyesign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+func init() {
+	caddy.RegisterModule(Transport{})
+}
+
+// defaultResponseHeaderTimeout is how long to wait for the header of an answer.
+// Sealing and long-term validation are done while the caller waits; BankID
+// publishes no latency.
+const defaultResponseHeaderTimeout = 3 * time.Minute
+
+// Transport is Caddy's HTTP transport for a reverse proxy in front of BankID's
+// eSign APIs. It puts on every call the authorization which that call needs,
+// on a copy of the request that nothing else in the server sees, and repeats a
+// call whose token was refused where that is safe. Calls that its table does
+// not name are answered with 404.
+//
+// It does not ask who the caller is: the handler `bankid_esign` does.
+//
+// When it fails a request, it sets this placeholder:
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.bankid_esign.error}` | The proxy error type, as in RFC 9209
+type Transport struct {
+	// The HTTP transport that sends the calls. Its compression is off, or
+	// bodies would not pass unchanged; `response_header_timeout` is `3m` by
+	// default.
+	*reverseproxy.HTTPTransport
+
+	Access
+
+	// The origin of the APIs: calls go there, and nowhere else. It must be
+	// `https`, unless it is a loopback address. Default: that of the
+	// environment.
+	Upstream string `json:"upstream,omitempty"`
+
+	core *tokenauth.Transport
+	// varKey is where the delivery of a call is kept among the request's
+	// variables, for as long as a reverse proxy tries.
+	varKey string
+}
+
+// CaddyModule returns the Caddy module information.
+func (Transport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.transport.bankid_esign",
+		New: func() caddy.Module { return &Transport{HTTPTransport: new(reverseproxy.HTTPTransport)} },
+	}
+}
+
+// Provision sets up the transport.
+func (t *Transport) Provision(ctx caddy.Context) error {
+	if err := t.Access.validate(); err != nil {
+		return err
+	}
+	app, err := loadApp(ctx)
+	if err != nil {
+		return err
+	}
+	origin, err := t.origin(app)
+	if err != nil {
+		return err
+	}
+	table, err := t.table()
+	if err != nil {
+		return err
+	}
+	sources, err := t.sources(app)
+	if err != nil {
+		return err
+	}
+	headers, err := parentHeaders(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.provisionHTTP(ctx, origin); err != nil {
+		return err
+	}
+	t.varKey = fmt.Sprintf("bankid_esign.delivery.%p", t)
+	t.core = &tokenauth.Transport{
+		Base:         t.HTTPTransport,
+		Table:        table,
+		Sources:      sources,
+		Origin:       origin,
+		Headers:      headers,
+		ReplayBuffer: t.replayBuffer(),
+		Budget:       app.budget,
+		NotSent: func(err error) bool {
+			_, ok := errors.AsType[reverseproxy.DialError](err)
+			return ok
+		},
+	}
+	return nil
+}
+
+// provisionHTTP sets up the transport that sends.
+func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) error {
+	if err := checkTransport(t.HTTPTransport); err != nil {
+		return err
+	}
+	off := false
+	t.Compression = &off
+	if t.ResponseHeaderTimeout == 0 {
+		t.ResponseHeaderTimeout = caddy.Duration(defaultResponseHeaderTimeout)
+	}
+	if origin.Scheme == "https" && t.HTTPTransport.TLS == nil {
+		t.HTTPTransport.TLS = new(reverseproxy.TLSConfig)
+	}
+	if origin.Scheme == "http" && t.HTTPTransport.TLS != nil {
+		return fmt.Errorf("TLS is configured, but the upstream is %s", origin)
+	}
+	return t.HTTPTransport.Provision(ctx)
+}
+
+// origin returns where the calls go.
+func (t *Transport) origin(app *App) (*url.URL, error) {
+	if t.Upstream != "" {
+		upstream, err := resolve(t.Upstream)
+		if err != nil {
+			return nil, fmt.Errorf("upstream: %v", err)
+		}
+		return parseUpstream(upstream)
+	}
+	var origin *url.URL
+	for _, name := range t.APIs {
+		next, err := app.origin(bankid.API(name))
+		if err != nil {
+			return nil, err
+		}
+		if origin != nil && *next != *origin {
+			return nil, fmt.Errorf("the APIs %v are on different hosts: one transport can serve one of them", t.APIs)
+		}
+		origin = next
+	}
+	return origin, nil
+}
+
+// parseUpstream checks the origin of an API.
+func parseUpstream(upstream string) (*url.URL, error) {
+	u, err := url.Parse(upstream)
+	if err != nil || u.Host == "" || u.Hostname() == "" {
+		return nil, fmt.Errorf("upstream '%s' is not a URL such as https://api.example.com", upstream)
+	}
+	if u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("upstream '%s' can only have a scheme, a host and a port", upstream)
+	}
+	if err := tokenauth.CheckSecure(u); err != nil {
+		return nil, fmt.Errorf("upstream '%s' %v", upstream, err)
+	}
+	return u, nil
+}
+
+// dialAddress returns the host and port of u.
+func dialAddress(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// loadApp returns the bankid_esign app.
+func loadApp(ctx caddy.Context) (*App, error) {
+	mod, err := ctx.AppIfConfigured("bankid_esign")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mod.(*App), nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	t.SetScheme(req)
+	res, err := t.core.Deliver(req, t.delivery(req.Context()))
+	if err == nil {
+		return res, nil
+	}
+	// Everything else goes back as it is: Caddy looks at its type.
+	gatewayErr := asGatewayError(err)
+	if gatewayErr == nil {
+		return nil, err
+	}
+	if repl, ok := req.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.bankid_esign.error", gatewayErr.kind)
+	}
+	return nil, handlerError(gatewayErr)
+}
+
+// delivery returns what has become of the call that ctx belongs to. Outside of
+// a request, such as in a health check, that is nothing yet.
+func (t *Transport) delivery(ctx context.Context) *tokenauth.Delivery {
+	if d, ok := caddyhttp.GetVar(ctx, t.varKey).(*tokenauth.Delivery); ok {
+		return d
+	}
+	d := new(tokenauth.Delivery)
+	caddyhttp.SetVar(ctx, t.varKey, d)
+	return d
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner                      = (*Transport)(nil)
+	_ caddy.CleanerUpper                     = (*Transport)(nil)
+	_ http.RoundTripper                      = (*Transport)(nil)
+	_ reverseproxy.TLSTransport              = (*Transport)(nil)
+	_ reverseproxy.RequestHeaderOpsTransport = (*Transport)(nil)
+)
