@@ -1,0 +1,222 @@
+package sandbox_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+const credentialsList = "/csc/v2/credentials/list"
+
+// exchange sends an authorization code to CSC's token route.
+func exchange(t testing.TB, s http.Handler, authorization, code string) *httptest.ResponseRecorder {
+	t.Helper()
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {"https://rp.example/callback"}}
+	return send(t, s, call{
+		method: "POST", target: "/csc/v2/oauth2/token", authorization: authorization,
+		contentType: formType, body: strings.NewReader(form.Encode()),
+	})
+}
+
+// serviceToken exchanges a code for a service token.
+func serviceToken(t testing.TB, s http.Handler, code string) string {
+	t.Helper()
+	authorization := bearer(t, s, "esign/csc")
+	if w := exchange(t, s, authorization, code); w.Code == http.StatusOK {
+		token, _ := decode[map[string]any](t, w, http.StatusOK)["access_token"].(string)
+		return token
+	}
+	// A code is good once; a caller who wants any token does not care which.
+	return serviceToken(t, s, code+"-")
+}
+
+func wantCSCError(t testing.TB, w *httptest.ResponseRecorder, status int, code string) {
+	t.Helper()
+	body := decode[map[string]string](t, w, status)
+	if body["errorCode"] != code || body["errorDescription"] == "" || body["errorReference"] == "" || len(body) != 3 {
+		t.Errorf("body is %v, want error %s", body, code)
+	}
+}
+
+func TestCSCInfo(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	for _, authorization := range []string{"", "Bearer x", bearer(t, s, "esign/csc")} {
+		w := send(t, s, call{
+			method: "POST", target: "/csc/v2/info", authorization: authorization,
+			contentType: jsonType, body: strings.NewReader(`{"lang":"nb"}`),
+		})
+		info := decode[map[string]any](t, w, http.StatusOK)
+		if name, _ := info["name"].(string); !strings.Contains(name, "SANDBOX") || info["oauth2"] != "http://"+sandbox.Address+"/csc/v2" {
+			t.Errorf("info is %v", info)
+		}
+	}
+}
+
+func TestCSCJourney(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	authorization := bearer(t, s, "esign/csc")
+	w := exchange(t, s, authorization, "sandbox-1")
+	body := decode[map[string]any](t, w, http.StatusOK)
+	token, _ := body["access_token"].(string)
+	if !strings.HasPrefix(token, "sandbox-") || body["token_type"] != "Bearer" || body["expires_in"] != 300.0 {
+		t.Errorf("body is %v", body)
+	}
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control is %q", got)
+	}
+
+	list := call{method: "POST", target: credentialsList, authorization: "Bearer " + token, contentType: jsonType, body: strings.NewReader("{}")}
+	if got := decode[map[string][]string](t, send(t, s, list), http.StatusOK)["credentialIDs"]; len(got) != 1 {
+		t.Errorf("credentialIDs is %v", got)
+	}
+	references := make(map[string]bool)
+	for range 2 {
+		w := send(t, s, list)
+		wantCSCError(t, w, http.StatusBadRequest, "token_already_used")
+		references[decode[map[string]string](t, w, http.StatusBadRequest)["errorReference"]] = true
+	}
+	if len(references) != 2 {
+		t.Errorf("references are %v", references)
+	}
+
+	w = exchange(t, s, authorization, "sandbox-1")
+	if got := decode[map[string]string](t, w, http.StatusBadRequest); got["error"] != "invalid_grant" {
+		t.Errorf("second use of a code: %v", got)
+	}
+}
+
+func TestCSCTokenAuthorization(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	bad := badAuthorizations(t, s, "esign/csc")
+	bad["none"] = ""
+	for name, authorization := range bad {
+		w := exchange(t, s, authorization, "sandbox-unspent")
+		body := decode[map[string]string](t, w, http.StatusUnauthorized)
+		if body["error"] != "invalid_token" || body["error_description"] == "" {
+			t.Errorf("%s: body is %v", name, body)
+		}
+		if got := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer ") || !strings.Contains(got, `error="invalid_token"`) {
+			t.Errorf("%s: WWW-Authenticate is %q", name, got)
+		}
+	}
+	w := exchange(t, s, bearer(t, s, "esign"), "sandbox-unspent")
+	if got := decode[map[string]string](t, w, http.StatusForbidden); got["error"] != "insufficient_scope" {
+		t.Errorf("body is %v", got)
+	}
+	// None of the refusals has used up the code.
+	decode[map[string]any](t, exchange(t, s, bearer(t, s, "esign/csc"), "sandbox-unspent"), http.StatusOK)
+}
+
+func TestCSCTokenRequestErrors(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	authorization := bearer(t, s, "esign/csc")
+	for name, test := range map[string]struct {
+		contentType, body string
+		status            int
+		code              string
+	}{
+		"foreign code":       {formType, "grant_type=authorization_code&code=abc&redirect_uri=x", 400, "invalid_grant"},
+		"no grant type":      {formType, "code=sandbox-1&redirect_uri=x", 400, "invalid_request"},
+		"no code":            {formType, "grant_type=authorization_code&redirect_uri=x", 400, "invalid_request"},
+		"no redirect URI":    {formType, "grant_type=authorization_code&code=sandbox-1", 400, "invalid_request"},
+		"other grant type":   {formType, "grant_type=client_credentials&code=sandbox-1&redirect_uri=x", 400, "unsupported_grant_type"},
+		"duplicate code":     {formType, "grant_type=authorization_code&code=sandbox-1&code=sandbox-1&redirect_uri=x", 400, "invalid_request"},
+		"JSON":               {jsonType, `{"code":"sandbox-1"}`, 415, "invalid_request"},
+		"too large":          {formType, "code=" + strings.Repeat("x", 64<<10), 413, "invalid_request"},
+		"malformed":          {formType, "code=%zz", 400, "invalid_request"},
+		"then the good code": {formType, "grant_type=authorization_code&code=sandbox-2&redirect_uri=x", 200, ""},
+	} {
+		w := send(t, s, call{
+			method: "POST", target: "/csc/v2/oauth2/token", authorization: authorization,
+			contentType: test.contentType, body: strings.NewReader(test.body),
+		})
+		body := decode[map[string]any](t, w, test.status)
+		if test.code != "" && body["error"] != test.code {
+			t.Errorf("%s: body is %v", name, body)
+		}
+	}
+}
+
+func TestServiceTokenAuthorization(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	list := call{method: "POST", target: credentialsList, contentType: jsonType}
+	wantCSCError(t, send(t, s, list), http.StatusUnauthorized, "authentication_required")
+	for _, authorization := range []string{
+		"Bearer unknown", "Bearer ", "Basic eDp5", bearer(t, s, "esign/csc"), "DPoP " + serviceToken(t, s, "sandbox-x"),
+	} {
+		list.authorization = authorization
+		wantCSCError(t, send(t, s, list), http.StatusUnauthorized, "invalid_token")
+	}
+}
+
+func TestCredentialsListBody(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	for body, status := range map[string]int{
+		"": 200, "{}": 200, `{"clientData":"x"}`: 200,
+		"[]": 400, "{": 400, "x": 400,
+		`{"clientData":"` + strings.Repeat("x", 64<<10) + `"}`: 413,
+	} {
+		w := send(t, s, call{
+			method: "POST", target: credentialsList, authorization: "Bearer " + serviceToken(t, s, "sandbox-body"),
+			contentType: jsonType, body: strings.NewReader(body),
+		})
+		if status == http.StatusOK {
+			decode[map[string][]string](t, w, status)
+			continue
+		}
+		wantCSCError(t, w, status, "invalid_request")
+	}
+}
+
+func TestServiceTokenExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, sandbox.Options{})
+		first, second := serviceToken(t, s, "sandbox-1"), serviceToken(t, s, "sandbox-2")
+		list := call{method: "POST", target: credentialsList, contentType: jsonType}
+		time.Sleep(300*time.Second - 1)
+		list.authorization = "Bearer " + first
+		decode[map[string][]string](t, send(t, s, list), http.StatusOK)
+		time.Sleep(time.Nanosecond)
+		list.authorization = "Bearer " + second
+		wantCSCError(t, send(t, s, list), http.StatusUnauthorized, "invalid_token")
+	})
+}
+
+func TestOneOfManyUsesWins(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	authorization := bearer(t, s, "esign/csc")
+	token := serviceToken(t, s, "sandbox-many")
+	for name, use := range map[string]func() *httptest.ResponseRecorder{
+		"code": func() *httptest.ResponseRecorder { return exchange(t, s, authorization, "sandbox-race") },
+		"service token": func() *httptest.ResponseRecorder {
+			return send(t, s, call{method: "POST", target: credentialsList, authorization: "Bearer " + token})
+		},
+	} {
+		var won, lost atomic.Int32
+		var callers sync.WaitGroup
+		for range 50 {
+			callers.Go(func() {
+				switch w := use(); w.Code {
+				case http.StatusOK:
+					won.Add(1)
+				case http.StatusBadRequest:
+					lost.Add(1)
+				default:
+					t.Errorf("%s: status %d", name, w.Code)
+				}
+			})
+		}
+		callers.Wait()
+		if won.Load() != 1 || lost.Load() != 49 {
+			t.Errorf("%s: %d uses won, %d lost", name, won.Load(), lost.Load())
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+// Address is where the sandbox listens if it is served at the default issuer.
+const Address = "127.0.0.1:9771"
+
+// The client that the sandbox knows unless [Options] name another. The secret
+// guards nothing; it has every character that a client must form-encode before
+// it puts the secret into an HTTP Basic header (RFC 6749, section 2.3.1).
+const (
+	ClientID     = "sandbox-client"
+	ClientSecret = "not/a:secret + 100%fake & public" //nolint:gosec // published on purpose
+)
+
+// Options configure a [Server]. The zero value is a working sandbox.
+type Options struct {
+	// Issuer is the issuer identifier, without a trailing slash. Its origin is
+	// also where the APIs are said to be. Default: that of [bankid.Sandbox].
+	Issuer string
+
+	// ClientID and ClientSecret are the credentials of the only client.
+	// Default: the constants of the same name.
+	ClientID, ClientSecret string
+
+	// TokenLifetime is how long access tokens live, in whole seconds.
+	// Default: 300 s, as at BankID.
+	TokenLifetime time.Duration
+
+	// SigningDelay is how long an order waits until it is complete by itself,
+	// in place of a person who signs. Default: 1 s.
+	SigningDelay time.Duration
+}
+
+// A Server is a simulated BankID. It is safe for concurrent use.
+type Server struct {
+	issuer string // issuer identifier
+	origin string // of the issuer, and so of the APIs
+
+	client   client
+	tokens   *accessTokens
+	orders   *orders
+	csc      *cscTokens
+	endpoint map[string]methods // by escaped path
+}
+
+// methods are the handlers of one path, by request method.
+type methods map[string]http.HandlerFunc
+
+// New makes a sandbox with a signing key of its own.
+func New(o Options) (*Server, error) {
+	o = o.withDefaults()
+	issuer, err := url.Parse(o.Issuer)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("sandbox: issuer: %w", err)
+	case issuer.Scheme != "http" && issuer.Scheme != "https", issuer.Host == "", issuer.User != nil,
+		issuer.RawQuery != "", issuer.Fragment != "", strings.HasSuffix(o.Issuer, "/"):
+		return nil, fmt.Errorf("sandbox: issuer %q is not an http or https URL without user, query, fragment and final slash", o.Issuer)
+	case o.TokenLifetime < time.Second, o.TokenLifetime%time.Second != 0:
+		return nil, fmt.Errorf("sandbox: token lifetime %v is not a number of whole seconds", o.TokenLifetime)
+	case o.SigningDelay < 0:
+		return nil, errors.New("sandbox: signing delay is negative")
+	}
+	origin := issuer.Scheme + "://" + issuer.Host
+	tokens, err := newAccessTokens(o.Issuer, origin, o.TokenLifetime)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	s := &Server{
+		issuer: o.Issuer,
+		origin: origin,
+		client: client{id: o.ClientID, secret: o.ClientSecret},
+		tokens: tokens,
+		orders: newOrders(o.SigningDelay),
+		csc:    newCSCTokens(),
+	}
+	s.endpoint = s.endpoints(issuer.EscapedPath())
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Issuer == "" {
+		o.Issuer = bankid.Sandbox.Issuer
+	}
+	if o.ClientID == "" {
+		o.ClientID = ClientID
+	}
+	if o.ClientSecret == "" {
+		o.ClientSecret = ClientSecret
+	}
+	if o.TokenLifetime == 0 {
+		o.TokenLifetime = 300 * time.Second
+	}
+	if o.SigningDelay == 0 {
+		o.SigningDelay = time.Second
+	}
+	return o
+}
+
+// endpoints lists all that the sandbox serves; realm is the issuer's path.
+func (s *Server) endpoints(realm string) map[string]methods {
+	signdoc, lta := s.signDoc(), s.lta()
+	return map[string]methods{
+		realm + discoveryPath: {http.MethodGet: s.discovery},
+		realm + jwksPath:      {http.MethodGet: s.jwks},
+		realm + tokenPath:     {http.MethodPost: s.token},
+
+		"/v1/signdoc/pades": {
+			http.MethodPost:   signdoc.create,
+			http.MethodGet:    signdoc.status,
+			http.MethodDelete: signdoc.fetch,
+		},
+		"/v1/timestamp/pades/lta": {
+			http.MethodPost:   lta.create,
+			http.MethodGet:    lta.status,
+			http.MethodDelete: lta.fetch,
+		},
+
+		"/csc/v2/info":             {http.MethodPost: s.cscInfo},
+		"/csc/v2/oauth2/token":     {http.MethodPost: s.cscToken},
+		"/csc/v2/credentials/list": {http.MethodPost: s.cscCredentialsList},
+	}
+}
+
+// ServeHTTP answers as BankID would.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Bankid-Esign-Environment", "sandbox")
+	// Not http.ServeMux: it redirects "//csc/v2/info" and answers "%2e"; BankID
+	// is not known to, and a gateway that sends such a path has a bug.
+	allowed, ok := s.endpoint[r.URL.EscapedPath()]
+	if !ok {
+		http.Error(w, "the sandbox has no such path", http.StatusNotFound)
+		return
+	}
+	handle, ok := allowed[r.Method]
+	if !ok {
+		w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(allowed)), ", "))
+		http.Error(w, "the sandbox has no such method at this path", http.StatusMethodNotAllowed)
+		return
+	}
+	handle(w, r)
+}
