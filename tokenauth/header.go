@@ -15,6 +15,9 @@ func (t *Transport) leaving(header http.Header) http.Header {
 			out[name] = values
 		}
 	}
+	if _, ok := out["User-Agent"]; !ok {
+		out["User-Agent"] = []string{""} // or net/http sends one of its own
+	}
 	return out
 }
 

@@ -1,0 +1,43 @@
+package caddyesign
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+// Requests from and to addresses that a test on loopback cannot have.
+func TestAdmitLocalByAddress(t *testing.T) {
+	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 8080} }
+	for _, test := range []struct {
+		name   string
+		remote string
+		local  net.Addr
+		host   string
+		admit  bool
+	}{
+		{"loopback", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:8080", true},
+		{"IPv6 loopback", "[::1]:1", tcp("::1"), "[::1]:8080", true},
+		{"loopback mapped to IPv6", "[::ffff:127.0.0.1]:1", tcp("127.0.0.1"), "LOCALHOST", true},
+		{"unix socket", "@", &net.UnixAddr{Net: "unix", Name: "/run/x"}, "localhost", true},
+		{"other peer", "192.0.2.1:1", tcp("127.0.0.1"), "localhost:8080", false},
+		{"other local address", "127.0.0.1:1", tcp("192.0.2.1"), "localhost:8080", false},
+		{"no local address", "127.0.0.1:1", nil, "localhost:8080", false},
+		{"other host", "127.0.0.1:1", tcp("127.0.0.1"), "gateway.example", false},
+		{"no host", "127.0.0.1:1", tcp("127.0.0.1"), "", false},
+		{"peer that is a name", "localhost:1", tcp("127.0.0.1"), "localhost", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/v1/signdoc/pades", nil)
+			r.RemoteAddr, r.Host = test.remote, test.host
+			if test.local != nil {
+				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, test.local))
+			}
+			if refusal := admitLocal(r); (refusal == nil) != test.admit {
+				t.Errorf("refusal is %+v, want admitted: %t", refusal, test.admit)
+			}
+		})
+	}
+}

@@ -1,0 +1,284 @@
+package caddyesign_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/esigngateway/caddy-bankid-esign/caddy"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// clientSecret has every character that must be form-encoded in HTTP Basic.
+const clientSecret = "s3cr3t+ with/:%& planted"
+
+// A fixture is a gateway in a real Caddy in this process, between a scripted
+// issuer and an upstream that remembers what it saw.
+type fixture struct {
+	t        *testing.T
+	issuer   *tokenauthtest.Server
+	upstream *upstream
+	url      string // of the gateway
+	site     string // the address of the site
+	addr     string // of the gateway
+	dir      string // for files
+	log      string // the file that everything is logged to, at debug level
+	secret   string // the file with the client secret
+	global   string // further global options
+	app      string // further subdirectives of the app
+}
+
+// newFixture starts the issuer and the upstream.
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	dir := t.TempDir()
+	f := &fixture{
+		t: t, issuer: tokenauthtest.NewHTTPServer(), upstream: newUpstream(t),
+		addr: freeAddress(t), dir: dir,
+		log: filepath.Join(dir, "log.json"), secret: filepath.Join(dir, "secret"),
+	}
+	t.Cleanup(f.issuer.Close)
+	f.url = "http://" + f.addr
+	f.site = "http://:" + strings.TrimPrefix(f.addr, "127.0.0.1:")
+	f.writeSecret(clientSecret)
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Errorf("stopping: %v", err)
+		}
+	})
+	return f
+}
+
+// writeSecret puts the secret into its file.
+func (f *fixture) writeSecret(secret string) {
+	f.t.Helper()
+	if err := os.WriteFile(f.secret, []byte(secret+"\n"), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// caddyfile returns a configuration whose site has the given directives.
+// UPSTREAM stands for the subdirectives that name the upstream.
+func (f *fixture) caddyfile(site string) string {
+	upstreams := ""
+	for _, api := range []string{"signdoc", "csc", "timestamp"} {
+		upstreams += fmt.Sprintf("upstream %s %s\n", api, f.upstream.URL)
+	}
+	return fmt.Sprintf(`{
+		admin off
+		persist_config off
+		log {
+			output file %s
+			level DEBUG
+		}
+		servers {
+			log_credentials
+		}
+		%s
+		bankid_esign {
+			issuer %s
+			client_id test-client
+			client_secret {file.%s}
+			%s
+		}
+	}
+	%s {
+		bind 127.0.0.1
+		log
+		%s
+	}`, f.log, f.global, f.issuer.Issuer(), f.secret, f.app, f.site, strings.ReplaceAll(site, "UPSTREAM", upstreams))
+}
+
+// adapt returns the JSON of a Caddyfile.
+func adapt(t *testing.T, caddyfile string) []byte {
+	t.Helper()
+	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatalf("adapting: %v", err)
+	}
+	return cfg
+}
+
+// start loads a configuration whose site has the given directives.
+func (f *fixture) start(site string) *fixture {
+	f.t.Helper()
+	if err := caddy.Load(adapt(f.t, f.caddyfile(site)), true); err != nil {
+		f.t.Fatalf("loading: %v", err)
+	}
+	return f
+}
+
+// localSite is a site that admits this test.
+const localSite = `bankid_esign signdoc csc timestamp {
+	callers local
+	UPSTREAM
+}`
+
+// do makes a request to the gateway.
+func (f *fixture) do(method, path, body string, header ...string) *answer {
+	f.t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(f.t.Context(), method, f.url+path, reader)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	return roundTrip(f.t, req)
+}
+
+// roundTrip makes a request without following redirects or decompressing.
+func roundTrip(t *testing.T, req *http.Request) *answer {
+	t.Helper()
+	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &answer{t, res, body}
+}
+
+// An answer is what came back, with its body read.
+type answer struct {
+	t *testing.T
+	*http.Response
+	body []byte
+}
+
+// is asserts the status.
+func (a *answer) is(status int) *answer {
+	a.t.Helper()
+	if a.StatusCode != status {
+		a.t.Errorf("status is %d, want %d; Proxy-Status: %s; body: %.200s",
+			a.StatusCode, status, a.Header.Get("Proxy-Status"), a.body)
+	}
+	return a
+}
+
+// byGateway asserts that the gateway answered, with a proxy error type.
+func (a *answer) byGateway(kind string) *answer {
+	a.t.Helper()
+	if got := a.Header.Get("Proxy-Status"); !strings.Contains(got, ";error="+kind) {
+		a.t.Errorf("Proxy-Status is %q, want error %s", got, kind)
+	}
+	return a
+}
+
+// logged returns all that was logged so far.
+func (f *fixture) logged() string {
+	f.t.Helper()
+	log, err := os.ReadFile(f.log)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(log)
+}
+
+// An upstream is an API host that remembers the requests it saw.
+type upstream struct {
+	*httptest.Server
+	mu      sync.Mutex
+	calls   []*call
+	handler http.HandlerFunc
+}
+
+// A call is a request that an upstream saw.
+type call struct {
+	*http.Request
+	body    []byte
+	trailer http.Header
+}
+
+// newUpstream starts an upstream that answers 200 and "upstream".
+func newUpstream(t *testing.T) *upstream {
+	u := new(upstream)
+	u.Server = httptest.NewServer(u)
+	t.Cleanup(func() {
+		u.CloseClientConnections()
+		u.Close()
+	})
+	return u
+}
+
+// ServeHTTP implements http.Handler.
+func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	u.mu.Lock()
+	u.calls = append(u.calls, &call{r, body, r.Trailer.Clone()})
+	handler := u.handler
+	u.mu.Unlock()
+	if handler == nil {
+		_, _ = io.WriteString(w, "upstream")
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	handler(w, r)
+}
+
+// handle makes the upstream answer with h.
+func (u *upstream) handle(h http.HandlerFunc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.handler = h
+}
+
+// seen returns the requests seen since the last time.
+func (u *upstream) seen() []*call {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	calls := u.calls
+	u.calls = nil
+	return calls
+}
+
+// freeAddress returns a loopback address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// eventually waits until done reports true.
+func eventually(t *testing.T, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it does not come to pass")
+		}
+	}
+}

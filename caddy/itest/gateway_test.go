@@ -1,0 +1,151 @@
+package itest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	// Plug in Caddy's standard modules and the gateway's.
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/esigngateway/caddy-bankid-esign"
+)
+
+// A gateway is Caddy running in this process. There is one at a time.
+type gateway struct {
+	url string // origin at which it listens, on loopback
+	log string // file with everything that it logs, at debug level
+}
+
+// startGateway runs Caddy with the gateway until the test ends: app is the body
+// of its global option bankid_esign, site the directives of its one site.
+func startGateway(t *testing.T, app, site string) *gateway {
+	t.Helper()
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	g := &gateway{
+		url: "http://" + addr,
+		log: filepath.Join(t.TempDir(), "caddy.log"),
+	}
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(fmt.Appendf(nil, `{
+	admin off
+	persist_config off
+	auto_https off
+	log {
+		output file %s
+		format json
+		level DEBUG
+	}
+	servers {
+		log_credentials
+	}
+	bankid_esign {
+%s
+	}
+}
+# No host name: what a foreign one gets is up to the gateway.
+http://:%s {
+	bind 127.0.0.1
+	log
+%s
+}
+`, g.log, app, port, site), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatalf("adapting the Caddyfile: %v", err)
+	}
+	for _, w := range warnings {
+		if !strings.Contains(w.Message, "not formatted") {
+			t.Errorf("adapting the Caddyfile: %v", w)
+		}
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatalf("starting Caddy: %v", err)
+	}
+	t.Cleanup(func() { g.stop(t) })
+	return g
+}
+
+// stop ends Caddy; its log is complete then. It may be called twice.
+func (g *gateway) stop(t *testing.T) {
+	t.Helper()
+	if err := caddy.Stop(); err != nil {
+		t.Errorf("stopping Caddy: %v", err)
+	}
+}
+
+// access is a line of Caddy's access log.
+type access struct {
+	Logger  string `json:"logger"`
+	Status  int    `json:"status"`
+	Request struct {
+		Method  string      `json:"method"`
+		Host    string      `json:"host"`
+		URI     string      `json:"uri"`
+		Headers http.Header `json:"headers"`
+	} `json:"request"`
+	RespHeaders http.Header `json:"resp_headers"`
+}
+
+// accesses reads the access log of a gateway that has stopped.
+func (g *gateway) accesses(t *testing.T) []access {
+	t.Helper()
+	file, err := os.Open(g.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var all []access
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line access
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			// Other messages have other types under the same names.
+			continue
+		}
+		if strings.HasPrefix(line.Logger, "http.log.access") {
+			all = append(all, line)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// freeAddr returns a loopback address at which nothing listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// do sends req and reads the whole answer.
+func do(t *testing.T, req *http.Request) (status int, header http.Header, body []byte) {
+	t.Helper()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Error(err)
+		return 0, nil, nil
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return res.StatusCode, res.Header, body
+}

@@ -1,0 +1,237 @@
+package itest
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// The client in keycloak/realm-current.json. Its secret is full of what form
+// encoding changes (RFC 6749 section 2.3.1): sent as it is, Keycloak refuses it.
+const (
+	clientID     = "esign-gateway"
+	clientSecret = "s3 cr+et/with:odd%chars&more" // as in the file
+)
+
+// TestKeycloak runs the gateway between callers without a credential and eSign
+// APIs that accept nothing but a token which Keycloak signed, for the scope of
+// the call.
+func TestKeycloak(t *testing.T) {
+	issuer := startKeycloak(t)
+	for name, authMethod := range map[string]string{
+		"client_secret_basic":   "auth_method client_secret_basic",
+		"client_secret_post":    "auth_method client_secret_post",
+		"method from discovery": "",
+	} {
+		t.Run(name, func(t *testing.T) { testCalls(t, issuer, authMethod) })
+	}
+	t.Run("concurrent cold calls share a token", func(t *testing.T) { testColdCalls(t, issuer) })
+	t.Run("wrong secret", func(t *testing.T) { testWrongSecret(t, issuer) })
+}
+
+func testCalls(t *testing.T, issuer, authMethod string) {
+	api := startAPI(t, issuer)
+	g := startKeycloakGateway(t, issuer, clientSecret, authMethod, api)
+	for _, call := range []struct {
+		method, uri string
+		contentType string
+		body        string
+		scopes      string // of the token, sorted
+	}{
+		{http.MethodGet, "/signdoc/pades?sign_id=x", "", "", "esign"},
+		{http.MethodGet, "/v1/signdoc/pades?sign_id=x", "", "", "esign/nnin signdoc/read_write"},
+		{http.MethodPost, "/v1/signdoc/pades", "application/json", `{"documents":[]}`, "esign/nnin signdoc/read_write"},
+		{http.MethodDelete, "/v1/signdoc/pades?sign_id=x", "", "", "esign/nnin signdoc/read_write"},
+		{http.MethodPost, "/csc/v2/oauth2/token", "application/x-www-form-urlencoded", "grant_type=authorization_code&code=x", "esign/csc"},
+		{http.MethodPost, "/v1/timestamp/pades/lta", "application/json", `{"documents":[]}`, "esign/qtsa"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), call.method, g.url+call.uri, strings.NewReader(call.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if call.contentType != "" {
+			req.Header.Set("Content-Type", call.contentType)
+		}
+		status, header, body := do(t, req)
+		if status != http.StatusOK {
+			t.Errorf("%s %s: %d %s, Proxy-Status %q", call.method, call.uri, status, body, header.Get("Proxy-Status"))
+			continue
+		}
+		var got received
+		if err := json.Unmarshal(body, &got); err != nil {
+			t.Fatalf("%s %s: %v in %s", call.method, call.uri, err, body)
+		}
+		want := received{Method: call.method, URI: call.uri, ContentType: call.contentType, Body: call.body, Scopes: call.scopes}
+		if got != want {
+			t.Errorf("%s %s: the API received\n%+v, want\n%+v", call.method, call.uri, got, want)
+		}
+	}
+	g.stop(t)
+	checkLogKeepsSecrets(t, g, api, clientSecret)
+}
+
+func testColdCalls(t *testing.T, issuer string) {
+	api := startAPI(t, issuer)
+	g := startKeycloakGateway(t, issuer, clientSecret, "", api)
+	var callers sync.WaitGroup
+	for range 100 {
+		callers.Go(func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/signdoc/pades?sign_id=x", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if status, header, body := do(t, req); status != http.StatusOK {
+				t.Errorf("%d %s, Proxy-Status %q", status, body, header.Get("Proxy-Status"))
+			}
+		})
+	}
+	callers.Wait()
+	if tokens := api.tokensSeen(); len(tokens) != 1 {
+		t.Errorf("the calls carried %d different tokens, want 1", len(tokens))
+	}
+}
+
+func testWrongSecret(t *testing.T, issuer string) {
+	const secret = "not+the secret"
+	api := startAPI(t, issuer)
+	g := startKeycloakGateway(t, issuer, secret, "", api)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/signdoc/pades?sign_id=x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, header, body := do(t, req)
+	if status != http.StatusBadGateway {
+		t.Errorf("status %d %s, want 502", status, body)
+	}
+	if header.Get("Proxy-Status") == "" {
+		t.Error("no Proxy-Status: nothing tells this answer from BankID's")
+	}
+	if n := api.callsSeen(); n != 0 {
+		t.Errorf("%d calls reached the API without a token", n)
+	}
+	g.stop(t)
+	checkLogKeepsSecrets(t, g, api, secret)
+}
+
+// startKeycloakGateway runs the gateway with a client of Keycloak. SignDoc v1
+// has the scopes that some clients have and others have not.
+func startKeycloakGateway(t *testing.T, issuer, secret, authMethod string, api *signAPI) *gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startGateway(t, strings.NewReplacer(
+		"ISSUER", issuer, "CLIENT", clientID, "FILE", file, "METHOD", authMethod,
+	).Replace(`
+		issuer ISSUER
+		client_id CLIENT
+		client_secret {file.FILE}
+		METHOD
+`), strings.NewReplacer("API", api.url).Replace(`
+	bankid_esign /signdoc/* signdoc {
+		callers local
+		upstream signdoc API
+	}
+	bankid_esign /v1/signdoc/* signdoc {
+		callers local
+		scope signdoc/read_write esign/nnin
+		upstream signdoc API
+	}
+	bankid_esign /csc/* csc {
+		callers local
+		upstream csc API
+	}
+	bankid_esign /v1/timestamp/* timestamp {
+		callers local
+		upstream timestamp API
+	}
+`))
+}
+
+// startKeycloak runs Keycloak until the test ends and returns its issuer.
+func startKeycloak(t *testing.T) string {
+	t.Helper()
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	log, err := os.Create(filepath.Join(t.TempDir(), "keycloak.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command("keycloak/keycloak.sh", port)
+	cmd.Stdout, cmd.Stderr = log, log
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		stdin.Close()
+		<-ended
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			conn.Close()
+			t.Error("Keycloak outlived its test")
+		}
+	})
+
+	issuer := "http://" + addr + "/auth/realms/current"
+	// The first run downloads 150 MB.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	poll := time.NewTicker(500 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if _, err = oidc.NewProvider(ctx, issuer); err == nil {
+			return issuer
+		}
+		select {
+		case <-poll.C:
+			continue
+		case <-ended:
+		case <-ctx.Done():
+		}
+		output, _ := os.ReadFile(log.Name())
+		t.Fatalf("Keycloak did not start: %v\n%s", err, output)
+	}
+}
+
+// checkLogKeepsSecrets looks for the secret, as it is and in the forms in which
+// it travels, and for tokens in all that the gateway logged.
+func checkLogKeepsSecrets(t *testing.T, g *gateway, api *signAPI, clientSecret string) {
+	t.Helper()
+	log, err := os.ReadFile(g.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(log) == 0 {
+		t.Fatal("nothing was logged")
+	}
+	form := url.QueryEscape(clientSecret)
+	basic := base64.StdEncoding.EncodeToString([]byte(clientID + ":" + form))
+	for i, secret := range append([]string{clientSecret, form, basic}, api.tokensSeen()...) {
+		if strings.Contains(string(log), secret) {
+			t.Errorf("the log contains the secret (0), its forms (1, 2) or a token: %d", i)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package itest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// A signAPI stands for BankID's eSign APIs: it takes a call only with a token
+// that Keycloak signed for the gateway's client, and answers what it received.
+type signAPI struct {
+	url      string
+	verifier *oidc.IDTokenVerifier
+
+	mu     sync.Mutex
+	calls  int
+	tokens []string // accepted, each once
+}
+
+// received is a call as it reached the API.
+type received struct {
+	Method, URI, ContentType, Body string
+
+	Scopes string // of the token, sorted
+}
+
+func startAPI(t *testing.T, issuer string) *signAPI {
+	t.Helper()
+	provider, err := oidc.NewProvider(t.Context(), issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := &signAPI{
+		// Keycloak puts no audience into a token that no resource server asked for.
+		verifier: provider.VerifierContext(t.Context(), &oidc.Config{
+			SkipClientIDCheck:    true,
+			SupportedSigningAlgs: []string{oidc.ES256}, // BankID's
+		}),
+	}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	api.url = server.URL
+
+	// An API that accepts everything would prove nothing.
+	for _, authorization := range []string{"", "Bearer x.y.z", "Bearer " + unsigned(issuer)} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", authorization)
+		if status, _, _ := do(t, req); status != http.StatusUnauthorized {
+			t.Fatalf("the API answers %d to Authorization %q", status, authorization)
+		}
+	}
+	api.calls = 0
+	return api
+}
+
+// unsigned returns a token like Keycloak's that anyone could have made.
+func unsigned(issuer string) string {
+	enc := base64.RawURLEncoding.EncodeToString
+	return enc([]byte(`{"alg":"none"}`)) + "." +
+		enc([]byte(`{"iss":"`+issuer+`","azp":"`+clientID+`","exp":9999999999,"scope":"esign"}`)) + "."
+}
+
+func (api *signAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	api.mu.Lock()
+	api.calls++
+	api.mu.Unlock()
+
+	authorization := r.Header.Values("Authorization")
+	if len(authorization) != 1 {
+		http.Error(w, "want one Authorization", http.StatusUnauthorized)
+		return
+	}
+	raw, found := strings.CutPrefix(authorization[0], "Bearer ")
+	if !found {
+		http.Error(w, "want a Bearer token", http.StatusUnauthorized)
+		return
+	}
+	token, err := api.verifier.Verify(r.Context(), raw)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusUnauthorized)
+		return
+	}
+	var claims struct {
+		AuthorizedParty string `json:"azp"`
+		Scope           string `json:"scope"`
+	}
+	if err := token.Claims(&claims); err != nil || claims.AuthorizedParty != clientID {
+		http.Error(w, "token of another client", http.StatusUnauthorized)
+		return
+	}
+	api.mu.Lock()
+	if !slices.Contains(api.tokens, raw) {
+		api.tokens = append(api.tokens, raw)
+	}
+	api.mu.Unlock()
+
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(received{
+		Method:      r.Method,
+		URI:         r.RequestURI,
+		ContentType: r.Header.Get("Content-Type"),
+		Body:        string(body),
+		Scopes:      strings.Join(slices.Sorted(strings.FieldsSeq(claims.Scope)), " "),
+	})
+}
+
+func (api *signAPI) callsSeen() int {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	return api.calls
+}
+
+func (api *signAPI) tokensSeen() []string {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	return slices.Clone(api.tokens)
+}

@@ -1,0 +1,175 @@
+package caddyesign_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// plantedToken is a token that must not show anywhere.
+const plantedToken = "planted-access-token"
+
+// secrets are the forms in which the planted secrets could show.
+func secrets() []string {
+	encoded := url.QueryEscape(clientSecret)
+	return []string{
+		plantedToken, clientSecret, encoded, url.PathEscape(clientSecret), "s3cr3t",
+		base64.StdEncoding.EncodeToString([]byte("test-client:" + encoded)),
+		base64.StdEncoding.EncodeToString([]byte(plantedToken))[:20],
+	}
+}
+
+// showsNone asserts that text shows none of the secrets.
+func showsNone(t *testing.T, where, text string) {
+	t.Helper()
+	for _, secret := range secrets() {
+		if strings.Contains(text, secret) {
+			at := strings.Index(text, secret)
+			t.Errorf("%s shows a secret after %q", where, text[max(0, at-200):at])
+		}
+	}
+}
+
+func TestF34SecretsDoNotShow(t *testing.T) {
+	f := newFixture(t)
+	admin := freeAddress(t)
+	errorPage := newUpstream(t)
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, plantedToken, 300) })
+	site := `bankid_esign signdoc csc timestamp {
+		callers any
+		header_up X-Echo {http.request.header.Authorization}
+		header_down X-Token {http.request.header.Authorization}
+		@teapot status 418
+		handle_response @teapot {
+			header X-Seen {http.request.header.Authorization}
+			copy_response
+		}
+		UPSTREAM
+	}
+	handle_errors {
+		header X-Message "{err.message} {err.trace} {http.bankid_esign.error}"
+		reverse_proxy ` + strings.TrimPrefix(errorPage.URL, "http://") + `
+	}`
+	config := strings.Replace(f.caddyfile(site), "admin off", "admin "+admin, 1)
+	config = strings.Replace(config, "log {", "debug\nlog {", 1)
+	adapted := adapt(t, config)
+	showsNone(t, "the adapted configuration", string(adapted))
+	if err := caddy.Load(adapted, true); err != nil {
+		t.Fatal(err)
+	}
+
+	var shown strings.Builder
+	ask := func(method, path string, header ...string) {
+		answer := f.do(method, path, "{}", header...)
+		fmt.Fprintln(&shown, answer.Header, string(answer.body))
+	}
+	ask("POST", "/v1/signdoc/pades")
+	ask("POST", "/csc/v2/oauth2/token", "Connection", "Authorization")
+	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) })
+	ask("GET", "/v1/signdoc/pades")
+	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
+	ask("GET", "/v1/signdoc/pades")
+	f.upstream.handle(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	ask("POST", "/v1/signdoc/pades")
+	ask("GET", "/nowhere")
+
+	// An issuer that echoes what it is asked, as an error and as an answer.
+	for _, echo := range []func(w http.ResponseWriter, text string){
+		func(w http.ResponseWriter, text string) { http.Error(w, text, http.StatusInternalServerError) },
+		func(w http.ResponseWriter, text string) {
+			tokenauthtest.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": text, "error_description": text})
+		},
+		func(w http.ResponseWriter, text string) { _, _ = io.WriteString(w, text) },
+		func(w http.ResponseWriter, text string) {
+			tokenauthtest.WriteJSON(w, http.StatusOK, map[string]string{"access_token": text + "\n", "token_type": "bearer"})
+		},
+	} {
+		f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
+			requests := f.issuer.TokenRequests()
+			last := requests[len(requests)-1]
+			echo(w, fmt.Sprint(last.Form, last.Header, clientSecret, plantedToken))
+		})
+		f.app = fmt.Sprintf("timeout %ds", 3+len(shown.String())%7) // another source
+		config = strings.Replace(f.caddyfile(site), "admin off", "admin "+admin, 1)
+		if err := caddy.Load(adapt(t, config), true); err != nil {
+			t.Fatal(err)
+		}
+		ask("POST", "/v1/signdoc/pades")
+	}
+	showsNone(t, "an answer", shown.String())
+	showsNone(t, "the log", f.logged())
+	for _, call := range errorPage.seen() {
+		showsNone(t, "what the error page's backend saw", fmt.Sprint(call.Header, call.RequestURI, string(call.body)))
+	}
+	for _, path := range []string{"/config/", "/reverse_proxy/upstreams", "/metrics", "/debug/vars", "/debug/pprof/goroutine?debug=2"} {
+		res, err := http.Get("http://" + admin + path) //nolint:noctx // a test
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		showsNone(t, "admin "+path, string(body))
+	}
+}
+
+func TestF31SecretIsReadAtEveryTokenRequest(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		requests := f.issuer.TokenRequests()
+		if last := requests[len(requests)-1]; last.Password != url.QueryEscape("rotated") {
+			tokenauthtest.WriteError(w, http.StatusUnauthorized, "unauthorized_client")
+			return
+		}
+		tokenauthtest.WriteToken(w, "token", 300)
+	})
+	f.start(localSite)
+	f.do("GET", "/v1/signdoc/pades", "").is(502).byGateway("proxy_configuration_error")
+	f.writeSecret("rotated")
+	// Held back, but the credentials are looked at again within a second.
+	eventually(t, func() bool { return f.do("GET", "/v1/signdoc/pades", "").StatusCode == 200 })
+}
+
+func TestMissingSecretFile(t *testing.T) {
+	f := newFixture(t)
+	if err := os.Remove(f.secret); err != nil {
+		t.Fatal(err)
+	}
+	f.start(localSite)
+	f.do("GET", "/v1/signdoc/pades", "").is(502).byGateway("proxy_configuration_error")
+	if !strings.Contains(f.logged(), f.secret) {
+		t.Error("the log does not name the missing file")
+	}
+	if n := len(f.issuer.TokenRequests()); n != 0 {
+		t.Errorf("%d token requests were made without a secret", n)
+	}
+	f.writeSecret(clientSecret)
+	eventually(t, func() bool { return f.do("GET", "/v1/signdoc/pades", "").StatusCode == 200 })
+}
+
+func TestLiteralSecretWarns(t *testing.T) {
+	f := newFixture(t)
+	config := strings.Replace(f.caddyfile(localSite), "{file."+f.secret+"}", "literal", 1)
+	if err := caddy.Load(adapt(t, config), true); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(f.logged()) {
+		var entry struct{ Level, Logger, Msg string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "warn" && strings.Contains(entry.Msg, "secret is written out") {
+			return
+		}
+	}
+	t.Error("there is no warning")
+}
