@@ -116,6 +116,9 @@ func (a Access) validate() error {
 
 // validateScope reports what is wrong with an extra scope.
 func (a Access) validateScope(scope string) error {
+	if len(placeholders(scope)) > 0 {
+		return fmt.Errorf("scope '%s' must be a plain word: a request must not choose it", scope)
+	}
 	if err := tokenauth.CheckScope(scope); err != nil {
 		return err
 	}

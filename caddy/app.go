@@ -171,7 +171,11 @@ func unknownEnvironment(name string) error {
 	for _, env := range bankid.Environments() {
 		names = append(names, env.Name)
 	}
-	return fmt.Errorf("unknown environment '%s': must be one of %s", name, strings.Join(names, ", "))
+	hint := ""
+	if name == "preprod" || name == "test" {
+		hint = "; what eSign calls preprod is 'current' in BankID OIDC"
+	}
+	return fmt.Errorf("unknown environment '%s': must be one of %s%s", name, strings.Join(names, ", "), hint)
 }
 
 // provisionClients checks the clients.

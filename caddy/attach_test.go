@@ -24,7 +24,7 @@ func TestEachRowCarriesItsAuthorization(t *testing.T) {
 	f.issuer.HandleToken(nil)
 	for _, row := range bankid.Calls(bankid.CSC, bankid.SignDoc, bankid.Timestamp) {
 		t.Run(row.Method+row.Path, func(t *testing.T) {
-			f.t = t
+			f.in(t)
 			path := row.Path + "?sign_id=a%2Fb"
 			own := "Bearer callers-own"
 			f.do(row.Method, path, "", "Authorization", own).is(200)
@@ -97,7 +97,7 @@ func TestCallersCredentialsDoNotLeave(t *testing.T) {
 		{"proxy authorization", "POST", "/csc/v2/credentials/list", []string{"Proxy-Authorization", basic}, 200, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f.t = t
+			f.in(t)
 			f.do(test.method, test.path, "", test.header...).is(test.status)
 			calls := f.upstream.seen()
 			if len(calls) != test.sent {

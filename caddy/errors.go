@@ -6,9 +6,9 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -154,21 +154,8 @@ func proxyErrorType(err error) string {
 	if !ok {
 		return proxyInternal
 	}
-	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
-		if dnsErr.IsTimeout {
-			return dnsTimeout
-		}
-		return dnsError
-	}
-	timeout := handlerErr.StatusCode == http.StatusGatewayTimeout
-	if _, ok := errors.AsType[reverseproxy.DialError](err); ok {
-		switch {
-		case timeout:
-			return connectionTimeout
-		case errors.Is(err, syscall.ECONNREFUSED):
-			return connectionRefused
-		}
-		return destinationUnavailable
+	if dialErr, ok := errors.AsType[reverseproxy.DialError](err); ok {
+		return dialErrorType(dialErr)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return tlsCertificateError
@@ -182,7 +169,7 @@ func proxyErrorType(err error) string {
 	switch {
 	case handlerErr.StatusCode == statusClientClosedRequest:
 		return ""
-	case timeout:
+	case handlerErr.StatusCode == http.StatusGatewayTimeout:
 		return responseTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return responseIncomplete
@@ -192,4 +179,22 @@ func proxyErrorType(err error) string {
 		return destinationUnavailable
 	}
 	return proxyInternal
+}
+
+// dialErrorType classifies an error of connecting. It goes by its text: Caddy's
+// type lets nobody see what it wraps.
+func dialErrorType(err reverseproxy.DialError) string {
+	text := err.Error()
+	timeout := strings.Contains(text, "i/o timeout")
+	switch {
+	case strings.Contains(text, "lookup ") && timeout:
+		return dnsTimeout
+	case strings.Contains(text, "lookup "):
+		return dnsError
+	case timeout:
+		return connectionTimeout
+	case strings.Contains(text, syscall.ECONNREFUSED.Error()):
+		return connectionRefused
+	}
+	return destinationUnavailable
 }

@@ -63,6 +63,13 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
+// in makes the fixture speak for the subtest t.
+func (f *fixture) in(t *testing.T) {
+	outer := f.t
+	f.t = t
+	t.Cleanup(func() { f.t = outer })
+}
+
 // writeSecret puts the secret into its file.
 func (f *fixture) writeSecret(secret string) {
 	f.t.Helper()

@@ -53,13 +53,14 @@ const (
 
 // newToken makes the token of an answer received at now. Its life is counted
 // from sent, when the question was asked, so that a slow answer does not
-// lengthen it. With refreshBefore, it is renewed that long before its expiry.
+// lengthen it. With refreshBefore, it is renewed that long before it stops being
+// sent.
 func newToken(res *tokenResponse, sent, now time.Time, refreshBefore time.Duration) *Token {
 	life := res.lifetime
 	leeway := min(maxLeeway, life/10)
 	refreshAfter := time.Duration(float64(life) * (refreshFraction - refreshJitter*rand.Float64())) //nolint:gosec // jitter
 	if refreshBefore > 0 {
-		refreshAfter = max(life-refreshBefore, life/2)
+		refreshAfter = max(life-leeway-refreshBefore, life/2)
 	}
 	return &Token{
 		secret:    res.accessToken,

@@ -1,0 +1,416 @@
+package caddyesign_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A rawUpstream is an API host that answers the first request of a connection
+// and closes it without an answer on the next, as a server does that drops an
+// idle connection at the wrong moment.
+type rawUpstream struct {
+	net.Listener
+	mu      sync.Mutex
+	targets []string
+}
+
+// newRawUpstream starts a rawUpstream.
+func newRawUpstream(t *testing.T) *rawUpstream {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &rawUpstream{Listener: ln}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			context.AfterFunc(t.Context(), func() { conn.Close() })
+			wg.Go(func() { u.serve(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		wg.Wait()
+	})
+	return u
+}
+
+// serve answers the first request on conn, and drops it on the second.
+func (u *rawUpstream) serve(conn net.Conn) {
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	for n := 1; ; n++ {
+		req, err := http.ReadRequest(reader)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		u.mu.Lock()
+		u.targets = append(u.targets, req.Method+" "+req.RequestURI)
+		u.mu.Unlock()
+		if n > 1 {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	}
+}
+
+// count returns how often the upstream saw a call.
+func (u *rawUpstream) count(target string) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n := 0
+	for _, t := range u.targets {
+		if t == target {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOneShotCallsAreNotSentTwice(t *testing.T) {
+	f := newFixture(t)
+	u := newRawUpstream(t)
+	f.start(fmt.Sprintf(`bankid_esign signdoc csc timestamp {
+		callers local
+		upstream signdoc http://%[1]s
+		upstream csc http://%[1]s
+		upstream timestamp http://%[1]s
+		lb_retries 3
+		lb_try_duration 2s
+		lb_try_interval 1ms
+		header_up Idempotency-Key operator
+	}`, u.Addr()))
+	for _, test := range []struct{ method, path, body string }{
+		{"DELETE", "/v1/signdoc/pades?sign_id=1", ""},
+		{"POST", "/v1/signdoc/pades", "{}"},
+		{"POST", "/v1/signdoc/convert", ""},
+		{"POST", "/csc/v2/oauth2/token", "grant_type=authorization_code"},
+		{"POST", "/csc/v2/credentials/list", "{}"},
+		{"POST", "/csc/v2/signatures/signHash", "{}"},
+		{"POST", "/v1/timestamp/pades/lta", strings.Repeat("x", 2<<20)},
+	} {
+		t.Run(test.method+test.path, func(t *testing.T) {
+			f.in(t)
+			// Leaves an idle connection, on which the call is then dropped.
+			f.do("POST", "/csc/v2/info", "{}").is(200)
+			f.do(test.method, test.path, test.body,
+				"Idempotency-Key", "callers", "X-Idempotency-Key", "callers", "Authorization", "Bearer service").is(502).byGateway("connection_terminated")
+			if n := u.count(test.method + " " + test.path); n != 1 {
+				t.Errorf("it was sent %d times, want once", n)
+			}
+		})
+	}
+	// A status can be asked for again, and is.
+	f.do("POST", "/csc/v2/info", "{}").is(200)
+	f.do("GET", "/v1/signdoc/pades?sign_id=2", "").is(200)
+}
+
+func TestCallsAreRetriedWhenNothingWasSent(t *testing.T) {
+	f := newFixture(t)
+	address := freeAddress(t)
+	f.start(fmt.Sprintf(`bankid_esign signdoc {
+		callers local
+		upstream signdoc http://%s
+		lb_try_duration 20s
+		lb_try_interval 5ms
+	}`, address))
+	// Nobody listens until the gateway has tried.
+	answers := make(chan *answer, 3)
+	for _, body := range []string{"{}", strings.Repeat("x", 1<<20), strings.Repeat("y", 3<<20)} {
+		go func() { answers <- f.do("POST", "/v1/signdoc/pades", body) }()
+	}
+	eventually(t, func() bool { return strings.Count(f.logged(), "connection refused") > 10 })
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	})}
+	go func() { _ = server.Serve(ln) }()
+	defer server.Close()
+	sizes := make(map[int]bool)
+	for range cap(answers) {
+		sizes[len((<-answers).is(200).body)] = true
+	}
+	for _, size := range []int{2, 1 << 20, 3 << 20} {
+		if !sizes[size] {
+			t.Errorf("no body of %d bytes came back: %v", size, sizes)
+		}
+	}
+}
+
+func TestRefusedConnectionIsTheProxysError(t *testing.T) {
+	f := newFixture(t)
+	f.start(fmt.Sprintf(`bankid_esign signdoc {
+		callers local
+		upstream signdoc http://%s
+	}`, freeAddress(t)))
+	f.do("GET", path, "").is(502).byGateway("connection_refused")
+}
+
+func TestSlowAnswerIsAGatewayTimeout(t *testing.T) {
+	f := newFixture(t)
+	release := make(chan struct{})
+	defer close(release)
+	f.upstream.handle(func(http.ResponseWriter, *http.Request) { <-release })
+	f.start(`bankid_esign signdoc csc timestamp {
+		callers local
+		UPSTREAM
+		transport http {
+			response_header_timeout 50ms
+		}
+	}`)
+	f.do("DELETE", path, "").is(504).byGateway("http_response_timeout")
+	if n := len(f.upstream.seen()); n != 1 {
+		t.Errorf("upstream saw %d calls, want 1", n)
+	}
+}
+
+func TestRejectedTokenIsRenewedAndTheCallRepeated(t *testing.T) {
+	f := newFixture(t)
+	f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.Copy(w, r.Body)
+	})
+	f.start(`bankid_esign signdoc {
+		callers local
+		upstream signdoc ` + f.upstream.URL + `
+	}`)
+	body := strings.Repeat("pdf", 1000)
+	if got := string(f.do("POST", "/v1/signdoc/pades", body).is(200).body); got != body {
+		t.Errorf("the repeated body has %d bytes, want %d", len(got), len(body))
+	}
+	if n := len(f.upstream.seen()); n != 2 {
+		t.Errorf("upstream saw %d calls, want 2", n)
+	}
+	if n := len(f.issuer.TokenRequests()); n != 2 {
+		t.Errorf("%d token requests were made, want 2", n)
+	}
+}
+
+func TestManyRejectionsCauseOneFetch(t *testing.T) {
+	f := newFixture(t)
+	f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	f.start(`bankid_esign signdoc {
+		callers local
+		upstream signdoc ` + f.upstream.URL + `
+	}`)
+	var wg sync.WaitGroup
+	var bad atomic.Int32
+	for range 100 {
+		wg.Go(func() {
+			if f.do("POST", "/v1/signdoc/pades", "{}").StatusCode != 200 {
+				bad.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if bad.Load() != 0 {
+		t.Errorf("%d of 100 calls failed", bad.Load())
+	}
+	if n := len(f.issuer.TokenRequests()); n != 2 {
+		t.Errorf("%d token requests were made, want 2", n)
+	}
+}
+
+func TestSecondRejectionGoesToTheCaller(t *testing.T) {
+	f := newFixture(t)
+	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, "no")
+	})
+	f.start(`bankid_esign signdoc {
+		callers local
+		upstream signdoc ` + f.upstream.URL + `
+	}`)
+	for range 1000 {
+		answer := f.do("GET", path, "").is(401)
+		if string(answer.body) != "no" || answer.Header.Get("Proxy-Status") != "" || answer.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Fatalf("BankID's answer was changed: %v %s", answer.Header, answer.body)
+		}
+	}
+	if n := len(f.issuer.TokenRequests()); n != 2 {
+		t.Errorf("%d token requests were made, want 2", n)
+	}
+}
+
+func TestF04ColdCallersCauseOneTokenRequest(t *testing.T) {
+	f := newFixture(t)
+	release := make(chan struct{})
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		tokenauthtest.WriteToken(w, "token", 300)
+	})
+	f.start(`bankid_esign signdoc {
+		callers local
+		upstream signdoc ` + f.upstream.URL + `
+	}`)
+	const callers = 1000
+	var wg sync.WaitGroup
+	var bad atomic.Int32
+	transport := &http.Transport{MaxIdleConnsPerHost: callers}
+	defer transport.CloseIdleConnections()
+	for range callers {
+		wg.Go(func() {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", f.url+path, nil)
+			res, err := transport.RoundTrip(req)
+			if err != nil || res.StatusCode != 200 {
+				bad.Add(1)
+			}
+			if err == nil {
+				res.Body.Close()
+			}
+		})
+	}
+	// All of them are at the gateway, or on their way, when the issuer answers.
+	eventually(t, func() bool { return len(f.issuer.TokenRequests()) > 0 })
+	close(release)
+	wg.Wait()
+	if bad.Load() != 0 {
+		t.Errorf("%d of %d calls failed", bad.Load(), callers)
+	}
+	if n := len(f.issuer.TokenRequests()); n != 1 {
+		t.Errorf("%d token requests were made, want 1", n)
+	}
+}
+
+func TestF03HungIssuerHurtsNobodyElse(t *testing.T) {
+	f := newFixture(t)
+	release := make(chan struct{})
+	defer close(release)
+	f.issuer.HandleToken(func(http.ResponseWriter, *http.Request) { <-release })
+	other := freeAddress(t)
+	f.app = "timeout 300ms"
+	f.start(localSite + "\n}\nhttp://" + other + " {\nrespond other")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", f.url+path, nil)
+	transport := &http.Transport{DisableKeepAlives: true}
+	if res, err := transport.RoundTrip(req); err == nil {
+		res.Body.Close()
+		t.Errorf("a call whose deadline passed was answered with %d", res.StatusCode)
+	}
+	req, _ = http.NewRequestWithContext(t.Context(), "GET", "http://"+other, nil)
+	if got := string(roundTrip(t, req).is(200).body); got != "other" {
+		t.Errorf("the other site answers %q", got)
+	}
+	f.do("POST", "/csc/v2/info", "{}").is(200) // needs no token
+	f.do("GET", path, "").is(504).byGateway("connection_timeout")
+	if n := len(f.upstream.seen()); n != 1 {
+		t.Errorf("upstream saw %d calls, want only the one that needs no token", n)
+	}
+}
+
+func TestF24NoTokenNoCall(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		token  http.HandlerFunc
+		status int
+		kind   string
+		retry  bool
+	}{
+		{"busy", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, 503, "destination_unavailable", true},
+		{"broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, 503, "destination_unavailable", true},
+		{"refused", func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, 401, "unauthorized_client") }, 502, "proxy_configuration_error", false},
+		{"scope", func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, 400, "invalid_scope") }, 502, "proxy_configuration_error", false},
+		{"200 with an error", func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, 200, "invalid_client") }, 502, "proxy_configuration_error", false},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>login</html>") }, 502, "proxy_internal_error", false},
+		{"empty", func(http.ResponseWriter, *http.Request) {}, 502, "proxy_internal_error", false},
+		{"2 MB", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"access_token":"t","token_type":"bearer","x":"`+strings.Repeat("x", 2<<20)+`"}`)
+		}, 502, "proxy_internal_error", false},
+		{"hangs up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 503, "destination_unavailable", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			f.issuer.HandleToken(test.token)
+			f.start(localSite)
+			answer := f.do("GET", path, "").is(test.status).byGateway(test.kind)
+			if got := answer.Header.Get("Retry-After"); (got != "") != test.retry {
+				t.Errorf("Retry-After is %q", got)
+			}
+			if test.name == "busy" && answer.Header.Get("Retry-After") != "7" {
+				t.Errorf("Retry-After is %q, want the issuer's 7", answer.Header.Get("Retry-After"))
+			}
+			if calls := f.upstream.seen(); len(calls) != 0 {
+				t.Error("the call was sent without a token")
+			}
+		})
+	}
+}
+
+func TestIssuerThatIsDown(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.Close()
+	f.start(localSite)
+	f.do("GET", path, "").is(503).byGateway("destination_unavailable")
+	f.do("POST", "/csc/v2/info", "{}").is(200)
+}
+
+func TestUnusualLifetimes(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		expires any
+		tokens  int // asked for by three calls
+	}{
+		{"missing", nil, 1},
+		{"string", "300", 1},
+		{"fraction", 300.5, 1},
+		{"zero", 0, 3},
+		{"negative", -1, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, "token", test.expires) })
+			f.start(`bankid_esign signdoc {
+				callers local
+				upstream signdoc ` + f.upstream.URL + `
+			}`)
+			// The token that is fetched at the start is for nobody if it does not
+			// live; so it does not count.
+			eventually(t, func() bool { return strings.Contains(f.logged(), "obtained token") })
+			before := len(f.issuer.TokenRequests())
+			for range 3 {
+				f.do("GET", path, "").is(200)
+			}
+			want := test.tokens
+			if want == 1 {
+				want = 0
+			}
+			if got := len(f.issuer.TokenRequests()) - before; got != want {
+				t.Errorf("three calls made %d token requests, want %d", got, want)
+			}
+		})
+	}
+}

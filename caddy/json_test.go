@@ -1,0 +1,95 @@
+package caddyesign_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// validate returns the error of provisioning a configuration with the given
+// app and handlers, in JSON.
+func validate(t *testing.T, app, handlers string) error {
+	t.Helper()
+	raw := fmt.Sprintf(`{"apps": {%s "http": {"servers": {"s": {"listen": [":0"], "routes": [{"handle": [%s]}]}}}}}`, app, handlers)
+	var cfg caddy.Config
+	if err := json.Unmarshal([]byte(raw), &cfg); err != nil {
+		t.Fatalf("%v in %s", err, raw)
+	}
+	return caddy.Validate(&cfg)
+}
+
+const (
+	goodApp     = `"bankid_esign": {"environment": "current", "client_id": "x", "client_secret": "{env.X}"},`
+	goodHandler = `{"handler": "bankid_esign", "apis": ["signdoc"]}`
+)
+
+func TestBadJSON(t *testing.T) {
+	handler := func(rest string) string { return `{"handler": "bankid_esign", "apis": ["signdoc"], ` + rest + `}` }
+	proxy := func(rest string) string { return handler(`"proxy": {` + rest + `}`) }
+	reverseProxy := func(rest, transport string) string {
+		return `{"handler": "reverse_proxy", "upstreams": [{"dial": "api.preprod.esign-stoetest.cloud:443"}], ` + rest +
+			`"transport": {"protocol": "bankid_esign", "apis": ["signdoc"]` + transport + `}}`
+	}
+	app := func(rest string) string { return `"bankid_esign": {` + rest + `},` }
+	if err := validate(t, goodApp, goodHandler); err != nil {
+		t.Fatalf("the good configuration: %v", err)
+	}
+	for _, test := range []struct{ name, app, handler, want string }{
+		{"no app", "", goodHandler, "add the bankid_esign global option"},
+		{"no environment", app(`"client_id": "x"`), goodHandler, "neither environment nor issuer"},
+		{"environment and issuer", app(`"environment": "current", "issuer": "https://x.example"`), goodHandler, "exclude each other"},
+		{"unknown environment", app(`"environment": "preprod"`), goodHandler, "'current' in BankID OIDC"},
+		{"plain http issuer", app(`"issuer": "http://x.example"`), goodHandler, "must be https"},
+		{"issuer without upstream", app(`"issuer": "https://x.example", "client_id": "x", "client_secret": "{env.X}"`), goodHandler, "no upstream is given for 'signdoc'"},
+		{"request placeholder in the issuer", app(`"issuer": "https://{http.request.host}"`), goodHandler, "{http.request.host} cannot be used here"},
+		{"request placeholder in the secret", app(`"environment": "current", "client_id": "x", "client_secret": "{http.request.header.X}"`), goodHandler, "client_secret: placeholder"},
+		{"no client id", app(`"environment": "current", "client_secret": "{env.X}"`), goodHandler, "client_id is missing"},
+		{"no client", app(`"environment": "current"`), goodHandler, "no default client is configured"},
+		{"null client", app(`"environment": "current", "clients": {"x": null}`), goodHandler, "client 'x': client_id is missing"},
+		{"unknown auth_method", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "auth_method": "none"`), goodHandler, "unknown auth_method"},
+		{"negative timeout", app(`"environment": "current", "timeout": -1`), goodHandler, "must not be negative"},
+		{"unknown app field", app(`"environment": "current", "secret": "x"`), goodHandler, "unknown field"},
+		{"no APIs", goodApp, `{"handler": "bankid_esign"}`, "no API is given"},
+		{"unknown API", goodApp, `{"handler": "bankid_esign", "apis": ["x"]}`, "unknown API 'x'"},
+		{"b2b with others", goodApp, `{"handler": "bankid_esign", "apis": ["b2b", "csc"]}`, "b2b stands alone"},
+		{"unknown client", goodApp, handler(`"client": "x"`), "no client 'x'"},
+		{"unknown callers", goodApp, handler(`"callers": "all"`), "unknown callers"},
+		{"scope with a comma", goodApp, handler(`"scopes": ["a,b"]`), "comma"},
+		{"scope with a placeholder", goodApp, handler(`"scopes": ["{http.request.host}"]`), "plain word"},
+		{"upstream of another API", goodApp, handler(`"upstreams": {"csc": "https://x.example"}`), "not among those"},
+		{"plain http upstream", goodApp, handler(`"upstreams": {"signdoc": "http://x.example"}`), "must be https"},
+		{"upstream with a path", goodApp, handler(`"upstreams": {"signdoc": "https://x.example/y"}`), "can only have"},
+		{"bad call", goodApp, handler(`"calls": [{"api": "signdoc", "method": "GET", "path": "x", "kind": "none"}]`), "path 'x'"},
+		{"huge replay_buffer", goodApp, handler(`"replay_buffer": 1073741824`), "replay_buffer"},
+		{"proxy is no object", goodApp, handler(`"proxy": []`), "decoding proxy"},
+		{"proxy.transport is no object", goodApp, proxy(`"transport": 1`), "proxy.transport"},
+		{"unknown proxy field", goodApp, proxy(`"x": 1`), "unknown field"},
+		{"proxy.upstreams", goodApp, proxy(`"upstreams": [{"dial": "x:1"}]`), "proxy.upstreams cannot be used"},
+		{"proxy.dynamic_upstreams", goodApp, proxy(`"dynamic_upstreams": {"source": "a"}`), "dynamic_upstreams cannot be used"},
+		{"proxy.rewrite", goodApp, proxy(`"rewrite": {"uri": "/x"}`), "rewrite cannot be used"},
+		{"proxy.load_balancing.retry_match", goodApp, proxy(`"load_balancing": {"retry_match": [{"method": ["POST"]}]}`), "retry_match cannot be used"},
+		{"another protocol", goodApp, proxy(`"transport": {"protocol": "fastcgi"}`), "protocol must be"},
+		{"insecure", goodApp, proxy(`"transport": {"protocol": "http", "tls": {"insecure_skip_verify": true}}`), "tls_insecure_skip_verify cannot be used"},
+		{"except_ports", goodApp, proxy(`"transport": {"tls": {"except_ports": ["443"]}}`), "tls_except_ports cannot be used"},
+		{"proxy_protocol", goodApp, proxy(`"transport": {"proxy_protocol": "v1"}`), "proxy_protocol cannot be used"},
+		{"compression", goodApp, proxy(`"transport": {"compression": true}`), "compression cannot be used"},
+		{"header set", goodApp, proxy(`"headers": {"request": {"set": {"authorization": ["x"]}}}`), "header_up authorization cannot be used"},
+		{"header added", goodApp, proxy(`"headers": {"request": {"add": {"DPoP": ["x"]}}}`), "header_up DPoP cannot be used"},
+		{"header deleted", goodApp, proxy(`"headers": {"request": {"delete": ["Host"]}}`), "header_up Host cannot be used"},
+		{"header replaced", goodApp, proxy(`"headers": {"request": {"replace": {"Authorization": [{"search": "x"}]}}}`), "header_up Authorization cannot be used"},
+		{"bare transport, rewrite", goodApp, reverseProxy(`"rewrite": {"method": "POST"},`, ""), "rewrite cannot be used"},
+		{"bare transport, header", goodApp, reverseProxy(`"headers": {"request": {"set": {"Authorization": ["x"]}}},`, ""), "header_up Authorization cannot be used"},
+		{"bare transport, two hosts", goodApp, reverseProxy("", `, "apis": ["csc", "signdoc"]`), "different hosts"},
+		{"bare transport, TLS on plain http", goodApp, reverseProxy("", `, "upstream": "http://127.0.0.1:1", "tls": {}`), "TLS is configured"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := validate(t, test.app, test.handler)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,267 @@
+package caddyesign_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// oneAPI is a site with one API, and so one token.
+const oneAPI = `bankid_esign signdoc {
+	callers local
+	upstream signdoc UPSTREAM_URL
+}`
+
+func TestF32ReloadsKeepTheToken(t *testing.T) {
+	f := newFixture(t)
+	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
+	f.start(site)
+	f.do("GET", path, "").is(200)
+	for range 50 {
+		f.start(site)
+		f.do("GET", path, "").is(200)
+	}
+	if n := len(f.issuer.TokenRequests()); n != 1 {
+		t.Errorf("%d token requests over fifty reloads, want 1", n)
+	}
+	if n := f.issuer.Discoveries(); n != 1 {
+		t.Errorf("%d discovery requests over fifty reloads, want 1", n)
+	}
+}
+
+func TestReloadWithAnotherClientGetsAnotherToken(t *testing.T) {
+	f := newFixture(t)
+	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
+	f.start(site)
+	f.do("GET", path, "").is(200)
+	config := strings.Replace(f.caddyfile(site), "client_id test-client", "client_id other-client", 1)
+	if err := caddy.Load(adapt(t, config), true); err != nil {
+		t.Fatal(err)
+	}
+	f.do("GET", path, "").is(200)
+	calls := f.upstream.seen()
+	if a, b := calls[0].Header.Get("Authorization"), calls[1].Header.Get("Authorization"); a == b {
+		t.Errorf("both clients use the token %q", a)
+	}
+}
+
+func TestFailedReloadHarmsNothing(t *testing.T) {
+	f := newFixture(t)
+	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
+	f.start(site)
+	f.do("GET", path, "").is(200)
+	for _, bad := range []string{
+		// Fails after the app and a handler have been provisioned.
+		site + "\nreverse_proxy http://127.0.0.1:1 {\ntransport bankid_esign {\napi csc\n}\n}",
+		strings.Replace(site, "callers local", "callers local\nclient nobody", 1),
+	} {
+		if err := caddy.Load(adapt(t, f.caddyfile(bad)), true); err == nil {
+			t.Error("a bad configuration was loaded")
+		}
+		f.do("GET", path, "").is(200)
+	}
+	if n := len(f.issuer.TokenRequests()); n != 1 {
+		t.Errorf("%d token requests, want 1", n)
+	}
+	f.start(site)
+	f.do("GET", path, "").is(200)
+	if n := len(f.issuer.TokenRequests()); n != 1 {
+		t.Errorf("%d token requests after another reload, want 1", n)
+	}
+}
+
+func TestCallsDuringReloadsSucceed(t *testing.T) {
+	f := newFixture(t)
+	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
+	f.start(site)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	var calls, bad atomic.Int32
+	for range 4 {
+		wg.Go(func() {
+			for !stop.Load() {
+				req, _ := http.NewRequestWithContext(t.Context(), "GET", f.url+path, nil)
+				transport := &http.Transport{DisableKeepAlives: true}
+				res, err := transport.RoundTrip(req)
+				if err != nil {
+					continue // a connection that the kernel gave to a listener that closed
+				}
+				calls.Add(1)
+				if res.StatusCode != 200 {
+					bad.Add(1)
+				}
+				res.Body.Close()
+			}
+		})
+	}
+	for range 20 {
+		f.start(site)
+	}
+	eventually(t, func() bool { return calls.Load() > 100 })
+	stop.Store(true)
+	wg.Wait()
+	if bad.Load() != 0 {
+		t.Errorf("%d of %d calls failed", bad.Load(), calls.Load())
+	}
+}
+
+func TestNoGoroutineStays(t *testing.T) {
+	f := newFixture(t)
+	// What Caddy itself starts once in a process is not ours.
+	f.start("respond ok")
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	before := goleak.IgnoreCurrent()
+	f.start(localSite)
+	f.do("GET", path, "").is(200)
+	for range 5 {
+		f.start(localSite)
+	}
+	hang := make(chan struct{})
+	defer close(hang)
+	f.issuer.HandleToken(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-hang:
+		}
+	})
+	f.app = "timeout 1h" // another source, whose fetch is under way when all ends
+	f.start(localSite)
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.issuer.Close()
+	f.upstream.CloseClientConnections()
+	f.upstream.Close()
+	goleak.VerifyNone(t, before)
+}
+
+func TestLoadingNeedsNoIssuer(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.Close()
+	var cfg caddy.Config
+	if err := json.Unmarshal(adapt(t, f.caddyfile(localSite)), &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(&cfg); err != nil {
+		t.Errorf("validating: %v", err)
+	}
+	f.start(localSite)
+}
+
+func TestNamedClientsAndScopes(t *testing.T) {
+	f := newFixture(t)
+	f.app = `client second {
+		client_id second-client
+		client_secret {file.` + f.secret + `}
+		auth_method client_secret_post
+	}`
+	f.start(`handle /v1/signdoc/* {
+		bankid_esign signdoc {
+			callers local
+			client second
+			scope esign/nnin esign/qtsa
+			upstream signdoc ` + f.upstream.URL + `
+		}
+	}
+	handle {
+		bankid_esign csc {
+			callers local
+			upstream csc ` + f.upstream.URL + `
+		}
+	}`)
+	f.do("GET", path, "").is(200)
+	f.do("POST", "/csc/v2/oauth2/token", "{}").is(200)
+	byClient := make(map[string]tokenauthtest.TokenRequest)
+	for _, req := range f.issuer.TokenRequests() {
+		byClient[req.Username+req.Form.Get("client_id")] = req
+	}
+	second, first := byClient["second-client"], byClient["test-client"]
+	if got := second.Form.Get("scope"); got != "esign esign/nnin esign/qtsa" {
+		t.Errorf("scope of the second client is %q", got)
+	}
+	if second.Form.Get("client_secret") != clientSecret || second.Username != "" {
+		t.Errorf("the second client does not authenticate by client_secret_post alone")
+	}
+	if got := first.Form.Get("scope"); got != "esign/csc" {
+		t.Errorf("scope of the default client is %q", got)
+	}
+	if first.Password == "" || first.Form.Has("client_secret") {
+		t.Errorf("the default client does not authenticate by client_secret_basic alone")
+	}
+}
+
+func TestHandleErrorsSeesOurErrors(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
+	f.start(localSite + `
+	handle_errors {
+		respond "{err.status_code} {http.bankid_esign.error} {err.message}" {err.status_code}
+	}`)
+	if got := string(f.do("GET", path, "").is(503).byGateway("destination_unavailable").body); got != "503 destination_unavailable no access token: BankID OIDC is not available" {
+		t.Errorf("the error page says %q", got)
+	}
+	if got := string(f.do("GET", "/nowhere", "").is(404).body); !strings.HasPrefix(got, "404 http_request_denied ") {
+		t.Errorf("the error page says %q", got)
+	}
+}
+
+func TestTransportInOnesOwnReverseProxy(t *testing.T) {
+	f := newFixture(t)
+	other := newUpstream(t)
+	f.start(`handle /other/* {
+		uri strip_prefix /other
+		reverse_proxy ` + other.URL + ` {
+			transport bankid_esign {
+				api signdoc
+				upstream ` + f.upstream.URL + `
+			}
+		}
+	}
+	handle {
+		reverse_proxy ` + f.upstream.URL + ` {
+			header_up X-Operator set
+			transport bankid_esign {
+				api signdoc timestamp
+				upstream ` + f.upstream.URL + `
+				response_header_timeout 5s
+			}
+		}
+	}
+	handle_errors {
+		respond "{err.status_code} {http.bankid_esign.error}" {err.status_code}
+	}`)
+	f.do("GET", path, "", "Cookie", "a=b", "X-Forwarded-For", "192.0.2.1", "Connection", "Authorization").is(200)
+	calls := f.upstream.seen()
+	if len(calls) != 1 || !strings.HasPrefix(calls[0].Header.Get("Authorization"), "Bearer token-") {
+		t.Fatalf("upstream saw %d calls, want one with a token", len(calls))
+	}
+	for _, name := range []string{"Cookie", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via"} {
+		if value := calls[0].Header[name]; value != nil {
+			t.Errorf("%s left: %q", name, value)
+		}
+	}
+	if got := calls[0].Header.Get("X-Operator"); got != "set" {
+		t.Errorf("X-Operator is %q", got)
+	}
+	if got := string(f.do("POST", "/csc/v2/oauth2/token", "").is(404).body); got != "404 http_request_denied" {
+		t.Errorf("the error page says %q", got)
+	}
+	// The token goes to its own host only.
+	if got := string(f.do("GET", "/other"+path, "").is(502).body); got != "502 proxy_configuration_error" {
+		t.Errorf("the error page says %q", got)
+	}
+	if calls := other.seen(); len(calls) != 0 {
+		t.Error("the other host saw a call")
+	}
+}

@@ -1,0 +1,182 @@
+package bankid_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+func TestEveryRowIsValidAndHasASource(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, call := range bankid.Calls(bankid.APIs()...) {
+		name := call.Method + " " + call.Path
+		if err := call.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.HasPrefix(call.Source, "https://") {
+			t.Errorf("%s has no source", name)
+		}
+		if call.Rejects == nil {
+			t.Errorf("%s does not say what a refusal looks like", name)
+		}
+		if seen[name] {
+			t.Errorf("%s is there twice", name)
+		}
+		seen[name] = true
+	}
+	if len(seen) != 6+12+4+14 {
+		t.Errorf("there are %d rows", len(seen))
+	}
+}
+
+// What would cost a signature, or a person's, if it were otherwise.
+func TestRowsThatMatterMost(t *testing.T) {
+	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
+	for _, test := range []struct {
+		method, path string
+		kind         tokenauth.Kind
+		replay       tokenauth.Replay
+	}{
+		{"POST", "/csc/v2/oauth2/token", tokenauth.Bearer, tokenauth.Rejected},
+		{"POST", "/csc/v2/credentials/list", tokenauth.Pass, tokenauth.Never},
+		{"POST", "/csc/v2/credentials/authorize", tokenauth.Pass, tokenauth.Never},
+		{"POST", "/csc/v2/signatures/signHash", tokenauth.Pass, tokenauth.Never},
+		{"DELETE", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected},
+		{"DELETE", "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected},
+		{"GET", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Safe},
+		{"POST", "/v0/b2b/ades/pades", tokenauth.DPoP, tokenauth.Rejected},
+		{"POST", "/v0/b2b/csc/v2/signatures/signHash", tokenauth.DPoP, tokenauth.Rejected},
+		{"GET", "/v0/b2b/csc/v2/info", tokenauth.None, tokenauth.Safe},
+	} {
+		call := table.Lookup(httptest.NewRequest(test.method, test.path+"?sign_id=1", nil))
+		if call == nil || call.Kind != test.kind || call.Replay != test.replay {
+			t.Errorf("%s %s is %+v, want %s, %s", test.method, test.path, call, test.kind, test.replay)
+		}
+	}
+	for _, r := range []*http.Request{
+		httptest.NewRequest("GET", "/csc/v2/oauth2/authorize", nil),
+		httptest.NewRequest("GET", "/web", nil),
+		httptest.NewRequest("HEAD", "/v1/signdoc/pades", nil),
+	} {
+		if call := table.Lookup(r); call != nil {
+			t.Errorf("%s %s is in the table", r.Method, r.URL)
+		}
+	}
+	if bankid.Hint("GET", "/csc/v2/oauth2/authorize") == "" {
+		t.Error("there is no hint for the browser's call")
+	}
+}
+
+func TestLookupDoesNotAllocate(t *testing.T) {
+	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
+	r := httptest.NewRequest("POST", "/v0/b2b/csc/v2/signatures/signHash", nil)
+	if n := testing.AllocsPerRun(100, func() { table.Lookup(r) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestWhatRefusesAToken(t *testing.T) {
+	rejects := make(map[string]func(*http.Response) bool)
+	for _, call := range bankid.Calls(bankid.APIs()...) {
+		rejects[call.Group] = call.Rejects
+	}
+	for _, test := range []struct {
+		api       string
+		status    int
+		challenge string
+		body      string
+		want      bool
+	}{
+		{"signdoc", 401, "", "", true},
+		{"signdoc", 403, "", "", true},
+		{"signdoc", 400, "", "", false},
+		{"timestamp", 403, "", "", true},
+		{"b2b", 401, "", "", true},
+		{"b2b", 403, "", "", false},
+		{"csc", 401, "", `{"error":"invalid_token"}`, true},
+		{"csc", 401, "", `{"errorCode":"invalid_token"}`, true},
+		{"csc", 401, `Bearer error="invalid_token"`, "", true},
+		{"csc", 401, `Bearer error="invalid_token"`, `{"error":"invalid_grant"}`, false},
+		{"csc", 401, "", `{"error":"invalid_grant"}`, false},
+		{"csc", 401, "", `{"error":"invalid_client"}`, false},
+		{"csc", 401, "Bearer", "", false},
+		{"csc", 401, "", "<html>", false},
+		{"csc", 400, "", `{"error":"invalid_token"}`, false},
+		{"csc", 403, "", `{"error":"invalid_token"}`, false},
+	} {
+		res := &http.Response{
+			StatusCode: test.status, Header: http.Header{},
+			Body: io.NopCloser(strings.NewReader(test.body)),
+		}
+		if test.challenge != "" {
+			res.Header.Set("WWW-Authenticate", test.challenge)
+		}
+		if got := rejects[test.api](res); got != test.want {
+			t.Errorf("%+v: %t", test, got)
+		}
+		if body, err := io.ReadAll(res.Body); string(body) != test.body || err != nil {
+			t.Errorf("%+v: the body is now %q, %v", test, body, err)
+		}
+	}
+}
+
+func TestBodyOfARefusalIsKeptWithItsError(t *testing.T) {
+	broken := errors.New("broken")
+	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 100)), errReader{broken})
+	res := &http.Response{StatusCode: 401, Body: io.NopCloser(body)}
+	calls := bankid.Calls(bankid.CSC)
+	calls[0].Rejects(res)
+	got, err := io.ReadAll(res.Body)
+	if len(got) != 100 || !errors.Is(err, broken) {
+		t.Errorf("%d bytes and %v are left", len(got), err)
+	}
+}
+
+// errReader is a reader that fails.
+type errReader struct{ error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.error }
+
+func TestScopes(t *testing.T) {
+	for _, test := range []struct {
+		api   bankid.API
+		extra []string
+		want  []string
+	}{
+		{bankid.CSC, nil, []string{"esign/csc"}},
+		{bankid.SignDoc, nil, []string{"esign"}},
+		{bankid.SignDoc, []string{"signdoc/read_write"}, []string{"signdoc/read_write"}},
+		{bankid.SignDoc, []string{"esign/qtsa", "esign/nnin"}, []string{"esign", "esign/nnin", "esign/qtsa"}},
+		{bankid.SignDoc, []string{"esign"}, []string{"esign"}},
+		{bankid.Timestamp, nil, []string{"esign/qtsa"}},
+		{bankid.B2B, nil, []string{"esign/b2b"}},
+	} {
+		if got := bankid.Scopes(test.api, test.extra); !slices.Equal(got, test.want) {
+			t.Errorf("Scopes(%s, %q) = %q, want %q", test.api, test.extra, got, test.want)
+		}
+	}
+}
+
+func TestEnvironments(t *testing.T) {
+	// As BankID documents them.
+	for name, issuer := range map[string]string{
+		"production": "https://auth.bankid.no/auth/realms/prod",
+		"current":    "https://auth.current.bankid.no/auth/realms/current",
+		"sandbox":    "http://127.0.0.1:9771/auth/realms/sandbox",
+	} {
+		env, ok := bankid.EnvironmentByName(name)
+		if !ok || env.Issuer != issuer {
+			t.Errorf("%s is %+v", name, env)
+		}
+	}
+	if env := bankid.Current; !env.Serves("https://api.preprod.esign-stoetest.cloud/v1") || env.Serves("https://api.esign-stoe.cloud") {
+		t.Error("current does not know its own hosts")
+	}
+}

@@ -1,0 +1,513 @@
+package tokenauth_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A backend is what is behind a Transport: it remembers the requests it got
+// and answers as it is told.
+type backend struct {
+	calls  []*http.Request
+	bodies []string
+	answer func(r *http.Request) (int, string)
+	err    error
+	header http.Header
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
+	if opErr, ok := errors.AsType[*net.OpError](b.err); ok && opErr.Op == "dial" {
+		return nil, b.err
+	}
+	body := ""
+	if r.Body != nil {
+		read, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = string(read)
+		r.Body.Close()
+	}
+	b.calls, b.bodies = append(b.calls, r), append(b.bodies, body)
+	if b.err != nil {
+		return nil, b.err
+	}
+	status, text := http.StatusOK, "ok"
+	if b.answer != nil {
+		status, text = b.answer(r)
+	}
+	return &http.Response{
+		StatusCode: status, Header: b.header.Clone(), Request: r,
+		Body: io.NopCloser(strings.NewReader(text)),
+	}, nil
+}
+
+// newTransport returns a transport with the whole table of BankID, a backend
+// and an issuer. It is to be called in a bubble, and its sources are closed
+// when that ends.
+func newTransport(t *testing.T) (*tokenauth.Transport, *backend, *tokenauthtest.Server) {
+	t.Helper()
+	issuer := tokenauthtest.NewServer()
+	provider, err := tokenauth.NewProvider(issuer.Issuer(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := make(map[string]*tokenauth.Source)
+	for _, api := range bankid.APIs() {
+		source, err := tokenauth.NewSource(tokenauth.Config{
+			Provider:    provider,
+			Credentials: func() (tokenauth.Credentials, error) { return tokenauth.Credentials{ClientID: "client"}, nil },
+			Scopes:      bankid.Scopes(api, nil),
+			// So that none is renewed before a test wants it: at 260 of 300 s, of
+			// which the last 30 are not used.
+			RefreshBefore: 10 * time.Second,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Attach(tokenauth.Runtime{Client: issuer.Client()})
+		t.Cleanup(source.Close)
+		sources[string(api)] = source
+	}
+	b := new(backend)
+	origin, _ := url.Parse("https://api.example")
+	return &tokenauth.Transport{
+		Base: b, Table: tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...),
+		Sources: sources, Origin: origin, ReplayBuffer: 1 << 10,
+	}, b, issuer
+}
+
+// newRequest makes a request to the origin of newTransport.
+func newRequest(t *testing.T, method, path, body string) *http.Request {
+	t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = io.NopCloser(strings.NewReader(body))
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, "https://api.example"+path, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = int64(len(body))
+	return r
+}
+
+// status makes a call and returns the status and body of the answer.
+func status(t *testing.T, transport *tokenauth.Transport, r *http.Request) (int, string) {
+	t.Helper()
+	res, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// What each row does after its credential was refused, which is generated from
+// the table: how often the server sees the call.
+func TestReplayAfterRejection(t *testing.T) {
+	for _, row := range bankid.Calls(bankid.APIs()...) {
+		for _, test := range []struct {
+			code  int
+			age   time.Duration // of the token
+			body  string        // of the refusal
+			sends func(tokenauth.Call) int
+		}{
+			{401, 0, `{"error":"invalid_token"}`, func(c tokenauth.Call) int { return repeats(c, true) }},
+			{401, 0, `{"error":"invalid_grant"}`, func(c tokenauth.Call) int { return repeats(c, c.Group != "csc") }},
+			{401, 0, ``, func(c tokenauth.Call) int { return repeats(c, c.Group != "csc") }},
+			{403, 0, ``, func(tokenauth.Call) int { return 1 }},
+			{403, 6 * time.Second, ``, func(c tokenauth.Call) int {
+				return repeats(c, c.Group == "signdoc" || c.Group == "timestamp")
+			}},
+			{400, 6 * time.Second, `{"error":"invalid_token"}`, func(tokenauth.Call) int { return 1 }},
+			{500, 6 * time.Second, ``, func(tokenauth.Call) int { return 1 }},
+			{503, 6 * time.Second, ``, func(tokenauth.Call) int { return 1 }},
+		} {
+			if row.Kind == tokenauth.DPoP {
+				continue // not yet
+			}
+			t.Run(fmt.Sprintf("%s%s/%d,%v,%s", row.Method, row.Path, test.code, test.age, test.body), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					transport, b, _ := newTransport(t)
+					b.answer = func(*http.Request) (int, string) { return test.code, test.body }
+					if row.Kind == tokenauth.Bearer {
+						if _, err := transport.Sources[row.Group].Token(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+					time.Sleep(test.age)
+					r := newRequest(t, row.Method, row.Path+"?sign_id=1", "body")
+					code, body := status(t, transport, r)
+					if code != test.code || body != test.body {
+						t.Errorf("answer is %d %q, want BankID's %d %q", code, body, test.code, test.body)
+					}
+					if got, want := len(b.calls), test.sends(row); got != want {
+						t.Errorf("it was sent %d times, want %d", got, want)
+					}
+					for _, body := range b.bodies {
+						if body != "body" {
+							t.Errorf("the body sent is %q", body)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// repeats returns how often a call is sent that is repeated if its row allows
+// and the answer refuses its credential.
+func repeats(c tokenauth.Call, refused bool) int {
+	if refused && c.Kind == tokenauth.Bearer && c.Replay != tokenauth.Never {
+		return 2
+	}
+	return 1
+}
+
+func TestF15PermanentForbiddenIsRenewedOncePer30Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, issuer := newTransport(t)
+		b.answer = func(*http.Request) (int, string) { return 403, "" }
+		const calls, every = 1000, 100 * time.Millisecond
+		for range calls {
+			status(t, transport, newRequest(t, "GET", "/v1/signdoc/pades", ""))
+			time.Sleep(every)
+		}
+		// 100 seconds: the first token, and a renewal after 5, 35, 65 and 95.
+		if got := len(issuer.TokenRequests()); got > 1+4 {
+			t.Errorf("%d token requests in %v, want at most one per 30 s", got, calls*every)
+		}
+		if got := len(issuer.TokenRequests()); got < 2 {
+			t.Errorf("%d token requests: an old token was never renewed", got)
+		}
+	})
+}
+
+func TestRepeatedCallHasTheNewToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		b.answer = func(r *http.Request) (int, string) {
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				return 401, "refused"
+			}
+			return 200, "done"
+		}
+		if code, body := status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", "x")); code != 200 || body != "done" {
+			t.Errorf("answer is %d %q", code, body)
+		}
+		if got := b.calls[1].Header.Get("Authorization"); got != "Bearer token-2" {
+			t.Errorf("Authorization of the repeat is %q", got)
+		}
+	})
+}
+
+func TestSameTokenAgainIsNotTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, issuer := newTransport(t)
+		issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, "same", 300) })
+		b.answer = func(*http.Request) (int, string) { return 401, "refused" }
+		if code, _ := status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", "x")); code != 401 {
+			t.Errorf("status is %d", code)
+		}
+		if got := len(b.calls); got != 1 {
+			t.Errorf("it was sent %d times, want once", got)
+		}
+	})
+}
+
+func TestFailedRenewalHandsOnTheRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, issuer := newTransport(t)
+		b.answer = func(*http.Request) (int, string) { return 401, "refused" }
+		if _, err := transport.Sources["signdoc"].Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+		if code, body := status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", "x")); code != 401 || body != "refused" {
+			t.Errorf("answer is %d %q", code, body)
+		}
+		// The token has not been thrown away.
+		b.answer = nil
+		if code, _ := status(t, transport, newRequest(t, "GET", "/v1/signdoc/pades", "")); code != 200 {
+			t.Errorf("status is %d", code)
+		}
+	})
+}
+
+func TestF17LargeBodyIsNotRepeatedButTheTokenRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, length := range []int64{2 << 10, -1} {
+			transport, b, issuer := newTransport(t)
+			b.answer = func(*http.Request) (int, string) { return 401, "" }
+			r := newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("x", 2<<10))
+			r.ContentLength = length
+			if code, _ := status(t, transport, r); code != 401 {
+				t.Errorf("status is %d", code)
+			}
+			if got := len(b.calls); got != 1 {
+				t.Errorf("it was sent %d times, want once", got)
+			}
+			if got := len(b.bodies[0]); got != 2<<10 {
+				t.Errorf("%d bytes were sent", got)
+			}
+			synctest.Wait()
+			if got := len(issuer.TokenRequests()); got != 2 {
+				t.Errorf("%d token requests, want 2: the next call should not fail too", got)
+			}
+		}
+	})
+}
+
+func TestLargeBodyWaitsForATokenThatLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, issuer := newTransport(t)
+		if _, err := transport.Sources["signdoc"].Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(235 * time.Second) // 35 s are left before the margin
+		issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			tokenauthtest.WriteToken(w, "lasting", 300)
+		})
+		status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("x", 2<<10)))
+		if got := b.calls[0].Header.Get("Authorization"); got != "Bearer lasting" {
+			t.Errorf("Authorization is %q", got)
+		}
+	})
+}
+
+func TestBudgetOfHeldBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		transport.Budget = tokenauth.NewBudget(100)
+		b.answer = func(r *http.Request) (int, string) {
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				// While the first is held, there is no room for the second.
+				if r.URL.RawQuery == "" {
+					r := newRequest(t, "POST", "/v1/signdoc/pades?inner", strings.Repeat("i", 60))
+					if code, _ := status(t, transport, r); code != 401 {
+						t.Errorf("the call that could not be held was repeated: %d", code)
+					}
+				}
+				return 401, ""
+			}
+			return 200, ""
+		}
+		for range 3 { // what is given back can be taken again
+			if code, _ := status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("o", 60))); code != 200 {
+				t.Errorf("status is %d", code)
+			}
+		}
+	})
+}
+
+func TestSecondSendIsRefused(t *testing.T) {
+	reset := errors.New("connection reset")
+	dial := &net.OpError{Op: "dial", Err: errors.New("refused")}
+	for _, test := range []struct {
+		method, path, body string
+		err                error
+		sends              int // of two tries
+	}{
+		{"GET", "/v1/signdoc/pades", "", reset, 2},
+		{"POST", "/v1/signdoc/pades", "x", reset, 1},
+		{"POST", "/v1/signdoc/pades", "", reset, 1},
+		{"DELETE", "/v1/signdoc/pades", "", reset, 1},
+		{"POST", "/csc/v2/credentials/list", "x", reset, 1},
+		{"POST", "/csc/v2/info", "", reset, 2},
+		{"POST", "/csc/v2/info", "x", reset, 1}, // its body is gone
+		{"GET", "/v1/signdoc/pades", "x", reset, 2},
+		{"DELETE", "/v1/signdoc/pades", "", dial, 1},
+		{"POST", "/v1/signdoc/pades", "x", dial, 1},
+		{"POST", "/v1/signdoc/pades", strings.Repeat("x", 2<<10), dial, 1},
+		{"POST", "/csc/v2/credentials/list", "x", dial, 1},
+	} {
+		t.Run(test.method+test.path+test.body[:min(1, len(test.body))]+test.err.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport, b, _ := newTransport(t)
+				b.err = test.err
+				r := newRequest(t, test.method, test.path, test.body)
+				d := new(tokenauth.Delivery)
+				//nolint:bodyclose // there is none
+				if _, err := transport.Deliver(r, d); err != test.err { //nolint:errorlint // the very same
+					t.Fatalf("error is %v, want the base's own", err)
+				}
+				if test.err == dial {
+					b.err = nil
+				}
+				res, err := transport.Deliver(r, d)
+				if test.err == dial && err != nil {
+					t.Errorf("nothing was sent, but another try fails: %v", err)
+				}
+				if test.err == reset && err != reset { //nolint:errorlint // the very same
+					t.Errorf("error is %v, want the first one", err)
+				}
+				if res != nil {
+					res.Body.Close()
+				}
+				if got := len(b.calls); got != test.sends {
+					t.Errorf("it was sent %d times, want %d", got, test.sends)
+				}
+				for _, body := range b.bodies {
+					if body != test.body {
+						t.Errorf("a body of %d bytes was sent, want %d", len(body), len(test.body))
+					}
+				}
+			})
+		})
+	}
+}
+
+// net/http repeats requests on its own account when it can read the body again
+// or there is none, so it must not see that.
+func TestRequestsThatMustNotBeRepeatedLookIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		for _, row := range bankid.Calls(bankid.CSC, bankid.SignDoc, bankid.Timestamp) {
+			for _, body := range []string{"", "x"} {
+				r := newRequest(t, row.Method, row.Path, body)
+				r.GetBody = func() (io.ReadCloser, error) { return r.Body, nil }
+				r.Header.Set("Idempotency-Key", "k")
+				status(t, transport, r)
+				out := b.calls[len(b.calls)-1]
+				if out.GetBody != nil {
+					t.Errorf("%s %s has GetBody", row.Method, row.Path)
+				}
+				if row.Replay != tokenauth.Safe && (out.Body == nil || out.Body == http.NoBody) {
+					t.Errorf("%s %s has no body", row.Method, row.Path)
+				}
+				if out.Header.Get("Idempotency-Key") != "" {
+					t.Errorf("%s %s has Idempotency-Key", row.Method, row.Path)
+				}
+			}
+		}
+	})
+}
+
+func TestCallsThatAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		status int // of the CallError
+	}{
+		{"unknown path", func(r *http.Request) { r.URL.Path = "/x" }, 404},
+		{"other spelling", func(r *http.Request) { r.URL.RawPath = "/v1/signdoc/p%61des" }, 404},
+		{"opaque", func(r *http.Request) { r.URL.Opaque = "//evil.example/v1/signdoc/pades" }, 404},
+		{"other host", func(r *http.Request) { r.URL.Host = "evil.example" }, 502},
+		{"other port", func(r *http.Request) { r.URL.Host = "api.example:8443" }, 502},
+		{"plain http", func(r *http.Request) { r.URL.Scheme = "http" }, 502},
+		{"upgrade", func(r *http.Request) { r.Header.Set("Upgrade", "h2c") }, 400},
+		{"early data", func(r *http.Request) { r.Header.Set("Early-Data", "1") }, 425},
+		{"needs DPoP", func(r *http.Request) { r.Method, r.URL.Path = "POST", "/v0/b2b/ades/pades" }, 502},
+		{"pass with basic", func(r *http.Request) {
+			r.URL.Path = "/csc/v2/credentials/list"
+			r.Header.Set("Authorization", "Basic x")
+		}, 403},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport, b, issuer := newTransport(t)
+				closed := false
+				r := newRequest(t, "POST", "/v1/signdoc/pades", "x")
+				r.Body = &closeWatch{Reader: r.Body, closed: &closed}
+				test.change(r)
+				//nolint:bodyclose // there is none
+				_, err := transport.RoundTrip(r)
+				if callErr, ok := errors.AsType[*tokenauth.CallError](err); !ok || callErr.Status != test.status {
+					t.Errorf("error is %v, want one with status %d", err, test.status)
+				}
+				if len(b.calls) != 0 || len(issuer.TokenRequests()) != 0 {
+					t.Error("something was sent")
+				}
+				if !closed {
+					t.Error("the body was not closed")
+				}
+			})
+		})
+	}
+}
+
+// closeWatch notes that it was closed.
+type closeWatch struct {
+	io.Reader
+	closed *bool
+}
+
+func (w *closeWatch) Close() error {
+	*w.closed = true
+	return nil
+}
+
+func TestDefaultPortIsTheSameOriginAndNotInHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		r := newRequest(t, "GET", "/v1/signdoc/pades", "")
+		r.URL.Host = "API.example:443"
+		r.Host = "gateway.example"
+		status(t, transport, r)
+		if got := b.calls[0].Host; got != "api.example" {
+			t.Errorf("Host is %q", got)
+		}
+	})
+}
+
+func TestResponseDoesNotShowTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, _, _ := newTransport(t)
+		r := newRequest(t, "GET", "/v1/signdoc/pades", "")
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.Request != r || r.Header.Get("Authorization") != "" {
+			t.Error("the response leads to the request with the token")
+		}
+	})
+}
+
+func TestF06ExpiredTokenIsNotSentAfterASlowUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		r := newRequest(t, "POST", "/v1/signdoc/pades", "x")
+		d := new(tokenauth.Delivery)
+		if err := transport.Ready(r, transport.Table.Lookup(r), d); err != nil {
+			t.Fatal(err)
+		}
+		r.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			time.Sleep(10 * time.Minute)
+			return copy(p, "x"), io.EOF
+		}))
+		res, err := transport.Deliver(r, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := b.calls[0].Header.Get("Authorization"); got == "Bearer token-1" {
+			t.Error("the expired token was sent")
+		}
+	})
+}
+
+// readerFunc is a function as an io.Reader.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
