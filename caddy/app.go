@@ -66,7 +66,7 @@ type App struct {
 	env      bankid.Environment
 	provider *tokenauth.Provider
 	budget   *tokenauth.Budget
-	sandbox  *sandbox.Server
+	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]*sourceUser
 	refs     references
 
@@ -159,9 +159,7 @@ func (a *App) provisionEnvironment() error {
 	a.logger.Warn("this is the sandbox: a simulated BankID whose signatures mean nothing",
 		zap.String("issuer", a.env.Issuer))
 	var err error
-	a.sandbox, err = use(&a.refs, sandboxKey{}, func() (*sandbox.Server, error) {
-		return sandbox.New(sandbox.Options{})
-	})
+	a.sandbox, err = use(&a.refs, sandboxKey{}, newSandboxServer)
 	return err
 }
 
@@ -235,7 +233,7 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 // Start makes the app's sources use it, and begins to obtain their tokens.
 func (a *App) Start() error {
 	if a.sandbox != nil {
-		if err := a.serveSandbox(); err != nil {
+		if err := a.sandbox.serve(); err != nil {
 			return err
 		}
 	}
@@ -253,7 +251,7 @@ func (a *App) Stop() error {
 		detach()
 	}
 	a.detach = nil
-	return a.closeSandbox()
+	return nil
 }
 
 // Cleanup gives back what the app holds in the pool.

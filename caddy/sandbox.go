@@ -4,56 +4,77 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
-
-	"go.uber.org/zap"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// serveSandbox serves the sandbox. Its address is fixed, since it is part of
-// the issuer identifier. Caddy's listeners let the servers of two
-// configurations overlap.
-func (a *App) serveSandbox() error {
-	addr, err := caddy.ParseNetworkAddress(sandbox.Address)
+// sandboxServer serves the sandbox, over reloads too: its orders would be lost
+// otherwise. It listens by itself rather than by Caddy's listeners, which let
+// two processes share a port: the tokens of one would be strange to the other.
+type sandboxServer struct {
+	server http.Server
+
+	mu      sync.Mutex
+	serving chan struct{} // closed when the server has ended
+}
+
+// newSandboxServer makes a server that does not listen yet.
+func newSandboxServer() (*sandboxServer, error) {
+	handler, err := sandbox.New(sandbox.Options{})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	lnAny, err := addr.Listen(context.Background(), 0, net.ListenConfig{})
-	if err != nil {
-		return fmt.Errorf("listening for the sandbox: %v", err)
-	}
-	ln, ok := lnAny.(net.Listener)
-	if !ok {
-		return fmt.Errorf("listening for the sandbox: %T is not a stream listener", lnAny)
-	}
-	a.server = &http.Server{
-		Handler:           a.sandbox,
+	return &sandboxServer{server: http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          zap.NewStdLog(a.logger.Named("sandbox")),
+		// What clients do to it is not worth a line.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}}, nil
+}
+
+// serve begins to serve, unless it already does. The address is fixed, since it
+// is part of the issuer identifier.
+func (s *sandboxServer) serve() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serving != nil {
+		return nil
 	}
+	ln, err := net.Listen("tcp", sandbox.Address)
+	if err != nil {
+		return fmt.Errorf("listening for the sandbox, of which there can be one on a machine: %v", err)
+	}
+	serving := make(chan struct{})
+	s.serving = serving
 	go func() {
-		if err := a.server.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			a.logger.Error("serving the sandbox", zap.Error(err))
+		defer close(serving)
+		if err := s.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			_ = ln.Close()
 		}
 	}()
 	return nil
 }
 
-// closeSandbox ends what serveSandbox began.
-func (a *App) closeSandbox() error {
-	if a.server == nil {
+// Destruct implements caddy.Destructor.
+func (s *sandboxServer) Destruct() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serving == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := a.server.Shutdown(ctx); err != nil {
-		return a.server.Close()
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		err = s.server.Close()
 	}
-	return nil
+	<-s.serving
+	return err
 }
