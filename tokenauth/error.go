@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"time"
 )
 
@@ -106,8 +107,12 @@ func transportError(op string, err error) *Error {
 	}
 	// Not wrapped: a cancelled or expired context of the fetch is not that of
 	// whoever waits for it, and must not look like it.
-	return &Error{Op: op, Cause: cause, Err: errors.New(err.Error())}
+	return &Error{Op: op, Cause: cause, Err: errors.New(quoted.ReplaceAllString(err.Error(), `"…"`))}
 }
+
+// quoted matches what package net/http quotes of an answer that it can make no
+// sense of, such as a Location that is not a URL.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // errorCodes are the codes that an Error repeats: those registered for the
 // token endpoint (RFC 6749 section 5.2, RFC 8707, RFC 9449), and Keycloak's.

@@ -178,7 +178,7 @@ func (s *Source) scheduleLocked(at time.Time, token *Token) {
 	s.timer = time.AfterFunc(time.Until(at), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.current.Load() == token && token.used.Load() {
+		if s.current.Load() == token && token.used.Load() && !time.Now().Before(s.retryAtLocked()) {
 			s.fetchLocked()
 		}
 	})

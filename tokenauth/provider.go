@@ -85,6 +85,12 @@ func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata
 	if last != nil && time.Now().Before(last.staleAt) {
 		return last.metadata, nil // somebody else read it meanwhile
 	}
+	if deadline, ok := ctx.Deadline(); ok && last != nil {
+		// There is a copy to go on with. Leave time to do so.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
 	next, err := p.read(ctx, client)
 	if err != nil {
 		if last == nil {
@@ -146,8 +152,8 @@ func metadataAge(header http.Header) time.Duration {
 		case "no-store", "no-cache":
 			return minMetadataAge
 		case "max-age":
-			if seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31); err == nil {
-				age = time.Duration(seconds) * time.Second
+			if given, ok := deltaSeconds(strings.Trim(value, `"`)); ok {
+				age = given
 			}
 		}
 	}
@@ -170,7 +176,8 @@ func roundTrip(client *http.Client, req *http.Request, op string, limit int64) (
 	if err != nil {
 		return nil, nil, transportError(op, err)
 	}
-	if int64(len(body)) > limit {
+	// An error is one, however long the page that explains it.
+	if int64(len(body)) > limit && res.StatusCode == http.StatusOK {
 		return nil, nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("the answer is longer than %d bytes", limit)}
 	}
 	return res, body, nil
@@ -180,10 +187,11 @@ func roundTrip(client *http.Client, req *http.Request, op string, limit int64) (
 func statusError(op string, res *http.Response, code string) *Error {
 	e := &Error{Op: op, Status: res.StatusCode, Code: knownCode(code)}
 	switch {
-	case res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500:
+	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode >= 500,
+		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
 		e.Cause = CauseUnavailable
 		e.retryAfter = retryAfter(res.Header, time.Now())
-	case code != "" || res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
+	case code != "", res.StatusCode == http.StatusUnauthorized, res.StatusCode == http.StatusForbidden:
 		e.Cause = CauseRefused
 	case res.StatusCode >= 300 && res.StatusCode < 400:
 		e.Cause = CauseUnusable
@@ -200,11 +208,16 @@ const maxRetryAfter = time.Hour
 // retryAfter reads Retry-After (RFC 9110 section 10.2.3), 0 if there is none.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
-	var wait time.Duration
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
+	wait, ok := deltaSeconds(value)
+	if at, err := http.ParseTime(value); !ok && err == nil {
 		wait = at.Sub(now)
 	}
 	return min(max(wait, 0), maxRetryAfter)
+}
+
+// deltaSeconds reads a number of seconds. One that is too large counts as the
+// largest there is (RFC 9111 section 1.2.2).
+func deltaSeconds(value string) (d time.Duration, ok bool) {
+	seconds, err := strconv.ParseUint(value, 10, 31)
+	return time.Duration(seconds) * time.Second, err == nil || errors.Is(err, strconv.ErrRange)
 }

@@ -46,8 +46,9 @@ type Config struct {
 	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout.
 	Timeout time.Duration
 
-	// RefreshBefore is how long before its expiry a token is renewed, half of
-	// its life at most. Default: when 70 to 80 % of its life have passed.
+	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
+	// token is renewed; not before half of its life has passed. Default: when 70
+	// to 80 % of its life have passed.
 	RefreshBefore time.Duration
 }
 
@@ -232,24 +233,14 @@ func (s *Source) Close() {
 	s.background.Wait()
 }
 
-// wait joins the fetch in flight, or starts one.
+// wait waits for the fetch in flight, or a new one.
 func (s *Source) wait(ctx context.Context) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	if s.flight == nil {
-		if now := time.Now(); now.Before(s.retryAtLocked()) && !s.replacedLocked(now) {
-			err := s.failure
-			s.mu.Unlock()
-			return nil, err
-		}
-		s.fetchLocked()
-	}
-	flight := s.flight
-	s.mu.Unlock()
-	if flight == nil {
-		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	flight, failure := s.join()
+	if failure != nil {
+		return nil, failure
 	}
 	select {
 	case <-flight.done:
@@ -263,21 +254,49 @@ func (s *Source) wait(ctx context.Context) (*Token, error) {
 	return flight.token, nil
 }
 
+// join returns the flight to wait for, which it starts if there is none, or
+// why there will be none now.
+func (s *Source) join() (*flight, *Error) {
+	if failure := s.heldBack(); failure != nil {
+		return nil, failure
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fetchLocked()
+	if s.flight == nil {
+		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	}
+	return s.flight, nil
+}
+
+// heldBack returns the last failure if no attempt may be made yet. If that was
+// a refusal, it looks now and then whether the credentials that were refused
+// are still the present ones; if not, there is no reason to hold back.
+func (s *Source) heldBack() *Error {
+	s.mu.Lock()
+	now, failure, refused := time.Now(), s.failure, s.refused
+	held := s.flight == nil && now.Before(s.retryAtLocked())
+	check := held && failure.Cause == CauseRefused && now.Sub(s.checked) >= credentialCheck
+	if check {
+		s.checked = now
+	}
+	s.mu.Unlock()
+	if !held {
+		return nil
+	}
+	if check {
+		// Reads files, so not under the lock.
+		if present, err := s.config.Credentials(); err == nil && !present.equal(refused) {
+			return nil
+		}
+	}
+	return failure
+}
+
 // retryAtLocked returns before when no attempt may be made.
 func (s *Source) retryAtLocked() time.Time {
 	if s.failure == nil {
 		return time.Time{}
 	}
 	return s.failure.RetryAt
-}
-
-// replacedLocked reports whether the credentials that were refused are no
-// longer the present ones, so that there is no reason to hold back.
-func (s *Source) replacedLocked(now time.Time) bool {
-	if s.failure.Cause != CauseRefused || now.Sub(s.checked) < credentialCheck {
-		return false
-	}
-	s.checked = now
-	present, err := s.config.Credentials()
-	return err == nil && !present.equal(s.refused)
 }

@@ -22,6 +22,7 @@ const (
 
 // A TokenRequest is a token request that a Server received.
 type TokenRequest struct {
+	Body               string // as sent
 	Form               url.Values
 	Header             http.Header
 	Username, Password string // of HTTP Basic, as sent: form-encoded
@@ -135,7 +136,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		username, password, _ := r.BasicAuth()
 		s.mu.Lock()
 		s.requests = append(s.requests, TokenRequest{
-			Form: form, Header: r.Header.Clone(), Username: username, Password: password,
+			Body: string(body), Form: form, Header: r.Header.Clone(), Username: username, Password: password,
 			Method: r.Method, Path: r.URL.Path,
 		})
 		n, h := len(s.requests), s.token
