@@ -72,7 +72,6 @@ type App struct {
 
 	logger *zap.Logger
 	http   *http.Client
-	server *http.Server
 	detach []func()
 }
 
@@ -165,9 +164,10 @@ func (a *App) provisionEnvironment() error {
 
 // unknownEnvironment is the error for an environment that does not exist.
 func unknownEnvironment(name string) error {
-	var names []string
-	for _, env := range bankid.Environments() {
-		names = append(names, env.Name)
+	environments := bankid.Environments()
+	names := make([]string, len(environments))
+	for i, env := range environments {
+		names[i] = env.Name
 	}
 	hint := ""
 	if name == "preprod" || name == "test" {

@@ -47,7 +47,7 @@ func TestEachRowCarriesItsAuthorization(t *testing.T) {
 				if !slices.Equal(got, []string{own}) {
 					t.Errorf("Authorization is %q, want the caller's own", got)
 				}
-			case tokenauth.None:
+			case tokenauth.None, tokenauth.DPoP:
 				if got != nil {
 					t.Errorf("Authorization is %q, want none", got)
 				}

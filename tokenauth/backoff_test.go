@@ -1,11 +1,13 @@
 package tokenauth_test
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -74,6 +76,37 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				wait := time.Until(getError(t, newTestSource(t, server)).RetryAt)
 				if c.want == 0 && wait > 500*time.Millisecond || c.want != 0 && wait != c.want {
 					t.Errorf("holds back for %v, want %v", wait, c.want)
+				}
+			})
+		})
+	}
+}
+
+// What a provider says of itself counts more than the status it says it with,
+// and than the length of the page that explains it.
+func TestProviderThatIsAwayIsNotARefusal(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"an error page of two megabytes": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write(make([]byte, 2<<20))
+		},
+		"temporarily_unavailable with 400": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			tokenauthtest.WriteError(w, http.StatusBadRequest, "temporarily_unavailable")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				server.HandleToken(answer)
+				_, err := newTestSource(t, server).Token(t.Context())
+				failure, ok := errors.AsType[*tokenauth.Error](err)
+				if !ok || failure.Cause != tokenauth.CauseUnavailable {
+					t.Fatalf("error is %v, want one that says unavailable", err)
+				}
+				if got := time.Until(failure.RetryAt); got != 7*time.Second {
+					t.Errorf("the next attempt is in %v, want 7s", got)
 				}
 			})
 		})

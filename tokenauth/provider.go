@@ -2,11 +2,8 @@ package tokenauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -127,19 +124,19 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 		return nil, &Error{Op: opDiscovery, Cause: CauseConfiguration, Err: err}
 	}
 	req.Header.Set("Accept", "application/json")
-	res, body, err := roundTrip(client, req, opDiscovery, maxMetadataSize)
+	res, err := exchange(client, req, opDiscovery, maxMetadataSize)
 	if err != nil {
 		return nil, err
 	}
-	if res.StatusCode != http.StatusOK {
-		return nil, statusError(opDiscovery, res, "")
+	if res.status != http.StatusOK {
+		return nil, res.failure(opDiscovery, "")
 	}
-	metadata, err := parseMetadata(body, p.issuer, p.pinned)
+	metadata, err := parseMetadata(res.body, p.issuer, p.pinned)
 	if err != nil {
-		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.StatusCode, Err: err}
+		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
 	now := time.Now()
-	return &discovered{metadata: metadata, at: now, staleAt: now.Add(metadataAge(res.Header))}, nil
+	return &discovered{metadata: metadata, at: now, staleAt: now.Add(metadataAge(res.header))}, nil
 }
 
 // metadataAge returns for how long a document may be used without asking again
@@ -158,66 +155,4 @@ func metadataAge(header http.Header) time.Duration {
 		}
 	}
 	return min(max(age, minMetadataAge), maxMetadataAge)
-}
-
-// roundTrip sends req to the provider and reads the answer, which may be limit
-// bytes long at most. Redirects are not followed: they would carry credentials
-// to, or take an answer from, a host that nobody configured.
-func roundTrip(client *http.Client, req *http.Request, op string, limit int64) (*http.Response, []byte, error) {
-	direct := *client
-	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	direct.Jar = nil
-	res, err := direct.Do(req)
-	if err != nil {
-		return nil, nil, transportError(op, err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
-	if err != nil {
-		return nil, nil, transportError(op, err)
-	}
-	// An error is one, however long the page that explains it.
-	if int64(len(body)) > limit && res.StatusCode == http.StatusOK {
-		return nil, nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("the answer is longer than %d bytes", limit)}
-	}
-	return res, body, nil
-}
-
-// statusError makes an Error of an answer that is not a success.
-func statusError(op string, res *http.Response, code string) *Error {
-	e := &Error{Op: op, Status: res.StatusCode, Code: knownCode(code)}
-	switch {
-	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode >= 500,
-		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
-		e.Cause = CauseUnavailable
-		e.retryAfter = retryAfter(res.Header, time.Now())
-	case code != "", res.StatusCode == http.StatusUnauthorized, res.StatusCode == http.StatusForbidden:
-		e.Cause = CauseRefused
-	case res.StatusCode >= 300 && res.StatusCode < 400:
-		e.Cause = CauseUnusable
-		e.Err = errors.New("redirects are not followed")
-	default:
-		e.Cause = CauseUnusable
-	}
-	return e
-}
-
-// maxRetryAfter bounds what a provider can ask for.
-const maxRetryAfter = time.Hour
-
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3), 0 if there is none.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	wait, ok := deltaSeconds(value)
-	if at, err := http.ParseTime(value); !ok && err == nil {
-		wait = at.Sub(now)
-	}
-	return min(max(wait, 0), maxRetryAfter)
-}
-
-// deltaSeconds reads a number of seconds. One that is too large counts as the
-// largest there is (RFC 9111 section 1.2.2).
-func deltaSeconds(value string) (d time.Duration, ok bool) {
-	seconds, err := strconv.ParseUint(value, 10, 31)
-	return time.Duration(seconds) * time.Second, err == nil || errors.Is(err, strconv.ErrRange)
 }

@@ -42,21 +42,21 @@ func requestToken(ctx context.Context, client *http.Client, endpoint string, met
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
 	})
-	attempt := func() (*http.Response, []byte, error) {
+	attempt := func() (*answer, error) {
 		req, err := newTokenRequest(ctx, endpoint, method, credentials, scopes)
 		if err != nil {
-			return nil, nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
+			return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
 		}
-		return roundTrip(client, req, opToken, maxTokenResponse)
+		return exchange(client, req, opToken, maxTokenResponse)
 	}
-	res, body, err := attempt()
+	res, err := attempt()
 	if failure, ok := errors.AsType[*Error](err); ok && reused && failure.Status == 0 && failure.Cause == CauseUnavailable {
-		res, body, err = attempt()
+		res, err = attempt()
 	}
 	if err != nil {
 		return nil, err
 	}
-	return parseTokenResponse(res, body)
+	return parseTokenResponse(res)
 }
 
 // newTokenRequest makes a client-credentials request (RFC 6749 section 4.4.2).
@@ -82,42 +82,42 @@ func newTokenRequest(ctx context.Context, endpoint string, method AuthMethod, cr
 
 // parseTokenResponse reads an answer of the token endpoint. JSON is recognised
 // by its content: middle-boxes and old servers label it as they like.
-func parseTokenResponse(res *http.Response, body []byte) (*tokenResponse, error) {
-	var answer struct {
+func parseTokenResponse(res *answer) (*tokenResponse, error) {
+	var fields struct {
 		AccessToken string          `json:"access_token"`
 		TokenType   string          `json:"token_type"`
 		ExpiresIn   json.RawMessage `json:"expires_in"`
 		Scope       *string         `json:"scope"`
 		Error       string          `json:"error"`
 	}
-	parseErr := json.Unmarshal(body, &answer)
-	if res.StatusCode != http.StatusOK || answer.Error != "" {
-		failure := statusError(opToken, res, answer.Error)
+	parseErr := json.Unmarshal(res.body, &fields)
+	if res.status != http.StatusOK || fields.Error != "" {
+		failure := res.failure(opToken, fields.Error)
 		if parseErr != nil && failure.Err == nil {
 			failure.Err = errors.New("the answer is not JSON")
 		}
 		return nil, failure
 	}
 	unusable := func(reason string) (*tokenResponse, error) {
-		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.StatusCode, Err: errors.New(reason)}
+		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.status, Err: errors.New(reason)}
 	}
 	switch {
-	case len(strings.TrimSpace(string(body))) == 0:
+	case len(strings.TrimSpace(string(res.body))) == 0:
 		return unusable("the answer is empty")
 	case parseErr != nil:
 		// json's own error would quote the answer.
 		return unusable("the answer is not a token response in JSON")
-	case answer.AccessToken == "":
+	case fields.AccessToken == "":
 		return unusable("the answer has no access_token")
-	case strings.ContainsFunc(answer.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case strings.ContainsFunc(fields.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return unusable("the access_token has characters that cannot be sent in a header field")
-	case !strings.EqualFold(answer.TokenType, string(Bearer)):
+	case !strings.EqualFold(fields.TokenType, string(Bearer)):
 		return unusable("the token_type is not Bearer")
 	}
-	token := &tokenResponse{accessToken: NewSecret(answer.AccessToken)}
-	token.lifetime, token.assumed = parseLifetime(answer.ExpiresIn)
-	if answer.Scope != nil {
-		token.scopes = strings.Fields(*answer.Scope)
+	token := &tokenResponse{accessToken: NewSecret(fields.AccessToken)}
+	token.lifetime, token.assumed = parseLifetime(fields.ExpiresIn)
+	if fields.Scope != nil {
+		token.scopes = strings.Fields(*fields.Scope)
 	}
 	return token, nil
 }

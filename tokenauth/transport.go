@@ -181,6 +181,7 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 		if authorization := req.Header["Authorization"]; len(authorization) > 0 {
 			out.Header["Authorization"] = authorization
 		}
+	case None, DPoP: // DPoP is refused before it comes to this
 	}
 	switch {
 	case d.rest != nil:

@@ -28,7 +28,7 @@ func Calls(apis ...API) []tokenauth.Call {
 	var calls []tokenauth.Call
 	for _, call := range slices.Concat(cscCalls(), signDocCalls(), timestampCalls(), b2bCalls()) {
 		if slices.Contains(apis, API(call.Group)) {
-			call.Rejects = rejects(API(call.Group))
+			call.Rejects = rejects(API(call.Group)) //nolint:bodyclose // there is no response yet
 			calls = append(calls, call)
 		}
 	}
@@ -40,7 +40,8 @@ func Calls(apis ...API) []tokenauth.Call {
 func NewCall(api API, method, path string, kind tokenauth.Kind, replay tokenauth.Replay) (tokenauth.Call, error) {
 	call := tokenauth.Call{
 		Group: string(api), Method: method, Path: path, Kind: kind, Replay: replay,
-		Rejects: rejects(api), Source: "configuration",
+		Rejects: rejects(api), //nolint:bodyclose // there is no response yet
+		Source:  "configuration",
 	}
 	return call, call.Validate()
 }

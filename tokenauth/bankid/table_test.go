@@ -129,7 +129,7 @@ func TestWhatRefusesAToken(t *testing.T) {
 
 func TestBodyOfARefusalIsKeptWithItsError(t *testing.T) {
 	broken := errors.New("broken")
-	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 100)), errReader{broken})
+	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 100)), failingReader{broken})
 	res := &http.Response{StatusCode: 401, Body: io.NopCloser(body)}
 	calls := bankid.Calls(bankid.CSC)
 	calls[0].Rejects(res)
@@ -139,10 +139,10 @@ func TestBodyOfARefusalIsKeptWithItsError(t *testing.T) {
 	}
 }
 
-// errReader is a reader that fails.
-type errReader struct{ error }
+// failingReader is a reader that fails.
+type failingReader struct{ err error }
 
-func (r errReader) Read([]byte) (int, error) { return 0, r.error }
+func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 
 func TestScopes(t *testing.T) {
 	for _, test := range []struct {
