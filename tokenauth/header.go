@@ -1,7 +1,6 @@
 package tokenauth
 
 import (
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,18 +29,4 @@ func Leaves(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "Accept")
-}
-
-// sliceReader reads a slice. Unlike bytes.Reader, net/http does not know it and
-// so makes no use of its being in memory.
-type sliceReader struct{ rest []byte }
-
-// Read implements io.Reader.
-func (r *sliceReader) Read(p []byte) (int, error) {
-	if len(r.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
 }

@@ -4,6 +4,7 @@
 package tokenauthtest
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -55,6 +56,17 @@ func NewHTTPServer() *Server {
 	s.issuer = s.http.URL + "/auth/realms/test"
 	return s
 }
+
+// NewTLSServer is NewHTTPServer with TLS.
+func NewTLSServer() *Server {
+	s := new(Server)
+	s.http = httptest.NewTLSServer(s)
+	s.issuer = s.http.URL + "/auth/realms/test"
+	return s
+}
+
+// Certificate returns the certificate of a server that uses TLS.
+func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
 
 // Close ends a server that listens.
 func (s *Server) Close() {
