@@ -244,18 +244,16 @@ func (a *App) Start() error {
 	return nil
 }
 
-// Stop takes the app away from its sources. Another configuration may be using
-// them by now.
-func (a *App) Stop() error {
+// Stop does nothing: requests that are under way may still need a token.
+func (a *App) Stop() error { return nil }
+
+// Cleanup takes the app away from its sources, which another configuration may
+// be using by now, and gives back what it holds in the pool.
+func (a *App) Cleanup() error {
 	for _, detach := range a.detach {
 		detach()
 	}
 	a.detach = nil
-	return nil
-}
-
-// Cleanup gives back what the app holds in the pool.
-func (a *App) Cleanup() error {
 	err := a.refs.release()
 	if a.http != nil {
 		a.http.CloseIdleConnections()

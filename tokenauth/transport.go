@@ -73,7 +73,11 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	if call.Kind == DPoP {
 		return errDPoP
 	}
-	if call.Kind != Bearer || (d.token != nil && (d.token.once || d.token.usable(time.Now()))) {
+	if call.Kind != Bearer {
+		return nil
+	}
+	long := req.ContentLength > t.ReplayBuffer || !d.repeatable()
+	if d.token != nil && (d.token.once || (!long && d.token.usable(time.Now()))) {
 		return nil
 	}
 	source := t.Sources[call.Group]
@@ -81,7 +85,7 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 		return &Error{Op: opToken, Cause: CauseConfiguration, Err: fmt.Errorf("no token source for '%s'", call.Group)}
 	}
 	var err error
-	if req.ContentLength > t.ReplayBuffer {
+	if long {
 		d.token, err = source.TokenFor(req.Context(), uploadLife)
 	} else {
 		d.token, err = source.Token(req.Context())

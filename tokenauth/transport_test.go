@@ -277,6 +277,12 @@ func TestF17LargeBodyIsNotRepeatedButTheTokenRenewed(t *testing.T) {
 }
 
 func TestLargeBodyWaitsForATokenThatLasts(t *testing.T) {
+	for _, length := range []int64{2 << 10, -1} {
+		testLargeBodyWaits(t, length)
+	}
+}
+
+func testLargeBodyWaits(t *testing.T, length int64) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, issuer := newTransport(t)
 		if _, err := transport.Sources["signdoc"].Token(t.Context()); err != nil {
@@ -287,7 +293,17 @@ func TestLargeBodyWaitsForATokenThatLasts(t *testing.T) {
 			time.Sleep(time.Second)
 			tokenauthtest.WriteToken(w, "lasting", 300)
 		})
-		status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("x", 2<<10)))
+		r := newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("x", 2<<10))
+		r.ContentLength = length
+		d := new(tokenauth.Delivery)
+		if err := transport.Ready(r, transport.Table.Lookup(r), d); err != nil {
+			t.Fatal(err)
+		}
+		res, err := transport.Deliver(r, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
 		if got := b.calls[0].Header.Get("Authorization"); got != "Bearer lasting" {
 			t.Errorf("Authorization is %q", got)
 		}

@@ -1,0 +1,71 @@
+package caddyesign
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// Requests that are under way when an app is stopped can still get a token, and
+// by that app's own means: its issuer is trusted by its configuration only.
+func TestStoppedAppStillServesItsRequests(t *testing.T) {
+	issuer := tokenauthtest.NewTLSServer()
+	defer issuer.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_SECRET", "secret")
+	raw, err := json.Marshal(map[string]any{
+		"issuer": issuer.Issuer(), "client_id": "client", "client_secret": "{env.TEST_SECRET}",
+		"tls": map[string]any{"ca": map[string]any{"provider": "file", "pem_files": []string{ca}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{"bankid_esign": raw}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := ctx.App("bankid_esign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := mod.(*App)
+	source, err := app.source("", []string{"esign"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	if err := app.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Token(t.Context()); err == nil {
+		t.Fatal("there is a token already")
+	}
+	issuer.HandleToken(nil)
+	if err := app.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		_, err := source.Token(t.Context())
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after the app was stopped: %v", err)
+		}
+	}
+	if err := app.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+}
