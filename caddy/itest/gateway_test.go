@@ -14,11 +14,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // plugs in Caddy's modules
 
-	// Plug in Caddy's standard modules and the gateway's.
-	_ "github.com/caddyserver/caddy/v2/modules/standard"
-
-	_ "github.com/esigngateway/caddy-bankid-esign"
+	_ "github.com/esigngateway/caddy-bankid-esign" // and the gateway's
 )
 
 // A gateway is Caddy running in this process. There is one at a time.
