@@ -153,7 +153,11 @@ func (a Access) sources(app *App) (map[string]*tokenauth.Source, error) {
 	sources := make(map[string]*tokenauth.Source, len(a.APIs))
 	for _, name := range a.APIs {
 		if bankid.API(name) == bankid.B2B {
-			continue // bound tokens cannot be had yet
+			// Bound tokens cannot be had yet.
+			if _, err := app.client(a.Client); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		source, err := app.source(a.Client, bankid.Scopes(bankid.API(name), a.Scopes))
 		if err != nil {

@@ -67,7 +67,7 @@ type App struct {
 	provider *tokenauth.Provider
 	budget   *tokenauth.Budget
 	sandbox  *sandboxServer
-	sources  map[*tokenauth.Source]*sourceUser
+	sources  map[*tokenauth.Source]bool
 	refs     references
 
 	logger *zap.Logger
@@ -92,7 +92,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app. It does not use the network.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
-	a.sources = make(map[*tokenauth.Source]*sourceUser)
+	a.sources = make(map[*tokenauth.Source]bool)
 	if err := a.provisionEnvironment(); err != nil {
 		return err
 	}
@@ -219,26 +219,28 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 		tlsConfig.RootCAs = ca.CertPool()
 	}
 	a.http = &http.Client{Transport: &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		TLSClientConfig:        tlsConfig,
-		TLSHandshakeTimeout:    5 * time.Second,
-		IdleConnTimeout:        30 * time.Second,
-		ForceAttemptHTTP2:      true,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: 5 * time.Second,
+		IdleConnTimeout:     30 * time.Second,
+		ForceAttemptHTTP2:   true,
+		// A connection that a firewall has forgotten is given up within one
+		// attempt; HTTP/2 would take the next one there again.
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 		MaxResponseHeaderBytes: 64 << 10,
 	}}
 	return nil
 }
 
-// Start makes the app's sources use it, and begins to obtain their tokens.
+// Start begins to obtain the tokens of the app's sources.
 func (a *App) Start() error {
 	if a.sandbox != nil {
 		if err := a.sandbox.serve(); err != nil {
 			return err
 		}
 	}
-	for source, user := range a.sources {
-		a.detach = append(a.detach, source.Attach(tokenauth.Runtime{Client: a.http, Observe: user.observe}))
+	for source := range a.sources {
 		source.Warm()
 	}
 	return nil
@@ -318,8 +320,12 @@ func (a *App) source(clientName string, scopes []string) (*tokenauth.Source, err
 	if err != nil {
 		return nil, err
 	}
-	if a.sources[source.Source] == nil {
-		a.sources[source.Source] = newSourceUser(a.logger, a.env, clientName)
+	if !a.sources[source.Source] {
+		// Now rather than in Start: apps start in no order, and a handler of this
+		// configuration may be called before.
+		user := newSourceUser(a.logger, a.env, clientName)
+		a.detach = append(a.detach, source.Attach(tokenauth.Runtime{Client: a.http, Observe: user.observe}))
+		a.sources[source.Source] = true
 	}
 	return source.Source, nil
 }

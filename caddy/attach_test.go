@@ -268,7 +268,7 @@ func TestBodiesPassUnchanged(t *testing.T) {
 
 func TestUpgradesAreRefused(t *testing.T) {
 	f := newFixture(t).start(localSite)
-	f.do("GET", "/v1/signdoc/pades", "", "Connection", "Upgrade", "Upgrade", "websocket").is(400).byGateway("http_request_denied")
+	f.do("GET", "/v1/signdoc/pades", "", "Connection", "Upgrade", "Upgrade", "websocket").is(400).byGateway("http_request_error")
 	if calls := f.upstream.seen(); len(calls) != 0 {
 		t.Errorf("upstream saw %d calls", len(calls))
 	}

@@ -156,11 +156,28 @@ func checkSegment(d *caddyfile.Dispenser) error {
 // transport cannot be used. d has just read the name of the transport.
 func checkTransportSegment(d *caddyfile.Dispenser) error {
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		name := d.Val()
-		if reason, ok := refusedSubdirectives[name]; ok {
-			return d.WrapErr(refused(name, reason))
+		segment := d.NewFromNextSegment()
+		segment.Next()
+		if err := checkTransportSubdirective(segment); err != nil {
+			return err
 		}
-		d.NextSegment() // skip what belongs to it
+	}
+	return nil
+}
+
+// checkTransportSubdirective reports an error if a subdirective of the http
+// transport cannot be used. d has just read its name.
+func checkTransportSubdirective(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	if reason, ok := refusedSubdirectives[name]; ok {
+		return d.WrapErr(refused(name, reason))
+	}
+	args := d.RemainingArgs()
+	switch {
+	case name == "versions" && slices.Contains(args, "3"):
+		return d.WrapErr(refused("versions 3", refuseHTTP3))
+	case name == "tls_server_name" && len(args) > 0:
+		return wrapErr(d, checkPlaceholders(args[0]))
 	}
 	return nil
 }

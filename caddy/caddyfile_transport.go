@@ -34,9 +34,8 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 		if !ours {
-			name := segment.Val()
-			if reason, ok := refusedSubdirectives[name]; ok {
-				return segment.WrapErr(refused(name, reason))
+			if err := checkTransportSubdirective(segment); err != nil {
+				return err
 			}
 			continue
 		}

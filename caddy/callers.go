@@ -67,7 +67,11 @@ func (h *Handler) admit(r *http.Request) *refusal {
 func admitLocal(r *http.Request) *refusal {
 	const advice = "'callers local' admits programs on this machine that call the gateway directly by a loopback address; use 'callers authenticated' for others"
 	for name := range r.Header {
-		if name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+		switch name {
+		case "Forwarded", "Via", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip":
+			return &refusal{"the request comes through a proxy", advice}
+		}
+		if strings.HasPrefix(name, "X-Forwarded") {
 			return &refusal{"the request comes through a proxy", advice}
 		}
 	}
@@ -116,11 +120,17 @@ func hasVerifiedCertificate(r *http.Request) bool {
 	return r.TLS != nil && r.TLS.HandshakeComplete && len(r.TLS.VerifiedChains) > 0
 }
 
-// admittedByHeader reports whether an authentication handler may have taken the
-// Authorization of r as the caller's. It does not say what it looked at, so any
-// that has set a user counts.
-func admittedByHeader(r *http.Request) bool {
-	return len(r.Header["Authorization"]) > 0 && userID(r) != ""
+// checkOwnBearer returns an error if the Authorization of a call that passes it
+// on may be what the gateway itself has authenticated the caller by. Handlers do
+// not say what they looked at, so any that has set a user counts.
+func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
+	if call.Kind != tokenauth.Pass || len(r.Header["Authorization"]) == 0 || userID(r) == "" {
+		return nil
+	}
+	return &gatewayError{
+		status: http.StatusForbidden, kind: requestDenied,
+		message: "this call carries a CSC service token in Authorization, so its caller cannot be authenticated by that field too; use a client certificate",
+	}
 }
 
 // crossOrigin reports whether r was made by a browser for another site, by what

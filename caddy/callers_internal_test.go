@@ -2,10 +2,17 @@ package caddyesign
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Requests from and to addresses that a test on loopback cannot have.
@@ -39,5 +46,17 @@ func TestAdmitLocalByAddress(t *testing.T) {
 				t.Errorf("refusal is %+v, want admitted: %t", refusal, test.admit)
 			}
 		})
+	}
+}
+
+// In early data, a client certificate does not count yet: the caller is told to
+// come back after the handshake, not that it may not call.
+func TestCertificateInEarlyDataIsTooEarly(t *testing.T) {
+	h := &Handler{logger: zap.NewNop(), name: defaultProxyName}
+	r := httptest.NewRequest(http.MethodGet, "/v1/signdoc/pades", nil)
+	r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{new(x509.Certificate)}}}
+	err := h.ServeHTTP(httptest.NewRecorder(), r, nil)
+	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); !ok || handlerErr.StatusCode != http.StatusTooEarly {
+		t.Errorf("error is %v, want one with status 425", err)
 	}
 }

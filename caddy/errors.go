@@ -14,6 +14,7 @@ import (
 
 	"github.com/dunglas/httpsfv"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
@@ -23,6 +24,7 @@ import (
 // Proxy error types (RFC 9209 section 2.3).
 const (
 	requestDenied          = "http_request_denied"
+	requestError           = "http_request_error"
 	destinationUnavailable = "destination_unavailable"
 	connectionTimeout      = "connection_timeout"
 	connectionRefused      = "connection_refused"
@@ -57,8 +59,11 @@ func (e *gatewayError) Error() string { return e.message }
 func asGatewayError(err error) *gatewayError {
 	if callErr, ok := errors.AsType[*tokenauth.CallError](err); ok {
 		e := &gatewayError{status: callErr.Status, kind: requestDenied, message: callErr.Reason}
-		if callErr.Status >= http.StatusInternalServerError {
+		switch {
+		case callErr.Status >= http.StatusInternalServerError:
 			e.kind = proxyConfiguration
+		case callErr.Status == http.StatusBadRequest:
+			e.kind = requestError
 		}
 		return e
 	}
@@ -104,10 +109,7 @@ func waitError(err error) error {
 			message: "no access token: BankID OIDC did not answer before the deadline of the call",
 		})
 	}
-	if e := asGatewayError(err); e != nil {
-		return handlerError(e)
-	}
-	return caddyhttp.Error(http.StatusInternalServerError, err)
+	return handlerError(asGatewayError(err))
 }
 
 // handlerError makes an error that Caddy's error routes understand. Why there
@@ -116,9 +118,29 @@ func handlerError(e *gatewayError) caddyhttp.HandlerError {
 	return caddyhttp.Error(e.status, e)
 }
 
+// response returns the error as if the upstream had answered with it.
+func (e *gatewayError) response(req *http.Request) *http.Response {
+	res := &http.Response{
+		Status: http.StatusText(e.status), StatusCode: e.status, Request: req,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: make(http.Header), Body: http.NoBody,
+	}
+	setErrorHeader(res.Header, defaultProxyName, handlerError(e))
+	setErrorPlaceholder(req, e.kind)
+	return res
+}
+
+// setErrorPlaceholder tells error routes, and the log, what kind of error it is.
+func setErrorPlaceholder(r *http.Request, kind string) {
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && kind != "" {
+		repl.Set("http.bankid_esign.error", kind)
+	}
+}
+
 // setErrorHeader adds Proxy-Status and Retry-After for err to header, which
-// tells an integrator that the error is not BankID's (RFC 9209).
-func setErrorHeader(header http.Header, name string, err error) {
+// tells an integrator that the error is not BankID's (RFC 9209). It returns the
+// proxy error type. What Caddy has said already, it leaves.
+func setErrorHeader(header http.Header, name string, err error) string {
 	kind, details := proxyErrorType(err), ""
 	if e, ok := errors.AsType[*gatewayError](err); ok {
 		kind, details = e.kind, e.message
@@ -128,8 +150,8 @@ func setErrorHeader(header http.Header, name string, err error) {
 			header.Set("Retry-After", strconv.FormatFloat(seconds, 'f', 0, 64))
 		}
 	}
-	if kind == "" {
-		return
+	if kind == "" || header.Get("Proxy-Status") != "" {
+		return kind
 	}
 	item := httpsfv.NewItem(httpsfv.Token(name))
 	item.Params.Add("error", httpsfv.Token(kind))
@@ -142,10 +164,11 @@ func setErrorHeader(header http.Header, name string, err error) {
 		item.Value, item.Params = name, httpsfv.NewParams()
 		item.Params.Add("error", httpsfv.Token(kind))
 		if value, err = httpsfv.Marshal(httpsfv.List{item}); err != nil {
-			return
+			return kind
 		}
 	}
 	header.Set("Proxy-Status", value)
+	return kind
 }
 
 // proxyErrorType classifies an error of Caddy's reverse proxy.
@@ -175,7 +198,7 @@ func proxyErrorType(err error) string {
 		return responseIncomplete
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return connectionTerminated
-	case handlerErr.StatusCode == http.StatusServiceUnavailable:
+	case strings.HasSuffix(err.Error(), "no upstreams available"):
 		return destinationUnavailable
 	}
 	return proxyInternal

@@ -7,9 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,10 +135,15 @@ func TestCallsAreRetriedWhenNothingWasSent(t *testing.T) {
 		lb_try_interval 5ms
 	}`, address))
 	// Nobody listens until the gateway has tried.
-	answers := make(chan *answer, 3)
+	answers := make(chan *answer, 4)
 	for _, body := range []string{"{}", strings.Repeat("x", 1<<20), strings.Repeat("y", 3<<20)} {
 		go func() { answers <- f.do("POST", "/v1/signdoc/pades", body) }()
 	}
+	go func() {
+		chunked := io.NopCloser(strings.NewReader(strings.Repeat("z", 4<<20)))
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+"/v1/signdoc/pades", chunked)
+		answers <- roundTrip(t, req)
+	}()
 	eventually(t, func() bool { return strings.Count(f.logged(), "connection refused") > 10 })
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
@@ -151,7 +159,7 @@ func TestCallsAreRetriedWhenNothingWasSent(t *testing.T) {
 	for range cap(answers) {
 		sizes[len((<-answers).is(200).body)] = true
 	}
-	for _, size := range []int{2, 1 << 20, 3 << 20} {
+	for _, size := range []int{2, 1 << 20, 3 << 20, 4 << 20} {
 		if !sizes[size] {
 			t.Errorf("no body of %d bytes came back: %v", size, sizes)
 		}
@@ -413,4 +421,94 @@ func TestUnusualLifetimes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSameTransportTwiceInOneRequest(t *testing.T) {
+	f := newFixture(t)
+	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	f.start(`invoke api
+	handle_errors 503 {
+		invoke api
+	}
+	}
+	&(api) {
+		bankid_esign signdoc {
+			callers local
+			upstream signdoc ` + f.upstream.URL + `
+			@bad status 500
+			handle_response @bad {
+				error 503
+			}
+		}`)
+	f.do("POST", "/v1/signdoc/pades", "{}").is(503).byGateway("proxy_internal_error")
+	if n := len(f.upstream.seen()); n != 1 {
+		t.Errorf("the call was sent %d times, want once", n)
+	}
+}
+
+func TestCutOffUploadIsTheCallersError(t *testing.T) {
+	f := newFixture(t)
+	f.start(`bankid_esign signdoc {
+		callers local
+		fail_duration 1m
+		upstream signdoc ` + f.upstream.URL + `
+	}`)
+	f.do("GET", path, "").is(200)
+	conn, err := net.Dial("tcp", f.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/signdoc/pades HTTP/1.1\r\nHost: %s\r\nContent-Length: 100\r\n\r\nhalf", f.addr)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err == nil {
+		res.Body.Close()
+		if res.StatusCode != http.StatusBadRequest && res.StatusCode != 499 {
+			t.Errorf("status is %d, want 400", res.StatusCode)
+		}
+	}
+	f.do("GET", path, "").is(200)
+	if n := len(f.upstream.seen()); n != 2 {
+		t.Errorf("upstream saw %d calls, want 2", n)
+	}
+}
+
+func TestErrorRoutesSeeTheKindOfEveryError(t *testing.T) {
+	f := newFixture(t)
+	f.start(`bankid_esign signdoc {
+		callers local
+		upstream signdoc http://` + freeAddress(t) + `
+	}
+	handle_errors {
+		respond {http.bankid_esign.error}
+	}`)
+	if got := string(f.do("GET", path, "").body); got != "connection_refused" {
+		t.Errorf("the error page says %q", got)
+	}
+}
+
+// A secret that does not come holds up neither callers nor reloads.
+func TestSecretThatDoesNotCome(t *testing.T) {
+	f := newFixture(t)
+	fifo := filepath.Join(f.dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := f.secret
+	f.secret = fifo
+	f.app = "timeout 50ms"
+	f.start(localSite)
+	f.do("GET", path, "").is(502).byGateway("proxy_configuration_error")
+	f.secret = file
+	f.start(localSite)
+	f.do("GET", path, "").is(200)
+	// Whoever waits for the secret still gets it, and ends.
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
 }

@@ -2,7 +2,6 @@ package caddyesign
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
@@ -59,9 +59,7 @@ type Handler struct {
 	table  *tokenauth.Table
 	routes map[string]*route // by API
 	name   string            // in Proxy-Status
-	// headers are the fields of a caller that a reverse proxy may see.
-	headers []string
-	logger  *zap.Logger
+	logger *zap.Logger
 }
 
 // route is the way to the host of one or more APIs.
@@ -114,7 +112,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		for _, name := range apis {
 			h.routes[name] = r
 		}
-		h.headers = r.transport.core.Headers
 		h.name = r.proxy.ProxyStatusName
 	}
 	if h.name == "" {
@@ -170,7 +167,11 @@ func (h *Handler) provisionRoute(ctx caddy.Context, origin string, apis []string
 		return nil, fmt.Errorf("loading proxy: %v", err)
 	}
 	proxy := mod.(*reverseproxy.Handler)
-	return &route{proxy: proxy, transport: proxy.Transport.(*Transport)}, nil
+	transport, ok := proxy.Transport.(*Transport)
+	if !ok {
+		return nil, fmt.Errorf("loading proxy: its transport is %T", proxy.Transport)
+	}
+	return &route{proxy: proxy, transport: transport}, nil
 }
 
 // proxyConfig returns the configuration of the reverse proxy to origin: that of
@@ -180,52 +181,35 @@ func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, er
 	if err != nil {
 		return nil, err
 	}
-	proxy, transport := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	proxy := new(reverseproxy.Handler)
 	if len(h.ProxyRaw) > 0 {
-		if err := json.Unmarshal(h.ProxyRaw, &proxy); err != nil {
+		if err := caddy.StrictUnmarshalJSON(h.ProxyRaw, proxy); err != nil {
 			return nil, fmt.Errorf("decoding proxy: %v", err)
 		}
 	}
-	if proxy == nil {
-		proxy = map[string]json.RawMessage{} // it was null
-	}
-	if _, ok := proxy["upstreams"]; ok {
+	if len(proxy.Upstreams) > 0 {
 		return nil, refused("proxy.upstreams", refuseUpstream)
 	}
-	if raw, ok := proxy["transport"]; ok {
-		if err := json.Unmarshal(raw, &transport); err != nil || transport == nil {
-			return nil, errors.New("decoding proxy.transport: it is not an object")
+	// Of the transport, the operator configures what is the http transport's.
+	configured := struct {
+		Protocol string `json:"protocol"`
+		*reverseproxy.HTTPTransport
+	}{HTTPTransport: new(reverseproxy.HTTPTransport)}
+	if len(proxy.TransportRaw) > 0 {
+		if err := caddy.StrictUnmarshalJSON(proxy.TransportRaw, &configured); err != nil {
+			return nil, fmt.Errorf("decoding proxy.transport: %v", err)
 		}
-		if protocol := string(transport["protocol"]); protocol != "" && protocol != `"http"` {
-			return nil, fmt.Errorf("proxy.transport.protocol must be \"http\", not %s", protocol)
-		}
+	}
+	if configured.Protocol != "" && configured.Protocol != "http" {
+		return nil, fmt.Errorf("proxy.transport.protocol must be \"http\", not %q", configured.Protocol)
 	}
 	access := h.Access
 	access.APIs = apis
 	access.Calls = slices.DeleteFunc(slices.Clone(h.Calls), func(c Call) bool { return !slices.Contains(apis, c.API) })
-	for _, part := range []struct {
-		object map[string]json.RawMessage
-		value  any
-	}{
-		{transport, access},
-		{transport, map[string]string{"protocol": "bankid_esign", "upstream": origin}},
-		{proxy, map[string]any{"transport": transport}},
-		{proxy, map[string]any{"upstreams": []reverseproxy.Upstream{{Dial: dialAddress(u)}}}},
-	} {
-		if err := merge(part.object, part.value); err != nil {
-			return nil, err
-		}
-	}
+	transport := &Transport{HTTPTransport: configured.HTTPTransport, Access: access, Upstream: origin}
+	proxy.TransportRaw = caddyconfig.JSONModuleObject(transport, "protocol", "bankid_esign", nil)
+	proxy.Upstreams = reverseproxy.UpstreamPool{{Dial: dialAddress(u)}}
 	return json.Marshal(proxy)
-}
-
-// merge puts the members that value has in JSON into object.
-func merge(object map[string]json.RawMessage, value any) error {
-	enc, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(enc, &object)
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -234,18 +218,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err == nil {
 		return nil
 	}
-	setErrorHeader(w.Header(), h.name, err)
-	if gatewayErr, ok := errors.AsType[*gatewayError](err); ok {
-		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-			repl.Set("http.bankid_esign.error", gatewayErr.kind)
-		}
-	}
+	setErrorPlaceholder(r, setErrorHeader(w.Header(), h.name, err))
 	return err
 }
 
 // serve takes a request through the gateway.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if refusal := h.admit(r); refusal != nil {
+		if r.TLS != nil && !r.TLS.HandshakeComplete {
+			// A client certificate counts only after the handshake (RFC 8470).
+			return handlerError(&gatewayError{
+				status: http.StatusTooEarly, kind: requestDenied,
+				message: "the caller is not authenticated yet, in TLS early data",
+			})
+		}
 		if c := h.logger.Check(zapcore.WarnLevel, "caller refused"); c != nil {
 			c.Write(
 				zap.String("remote", r.RemoteAddr),
@@ -266,11 +252,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if err := call.Check(r); err != nil {
 		return handlerError(asGatewayError(err))
 	}
-	if call.Kind == tokenauth.Pass && admittedByHeader(r) {
-		return handlerError(&gatewayError{
-			status: http.StatusForbidden, kind: requestDenied,
-			message: "this call carries a CSC service token in Authorization, so its caller cannot be authenticated by that field too; use a client certificate",
-		})
+	if refusal := checkOwnBearer(call, r); refusal != nil {
+		return handlerError(refusal)
 	}
 	route := h.routes[call.Group]
 	// Waiting is done here rather than in the transport, where a reverse proxy

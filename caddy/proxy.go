@@ -1,9 +1,11 @@
 package caddyesign
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -22,6 +24,8 @@ const (
 	refuseRetry    = "the call table decides which calls are repeated"
 	refuseHeader   = "it is set for each call"
 	refuseInsecure = "it would show tokens and documents to others"
+	refuseHTTP3    = "over HTTP/3, Caddy changes bodies that are compressed"
+	refuseHealth   = "health checks are calls too, and the call table names none for them; use fail_duration"
 )
 
 // refusedSubdirectives are those of reverse_proxy, and of its transport, that
@@ -32,6 +36,10 @@ var refusedSubdirectives = map[string]string{
 	"rewrite":                  refuseRewrite,
 	"method":                   refuseRewrite,
 	"lb_retry_match":           refuseRetry,
+	"health_uri":               refuseHealth,
+	"health_path":              refuseHealth,
+	"health_port":              refuseHealth,
+	"health_upstream":          refuseHealth,
 	"proxy_protocol":           refuseInsecure,
 	"tls_insecure_skip_verify": refuseInsecure,
 	"tls_except_ports":         refuseInsecure,
@@ -53,6 +61,14 @@ func checkTransport(t *reverseproxy.HTTPTransport) error {
 		return refused("tls_except_ports", refuseInsecure)
 	case t.Compression != nil && *t.Compression:
 		return refused("compression", "bodies pass unchanged")
+	case slices.Contains(t.Versions, "3"):
+		return refused("versions 3", refuseHTTP3)
+	case strings.Contains(t.ForwardProxyURL, "{") || bytes.Contains(t.NetworkProxyRaw, []byte(`"{http.`)):
+		return refused("network_proxy", "a request must not choose the proxy")
+	case t.TLS != nil:
+		if err := checkPlaceholders(t.TLS.ServerName); err != nil {
+			return fmt.Errorf("tls_server_name: %v", err)
+		}
 	}
 	return nil
 }
@@ -66,6 +82,8 @@ func checkProxy(p *reverseproxy.Handler) error {
 		return refused("rewrite", refuseRewrite)
 	case p.LoadBalancing != nil && len(p.LoadBalancing.RetryMatchRaw) > 0:
 		return refused("retry_match", refuseRetry)
+	case p.HealthChecks != nil && p.HealthChecks.Active != nil:
+		return refused("health_checks.active", refuseHealth)
 	}
 	if p.Headers == nil || p.Headers.Request == nil {
 		return nil
@@ -81,8 +99,8 @@ func checkProxy(p *reverseproxy.Handler) error {
 // checkHeaderUp reports an error if the operator may not set or change the
 // request header field name.
 func checkHeaderUp(name string) error {
-	if strings.ContainsAny(name, "{}") {
-		return refused("header_up "+name, "the name of a field must not depend on the request")
+	if strings.ContainsAny(name, "{}*") {
+		return refused("header_up "+name, "the name of a field must be written out")
 	}
 	for _, own := range []string{"Authorization", "DPoP", "Host"} {
 		if strings.EqualFold(name, own) {
@@ -108,16 +126,21 @@ func headerNames(ops *headers.HeaderOps) []string {
 }
 
 // parentHeaders checks the reverse proxy that the transport in ctx belongs to,
-// and returns which request header fields it sets, in canonical form.
-func parentHeaders(ctx caddy.Context) ([]string, error) {
-	modules := ctx.Modules()
-	for _, mod := range slices.Backward(modules) {
+// whose upstream must be origin, and returns which request header fields it
+// sets, in canonical form.
+func parentHeaders(ctx caddy.Context, origin *url.URL) ([]string, error) {
+	for _, mod := range slices.Backward(ctx.Modules()) {
 		proxy, ok := mod.(*reverseproxy.Handler)
 		if !ok {
 			continue
 		}
 		if err := checkProxy(proxy); err != nil {
 			return nil, err
+		}
+		for _, upstream := range proxy.Upstreams {
+			if upstream.Dial != dialAddress(origin) {
+				return nil, fmt.Errorf("upstream '%s' is not %s, where the calls go", upstream.Dial, origin)
+			}
 		}
 		return setHeaders(proxy.Headers), nil
 	}

@@ -34,6 +34,10 @@ const defaultResponseHeaderTimeout = 3 * time.Minute
 //
 // It does not ask who the caller is: the handler `bankid_esign` does.
 //
+// Calls that it refuses are answered as if by the upstream, with `Proxy-Status`
+// (RFC 9209): a reverse proxy would take an error for a failure of the upstream.
+// To it, being without an access token is one.
+//
 // When it fails a request, it sets this placeholder:
 //
 // Placeholder | Description
@@ -87,7 +91,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	headers, err := parentHeaders(ctx)
+	headers, err := parentHeaders(ctx, origin)
 	if err != nil {
 		return err
 	}
@@ -115,6 +119,9 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) error {
 	if err := checkTransport(t.HTTPTransport); err != nil {
 		return err
+	}
+	if origin.Scheme == "http" && (t.ForwardProxyURL != "" || t.NetworkProxyRaw != nil) {
+		return refused("network_proxy", refuseInsecure)
 	}
 	off := false
 	t.Compression = &off
@@ -192,6 +199,11 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
+	if call := t.core.Table.Lookup(req); call != nil {
+		if refusal := checkOwnBearer(call, req); refusal != nil {
+			return refusal.response(req), nil
+		}
+	}
 	res, err := t.core.Deliver(req, t.delivery(req.Context()))
 	if err == nil {
 		return res, nil
@@ -201,9 +213,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if gatewayErr == nil {
 		return nil, err
 	}
-	if repl, ok := req.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.bankid_esign.error", gatewayErr.kind)
+	if gatewayErr.status < http.StatusInternalServerError {
+		return gatewayErr.response(req), nil
 	}
+	setErrorPlaceholder(req, gatewayErr.kind)
 	return nil, handlerError(gatewayErr)
 }
 

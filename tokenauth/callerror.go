@@ -23,6 +23,8 @@ var (
 	errUpgrade = &CallError{http.StatusBadRequest, "protocol upgrades are not supported"}
 	errEarly   = &CallError{http.StatusTooEarly, "this call is not accepted in TLS early data, which can be replayed"}
 	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}
+	errBody    = &CallError{http.StatusBadRequest, "the request body could not be read to its end"}
+	errAgain   = &CallError{http.StatusBadGateway, "the call has been sent before, and cannot be sent again"}
 	errDPoP    = &CallError{http.StatusBadGateway, "this call needs a DPoP-bound token, which is not supported yet"}
 )
 

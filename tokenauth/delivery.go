@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync/atomic"
 )
 
 // A Delivery is what has become of one call so far. Proxies send a call again
@@ -87,10 +88,26 @@ type oneWay struct{ io.Reader }
 // Close implements io.Closer.
 func (oneWay) Close() error { return nil }
 
-// streamedBody reads from reader and closes the body it comes from.
+// streamedBody is a body that is read once. Its Close does nothing before that,
+// since the call may be tried again if no connection could be made.
 type streamedBody struct {
 	io.Reader
-	io.Closer
+	body io.Closer
+	read atomic.Bool
+}
+
+// Read implements io.Reader.
+func (b *streamedBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.Reader.Read(p)
+}
+
+// Close implements io.Closer.
+func (b *streamedBody) Close() error {
+	if !b.read.Load() {
+		return nil
+	}
+	return b.body.Close()
 }
 
 // sliceReader reads a slice. Unlike bytes.Reader, net/http does not know it and

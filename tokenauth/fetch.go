@@ -31,7 +31,8 @@ func (s *Source) fetchLocked() {
 
 // fly makes the attempt f. Whatever happens, those who wait for it are told.
 func (s *Source) fly(ctx context.Context, f *flight) {
-	start, runtime := time.Now(), s.runtimes.newest()
+	start := time.Now()
+	runtime, attached := s.runtimes.newest()
 	event := Event{Scopes: strings.Join(s.config.Scopes, " ")}
 	var credentials Credentials
 	defer func() {
@@ -48,8 +49,12 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 			runtime.Observe(event)
 		}
 	}()
+	if !attached {
+		f.err = &Error{Op: opToken, Cause: CauseUnavailable, Err: errors.New("nobody is using the token source")}
+		return
+	}
 	var err error
-	if credentials, err = s.config.Credentials(); err != nil {
+	if credentials, err = s.credentials(ctx); err != nil {
 		f.err = &Error{Op: "reading client credentials", Cause: CauseConfiguration, Err: err}
 		return
 	}

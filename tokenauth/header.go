@@ -25,6 +25,8 @@ func (t *Transport) leaving(header http.Header) http.Header {
 // and nothing to the server: cookies, forwarding fields, credentials.
 func Leaves(name string) bool {
 	switch name {
+	case "Early-Data": // must be passed on (RFC 8470 section 5.2)
+		return true
 	case "Content-Type", "Content-Length", "Content-Encoding", "User-Agent":
 		return true
 	}

@@ -74,16 +74,17 @@ func (rs *runtimes) attach(r Runtime) (detach func()) {
 	}
 }
 
-// newest returns the runtime to use now.
-func (rs *runtimes) newest() Runtime {
+// newest returns the runtime to use now, and whether there is one. Without one,
+// nothing may be sent: it decides which servers are trusted.
+func (rs *runtimes) newest() (r Runtime, ok bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	var r Runtime
-	if n := len(rs.all); n > 0 {
-		r = *rs.all[n-1]
+	if len(rs.all) == 0 {
+		return Runtime{}, false
 	}
+	r = *rs.all[len(rs.all)-1]
 	if r.Client == nil {
 		r.Client = http.DefaultClient
 	}
-	return r
+	return r, true
 }

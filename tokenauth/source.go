@@ -31,8 +31,8 @@ type Config struct {
 	Provider *Provider
 
 	// Credentials returns the client's credentials. It is called for every
-	// token request, so that rotated ones need no restart, and must not block.
-	// Its error becomes part of an Error and must not hold a secret. Required.
+	// token request, so that rotated ones need no restart. If it blocks, the
+	// attempt goes on without it when its time is over. Its error becomes part of an Error and must not hold a secret. Required.
 	Credentials func() (Credentials, error)
 
 	// AuthMethod is the client authentication method. Default: the first of
@@ -92,7 +92,8 @@ type flight struct {
 // errClosed is the error of a Source after Close.
 var errClosed = errors.New("the token source is closed")
 
-// NewSource returns a Source. It does nothing until it is asked for a token.
+// NewSource returns a Source. It does nothing until it is asked for a token, and
+// needs a Runtime to do something then: see Attach.
 func NewSource(config Config) (*Source, error) {
 	if config.Provider == nil || config.Credentials == nil {
 		return nil, errors.New("a token source needs a provider and credentials")
@@ -238,7 +239,7 @@ func (s *Source) wait(ctx context.Context) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	flight, failure := s.join()
+	flight, failure := s.join(ctx)
 	if failure != nil {
 		return nil, failure
 	}
@@ -256,8 +257,8 @@ func (s *Source) wait(ctx context.Context) (*Token, error) {
 
 // join returns the flight to wait for, which it starts if there is none, or
 // why there will be none now.
-func (s *Source) join() (*flight, *Error) {
-	if failure := s.heldBack(); failure != nil {
+func (s *Source) join(ctx context.Context) (*flight, *Error) {
+	if failure := s.heldBack(ctx); failure != nil {
 		return nil, failure
 	}
 	s.mu.Lock()
@@ -272,7 +273,7 @@ func (s *Source) join() (*flight, *Error) {
 // heldBack returns the last failure if no attempt may be made yet. If that was
 // a refusal, it looks now and then whether the credentials that were refused
 // are still the present ones; if not, there is no reason to hold back.
-func (s *Source) heldBack() *Error {
+func (s *Source) heldBack(ctx context.Context) *Error {
 	s.mu.Lock()
 	now, failure, refused := time.Now(), s.failure, s.refused
 	held := s.flight == nil && now.Before(s.retryAtLocked())
@@ -286,11 +287,35 @@ func (s *Source) heldBack() *Error {
 	}
 	if check {
 		// Reads files, so not under the lock.
-		if present, err := s.config.Credentials(); err == nil && !present.equal(refused) {
+		if present, err := s.credentials(ctx); err == nil && !present.equal(refused) {
 			return nil
 		}
 	}
 	return failure
+}
+
+// credentials returns the present credentials, waiting for them as long as ctx
+// allows: they may be in a file that somebody else is slow to provide.
+func (s *Source) credentials(ctx context.Context) (Credentials, error) {
+	type result struct {
+		credentials Credentials
+		err         error
+	}
+	results := make(chan result, 1)
+	go func() {
+		r := result{err: errors.New("reading them panicked")}
+		defer func() {
+			_ = recover() // the value may hold anything, a credential for one
+			results <- r
+		}()
+		r.credentials, r.err = s.config.Credentials()
+	}()
+	select {
+	case r := <-results:
+		return r.credentials, r.err
+	case <-ctx.Done():
+		return Credentials{}, errors.New("reading them takes too long")
+	}
 }
 
 // retryAtLocked returns before when no attempt may be made.

@@ -63,7 +63,15 @@ type Transport struct {
 // RoundTrip implements http.RoundTripper. Besides those of Base, its errors
 // are *CallError, *Error, and that of the request's context.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	return t.Deliver(req, new(Delivery))
+	d := new(Delivery)
+	res, err := t.Deliver(req, d)
+	if err != nil {
+		d.done()
+		if req.Body != nil {
+			_ = req.Body.Close() // a RoundTripper closes it in any case
+		}
+	}
+	return res, err
 }
 
 // Ready waits until call can be sent, which is until there is a token if it
@@ -93,13 +101,12 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	return err
 }
 
-// Deliver is RoundTrip for a call of which d is known.
+// Deliver is RoundTrip for a call of which d is known. After an error, the body
+// of req may be left open, since the call may be tried again: it is the caller
+// who closes it.
 func (t *Transport) Deliver(req *http.Request, d *Delivery) (*http.Response, error) {
 	res, err := t.deliver(req, d)
 	if err != nil {
-		if req.Body != nil {
-			_ = req.Body.Close() // a RoundTripper closes it in any case
-		}
 		d.err = err
 		return nil, err
 	}
@@ -117,14 +124,20 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		return nil, err
 	}
 	if d.sent && (call.Replay != Safe || !d.repeatable()) {
-		return nil, d.err
+		if d.err != nil {
+			return nil, d.err
+		}
+		return nil, errAgain
 	}
 	limit := t.ReplayBuffer
 	if call.Kind != Bearer || call.Replay == Never {
 		limit = 0 // it will not be repeated, so there is no use in holding it
 	}
 	if err := d.prepare(req, limit, t.Budget); err != nil {
-		return nil, err
+		if req.Context().Err() != nil {
+			return nil, req.Context().Err()
+		}
+		return nil, errBody // the caller's doing, not the server's
 	}
 	if err := t.Ready(req, call, d); err != nil {
 		return nil, err
@@ -189,7 +202,7 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 	}
 	switch {
 	case d.rest != nil:
-		out.Body = streamedBody{d.rest, req.Body}
+		out.Body = &streamedBody{Reader: d.rest, body: req.Body}
 	case d.held != nil:
 		out.Body, out.ContentLength = oneWay{&sliceReader{d.held}}, int64(len(d.held))
 	case call.Replay == Safe:

@@ -527,3 +527,93 @@ func TestF06ExpiredTokenIsNotSentAfterASlowUpload(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestCallThatWasAnsweredIsNotSentAgain(t *testing.T) {
+	for _, method := range []string{"POST", "DELETE"} {
+		synctest.Test(t, func(t *testing.T) {
+			transport, b, _ := newTransport(t)
+			d := new(tokenauth.Delivery)
+			for n := range 2 {
+				res, err := transport.Deliver(newRequest(t, method, "/v1/signdoc/pades", "x"), d)
+				if (res == nil) == (err == nil) || (n == 0) != (err == nil) {
+					t.Errorf("send %d: %v, %v", n+1, res, err)
+				}
+				if res != nil {
+					res.Body.Close()
+				}
+			}
+			if len(b.calls) != 1 {
+				t.Errorf("it was sent %d times", len(b.calls))
+			}
+		})
+	}
+}
+
+func TestFailedRoundTripGivesItsMemoryBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		transport.Budget = tokenauth.NewBudget(100)
+		b.err = &net.OpError{Op: "dial", Err: errors.New("refused")}
+		for range 20 {
+			//nolint:bodyclose // there is none
+			if _, err := transport.RoundTrip(newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("x", 60))); err == nil {
+				t.Fatal("it succeeded")
+			}
+		}
+		b.err = nil
+		b.answer = func(r *http.Request) (int, string) {
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				return 401, ""
+			}
+			return 200, ""
+		}
+		if code, _ := status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("x", 60))); code != 200 {
+			t.Errorf("status is %d: the body was not held", code)
+		}
+	})
+}
+
+func TestBodyThatEndsEarlyIsTheCallersError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		r := newRequest(t, "POST", "/v1/signdoc/pades", "half")
+		r.ContentLength = 100
+		//nolint:bodyclose // there is none
+		_, err := transport.RoundTrip(r)
+		if callErr, ok := errors.AsType[*tokenauth.CallError](err); !ok || callErr.Status != 400 {
+			t.Errorf("error is %v, want one with status 400", err)
+		}
+		if len(b.calls) != 0 {
+			t.Error("half of a call was sent")
+		}
+	})
+}
+
+// Which servers are trusted is decided by whoever uses a source; without one,
+// it must not send the secret to any.
+func TestSourceThatNobodyUsesSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := tokenauthtest.NewServer()
+		provider, err := tokenauth.NewProvider(issuer.Issuer(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := tokenauth.NewSource(tokenauth.Config{
+			Provider:    provider,
+			Credentials: func() (tokenauth.Credentials, error) { return tokenauth.Credentials{}, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		detach := source.Attach(tokenauth.Runtime{Client: issuer.Client()})
+		detach()
+		_, err = source.Token(t.Context())
+		if failure, ok := errors.AsType[*tokenauth.Error](err); !ok || failure.Cause != tokenauth.CauseUnavailable {
+			t.Errorf("error is %v, want one that says unavailable", err)
+		}
+		if issuer.Discoveries() != 0 {
+			t.Error("a request was sent")
+		}
+	})
+}

@@ -57,16 +57,25 @@ func NewHTTPServer() *Server {
 	return s
 }
 
-// NewTLSServer is NewHTTPServer with TLS.
+// NewTLSServer is NewHTTPServer with TLS, and HTTP/2.
 func NewTLSServer() *Server {
 	s := new(Server)
-	s.http = httptest.NewTLSServer(s)
+	s.http = httptest.NewUnstartedServer(s)
+	s.http.EnableHTTP2 = true
+	s.http.StartTLS()
 	s.issuer = s.http.URL + "/auth/realms/test"
 	return s
 }
 
 // Certificate returns the certificate of a server that uses TLS.
 func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
+
+// Address returns the host and port at which the server listens.
+func (s *Server) Address() string { return s.http.Listener.Addr().String() }
+
+// MoveTo makes origin, at which something forwards to the server, part of its
+// issuer identifier. It must be called before the server is used.
+func (s *Server) MoveTo(origin string) { s.issuer = origin + "/auth/realms/test" }
 
 // Close ends a server that listens.
 func (s *Server) Close() {
