@@ -266,7 +266,7 @@ func TestTransportInOnesOwnReverseProxy(t *testing.T) {
 func TestOnesOwnReverseProxyIsNotDisturbedByCallers(t *testing.T) {
 	f := newFixture(t)
 	f.start(`map {header.X-User} {http.auth.user.id} {
-		alice alice
+		alice user
 	}
 	reverse_proxy ` + f.upstream.URL + ` {
 		fail_duration 1m
