@@ -18,6 +18,9 @@ const (
 	None   Kind = "none"   // no Authorization
 )
 
+// needsToken reports whether a call of the kind carries a source's token.
+func (k Kind) needsToken() bool { return k == Bearer || k == DPoP }
+
 // A Replay says when a call may be sent a second time.
 type Replay string
 
@@ -60,7 +63,7 @@ type Call struct {
 
 // rejected reports whether res refuses the credential of the call.
 func (c *Call) rejected(res *http.Response) bool {
-	if c.Kind != Bearer {
+	if !c.Kind.needsToken() {
 		return false
 	}
 	if c.Rejects != nil {

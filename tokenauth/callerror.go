@@ -25,7 +25,6 @@ var (
 	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}
 	errBody    = &CallError{http.StatusBadRequest, "the request body could not be read to its end"}
 	errAgain   = &CallError{http.StatusBadGateway, "the call has been sent before, and cannot be sent again"}
-	errDPoP    = &CallError{http.StatusBadGateway, "this call needs a DPoP-bound token, which is not supported yet"}
 )
 
 // Check reports why r must not make the call c, although a table names it. The

@@ -15,44 +15,61 @@ type AuthMethod string
 const (
 	ClientSecretBasic AuthMethod = "client_secret_basic"
 	ClientSecretPost  AuthMethod = "client_secret_post"
+	PrivateKeyJWT     AuthMethod = "private_key_jwt"
 )
 
-// AuthMethods lists the methods that a Source can use, the preferred first.
-func AuthMethods() []AuthMethod { return []AuthMethod{ClientSecretBasic, ClientSecretPost} }
+// AuthMethods lists the methods that a Source can use; of those that go with a
+// client's credentials, the preferred first.
+func AuthMethods() []AuthMethod {
+	return []AuthMethod{PrivateKeyJWT, ClientSecretBasic, ClientSecretPost}
+}
 
-// Credentials identify a client at the token endpoint.
+// Credentials identify a client at the token endpoint, by a secret or by a key.
 type Credentials struct {
 	ClientID     string
 	ClientSecret Secret
+	Key          *Key // of private_key_jwt
+	DPoPKey      *Key // that tokens are bound to; nil for one that is generated
 }
 
 // equal reports whether c and other are the same credentials.
 func (c Credentials) equal(other Credentials) bool {
-	return c.ClientID == other.ClientID && c.ClientSecret.Equal(other.ClientSecret)
+	return c.ClientID == other.ClientID && c.ClientSecret.Equal(other.ClientSecret) &&
+		c.Key.equal(other.Key) && c.DPoPKey.equal(other.DPoPKey)
 }
 
+// fits reports whether m authenticates by what c has.
+func (m AuthMethod) fits(c Credentials) bool { return (m == PrivateKeyJWT) == (c.Key != nil) }
+
 // chooseMethod returns the method to use: the configured one, else the first
-// of ours that the provider lists. It is never found out by trying, which
-// would send the secret twice and double every failed login.
-func chooseMethod(configured AuthMethod, m *Metadata) (AuthMethod, error) {
+// of those that go with the credentials which the provider lists. It is never
+// found out by trying, which would send the secret twice and double every
+// failed login.
+func chooseMethod(configured AuthMethod, c Credentials, m *Metadata) (AuthMethod, error) {
 	if configured != "" {
+		if !configured.fits(c) {
+			return "", fmt.Errorf("the client has no credential for the authentication method %s", configured)
+		}
 		return configured, nil
 	}
-	// OpenID Connect Discovery 1.0 section 3: client_secret_basic if omitted.
-	if m.TokenEndpointAuthMethods == nil {
-		return ClientSecretBasic, nil
+	supported := m.TokenEndpointAuthMethods
+	if supported == nil {
+		// OpenID Connect Discovery 1.0 section 3: client_secret_basic if omitted.
+		// Who has a key has agreed on it.
+		supported = []AuthMethod{ClientSecretBasic, PrivateKeyJWT}
 	}
 	for _, method := range AuthMethods() {
-		if slices.Contains(m.TokenEndpointAuthMethods, method) {
+		if method.fits(c) && slices.Contains(supported, method) {
 			return method, nil
 		}
 	}
-	return "", fmt.Errorf("the provider supports none of the client authentication methods %v", AuthMethods())
+	return "", fmt.Errorf("the provider supports no client authentication method that goes with the client's credentials: it has %.200q", supported)
 }
 
 // authenticate adds the credentials to a token request.
-func (m AuthMethod) authenticate(c Credentials, header http.Header, form url.Values) error {
-	switch m {
+func (r *tokenRequest) authenticate(header http.Header, form url.Values) error {
+	c := r.credentials
+	switch r.method {
 	case ClientSecretBasic:
 		// RFC 6749 section 2.3.1: both are form-encoded before they are joined,
 		// or a colon or a plus in one of them would change its meaning.
@@ -61,8 +78,19 @@ func (m AuthMethod) authenticate(c Credentials, header http.Header, form url.Val
 	case ClientSecretPost:
 		form.Set("client_id", c.ClientID)
 		form.Set("client_secret", c.ClientSecret.Reveal())
+	case PrivateKeyJWT:
+		alg, err := c.Key.algorithm(r.metadata.AssertionAlgorithms)
+		if err != nil {
+			return err
+		}
+		assertion, err := c.Key.assertion(alg, c.ClientID, r.audience, r.provider.now())
+		if err != nil {
+			return err
+		}
+		form.Set("client_assertion_type", assertionType)
+		form.Set("client_assertion", assertion)
 	default:
-		return fmt.Errorf("unknown client authentication method '%s'", m)
+		return fmt.Errorf("unknown client authentication method '%s'", r.method)
 	}
 	return nil
 }

@@ -116,12 +116,21 @@ func vanished(err error) bool {
 
 // request asks the token endpoint of metadata.
 func (s *Source) request(ctx context.Context, client *http.Client, metadata *Metadata, credentials Credentials, event *Event) (*Token, error) {
-	method, err := chooseMethod(s.config.AuthMethod, metadata)
+	method, err := chooseMethod(s.config.AuthMethod, credentials, metadata)
 	if err != nil {
 		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
 	}
+	prover, err := s.newProver(credentials, metadata)
+	if err != nil {
+		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: fmt.Errorf("DPoP: %w", err)}
+	}
+	request := tokenRequest{
+		provider: s.config.Provider, metadata: metadata, method: method, credentials: credentials,
+		audience: s.config.Audience, scopes: s.config.Scopes, prover: prover, nonces: &s.nonces,
+	}
 	sent := time.Now()
-	res, err := requestToken(ctx, client, metadata.TokenEndpoint, method, credentials, s.config.Scopes)
+	res, err := request.send(ctx, client)
+	event.ClockSkew = s.config.Provider.ClockSkew()
 	if err != nil {
 		return nil, err
 	}
@@ -133,11 +142,34 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 			}
 		}
 	}
-	token := newToken(res, sent, time.Now(), s.config.RefreshBefore)
+	token := newToken(res, prover, sent, time.Now(), s.config.RefreshBefore)
 	if !token.once && !token.usable(time.Now()) {
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the token had expired when it arrived")}
 	}
 	return token, nil
+}
+
+// newProver returns what makes the proofs of the next token, nil if none are
+// needed.
+func (s *Source) newProver(credentials Credentials, metadata *Metadata) (*prover, error) {
+	if !s.config.DPoP {
+		return nil, nil
+	}
+	if credentials.DPoPKey != nil {
+		return newProver(credentials.DPoPKey, metadata.DPoPAlgorithms)
+	}
+	if s.key == nil {
+		alg := "ES256"
+		if metadata.DPoPAlgorithms != nil && !slices.Contains(metadata.DPoPAlgorithms, alg) {
+			alg = "RS256"
+		}
+		key, err := GenerateKey(alg)
+		if err != nil {
+			return nil, err
+		}
+		s.key = key
+	}
+	return newProver(s.key, metadata.DPoPAlgorithms)
 }
 
 // land ends the flight f: it puts the new token in the place of the old one,

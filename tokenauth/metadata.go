@@ -23,6 +23,14 @@ type Metadata struct {
 	// token endpoint. Nil if the document does not say.
 	TokenEndpointAuthMethods []AuthMethod `json:"token_endpoint_auth_methods_supported"`
 
+	// AssertionAlgorithms are the algorithms that the token endpoint takes client
+	// assertions in. Nil if the document does not say.
+	AssertionAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+
+	// DPoPAlgorithms are the algorithms that the provider takes DPoP proofs in
+	// (RFC 9449 section 5.1). Nil if the document does not say.
+	DPoPAlgorithms []string `json:"dpop_signing_alg_values_supported"`
+
 	extra map[string]json.RawMessage
 }
 

@@ -35,6 +35,8 @@ type Provider struct {
 	// mutex, so that waiting for it ends with the waiter's context.
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
+
+	skew atomic.Int64 // how far its clock is ahead, in nanoseconds
 }
 
 // discovered is one reading of the document.
@@ -55,6 +57,14 @@ func NewProvider(issuer string, pinned bool) (*Provider, error) {
 
 // Issuer returns the issuer identifier.
 func (p *Provider) Issuer() string { return p.issuer }
+
+// ClockSkew returns by how much the provider's clock is ahead of this one's, by
+// the Date of its last answer to a token request, in whole seconds. Less than
+// two seconds count as none.
+func (p *Provider) ClockSkew() time.Duration { return time.Duration(p.skew.Load()) }
+
+// now returns the time by the provider's clock.
+func (p *Provider) now() time.Time { return time.Now().Add(p.ClockSkew()) }
 
 // Discovered returns the last good document and when it was read, nil if there
 // is none yet.

@@ -51,6 +51,10 @@ type Event struct {
 	// Metadata is the provider's configuration, nil if it could not be read.
 	Metadata *Metadata
 
+	// ClockSkew is by how much the provider's clock is ahead of this one's; see
+	// Provider.ClockSkew.
+	ClockSkew time.Duration
+
 	// Duration is how long the attempt took.
 	Duration time.Duration
 }

@@ -39,6 +39,14 @@ type Config struct {
 	// AuthMethods that the provider lists.
 	AuthMethod AuthMethod
 
+	// Audience is the audience of client assertions. Default: the issuer.
+	Audience string
+
+	// DPoP asks for tokens that are bound to a key (RFC 9449): the DPoPKey of the
+	// credentials, or one that is generated when it is first needed. A token
+	// keeps the key it was made with.
+	DPoP bool
+
 	// Scopes are the scopes to ask for. Default: none, and what the provider
 	// gives then.
 	Scopes []string
@@ -67,6 +75,8 @@ type Source struct {
 	config   Config
 	runtimes runtimes
 	current  atomic.Pointer[Token]
+	nonces   nonces
+	key      *Key // generated; only touched by the attempt that is in flight
 
 	mu         sync.Mutex
 	flight     *flight
@@ -105,6 +115,9 @@ func NewSource(config Config) (*Source, error) {
 		if err := CheckScope(scope); err != nil {
 			return nil, err
 		}
+	}
+	if config.Audience == "" {
+		config.Audience = config.Provider.Issuer()
 	}
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout

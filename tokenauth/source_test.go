@@ -18,7 +18,7 @@ func TestNewSourceRefusesWhatCannotWork(t *testing.T) {
 	for name, config := range map[string]tokenauth.Config{
 		"no provider":    {Credentials: testCredentials},
 		"no credentials": {Provider: provider},
-		"auth method":    {Provider: provider, Credentials: testCredentials, AuthMethod: "private_key_jwt"},
+		"auth method":    {Provider: provider, Credentials: testCredentials, AuthMethod: "client_secret_jwt"},
 		"scope":          {Provider: provider, Credentials: testCredentials, Scopes: []string{"a b"}},
 	} {
 		if _, err := tokenauth.NewSource(config); err == nil {

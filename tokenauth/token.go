@@ -13,6 +13,7 @@ type Token struct {
 	obtained  time.Time
 	refreshAt time.Time
 	expiresAt time.Time // less leeway
+	prover    *prover   // makes the proofs that go with it; nil for a bearer token
 	once      bool      // has no life at all: for those who waited for it only
 	used      atomic.Bool
 }
@@ -24,8 +25,22 @@ func (t *Token) ObtainedAt() time.Time { return t.obtained }
 func (t *Token) ExpiresAt() time.Time { return t.expiresAt }
 
 // Authorization returns the value of the Authorization field that carries the
-// token (RFC 6750 section 2.1).
-func (t *Token) Authorization() string { return "Bearer " + t.secret.Reveal() }
+// token (RFC 6750 section 2.1, RFC 9449 section 7.1).
+func (t *Token) Authorization() string {
+	if t.prover != nil {
+		return "DPoP " + t.secret.Reveal()
+	}
+	return "Bearer " + t.secret.Reveal()
+}
+
+// Thumbprint returns the thumbprint of the key that the token is bound to, ""
+// for a bearer token.
+func (t *Token) Thumbprint() string {
+	if t.prover == nil {
+		return ""
+	}
+	return t.prover.key.thumbprint
+}
 
 // usable reports whether the token may be sent at now.
 func (t *Token) usable(now time.Time) bool { return t != nil && now.Before(t.expiresAt) }
@@ -55,7 +70,7 @@ const (
 // from sent, when the question was asked, so that a slow answer does not
 // lengthen it. With refreshBefore, it is renewed that long before it stops being
 // sent.
-func newToken(res *tokenResponse, sent, now time.Time, refreshBefore time.Duration) *Token {
+func newToken(res *tokenResponse, prover *prover, sent, now time.Time, refreshBefore time.Duration) *Token {
 	life := res.lifetime
 	leeway := min(maxLeeway, life/10)
 	refreshAfter := time.Duration(float64(life) * (refreshFraction - refreshJitter*rand.Float64())) //nolint:gosec // jitter
@@ -64,6 +79,7 @@ func newToken(res *tokenResponse, sent, now time.Time, refreshBefore time.Durati
 	}
 	return &Token{
 		secret:    res.accessToken,
+		prover:    prover,
 		obtained:  now,
 		refreshAt: sent.Add(refreshAfter),
 		expiresAt: sent.Add(life - leeway),

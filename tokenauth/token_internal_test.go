@@ -11,7 +11,7 @@ func TestTokenIsStaleBeforeItExpires(t *testing.T) {
 	now := time.Now()
 	for _, life := range []time.Duration{time.Second, time.Minute, 5 * time.Minute, 24 * time.Hour} {
 		for _, before := range []time.Duration{0, time.Millisecond, time.Second, time.Minute, time.Hour} {
-			token := newToken(&tokenResponse{lifetime: life}, now, now, before)
+			token := newToken(&tokenResponse{lifetime: life}, nil, now, now, before)
 			if token.refreshAt.After(token.expiresAt) {
 				t.Errorf("life %v, refresh_before %v: stale %v after it has expired", life, before, token.refreshAt.Sub(token.expiresAt))
 			}

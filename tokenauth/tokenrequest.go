@@ -34,55 +34,94 @@ type tokenResponse struct {
 	scopes      []string      // granted; nil if the answer does not say
 }
 
-// requestToken asks the token endpoint once, and once more if the first
-// request died with a kept-alive connection that the provider had closed
-// meanwhile: net/http repeats no POST by itself. The error is an *Error.
-func requestToken(ctx context.Context, client *http.Client, endpoint string, method AuthMethod, credentials Credentials, scopes []string) (*tokenResponse, error) {
-	var reused bool
+// A tokenRequest is a client-credentials request, which may take more than one
+// attempt.
+type tokenRequest struct {
+	provider    *Provider
+	metadata    *Metadata
+	method      AuthMethod
+	credentials Credentials
+	audience    string // of a client assertion
+	scopes      []string
+	prover      *prover // nil for a bearer token
+	nonces      *nonces
+}
+
+// send asks the token endpoint. It asks again, with everything that is to be
+// used once made anew, if the request died with a kept-alive connection that
+// the provider had closed meanwhile, since net/http repeats no POST by itself;
+// and if the provider wants a nonce in the proof (RFC 9449 section 8). The error
+// is an *Error.
+func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenResponse, error) {
+	token, reused, err := r.attempt(ctx, client)
+	if failure, ok := errors.AsType[*Error](err); ok {
+		died := reused && failure.Status == 0 && failure.Cause == CauseUnavailable
+		if died || (r.prover != nil && failure.Code == "use_dpop_nonce") {
+			token, _, err = r.attempt(ctx, client)
+		}
+	}
+	return token, err
+}
+
+// attempt asks the token endpoint once, and reports whether that was on a
+// connection that had been used before.
+func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token *tokenResponse, reused bool, err error) {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
 	})
-	attempt := func() (*answer, error) {
-		req, err := newTokenRequest(ctx, endpoint, method, credentials, scopes)
-		if err != nil {
-			return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
-		}
-		return exchange(client, req, opToken, maxTokenResponse)
-	}
-	res, err := attempt()
-	if failure, ok := errors.AsType[*Error](err); ok && reused && failure.Status == 0 && failure.Cause == CauseUnavailable {
-		res, err = attempt()
-	}
+	req, err := r.build(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
 	}
-	return parseTokenResponse(res)
+	sent := time.Now()
+	res, err := exchange(client, req, opToken, maxTokenResponse)
+	if err != nil {
+		return nil, reused, err
+	}
+	if skew, ok := clockSkew(res.header, sent, time.Now()); ok {
+		r.provider.skew.Store(int64(skew))
+	}
+	r.nonces.learn(req.URL, res.header)
+	want := Bearer
+	if r.prover != nil {
+		want = DPoP
+	}
+	token, err = parseTokenResponse(res, want)
+	return token, reused, err
 }
 
-// newTokenRequest makes a client-credentials request (RFC 6749 section 4.4.2).
-func newTokenRequest(ctx context.Context, endpoint string, method AuthMethod, credentials Credentials, scopes []string) (*http.Request, error) {
+// build makes the HTTP request (RFC 6749 section 4.4.2).
+func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
-	if len(scopes) > 0 {
-		form.Set("scope", strings.Join(scopes, " "))
+	if len(r.scopes) > 0 {
+		form.Set("scope", strings.Join(r.scopes, " "))
 	}
 	header := http.Header{
 		"Accept":       {"application/json"},
 		"Content-Type": {"application/x-www-form-urlencoded"},
 	}
-	if err := method.authenticate(credentials, header, form); err != nil {
+	if err := r.authenticate(header, form); err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.metadata.TokenEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	req.Header = header
+	if r.prover != nil {
+		proof, err := r.prover.proof(req.Method, req.URL, r.nonces.get(req.URL), nil, r.provider.now())
+		if err != nil {
+			return nil, err
+		}
+		header["Dpop"] = []string{proof}
+	}
 	return req, nil
 }
 
 // parseTokenResponse reads an answer of the token endpoint. JSON is recognised
-// by its content: middle-boxes and old servers label it as they like.
-func parseTokenResponse(res *answer) (*tokenResponse, error) {
+// by its content: middle-boxes and old servers label it as they like. The token
+// must be of the type that was asked for.
+func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	var fields struct {
 		AccessToken string          `json:"access_token"`
 		TokenType   string          `json:"token_type"`
@@ -111,8 +150,10 @@ func parseTokenResponse(res *answer) (*tokenResponse, error) {
 		return unusable("the answer has no access_token")
 	case strings.ContainsFunc(fields.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return unusable("the access_token has characters that cannot be sent in a header field")
-	case !strings.EqualFold(fields.TokenType, string(Bearer)):
-		return unusable("the token_type is not Bearer")
+	case !strings.EqualFold(fields.TokenType, string(want)):
+		// Neither is sent in the place of the other: the one could be used by
+		// whoever finds it, and the other only with proofs.
+		return unusable("the token_type is not " + string(want))
 	}
 	token := &tokenResponse{accessToken: NewSecret(fields.AccessToken)}
 	token.lifetime, token.assumed = parseLifetime(fields.ExpiresIn)

@@ -36,7 +36,7 @@ type Transport struct {
 	Table *Table
 
 	// Sources has the source for each group of the table that has calls of kind
-	// Bearer.
+	// Bearer or DPoP; for the latter, one of tokens that are bound to a key.
 	Sources map[string]*Source
 
 	// Origin is where the calls go: a scheme, host and port. A request to
@@ -78,10 +78,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // needs one, as long as the context of req allows. It is for callers that want
 // to do so outside of RoundTrip.
 func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
-	if call.Kind == DPoP {
-		return errDPoP
-	}
-	if call.Kind != Bearer {
+	if !call.Kind.needsToken() {
 		return nil
 	}
 	long := req.ContentLength > t.ReplayBuffer || !d.repeatable()
@@ -130,7 +127,7 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		return nil, errAgain
 	}
 	limit := t.ReplayBuffer
-	if call.Kind != Bearer || call.Replay == Never {
+	if !call.Kind.needsToken() || call.Replay == Never {
 		limit = 0 // it will not be repeated, so there is no use in holding it
 	}
 	if err := d.prepare(req, limit, t.Budget); err != nil {
@@ -144,6 +141,11 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 	}
 	token := d.token
 	res, err := t.send(req, call, token, d)
+	if err == nil && wantsNonce(call, res) && call.Replay != Never && d.repeatable() {
+		// The server has not looked at the call yet; send has learned the nonce.
+		drain(res)
+		res, err = t.send(req, call, token, d)
+	}
 	if err != nil || !call.rejected(res) {
 		return res, err
 	}
@@ -159,10 +161,22 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 	if next == nil {
 		return res, nil
 	}
-	_, _ = io.CopyN(io.Discard, res.Body, maxDrain)
-	_ = res.Body.Close()
+	drain(res)
 	d.token = next
 	return t.send(req, call, next, d)
+}
+
+// drain drops a response, so that its connection can be used again.
+func drain(res *http.Response) {
+	_, _ = io.CopyN(io.Discard, res.Body, maxDrain)
+	_ = res.Body.Close()
+}
+
+// wantsNonce reports whether res asks for the call to be made with the nonce
+// that came with it (RFC 9449 section 9).
+func wantsNonce(call *Call, res *http.Response) bool {
+	return call.Kind == DPoP && res.StatusCode == http.StatusUnauthorized &&
+		res.Header.Get("Dpop-Nonce") != "" && ErrorCode(res) == "use_dpop_nonce"
 }
 
 // check reports why req must not be sent.
@@ -188,24 +202,31 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 	out.Trailer = nil // fields too, and none of them on the list
 	out.GetBody = nil
 	switch call.Kind {
-	case Bearer:
+	case Bearer, DPoP:
 		if !token.once && !token.usable(time.Now()) {
 			// It expired while the call was made ready.
 			return nil, &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
 		}
 		out.Header["Authorization"] = []string{token.Authorization()}
+		if call.Kind == DPoP {
+			proof, err := t.prove(&out, call, token)
+			if err != nil {
+				return nil, err
+			}
+			out.Header["Dpop"] = []string{proof}
+		}
 	case Pass:
 		if authorization := req.Header["Authorization"]; len(authorization) > 0 {
 			out.Header["Authorization"] = authorization
 		}
-	case None, DPoP: // DPoP is refused before it comes to this
+	case None:
 	}
 	switch {
 	case d.rest != nil:
 		out.Body = &streamedBody{Reader: d.rest, body: req.Body}
 	case d.held != nil:
 		out.Body, out.ContentLength = oneWay{&sliceReader{d.held}}, int64(len(d.held))
-	case call.Replay == Safe:
+	case call.Replay == Safe && call.Kind != DPoP: // a proof is for one request
 		out.Body = nil
 	default:
 		out.Body = oneWay{&sliceReader{}}
@@ -216,9 +237,25 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 		d.sent = !t.notSent(err)
 		return nil, err
 	}
+	if call.Kind == DPoP {
+		t.Sources[call.Group].nonces.learn(t.Origin, res.Header)
+	}
 	// What is done with the response must not see the token.
 	res.Request = req
 	return res, nil
+}
+
+// prove makes the proof for out, which is for the URL that the server sees.
+func (t *Transport) prove(out *http.Request, call *Call, token *Token) (string, error) {
+	if token.prover == nil {
+		return "", &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not bound to a key", call.Group)}
+	}
+	source := t.Sources[call.Group]
+	proof, err := token.prover.proof(out.Method, out.URL, source.nonces.get(t.Origin), token, source.config.Provider.now())
+	if err != nil {
+		return "", &Error{Op: "making a DPoP proof", Cause: CauseConfiguration, Err: err}
+	}
+	return proof, nil
 }
 
 // notSent reports whether err proves that nothing was sent.

@@ -74,6 +74,7 @@ func newTransport(t *testing.T) (*tokenauth.Transport, *backend, *tokenauthtest.
 			// So that none is renewed before a test wants it: at 260 of 300 s, of
 			// which the last 30 are not used.
 			RefreshBefore: 10 * time.Second,
+			DPoP:          api == bankid.B2B,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -141,14 +142,11 @@ func TestReplayAfterRejection(t *testing.T) {
 			{500, 6 * time.Second, ``, func(tokenauth.Call) int { return 1 }},
 			{503, 6 * time.Second, ``, func(tokenauth.Call) int { return 1 }},
 		} {
-			if row.Kind == tokenauth.DPoP {
-				continue // not yet
-			}
 			t.Run(fmt.Sprintf("%s%s/%d,%v,%s", row.Method, row.Path, test.code, test.age, test.body), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					transport, b, _ := newTransport(t)
 					b.answer = func(*http.Request) (int, string) { return test.code, test.body }
-					if row.Kind == tokenauth.Bearer {
+					if row.Kind == tokenauth.Bearer || row.Kind == tokenauth.DPoP {
 						if _, err := transport.Sources[row.Group].Token(t.Context()); err != nil {
 							t.Fatal(err)
 						}
@@ -176,7 +174,7 @@ func TestReplayAfterRejection(t *testing.T) {
 // repeats returns how often a call is sent that is repeated if its row allows
 // and the answer refuses its credential.
 func repeats(c tokenauth.Call, refused bool) int {
-	if refused && c.Kind == tokenauth.Bearer && c.Replay != tokenauth.Never {
+	if refused && c.Kind != tokenauth.Pass && c.Kind != tokenauth.None && c.Replay != tokenauth.Never {
 		return 2
 	}
 	return 1
@@ -397,7 +395,7 @@ func TestSecondSendIsRefused(t *testing.T) {
 func TestRequestsThatMustNotBeRepeatedLookIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, _ := newTransport(t)
-		for _, row := range bankid.Calls(bankid.CSC, bankid.SignDoc, bankid.Timestamp) {
+		for _, row := range bankid.Calls(bankid.APIs()...) {
 			for _, body := range []string{"", "x"} {
 				r := newRequest(t, row.Method, row.Path, body)
 				r.GetBody = func() (io.ReadCloser, error) { return r.Body, nil }
@@ -432,7 +430,6 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{"plain http", func(r *http.Request) { r.URL.Scheme = "http" }, 502},
 		{"upgrade", func(r *http.Request) { r.Header.Set("Upgrade", "h2c") }, 400},
 		{"early data", func(r *http.Request) { r.Header.Set("Early-Data", "1") }, 425},
-		{"needs DPoP", func(r *http.Request) { r.Method, r.URL.Path = "POST", "/v0/b2b/ades/pades" }, 502},
 		{"pass with basic", func(r *http.Request) {
 			r.URL.Path = "/csc/v2/credentials/list"
 			r.Header.Set("Authorization", "Basic x")

@@ -94,7 +94,8 @@ func (s *Server) Client() *http.Client {
 }
 
 // HandleToken makes h answer token requests; nil restores the default, which
-// is a bearer token, "token-1" and so on, of 300 seconds.
+// is a token, "token-1" and so on, of 300 seconds: a bearer token, or one of type
+// DPoP if the request has a proof.
 func (s *Server) HandleToken(h http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +164,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n, h := len(s.requests), s.token
 		s.mu.Unlock()
 		if h == nil {
-			h = func(w http.ResponseWriter, _ *http.Request) { WriteToken(w, fmt.Sprintf("token-%d", n), 300) }
+			h = func(w http.ResponseWriter, r *http.Request) {
+				answer := map[string]any{"access_token": fmt.Sprintf("token-%d", n), "token_type": "bearer", "expires_in": 300}
+				if r.Header.Get("Dpop") != "" {
+					answer["token_type"] = "DPoP"
+				}
+				WriteJSON(w, http.StatusOK, answer)
+			}
 		}
 		h(w, r)
 	default:

@@ -1,0 +1,32 @@
+package tokenauth
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"time"
+)
+
+// assertionLife is how long a client assertion can be used. It is used at once.
+const assertionLife = time.Minute
+
+// assertionType is the client_assertion_type of a JWT (RFC 7523 section 2.2).
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// assertion makes a client assertion (RFC 7523 section 3): a new one for every
+// attempt, since providers take each jti once. It has one audience, as a
+// string, lest a provider that gives its token endpoint the name of another
+// provider could use it there (CVE-2025-27370).
+func (k *Key) assertion(alg, clientID, audience string, now time.Time) (string, error) {
+	header, err := json.Marshal(map[string]string{"alg": alg, "kid": k.ID(), "typ": "JWT"})
+	if err != nil {
+		return "", err
+	}
+	return k.sign(alg, header, struct {
+		Issuer    string `json:"iss"`
+		Subject   string `json:"sub"`
+		Audience  string `json:"aud"`
+		ID        string `json:"jti"`
+		IssuedAt  int64  `json:"iat"`
+		ExpiresAt int64  `json:"exp"`
+	}{clientID, clientID, audience, rand.Text(), now.Unix(), now.Add(assertionLife).Unix()})
+}

@@ -1,0 +1,122 @@
+package tokenauth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A prover makes DPoP proofs with one key (RFC 9449).
+type prover struct {
+	key    *Key
+	alg    string
+	header []byte // of every proof, in JSON
+}
+
+// newProver returns a prover that uses an algorithm which the provider supports.
+func newProver(key *Key, supported []string) (*prover, error) {
+	alg, err := key.algorithm(supported)
+	if err != nil {
+		return nil, err
+	}
+	// RFC 9449 section 4.2: the public key and nothing besides it.
+	public := key.public
+	public.KeyID, public.Algorithm, public.Use = "", "", ""
+	header, err := json.Marshal(struct {
+		Type string `json:"typ"`
+		Alg  string `json:"alg"`
+		JWK  any    `json:"jwk"`
+	}{"dpop+jwt", alg, public})
+	return &prover{key, alg, header}, err
+}
+
+// proof makes a proof for one request: its jti is new each time. token is the
+// access token that goes with it, if there is one.
+func (p *prover) proof(method string, u *url.URL, nonce string, token *Token, now time.Time) (string, error) {
+	claims := struct {
+		ID       string `json:"jti"`
+		Method   string `json:"htm"`
+		URL      string `json:"htu"`
+		IssuedAt int64  `json:"iat"`
+		Token    string `json:"ath,omitempty"`
+		Nonce    string `json:"nonce,omitempty"`
+	}{rand.Text(), method, proofURL(u), now.Unix(), "", nonce}
+	if token != nil {
+		sum := sha256.Sum256([]byte(token.secret.Reveal()))
+		claims.Token = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return p.key.sign(p.alg, p.header, claims)
+}
+
+// proofURL returns the htu of a request to u: without query and fragment (RFC
+// 9449 section 4.2), and without a port that goes without saying.
+func proofURL(u *url.URL) string {
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	return u.Scheme + "://" + CanonicalHost(u) + path
+}
+
+// maxNonces bounds how many servers' nonces are kept.
+const maxNonces = 16
+
+// nonces are the last nonces that servers gave, by origin (RFC 9449 section 8).
+// The zero value has none.
+type nonces struct {
+	mu       sync.Mutex
+	byOrigin map[string]string
+}
+
+// get returns the nonce to use towards the server of u, "" if there is none.
+func (n *nonces) get(u *url.URL) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.byOrigin[origin(u)]
+}
+
+// learn remembers the nonce in an answer of the server of u, which any answer
+// may have. It reports whether that is a new one.
+func (n *nonces) learn(u *url.URL, header http.Header) bool {
+	nonce := header.Get("DPoP-Nonce")
+	if nonce == "" || len(nonce) > 1024 || strings.ContainsFunc(nonce, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last := n.byOrigin[origin(u)]
+	if n.byOrigin == nil || len(n.byOrigin) >= maxNonces {
+		n.byOrigin = make(map[string]string)
+	}
+	n.byOrigin[origin(u)] = nonce
+	return nonce != last
+}
+
+// origin returns the scheme and host of u.
+func origin(u *url.URL) string { return u.Scheme + "://" + CanonicalHost(u) }
+
+// maxSkew is the difference of clocks that is not worth correcting: a Date has
+// whole seconds, and the answer was on its way for some time.
+const maxSkew = 2 * time.Second
+
+// clockSkew returns by how much the clock of a server is ahead of this one's,
+// by the Date of an answer that was asked for at sent and came at received.
+func clockSkew(header http.Header, sent, received time.Time) (time.Duration, bool) {
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		return 0, false
+	}
+	// A Date is up to a second old when it is written.
+	middle := sent.Add(received.Sub(sent) / 2)
+	skew := date.Add(500 * time.Millisecond).Sub(middle.Round(0))
+	if skew.Abs() < maxSkew {
+		skew = 0
+	}
+	return skew.Round(time.Second), true
+}

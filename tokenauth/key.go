@@ -1,0 +1,197 @@
+package tokenauth
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// minRSABits is the least size of an RSA key (RFC 7518 section 3.3).
+const minRSABits = 2048
+
+// A Key is a private key that signs client assertions or DPoP proofs. It prints
+// no more of itself than its thumbprint.
+type Key struct {
+	// A pointer, for the reason that Secret has one.
+	private    *privateKey
+	public     jose.JSONWebKey // with kid, alg and use
+	algorithms []string        // that the key can sign with, the preferred first
+	thumbprint string
+}
+
+// privateKey is the part of a Key that is secret.
+type privateKey struct{ crypto.Signer }
+
+// GenerateKey makes a key for the algorithm alg: "ES256" or "RS256" (RFC 7518
+// section 3.1).
+func GenerateKey(alg string) (*Key, error) {
+	var signer crypto.Signer
+	var err error
+	switch alg {
+	case "ES256":
+		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "RS256":
+		signer, err = rsa.GenerateKey(rand.Reader, minRSABits)
+	default:
+		return nil, fmt.Errorf("keys for the algorithm '%s' are not made here: use ES256 or RS256", alg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newKey(signer, "")
+}
+
+// ParseKey reads a private key: PEM (PKCS#8, SEC 1 or PKCS#1) or a JWK (RFC
+// 7517). id is its kid; if it is empty, that of the JWK, or else the thumbprint
+// of the key (RFC 7638). Errors say what is wrong, and nothing of the key.
+func ParseKey(text Secret, id string) (*Key, error) {
+	raw := strings.TrimSpace(text.Reveal())
+	if strings.HasPrefix(raw, "{") {
+		return parseJWK(raw, id)
+	}
+	block, _ := pem.Decode([]byte(raw))
+	if block == nil {
+		return nil, errors.New("it is neither PEM nor a JWK")
+	}
+	if strings.Contains(block.Type, "ENCRYPTED") || block.Headers["DEK-Info"] != "" {
+		return nil, errors.New("it is encrypted; store it unencrypted, readable by the server alone")
+	}
+	var parsed any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		parsed, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		return nil, fmt.Errorf("it is a PEM block of type %.40q, not a private key", block.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("its %s block cannot be read", block.Type)
+	}
+	signer, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("it cannot sign")
+	}
+	return newKey(signer, id)
+}
+
+// parseJWK reads a private key as a JWK.
+func parseJWK(raw, id string) (*Key, error) {
+	var jwk jose.JSONWebKey
+	if err := json.Unmarshal([]byte(raw), &jwk); err != nil || !jwk.Valid() {
+		return nil, errors.New("it is not a valid JWK")
+	}
+	signer, ok := jwk.Key.(crypto.Signer)
+	if !ok || jwk.IsPublic() {
+		return nil, errors.New("it is a JWK without a private key")
+	}
+	if id == "" {
+		id = jwk.KeyID
+	}
+	key, err := newKey(signer, id)
+	if err != nil {
+		return nil, err
+	}
+	if jwk.Algorithm != "" {
+		if !slices.Contains(key.algorithms, jwk.Algorithm) {
+			return nil, fmt.Errorf("its alg %.20q does not fit its kty", jwk.Algorithm)
+		}
+		key.algorithms = []string{jwk.Algorithm}
+		key.public.Algorithm = jwk.Algorithm
+	}
+	return key, nil
+}
+
+// newKey makes a Key of a private key.
+func newKey(signer crypto.Signer, id string) (*Key, error) {
+	var algorithms []string
+	switch private := signer.(type) {
+	case *ecdsa.PrivateKey:
+		alg, ok := map[elliptic.Curve]string{elliptic.P256(): "ES256", elliptic.P384(): "ES384", elliptic.P521(): "ES512"}[private.Curve]
+		if !ok {
+			return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
+		}
+		algorithms = []string{alg}
+	case *rsa.PrivateKey:
+		if bits := private.N.BitLen(); bits < minRSABits {
+			return nil, fmt.Errorf("it is an RSA key of %d bits; at least %d are needed", bits, minRSABits)
+		}
+		algorithms = []string{"RS256", "PS256", "RS384", "PS384", "RS512", "PS512"}
+	case ed25519.PrivateKey:
+		algorithms = []string{"EdDSA", "Ed25519"}
+	default:
+		return nil, errors.New("it is neither an EC, an RSA nor an Ed25519 key")
+	}
+	public := jose.JSONWebKey{Key: signer.Public(), KeyID: id, Algorithm: algorithms[0], Use: "sig"}
+	sum, err := public.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	thumbprint := base64.RawURLEncoding.EncodeToString(sum)
+	if id == "" {
+		public.KeyID = thumbprint
+	}
+	return &Key{private: &privateKey{signer}, public: public, algorithms: algorithms, thumbprint: thumbprint}, nil
+}
+
+// equal reports whether k and other are the same key by the same name.
+func (k *Key) equal(other *Key) bool {
+	if k == nil || other == nil {
+		return k == other
+	}
+	return k.thumbprint == other.thumbprint && k.ID() == other.ID()
+}
+
+// ID returns the kid.
+func (k *Key) ID() string { return k.public.KeyID }
+
+// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638), base64url.
+func (k *Key) Thumbprint() string { return k.thumbprint }
+
+// Public returns the public key as a JWK, with kid, alg and use.
+func (k *Key) Public() ([]byte, error) { return k.public.MarshalJSON() }
+
+// PrivatePEM returns the private key in PKCS#8.
+func (k *Key) PrivatePEM() (Secret, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(k.private.Signer)
+	if err != nil {
+		return Secret{}, err
+	}
+	return NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))), nil
+}
+
+// algorithm returns the first algorithm of the key that the provider supports;
+// of a provider that does not say, all are believed.
+func (k *Key) algorithm(supported []string) (string, error) {
+	for _, alg := range k.algorithms {
+		if supported == nil || slices.Contains(supported, alg) {
+			return alg, nil
+		}
+	}
+	return "", fmt.Errorf("the provider supports none of the algorithms %v of the key", k.algorithms)
+}
+
+// String implements fmt.Stringer.
+func (k Key) String() string { return "key " + k.thumbprint }
+
+// GoString implements fmt.GoStringer.
+func (k Key) GoString() string { return k.String() }
+
+// Format implements fmt.Formatter, for the verbs that ask neither of the above.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
