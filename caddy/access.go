@@ -92,6 +92,9 @@ func (a Access) validate() error {
 	if a.has(bankid.B2B) && len(a.APIs) > 1 {
 		return errors.New("b2b stands alone: its tokens are bound to a key and its client has no other scopes; give it a bankid_esign directive of its own")
 	}
+	if a.has(bankid.B2B) && a.Client == "" {
+		return errors.New("b2b needs a client of its own: name it with 'client <name>'")
+	}
 	for i, scope := range a.Scopes {
 		if err := a.validateScope(scope); err != nil {
 			return err
@@ -152,14 +155,8 @@ func (a Access) table() (*tokenauth.Table, error) {
 func (a Access) sources(app *App) (map[string]*tokenauth.Source, error) {
 	sources := make(map[string]*tokenauth.Source, len(a.APIs))
 	for _, name := range a.APIs {
-		if bankid.API(name) == bankid.B2B {
-			// Bound tokens cannot be had yet.
-			if _, err := app.client(a.Client); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		source, err := app.source(a.Client, bankid.Scopes(bankid.API(name), a.Scopes))
+		api := bankid.API(name)
+		source, err := app.source(a.Client, bankid.Scopes(api, a.Scopes), api == bankid.B2B)
 		if err != nil {
 			return nil, err
 		}

@@ -68,6 +68,7 @@ type App struct {
 	budget   *tokenauth.Budget
 	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]bool
+	bound    map[string]bool // by client: whether its tokens are bound to a key
 	refs     references
 
 	logger *zap.Logger
@@ -93,6 +94,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.sources = make(map[*tokenauth.Source]bool)
+	a.bound = make(map[string]bool)
 	if err := a.provisionEnvironment(); err != nil {
 		return err
 	}
@@ -196,9 +198,9 @@ func (a *App) provisionClients() error {
 		if err := client.validate(); err != nil {
 			return fmt.Errorf("client '%s': %v", name, err)
 		}
-		if len(placeholders(client.ClientSecret)) == 0 {
-			a.logger.Warn("the client secret is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/bankid}",
-				zap.String("client", name))
+		if names := client.writtenOut(); len(names) > 0 {
+			a.logger.Warn("a secret is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/bankid}",
+				zap.String("client", name), zap.Strings("fields", names))
 		}
 	}
 	return nil
@@ -281,11 +283,15 @@ func (a *App) client(name string) (Client, error) {
 	return *client, nil
 }
 
-// source returns the source of tokens for the given client and scopes. It is
-// shared with every configuration that asks for the same.
-func (a *App) source(clientName string, scopes []string) (*tokenauth.Source, error) {
+// source returns the source of tokens for the given client and scopes, which are
+// bound to a key if dpop is true. It is shared with every configuration that
+// asks for the same.
+func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.Source, error) {
 	client, err := a.client(clientName)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.checkBinding(clientName, client, dpop); err != nil {
 		return nil, err
 	}
 	credentials := client.credentials
@@ -300,11 +306,16 @@ func (a *App) source(clientName string, scopes []string) (*tokenauth.Source, err
 		TLS           *IssuerTLS
 		Client        Client
 		Scopes        []string
+		DPoP          bool
 		Timeout       caddy.Duration
 		RefreshBefore caddy.Duration
-	}{a.env.Issuer, a.TLS, client, scopes, a.Timeout, a.RefreshBefore})
+	}{a.env.Issuer, a.TLS, client, scopes, dpop, a.Timeout, a.RefreshBefore})
 	if err != nil {
 		return nil, err
+	}
+	audience, err := resolve(client.Audience)
+	if err != nil {
+		return nil, fmt.Errorf("audience: %v", err)
 	}
 	source, err := use(&a.refs, sourceKey(key), func() (pooledSource, error) {
 		source, err := tokenauth.NewSource(tokenauth.Config{
@@ -312,6 +323,8 @@ func (a *App) source(clientName string, scopes []string) (*tokenauth.Source, err
 			Credentials:   credentials,
 			AuthMethod:    tokenauth.AuthMethod(client.AuthMethod),
 			Scopes:        scopes,
+			Audience:      audience,
+			DPoP:          dpop,
 			Timeout:       time.Duration(a.Timeout),
 			RefreshBefore: time.Duration(a.RefreshBefore),
 		})
@@ -328,6 +341,20 @@ func (a *App) source(clientName string, scopes []string) (*tokenauth.Source, err
 		a.sources[source.Source] = true
 	}
 	return source.Source, nil
+}
+
+// checkBinding reports an error if a client cannot have tokens that are bound to
+// a key, or cannot have others: BankID switches DPoP on for a client as a whole,
+// and then binds all of its tokens.
+func (a *App) checkBinding(name string, client Client, dpop bool) error {
+	if bound, ok := a.bound[name]; ok && bound != dpop {
+		return fmt.Errorf("client '%s' is used for b2b and for another API: b2b needs a client of its own, whose tokens are all bound to a key", name)
+	}
+	a.bound[name] = dpop
+	if dpop && a.env == bankid.Production && client.PrivateKey == "" {
+		return fmt.Errorf("client '%s' has no private_key: in production, BankID lets no client with a secret seal", name)
+	}
+	return nil
 }
 
 // origin returns where api is served, or an error if that is not known.

@@ -41,7 +41,7 @@ func TestStoppedAppStillServesItsRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := mod.(*App)
-	source, err := app.source("", []string{"esign"})
+	source, err := app.source("", []string{"esign"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

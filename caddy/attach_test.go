@@ -289,14 +289,3 @@ func TestRedirectsAreHandedOn(t *testing.T) {
 		t.Error("the redirect was followed")
 	}
 }
-
-func TestB2BIsAnsweredUntilDPoPExists(t *testing.T) {
-	f := newFixture(t).start(`bankid_esign b2b {
-		callers local
-		upstream b2b https://127.0.0.1:1
-	}`)
-	f.do("POST", "/v0/b2b/ades/pades", "{}").is(502).byGateway("proxy_configuration_error")
-	if n := len(f.issuer.TokenRequests()); n != 0 {
-		t.Errorf("%d token requests were made", n)
-	}
-}

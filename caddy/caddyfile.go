@@ -41,13 +41,15 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    # the default client
 //	    client_id     <id>
 //	    client_secret <secret>
-//	    auth_method   client_secret_basic|client_secret_post
+//	    private_key   <PEM or JWK>
+//	    key_id        <kid>
+//	    audience      <url>
+//	    dpop_key      <PEM or JWK>
+//	    auth_method   private_key_jwt|client_secret_basic|client_secret_post
 //
 //	    # further clients
 //	    client <name> {
-//	        client_id     <id>
-//	        client_secret <secret>
-//	        auth_method   client_secret_basic|client_secret_post
+//	        ... # the same
 //	    }
 //
 //	    # towards the OpenID provider
@@ -58,7 +60,8 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    refresh_before <duration>
 //	}
 //
-// Either environment or issuer is required.
+// Either environment or issuer is required; and of a client, client_id and
+// either client_secret or private_key.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume option name
 	if d.NextArg() {
@@ -145,8 +148,8 @@ func (a *App) unmarshalClient(d *caddyfile.Dispenser) error {
 			return d.Errf("unrecognized subdirective '%s'", d.Val())
 		}
 	}
-	if client.ClientID == "" || client.ClientSecret == "" {
-		return d.Errf("client '%s' needs a client_id and a client_secret", name)
+	if err := client.validate(); err != nil {
+		return d.Errf("client '%s': %v", name, err)
 	}
 	if a.Clients == nil {
 		a.Clients = make(map[string]*Client)
@@ -158,24 +161,23 @@ func (a *App) unmarshalClient(d *caddyfile.Dispenser) error {
 // unmarshalSubdirective sets a field of the client, and reports whether the
 // subdirective is one of a client's.
 func (c *Client) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
-	switch d.Val() {
-	case "client_id":
-		if err := onceString(d, &c.ClientID); err != nil {
-			return true, err
-		}
-		return true, wrapErr(d, checkPlaceholders(c.ClientID))
-	case "client_secret":
-		if err := onceString(d, &c.ClientSecret); err != nil {
-			return true, err
-		}
-		return true, wrapErr(d, checkPlaceholders(c.ClientSecret))
-	case "auth_method":
+	if d.Val() == "auth_method" {
 		if err := onceString(d, &c.AuthMethod); err != nil {
 			return true, err
 		}
 		return true, wrapErr(d, checkAuthMethod(c.AuthMethod))
 	}
-	return false, nil
+	field, ok := map[string]*string{
+		"client_id": &c.ClientID, "client_secret": &c.ClientSecret, "private_key": &c.PrivateKey,
+		"key_id": &c.KeyID, "audience": &c.Audience, "dpop_key": &c.DPoPKey,
+	}[d.Val()]
+	if !ok {
+		return false, nil
+	}
+	if err := onceString(d, field); err != nil {
+		return true, err
+	}
+	return true, wrapErr(d, checkPlaceholders(*field))
 }
 
 // unmarshalTLS sets up TLS towards the provider.

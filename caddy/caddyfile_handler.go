@@ -57,9 +57,6 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser) error {
 	if err := h.unmarshalAPIs(d, names); err != nil {
 		return err
 	}
-	if err := h.Access.validate(); err != nil {
-		return d.WrapErr(err)
-	}
 	d.DeleteN(len(names))
 	for d.NextBlock(0) {
 		// Parsing takes a copy of the segment, so that what is not ours is left
@@ -80,7 +77,7 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return nil
+	return wrapErr(d, h.Access.validate())
 }
 
 // unmarshalSubdirective sets a field of the handler, and reports whether the

@@ -18,8 +18,8 @@ type sourceUser struct {
 
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
-	obtained, assumed, missing, elsewhere bool
-	failing                               failing
+	obtained, assumed, missing, elsewhere, skewed bool
+	failing                                       failing
 }
 
 // failing is the state of a source whose last attempt failed.
@@ -42,6 +42,7 @@ func newSourceUser(logger *zap.Logger, env bankid.Environment, client string) *s
 func (u *sourceUser) observe(e tokenauth.Event) {
 	logger := u.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
 	u.observeProvider(e.Metadata)
+	u.observeClock(e.ClockSkew)
 	if e.Err != nil {
 		now := failing{yes: true, usable: e.Usable, cause: e.Err.Cause, code: e.Err.Code}
 		level := zapcore.DebugLevel
@@ -82,6 +83,19 @@ func (u *sourceUser) observe(e tokenauth.Event) {
 		logger.Warn("the token was granted without some of the scopes asked for", zap.Strings("missing", e.MissingScopes))
 	}
 	u.obtained, u.assumed, u.missing, u.failing = true, e.LifetimeAssumed, missing, failing{}
+}
+
+// badSkew is a difference of clocks that is worth a look. Proofs and assertions
+// are corrected for it.
+const badSkew = 5 * time.Second
+
+// observeClock compares the clocks.
+func (u *sourceUser) observeClock(skew time.Duration) {
+	skewed := skew.Abs() >= badSkew
+	if skewed && !u.skewed {
+		u.logger.Warn("this machine's clock differs from the provider's", zap.Duration("provider_ahead_by", skew))
+	}
+	u.skewed = skewed
 }
 
 // observeProvider compares where the provider says the APIs are with where the

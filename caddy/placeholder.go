@@ -2,6 +2,7 @@ package caddyesign
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,11 +14,17 @@ import (
 func checkPlaceholders(value string) error {
 	for _, name := range placeholders(value) {
 		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
+			if !placeholderName.MatchString(name) {
+				name = "…" // a secret that is written out may have braces
+			}
 			return fmt.Errorf("placeholder {%s} cannot be used here: only {env.*} and {file.*} can", name)
 		}
 	}
 	return nil
 }
+
+// placeholderName matches the names of Caddy's placeholders.
+var placeholderName = regexp.MustCompile(`^[a-z_]+(\.[A-Za-z0-9_-]+)+$`)
 
 // placeholders returns the names of the placeholders in value.
 func placeholders(value string) []string {
