@@ -2,6 +2,7 @@ package caddyesign_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,36 +154,22 @@ func (f *fixture) do(method, path, body string, header ...string) *answer {
 	return roundTrip(f.t, req)
 }
 
-// get makes a GET request, and makes it again if its connection is closed: the
-// kernel may have given it to a listener of the configuration before.
-func (f *fixture) get(path string) *answer {
-	f.t.Helper()
-	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
-	for range 10 {
-		req, err := http.NewRequestWithContext(f.t.Context(), "GET", f.url+path, nil)
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		res, err := transport.RoundTrip(req)
-		if err != nil {
-			continue
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		return &answer{f.t, res, body}
-	}
-	f.t.Fatal("no connection is answered")
-	return nil
-}
-
-// roundTrip makes a request without following redirects or decompressing.
+// roundTrip makes a request without following redirects or decompressing. After
+// a reload, the kernel may have given the connection to the listener of the
+// configuration before, which closes it; then it is made again.
 func roundTrip(t *testing.T, req *http.Request) *answer {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
 	res, err := transport.RoundTrip(req)
+	for range 5 {
+		if err == nil || (req.Body != nil && req.GetBody == nil) || (!errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)) {
+			break
+		}
+		if req.GetBody != nil {
+			req.Body, _ = req.GetBody()
+		}
+		res, err = transport.RoundTrip(req)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,10 +25,10 @@ func TestF32ReloadsKeepTheToken(t *testing.T) {
 	f := newFixture(t)
 	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
 	f.start(site)
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	for range 50 {
 		f.start(site)
-		f.get(path).is(200)
+		f.do("GET", path, "").is(200)
 	}
 	if n := len(f.issuer.TokenRequests()); n != 1 {
 		t.Errorf("%d token requests over fifty reloads, want 1", n)
@@ -42,12 +42,12 @@ func TestReloadWithAnotherClientGetsAnotherToken(t *testing.T) {
 	f := newFixture(t)
 	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
 	f.start(site)
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	config := strings.Replace(f.caddyfile(site), "client_id test-client", "client_id other-client", 1)
 	if err := caddy.Load(adapt(t, config), true); err != nil {
 		t.Fatal(err)
 	}
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	calls := f.upstream.seen()
 	if a, b := calls[0].Header.Get("Authorization"), calls[1].Header.Get("Authorization"); a == b {
 		t.Errorf("both clients use the token %q", a)
@@ -58,7 +58,7 @@ func TestFailedReloadHarmsNothing(t *testing.T) {
 	f := newFixture(t)
 	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
 	f.start(site)
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	for _, bad := range []string{
 		// Fails after the app and a handler have been provisioned.
 		site + "\nreverse_proxy http://127.0.0.1:1 {\ntransport bankid_esign {\napi csc\n}\n}",
@@ -67,13 +67,13 @@ func TestFailedReloadHarmsNothing(t *testing.T) {
 		if err := caddy.Load(adapt(t, f.caddyfile(bad)), true); err == nil {
 			t.Error("a bad configuration was loaded")
 		}
-		f.get(path).is(200)
+		f.do("GET", path, "").is(200)
 	}
 	if n := len(f.issuer.TokenRequests()); n != 1 {
 		t.Errorf("%d token requests, want 1", n)
 	}
 	f.start(site)
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	if n := len(f.issuer.TokenRequests()); n != 1 {
 		t.Errorf("%d token requests after another reload, want 1", n)
 	}
@@ -123,7 +123,7 @@ func TestNoGoroutineStays(t *testing.T) {
 	}
 	before := goleak.IgnoreCurrent()
 	f.start(localSite)
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	for range 5 {
 		f.start(localSite)
 	}
@@ -180,7 +180,7 @@ func TestNamedClientsAndScopes(t *testing.T) {
 			upstream csc ` + f.upstream.URL + `
 		}
 	}`)
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	f.do("POST", "/csc/v2/oauth2/token", "{}").is(200)
 	byClient := make(map[string]tokenauthtest.TokenRequest)
 	for _, req := range f.issuer.TokenRequests() {
@@ -276,13 +276,13 @@ func TestOnesOwnReverseProxyIsNotDisturbedByCallers(t *testing.T) {
 			upstream ` + f.upstream.URL + `
 		}
 	}`)
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	f.do("GET", "/favicon.ico", "").is(404).byGateway("http_request_denied")
 	f.do("POST", "/csc/v2/credentials/list", "", "Authorization", "Basic x").is(403).byGateway("http_request_denied")
 	// A bearer token that the gateway has authenticated the caller by is not
 	// BankID's to see.
 	f.do("POST", "/csc/v2/credentials/list", "", "Authorization", "Bearer own", "X-User", "alice").is(403).byGateway("http_request_denied")
-	f.get(path).is(200)
+	f.do("GET", path, "").is(200)
 	if calls := f.upstream.seen(); len(calls) != 2 {
 		t.Errorf("upstream saw %d calls, want 2", len(calls))
 	}
