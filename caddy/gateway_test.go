@@ -2,6 +2,7 @@ package caddyesign_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,11 +154,22 @@ func (f *fixture) do(method, path, body string, header ...string) *answer {
 	return roundTrip(f.t, req)
 }
 
-// roundTrip makes a request without following redirects or decompressing.
+// roundTrip makes a request without following redirects or decompressing. After
+// a reload, the kernel may have given the connection to the listener of the
+// configuration before, which closes it; then it is made again.
 func roundTrip(t *testing.T, req *http.Request) *answer {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
 	res, err := transport.RoundTrip(req)
+	for range 5 {
+		if err == nil || (req.Body != nil && req.GetBody == nil) || (!errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)) {
+			break
+		}
+		if req.GetBody != nil {
+			req.Body, _ = req.GetBody()
+		}
+		res, err = transport.RoundTrip(req)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
