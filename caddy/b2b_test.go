@@ -16,8 +16,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )

@@ -176,7 +176,7 @@ func drain(res *http.Response) {
 // that came with it (RFC 9449 section 9).
 func wantsNonce(call *Call, res *http.Response) bool {
 	return call.Kind == DPoP && res.StatusCode == http.StatusUnauthorized &&
-		res.Header.Get("Dpop-Nonce") != "" && ErrorCode(res) == "use_dpop_nonce"
+		res.Header.Get("DPoP-Nonce") != "" && ErrorCode(res) == "use_dpop_nonce"
 }
 
 // check reports why req must not be sent.

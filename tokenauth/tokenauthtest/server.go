@@ -166,7 +166,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if h == nil {
 			h = func(w http.ResponseWriter, r *http.Request) {
 				answer := map[string]any{"access_token": fmt.Sprintf("token-%d", n), "token_type": "bearer", "expires_in": 300}
-				if r.Header.Get("Dpop") != "" {
+				if r.Header.Get("DPoP") != "" {
 					answer["token_type"] = "DPoP"
 				}
 				WriteJSON(w, http.StatusOK, answer)
