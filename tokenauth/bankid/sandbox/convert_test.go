@@ -3,9 +3,12 @@ package sandbox_test
 import (
 	"bytes"
 	"encoding/base64"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
@@ -160,10 +163,11 @@ func FuzzConvert(f *testing.F) {
 	}
 	f.Add([]byte(`[{"pdfSpec":"PDFA_2B","pdf":"JVBERi0=","DESCRIPTION":"\ud800"}] `))
 	f.Add([]byte(`{"documents":[],"documents":[{}]}`))
+	s := newServer(f, sandbox.Options{TokenLifetime: 24 * time.Hour})
+	authorization := bearer(f, s, "esign")
+	targets := slices.Sorted(maps.Keys(conversions()))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s := newServer(t, sandbox.Options{})
-		authorization := bearer(t, s, "esign")
-		for target := range conversions() {
+		for _, target := range targets {
 			w := create(t, s, target, authorization, bytes.NewReader(body))
 			if w.Code != http.StatusOK {
 				if decode[any](t, w, http.StatusBadRequest) == "" {
