@@ -13,8 +13,13 @@
 //     JWKS, and a token endpoint for one client with client_secret_basic and
 //     client_secret_post, with the errors of Keycloak, on which BankID OIDC is
 //     based. Access tokens are ES256 JWTs.
-//   - SignDoc v1: POST, GET and DELETE /v1/signdoc/pades.
-//   - Timestamping: POST, GET and DELETE /v1/timestamp/pades/lta.
+//   - SignDoc v1: POST, GET and DELETE /v1/signdoc/pades, POST
+//     /v1/signdoc/convert, GET /v1/signdoc/convert/pdf/specs and
+//     /v1/signdoc/jwks.
+//   - SignDoc v0: POST, GET and DELETE /signdoc/pades, POST /signdoc/convert and
+//     /signdoc/convert/pdf, GET /signdoc/convert/pdf/specs.
+//   - Timestamping: POST, GET and DELETE /v1/timestamp/pades/lta, and POST
+//     /v1/timestamp/token, which issues RFC 3161 time-stamp tokens that verify.
 //   - CSC v2: POST /csc/v2/info, /csc/v2/oauth2/token and
 //     /csc/v2/credentials/list.
 //
@@ -23,25 +28,62 @@
 // documents for each API. Paths are compared as they are escaped on the wire;
 // another spelling is 404.
 //
+// # What only the sandbox has
+//
+// Two paths that BankID does not have. They ask for no token, so whatever serves
+// the sandbox has to listen on loopback only, as this project's Caddy module
+// does.
+//
+//   - POST /sandbox/orders?sign_id=… with {"status": "REJECTED"} plays the
+//     signer: it puts an order into that state, of ORDER_RECEIVED, USER_SIGNING,
+//     REJECTED, FAILED, TIMED_OUT and SIGN_COMPLETED. From then on the order no
+//     longer completes by itself, so ORDER_RECEIVED holds it, until its
+//     timeoutSeconds have passed and it is TIMED_OUT. No order leaves one of the
+//     last four states, or goes back: 409.
+//   - GET /sandbox/ca.pem is the certificate of the authority that certified the
+//     time-stamping authority. Each sandbox makes its own and throws it away.
+//
 // # What it does not
 //
-//   - No document is signed or timestamped: what comes back are the bytes that
-//     were uploaded, and a "sandbox" member of the answer says so.
-//   - No person signs: an order is complete when [Options.SigningDelay] has
-//     passed.
+//   - No document is signed, converted or timestamped: what comes back are the
+//     bytes that were uploaded, and a "sandbox" member of the answer says so.
+//   - No person signs: an order that nobody drives is complete when
+//     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
+//   - No SignerInfo is issued; /v1/signdoc/jwks has the key of access tokens.
 //   - CSC has no authorize endpoint yet: every code that starts with
 //     "sandbox-" is good, once.
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
-//   - Documents are not checked beyond their first bytes. The other members of
-//     an order have no effect, and unknown ones are ignored.
+//   - Documents are not checked beyond their first bytes, and for signatures
+//     where they are to be converted. Of the other members of an order only
+//     timeoutSeconds and useConversion have an effect, and unknown ones are
+//     ignored.
 //
 // # Assumptions
 //
 // BankID's public pages leave these open, and the sandbox had to choose:
 //
-//   - SignDoc refuses a missing or bad token with 401 and an insufficient scope
-//     with 403, both without a body. (Documented: "401 or 403", body optional.)
+//   - SignDoc v1 refuses a missing or bad token with 401 and an insufficient
+//     scope with 403, v0 all of them with 403, as the service it stays compatible
+//     with; all without a body. (Documented: "401 or 403", body optional.) That
+//     goes for conversion and its specs too, and the orders of v0 and v1 are
+//     apart.
+//   - SignDoc v0 has the bodies of v1, but for "resultContent".
+//   - The body of v1 conversion is a list of {pdfSpec, description, pdf}, that of
+//     v0 an object with this list as "documents", and both have the answer of
+//     the older service: "conversionResults", with status 400 if one document
+//     could not be converted. /signdoc/convert is /signdoc/convert/pdf.
+//     "pdfSpecs" is a list. (The specification of v1 describes a list and types
+//     a string.)
+//   - /v1/signdoc/jwks is the full path of "the /jwks endpoint", without a token.
+//   - A timeoutSeconds of 0 is the default, 1800.
+//   - /v1/timestamp/token takes POST, needs the scope esign/qtsa, and speaks the
+//     Time-Stamp Protocol over HTTP (application/timestamp-query) or JSON, which
+//     has the shape of signatures/timestamp of CSC API v2: {hash, hashAlgo,
+//     nonce} is answered with {timestamp}, a token with its certificate. The
+//     number in its error codes "SIG-TG###" is the HTTP status: 401 for a missing
+//     or bad token, 403 for an insufficient scope. In the Time-Stamp Protocol a
+//     query that cannot be granted is answered with 200 and a rejection.
 //   - Status and download of a timestamp order are GET and DELETE as in SignDoc.
 //   - An order that is not complete cannot be downloaded: 400.
 //   - An order can be collected for two hours.
@@ -55,6 +97,7 @@
 // All state is in memory, bounded, and lost at the end of the process: the
 // documents of open orders up to 256 MiB, and the last 10,000 CSC codes and
 // service tokens. What is oldest gives way, so that an evicted order is 404, an
-// evicted service token is unknown, and an evicted code could be used again. A
-// sign order is at most 64 MiB of JSON; any other request 64 KiB.
+// evicted service token is unknown, and an evicted code could be used again. The
+// documents of one request are at most 64 MiB of JSON; any other request is at
+// most 64 KiB.
 package sandbox

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"time"
 )
 
 // Limits of an order; see
@@ -21,7 +21,8 @@ const (
 	maxOrder = 64 << 20
 )
 
-// Members of an order beside its documents.
+// Members of an order beside its documents. "resultContent" is not among them:
+// it is an object in v1 and a list in v0.
 type (
 	signProperties struct {
 		OrderName      string `json:"orderName"`
@@ -33,10 +34,18 @@ type (
 		ExtendToLTA    bool `json:"extendToLTA"`
 		UseConversion  bool `json:"useConversion"`
 	}
-	resultContent struct {
-		RequestSignerInfo bool `json:"requestSignerInfo"`
-	}
 )
+
+// defaultTimeout is how long a person may take to begin to sign, unless the
+// order says otherwise.
+const defaultTimeout = 1800 * time.Second
+
+// An orderRequest is what matters of a new order.
+type orderRequest struct {
+	documents []document
+	timeout   time.Duration
+	convert   bool
+}
 
 // A document is one PDF of an order.
 type document struct {
@@ -77,108 +86,70 @@ func (p pdfFile) MarshalText() ([]byte, error) {
 	return base64.StdEncoding.AppendEncode(nil, p), nil
 }
 
-// readOrder reads the documents of a new order.
-func readOrder(w http.ResponseWriter, r *http.Request) ([]document, *orderError) {
+// readDocuments reads a body that carries documents.
+func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Decoder) error) *orderError {
 	if !hasMediaType(r, "application/json") {
-		return nil, &orderError{http.StatusUnsupportedMediaType, "the body is not application/json"}
+		return &orderError{http.StatusUnsupportedMediaType, "the body is not application/json"}
 	}
 	tooLarge := &orderError{http.StatusRequestEntityTooLarge, "the body is too large"}
 	if r.ContentLength > maxOrder {
-		return nil, tooLarge
+		return tooLarge
 	}
-	documents, err := decodeOrder(json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder)))
-	if err != nil {
-		known, ok := errors.AsType[*orderError](err)
-		switch {
-		case ok:
-			return nil, known
-		case isTooLarge(err):
-			return nil, tooLarge
-		default:
-			return nil, badOrder("the body is not the JSON of an order")
-		}
+	err := decode(json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder)))
+	known, ok := errors.AsType[*orderError](err)
+	switch {
+	case err == nil:
+		return nil
+	case ok:
+		return known
+	case isTooLarge(err):
+		return tooLarge
+	default:
+		return badOrder("the body is not the JSON that is documented")
 	}
-	if len(documents) == 0 {
-		return nil, badOrder("documents is empty")
-	}
-	return documents, nil
 }
 
-// decodeOrder reads the documents of an order one by one, so that neither a
-// large body is in memory twice, nor a long list of nothing costs anything. Of
-// the other members that BankID documents only the type is checked; unknown
-// ones are ignored.
-func decodeOrder(body *json.Decoder) ([]document, error) {
-	if err := expect(body, json.Delim('{'), "the body is not an object"); err != nil {
-		return nil, err
-	}
-	var documents []document
-	for body.More() {
-		member, err := body.Token()
-		if err != nil {
-			return nil, err
-		}
+// decode reads an order document by document, so that neither a large body is
+// in memory twice, nor a long list of nothing costs anything. Of the other
+// members that BankID documents only the type is checked, unless they have an
+// effect; unknown ones are ignored.
+func (o *orderRequest) decode(body *json.Decoder) error {
+	var sign signProperties
+	var pades padesSignProperties
+	err := decodeObject(body, func(member string) (err error) {
 		switch member {
 		case "documents":
-			documents, err = decodeDocuments(body)
+			o.documents, err = decodeList(body, maxDocuments, document.check)
 		case "signProperties":
-			err = body.Decode(new(signProperties))
+			err = body.Decode(&sign)
 		case "padesSignProperties":
-			err = body.Decode(new(padesSignProperties))
-		case "resultContent":
-			err = body.Decode(new(resultContent))
+			err = body.Decode(&pades)
 		default:
 			err = body.Decode(new(json.RawMessage))
 		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if _, err := body.Token(); err != nil { // the object's end
-		return nil, err
-	}
-	switch _, err := body.Token(); {
-	case err == nil:
-		return nil, badOrder("the body has more than one JSON value")
-	case !errors.Is(err, io.EOF):
-		return nil, err
-	}
-	return documents, nil
-}
-
-func decodeDocuments(body *json.Decoder) ([]document, error) {
-	if err := expect(body, json.Delim('['), "documents is not an array"); err != nil {
-		return nil, err
-	}
-	var documents []document
-	for body.More() {
-		if len(documents) == maxDocuments {
-			return nil, badOrder("documents has more than %d elements", maxDocuments)
-		}
-		number := len(documents) + 1
-		var d document
-		if err := body.Decode(&d); err != nil {
-			if known, ok := errors.AsType[*orderError](err); ok {
-				return nil, badOrder("document %d: %s", number, known.reason)
-			}
-			return nil, err
-		}
-		if !bytes.HasPrefix(d.PDF, []byte("%PDF-")) {
-			return nil, badOrder("document %d: pdf is not a PDF file", number)
-		}
-		documents = append(documents, d)
-	}
-	_, err := body.Token() // the array's end
-	return documents, err
-}
-
-// expect reads the delimiter that starts an object or an array.
-func expect(body *json.Decoder, start json.Delim, otherwise string) error {
-	switch got, err := body.Token(); {
+		return err
+	})
+	switch {
 	case err != nil:
 		return err
-	case got != start:
-		return badOrder("%s", otherwise)
+	case len(o.documents) == 0:
+		return badOrder("documents is empty")
+	case sign.TimeoutSeconds < 0:
+		return badOrder("timeoutSeconds is negative")
+	case sign.TimeoutSeconds == 0:
+		o.timeout = defaultTimeout
+	default:
+		// No order lives longer; and the product would overflow.
+		seconds := min(sign.TimeoutSeconds, int(orderLifetime.Seconds()))
+		o.timeout = time.Duration(seconds) * time.Second
+	}
+	o.convert = pades.UseConversion
+	return nil
+}
+
+func (d document) check() *orderError {
+	if !bytes.HasPrefix(d.PDF, []byte("%PDF-")) {
+		return badOrder("pdf is not a PDF file")
 	}
 	return nil
 }

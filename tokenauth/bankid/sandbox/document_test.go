@@ -26,12 +26,13 @@ func TestBodyEndsAtItsLimit(t *testing.T) {
 	const body = `{"signProperties": {"orderName": "x"}, "unknown": 1, "documents": [{"pdf": "JVBERi0="}]}  `
 	for limit := range len(body) {
 		reader := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(strings.NewReader(body)), int64(limit))
-		if _, err := decodeOrder(json.NewDecoder(reader)); !isTooLarge(err) {
+		if err := new(orderRequest).decode(json.NewDecoder(reader)); !isTooLarge(err) {
 			t.Errorf("limit %d: %v", limit, err)
 		}
 	}
 	reader := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(strings.NewReader(body)), int64(len(body)))
-	if documents, err := decodeOrder(json.NewDecoder(reader)); err != nil || len(documents) != 1 {
-		t.Errorf("%d documents: %v", len(documents), err)
+	var order orderRequest
+	if err := order.decode(json.NewDecoder(reader)); err != nil || len(order.documents) != 1 {
+		t.Errorf("%d documents: %v", len(order.documents), err)
 	}
 }

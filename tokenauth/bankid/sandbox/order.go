@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"crypto/rand"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,7 +23,11 @@ const (
 // States of an order; see
 // https://developer.bankid.no/bankid-esign-provider/apis/signdoc/v1/v1-pades-fields.
 const (
-	orderReceived = "ORDER_RECEIVED"
+	orderReceived = "ORDER_RECEIVED" // nobody began to sign
+	userSigning   = "USER_SIGNING"
+	rejected      = "REJECTED"
+	failed        = "FAILED"
+	timedOut      = "TIMED_OUT" // nobody began to sign in time
 	signCompleted = "SIGN_COMPLETED"
 )
 
@@ -31,7 +36,7 @@ type orders struct {
 	delay time.Duration // until an order is complete
 
 	mu   sync.Mutex
-	open *recent[orderID, order]
+	open *recent[string, *order] // by sign_id
 }
 
 // An orderID names an order within one API: a sign_id of SignDoc is unknown to
@@ -42,25 +47,31 @@ type orderID struct {
 }
 
 type order struct {
+	path      string
 	created   time.Time
+	timeout   time.Duration // until nobody can begin to sign any more
 	documents []document
+
+	// driven is the state that the control endpoint put it into, if it did;
+	// then it does not become complete by itself.
+	driven string
 }
 
 func newOrders(delay time.Duration) *orders {
-	return &orders{delay: delay, open: newRecent[orderID, order](orderRoom)}
+	return &orders{delay: delay, open: newRecent[string, *order](orderRoom)}
 }
 
 // add opens an order and returns its sign_id.
-func (o *orders) add(path string, documents []document) string {
-	id := orderID{path: path, signID: "sandbox-" + rand.Text()}
+func (o *orders) add(path string, r orderRequest) string {
+	signID := "sandbox-" + rand.Text()
 	weight := orderOverhead
-	for _, d := range documents {
+	for _, d := range r.documents {
 		weight += len(d.Description) + len(d.PDF)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.open.add(id, order{created: time.Now(), documents: documents}, weight)
-	return id.signID
+	o.open.add(signID, &order{path: path, created: time.Now(), timeout: r.timeout, documents: r.documents}, weight)
+	return signID
 }
 
 // status returns the state of an open order.
@@ -80,24 +91,63 @@ func (o *orders) take(id orderID) (documents []document, state string, ok bool) 
 	if !ok || state != signCompleted {
 		return nil, state, ok
 	}
-	o.open.remove(id)
+	o.open.remove(id.signID)
 	return found.documents, state, true
 }
 
-// find looks for an open order; o.mu is held.
-func (o *orders) find(id orderID) (order, string, bool) {
-	found, ok := o.open.get(id)
+// drive puts an order into another state, unless it has left that behind, and
+// returns its state. It does not matter which API the order is of.
+func (o *orders) drive(signID, to string) (state string, moved, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	found, state, ok := o.lookup(signID)
 	if !ok {
-		return order{}, "", false
+		return "", false, false
+	}
+	before := []string{orderReceived, userSigning} // to the final states
+	if to == orderReceived || to == userSigning {
+		before = []string{orderReceived}
+	}
+	if state != to && !slices.Contains(before, state) {
+		return state, false, true
+	}
+	found.driven = to
+	return to, true, true
+}
+
+// find looks for an open order of one API; o.mu is held.
+func (o *orders) find(id orderID) (*order, string, bool) {
+	found, state, ok := o.lookup(id.signID)
+	if !ok || found.path != id.path {
+		return nil, "", false
+	}
+	return found, state, true
+}
+
+// lookup looks for an open order; o.mu is held.
+func (o *orders) lookup(signID string) (*order, string, bool) {
+	found, ok := o.open.get(signID)
+	if !ok {
+		return nil, "", false
 	}
 	age := time.Since(found.created)
+	if age >= orderLifetime {
+		o.open.remove(signID)
+		return nil, "", false
+	}
+	return found, found.state(age, o.delay), true
+}
+
+// state returns the state of an order of that age.
+func (o *order) state(age, delay time.Duration) string {
 	switch {
-	case age >= orderLifetime:
-		o.open.remove(id)
-		return order{}, "", false
-	case age < o.delay:
-		return found, orderReceived, true
+	case o.driven != "" && o.driven != orderReceived:
+		return o.driven
+	case o.driven == "" && delay < o.timeout && age >= delay:
+		return signCompleted
+	case age >= o.timeout:
+		return timedOut
 	default:
-		return found, signCompleted, true
+		return orderReceived
 	}
 }

@@ -21,23 +21,37 @@ type padesAPI struct {
 	refuse func(http.ResponseWriter, admission)
 }
 
-// signDoc is SignDoc v1. Its error page allows 401 and 403, without reason:
-// https://developer.bankid.no/bankid-esign-provider/apis/signdoc/errors.
+// signDoc is SignDoc v1.
 func (s *Server) signDoc() *padesAPI {
-	return &padesAPI{
-		tokens: s.tokens,
-		orders: s.orders,
-		path:   "/v1/signdoc/pades",
-		scopes: []string{bankid.ScopeESign, bankid.ScopeReadWrite},
-		refuse: func(w http.ResponseWriter, why admission) {
-			if why == scopeMissing {
-				w.WriteHeader(http.StatusForbidden)
-				return
-			}
-			w.WriteHeader(http.StatusUnauthorized)
-		},
-	}
+	return s.newSignDoc("/v1/signdoc/pades", refuseV1)
 }
+
+// signDocV0 is SignDoc v0, whose orders are apart from those of v1.
+func (s *Server) signDocV0() *padesAPI {
+	return s.newSignDoc("/signdoc/pades", refuseV0)
+}
+
+func (s *Server) newSignDoc(path string, refuse func(http.ResponseWriter, admission)) *padesAPI {
+	return &padesAPI{tokens: s.tokens, orders: s.orders, path: path, scopes: signDocScopes(), refuse: refuse}
+}
+
+// signDocScopes are those of which SignDoc needs one.
+func signDocScopes() []string { return []string{bankid.ScopeESign, bankid.ScopeReadWrite} }
+
+// refuseV1 refuses a call of SignDoc v1. Its error page allows 401 and 403,
+// without reason: https://developer.bankid.no/bankid-esign-provider/apis/signdoc/errors.
+func refuseV1(w http.ResponseWriter, why admission) {
+	if why == scopeMissing {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	w.WriteHeader(http.StatusUnauthorized)
+}
+
+// refuseV0 refuses a call of SignDoc v0. The service that it stays compatible
+// with has 403 for a bad token:
+// https://bidbax.atlassian.net/wiki/spaces/PDOIDCL/pages/32966065.
+func refuseV0(w http.ResponseWriter, _ admission) { w.WriteHeader(http.StatusForbidden) }
 
 // lta extends signed PDFs to PAdES-B-LTA. It has 403 for a missing and for an
 // invalid token:
@@ -64,12 +78,22 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 	if !p.admit(w, r) {
 		return
 	}
-	documents, failed := readOrder(w, r)
-	if failed != nil {
+	var request orderRequest
+	if failed := readDocuments(w, r, request.decode); failed != nil {
 		answerJSON(w, failed.status, failed.reason)
 		return
 	}
-	answerJSON(w, http.StatusOK, map[string]string{"sign_id": p.orders.add(p.path, documents)})
+	if request.convert {
+		list := make([]conversion, len(request.documents))
+		for i, d := range request.documents {
+			list[i] = conversion{document: d}
+		}
+		if result, ok := convert(list); !ok {
+			answerJSON(w, http.StatusBadRequest, result)
+			return
+		}
+	}
+	answerJSON(w, http.StatusOK, map[string]string{"sign_id": p.orders.add(p.path, request)})
 }
 
 // status tells the state of an order.

@@ -169,18 +169,21 @@ func TestOrderRefusals(t *testing.T) {
 		"pdf base64url":           {`{"documents":[{"pdf":"JVBERi0_"}]}`, "document 1: pdf is not base64"},
 		"pdf without padding":     {`{"documents":[{"pdf":"JVBERi0xLg"}]}`, "document 1: pdf is not base64"},
 		"pdf of something else":   {`{"documents":[{"pdf":"SGVsbG8="}]}`, "document 1: pdf is not a PDF file"},
-		"pdf an array of bytes":   {`{"documents":[{"pdf":[37,80,68,70,45]}]}`, "the body is not the JSON of an order"},
-		"wrong type":              {`{"documents":[{"description":1,"pdf":"` + pdf("") + `"}]}`, "the body is not the JSON of an order"},
-		"wrong type of a setting": {`{"signProperties":{"timeoutSeconds":"1800"},"documents":[{"pdf":"` + pdf("") + `"}]}`, "the body is not the JSON of an order"},
-		"cut off":                 {`{"documents":[`, "the body is not the JSON of an order"},
-		"empty":                   {``, "the body is not the JSON of an order"},
+		"pdf an array of bytes":   {`{"documents":[{"pdf":[37,80,68,70,45]}]}`, "the body is not the JSON that is documented"},
+		"wrong type":              {`{"documents":[{"description":1,"pdf":"` + pdf("") + `"}]}`, "the body is not the JSON that is documented"},
+		"timeout of no time":      {`{"signProperties":{"timeoutSeconds":0},"documents":[{"pdf":"` + pdf("") + `"}]}`, ""},
+		"timeout beyond all time": {`{"signProperties":{"timeoutSeconds":9223372036854775807},"documents":[{"pdf":"` + pdf("") + `"}]}`, ""},
+		"timeout in the past":     {`{"signProperties":{"timeoutSeconds":-1},"documents":[{"pdf":"` + pdf("") + `"}]}`, "timeoutSeconds is negative"},
+		"wrong type of a setting": {`{"signProperties":{"timeoutSeconds":"1800"},"documents":[{"pdf":"` + pdf("") + `"}]}`, "the body is not the JSON that is documented"},
+		"cut off":                 {`{"documents":[`, "the body is not the JSON that is documented"},
+		"empty":                   {``, "the body is not the JSON that is documented"},
 		"not an object":           {`[]`, "the body is not an object"},
-		"name without value":      {`{"documents"}`, "the body is not the JSON of an order"},
-		"comma at the end":        {documents(1)[:len(documents(1))-1] + `,}`, "the body is not the JSON of an order"},
-		"cut off in a document":   {`{"documents":[{"pdf":"` + pdf("") + `"`, "the body is not the JSON of an order"},
-		"cut off after the array": {`{"documents":[{"pdf":"` + pdf("") + `"}]`, "the body is not the JSON of an order"},
+		"name without value":      {`{"documents"}`, "the body is not the JSON that is documented"},
+		"comma at the end":        {documents(1)[:len(documents(1))-1] + `,}`, "the body is not the JSON that is documented"},
+		"cut off in a document":   {`{"documents":[{"pdf":"` + pdf("") + `"`, "the body is not the JSON that is documented"},
+		"cut off after the array": {`{"documents":[{"pdf":"` + pdf("") + `"}]`, "the body is not the JSON that is documented"},
 		"two values":              {documents(1) + `{}`, "the body has more than one JSON value"},
-		"garbage after":           {documents(1) + `]`, "the body is not the JSON of an order"},
+		"garbage after":           {documents(1) + `]`, "the body is not the JSON that is documented"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -289,7 +292,7 @@ func createAnything(t *testing.T, body []byte) {
 	authorization := bearer(t, s, "esign")
 	w := create(t, s, target, authorization, bytes.NewReader(body))
 	if w.Code != http.StatusOK {
-		if decode[string](t, w, http.StatusBadRequest) == "" {
+		if decode[any](t, w, http.StatusBadRequest) == "" {
 			t.Error("no reason")
 		}
 		return

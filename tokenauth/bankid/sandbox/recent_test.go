@@ -42,7 +42,7 @@ func TestRecentForgetsTheOldest(t *testing.T) {
 
 func TestOrdersAreBounded(t *testing.T) {
 	o := newOrders(0)
-	one := []document{{PDF: make(pdfFile, 100)}}
+	one := orderRequest{documents: []document{{PDF: make(pdfFile, 100)}}, timeout: defaultTimeout}
 	first := orderID{path: "p", signID: o.add("p", one)}
 	second := orderID{path: "p", signID: o.add("p", one)}
 	for range orderRoom/(orderOverhead+100) - 1 {
@@ -61,7 +61,7 @@ func TestOrdersAreBounded(t *testing.T) {
 
 func TestDocumentsAreBounded(t *testing.T) {
 	o := newOrders(0)
-	big := []document{{PDF: make(pdfFile, 60<<20)}} // shared, so that the test is small
+	big := orderRequest{documents: []document{{PDF: make(pdfFile, 60<<20)}}, timeout: defaultTimeout} // shared, so that the test is small
 	ids := make([]orderID, 5)
 	for i := range ids {
 		ids[i] = orderID{path: "p", signID: o.add("p", big)}

@@ -52,6 +52,8 @@ type Server struct {
 	tokens   *accessTokens
 	orders   *orders
 	csc      *cscTokens
+	ca       *certAuthority
+	tsa      *timestampAuthority
 	endpoint map[string]methods // by escaped path
 }
 
@@ -78,6 +80,14 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	ca, err := newCertAuthority()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	tsa, err := newTimestampAuthority(ca)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
 	s := &Server{
 		issuer: o.Issuer,
 		origin: origin,
@@ -85,6 +95,8 @@ func New(o Options) (*Server, error) {
 		tokens: tokens,
 		orders: newOrders(o.SigningDelay),
 		csc:    newCSCTokens(),
+		ca:     ca,
+		tsa:    tsa,
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
 	return s, nil
@@ -111,7 +123,8 @@ func (o Options) withDefaults() Options {
 
 // endpoints lists all that the sandbox serves; realm is the issuer's path.
 func (s *Server) endpoints(realm string) map[string]methods {
-	signdoc, lta := s.signDoc(), s.lta()
+	signdoc, signdocV0, lta := s.signDoc(), s.signDocV0(), s.lta()
+	convert, convertV0 := s.convertV1(), s.convertV0()
 	return map[string]methods{
 		realm + discoveryPath: {http.MethodGet: s.discovery},
 		realm + jwksPath:      {http.MethodGet: s.jwks},
@@ -122,11 +135,28 @@ func (s *Server) endpoints(realm string) map[string]methods {
 			http.MethodGet:    signdoc.status,
 			http.MethodDelete: signdoc.fetch,
 		},
+		"/v1/signdoc/convert":           {http.MethodPost: convert.convert},
+		"/v1/signdoc/convert/pdf/specs": {http.MethodGet: convert.specs},
+		"/v1/signdoc/jwks":              {http.MethodGet: s.jwks},
+
+		"/signdoc/pades": {
+			http.MethodPost:   signdocV0.create,
+			http.MethodGet:    signdocV0.status,
+			http.MethodDelete: signdocV0.fetch,
+		},
+		"/signdoc/convert":           {http.MethodPost: convertV0.convert},
+		"/signdoc/convert/pdf":       {http.MethodPost: convertV0.convert},
+		"/signdoc/convert/pdf/specs": {http.MethodGet: convertV0.specs},
+
 		"/v1/timestamp/pades/lta": {
 			http.MethodPost:   lta.create,
 			http.MethodGet:    lta.status,
 			http.MethodDelete: lta.fetch,
 		},
+		"/v1/timestamp/token": {http.MethodPost: s.timestampToken},
+
+		"/sandbox/orders": {http.MethodPost: s.driveOrder},
+		"/sandbox/ca.pem": {http.MethodGet: s.caCertificate},
 
 		"/csc/v2/info":             {http.MethodPost: s.cscInfo},
 		"/csc/v2/oauth2/token":     {http.MethodPost: s.cscToken},
