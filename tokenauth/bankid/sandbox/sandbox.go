@@ -51,8 +51,12 @@ type Server struct {
 	client   client
 	tokens   *accessTokens
 	orders   *orders
-	csc      *cscTokens
 	endpoint map[string]methods // by escaped path
+
+	// CSC
+	codes         *codes
+	serviceTokens *serviceTokens
+	credential    *credential
 }
 
 // methods are the handlers of one path, by request method.
@@ -78,13 +82,20 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	credential, err := newCredential()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
 	s := &Server{
 		issuer: o.Issuer,
 		origin: origin,
 		client: client{id: o.ClientID, secret: o.ClientSecret},
 		tokens: tokens,
 		orders: newOrders(o.SigningDelay),
-		csc:    newCSCTokens(),
+
+		codes:         newCodes(),
+		serviceTokens: newServiceTokens(),
+		credential:    credential,
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
 	return s, nil
@@ -128,9 +139,13 @@ func (s *Server) endpoints(realm string) map[string]methods {
 			http.MethodDelete: lta.fetch,
 		},
 
-		"/csc/v2/info":             {http.MethodPost: s.cscInfo},
-		"/csc/v2/oauth2/token":     {http.MethodPost: s.cscToken},
-		"/csc/v2/credentials/list": {http.MethodPost: s.cscCredentialsList},
+		"/csc/v2/info":                  {http.MethodPost: s.cscInfo},
+		"/csc/v2/oauth2/authorize":      {http.MethodGet: s.cscAuthorize},
+		"/csc/v2/oauth2/token":          {http.MethodPost: s.cscToken},
+		"/csc/v2/credentials/list":      {http.MethodPost: cscEndpoint(s, credentialsList, s.listCredentials)},
+		"/csc/v2/credentials/info":      {http.MethodPost: cscEndpoint(s, credentialsInfo, s.describeCredential)},
+		"/csc/v2/credentials/authorize": {http.MethodPost: cscEndpoint(s, credentialsAuthorize, s.authorizeCredential)},
+		"/csc/v2/signatures/signHash":   {http.MethodPost: cscEndpoint(s, signHash, s.signHashes)},
 	}
 }
 
