@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -45,7 +46,7 @@ func serviceToken(t testing.TB, s http.Handler, code string) string {
 		return token
 	}
 	// A code is good once; a caller who wants any token does not care which.
-	return serviceToken(t, s, code+"-")
+	return serviceToken(t, s, "sandbox-"+rand.Text())
 }
 
 func wantCSCError(t testing.TB, w *httptest.ResponseRecorder, status int, code string) {

@@ -21,15 +21,16 @@
 //     certification authority that New makes; credentials/info gives both if
 //     asked for "certificates": "chain".
 //
-// Tokens, their expiry and scopes, single use and order of codes, service tokens
-// and signature activation data, and one-shot downloads are enforced, with the statuses and bodies that BankID
-// documents for each API. Paths are compared as they are escaped on the wire;
+// Tokens, their expiry and scopes, single use of codes, service tokens and
+// signature activation data, the order of CSC's endpoints, and one-shot
+// downloads are enforced, with the statuses and bodies that BankID documents
+// for each API. Paths are compared as they are escaped on the wire;
 // another spelling is 404.
 //
 // # What it does not
 //
-//   - No document of an order is signed or timestamped: what comes back are the bytes that
-//     were uploaded, and a "sandbox" member of the answer says so.
+//   - No document of an order is signed or timestamped: what comes back are the
+//     bytes that were uploaded, and a "sandbox" member of the answer says so.
 //   - No person signs: an order is complete when [Options.SigningDelay] has
 //     passed.
 //   - No person consents: CSC's authorize endpoint redirects at once. For tests
@@ -77,6 +78,7 @@
 // All state is in memory, bounded, and lost at the end of the process: the
 // documents of open orders up to 256 MiB, and the last 10,000 CSC codes and
 // service tokens. What is oldest gives way, so that an evicted order is 404, an
-// evicted service token is unknown, and an evicted code could be used again. A
-// sign order is at most 64 MiB of JSON; any other request 64 KiB.
+// evicted code or service token is unknown, and an evicted code that starts with
+// "sandbox-" could be used again. A sign order is at most 64 MiB of JSON; any
+// other request 64 KiB.
 package sandbox
