@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -155,6 +156,15 @@ func TestSignHashRefusals(t *testing.T) {
 		wantDescription(t, name, ask(t, s, signHash, token, good.with(test.change)), test.description)
 		wantCSCError(t, ask(t, s, signHash, token, good), http.StatusBadRequest, "token_already_used")
 	}
+}
+
+// Two SHA-256 hashes are as long as one of SHA-512, and are not leave to sign it.
+func TestHashesOfAnotherAlgorithm(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	low, high := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	token, good := authorized(t, s, low, high)
+	joined := good.with(body{"hashes": [][]byte{append(low, high...)}, "signAlgo": ecdsaWithSHA512})
+	wantDescription(t, "joined", ask(t, s, signHash, token, joined), "Hash is not authorized by the SAD")
 }
 
 func TestCSCBodies(t *testing.T) {
