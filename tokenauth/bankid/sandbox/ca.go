@@ -30,7 +30,7 @@ func newCertAuthority() (*certAuthority, error) {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
 	ca := &certAuthority{key: key, cert: &x509.Certificate{
-		Subject:               sandboxName("SANDBOX CA"),
+		Subject:               sandboxName("SANDBOX CA, not to be trusted"),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,

@@ -1,10 +1,6 @@
 package sandbox
 
 import (
-	"crypto/rand"
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -19,10 +15,13 @@ func (s *Server) cscInfo(w http.ResponseWriter, _ *http.Request) {
 		"logo":        s.origin + "/logo.png",
 		"region":      "NO",
 		"lang":        "en",
-		"description": "A simulated BankID for tests and development. It signs nothing.",
+		"description": "A simulated BankID for tests and development. What it signs proves nothing.",
 		"authType":    []string{"oauth2code"},
 		"oauth2":      s.origin + "/csc/v2",
-		"methods":     []string{"info", "oauth2/token", "credentials/list"},
+		"methods": []string{
+			"info", "oauth2/authorize", "oauth2/token",
+			"credentials/list", "credentials/info", "credentials/authorize", "signatures/signHash",
+		},
 	})
 }
 
@@ -69,11 +68,10 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 	if form.Get("grant_type") != "authorization_code" {
 		return "", badRequest("unsupported_grant_type", "grant_type is not authorization_code")
 	}
-	token, ok := s.csc.exchange(form.Get("code"))
-	if !ok {
-		return "", badRequest("invalid_grant", "The code is unknown, or was used before")
+	if !s.codes.use(form.Get("code"), form.Get("redirect_uri")) {
+		return "", badRequest("invalid_grant", "The code is unknown, expired, used before or bound to another redirect_uri")
 	}
-	return token, nil
+	return s.serviceTokens.issue(), nil
 }
 
 // invalidToken is the answer to a missing or bad token. RFC 6750 would leave
@@ -83,54 +81,4 @@ func invalidToken(description string) *oauthError {
 		status: http.StatusUnauthorized, code: "invalid_token", description: description,
 		challenge: `Bearer realm="sandbox", error="invalid_token", error_description="` + description + `"`,
 	}
-}
-
-// cscCredentialsList lists the credentials of the person whom the service
-// token stands for (CSC API v2, section 11.4).
-func (s *Server) cscCredentialsList(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	if !s.spendServiceToken(w, r, "credentials/list") {
-		return
-	}
-	var request struct{}
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, smallBody))
-	switch err := body.Decode(&request); {
-	case isTooLarge(err):
-		cscError(w, http.StatusRequestEntityTooLarge, "invalid_request", "The body is too large")
-		return
-	case err != nil && !errors.Is(err, io.EOF): // all parameters are optional, so nothing is good too
-		cscError(w, http.StatusBadRequest, "invalid_request", "The body is not a JSON object")
-		return
-	}
-	answerJSON(w, http.StatusOK, map[string][]string{"credentialIDs": {"sandbox-credential"}})
-}
-
-// spendServiceToken uses up the caller's service token for one endpoint, or
-// refuses the call. An access token of BankID OIDC is unknown here.
-func (s *Server) spendServiceToken(w http.ResponseWriter, r *http.Request, endpoint string) bool {
-	if len(r.Header.Values("Authorization")) == 0 {
-		cscError(w, http.StatusUnauthorized, "authentication_required", "The service token is missing")
-		return false
-	}
-	token, _ := bearer(r) // "" is unknown
-	switch s.csc.spend(token, endpoint) {
-	case spent:
-	case unknownToken:
-		cscError(w, http.StatusUnauthorized, "invalid_token", "The service token is unknown or expired")
-		return false
-	case spentBefore:
-		cscError(w, http.StatusBadRequest, "token_already_used", "The service token was used at this endpoint before")
-		return false
-	}
-	return true
-}
-
-// cscError answers as all CSC endpoints but those of OAuth do; support asks for
-// the reference.
-func cscError(w http.ResponseWriter, status int, code, description string) {
-	answerJSON(w, status, map[string]string{
-		"errorCode":        code,
-		"errorDescription": description,
-		"errorReference":   rand.Text(),
-	})
 }

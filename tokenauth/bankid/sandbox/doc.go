@@ -3,9 +3,9 @@
 // an [http.Handler] without goroutines or timers, and reads the time only from
 // the time package, so that it runs in a testing/synctest bubble.
 //
-// It is for tests and development only. It signs nothing, its client secret is
-// published in its source, and whoever can reach it can use it. Every answer
-// carries the header "Bankid-Esign-Environment: sandbox".
+// It is for tests and development only. What it signs proves nothing, its
+// client secret is published in its source, and whoever can reach it can use
+// it. Every answer carries the header "Bankid-Esign-Environment: sandbox".
 //
 // # What it simulates
 //
@@ -20,12 +20,16 @@
 //     /signdoc/convert/pdf, GET /signdoc/convert/pdf/specs.
 //   - Timestamping: POST, GET and DELETE /v1/timestamp/pades/lta, and POST
 //     /v1/timestamp/token, which issues RFC 3161 time-stamp tokens that verify.
-//   - CSC v2: POST /csc/v2/info, /csc/v2/oauth2/token and
-//     /csc/v2/credentials/list.
+//   - CSC v2: info, oauth2/authorize, oauth2/token, credentials/list,
+//     credentials/info, credentials/authorize and signatures/signHash below
+//     /csc/v2. The signatures are ECDSA on P-256, by a certificate of a
+//     certification authority that New makes; credentials/info gives both if
+//     asked for "certificates": "chain".
 //
-// Tokens, their expiry and scopes, single use of codes and service tokens, and
-// one-shot downloads are enforced, with the statuses and bodies that BankID
-// documents for each API. Paths are compared as they are escaped on the wire;
+// Tokens, their expiry and scopes, single use of codes, service tokens and
+// signature activation data, the order of CSC's endpoints, and one-shot
+// downloads are enforced, with the statuses and bodies that BankID documents
+// for each API. Paths are compared as they are escaped on the wire;
 // another spelling is 404.
 //
 // # What only the sandbox has
@@ -41,7 +45,8 @@
 //     timeoutSeconds have passed and it is TIMED_OUT. No order leaves one of the
 //     last four states, or goes back: 409.
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
-//     time-stamping authority. Each sandbox makes its own and throws it away.
+//     credential of CSC and the time-stamping authority. Each sandbox makes its
+//     own and throws it away.
 //
 // # What it does not
 //
@@ -50,8 +55,11 @@
 //   - No person signs: an order that nobody drives is complete when
 //     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
 //   - No SignerInfo is issued; /v1/signdoc/jwks has the key of access tokens.
-//   - CSC has no authorize endpoint yet: every code that starts with
-//     "sandbox-" is good, once.
+//   - No person consents: CSC's authorize endpoint redirects at once. For tests
+//     without a browser every code that starts with "sandbox-" is good too,
+//     once, with any redirect_uri.
+//   - Everyone who signs is the same person with the same credential, so that
+//     CSC's csc_user_keys_limit never occurs.
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
 //   - Documents are not checked beyond their first bytes, and for signatures
@@ -88,7 +96,23 @@
 //   - An order that is not complete cannot be downloaded: 400.
 //   - An order can be collected for two hours.
 //   - CSC's token route takes the OIDC token as "Authorization: Bearer" and
-//     answers a bad one as RFC 6750 says; its service tokens live 300 s.
+//     answers a bad one as RFC 6750 says. That token is all the client
+//     authentication it asks for; client_id, client_secret and PKCE are ignored.
+//   - CSC's codes live 60 s, its service tokens 300 s, and its signature
+//     activation data 60 s. A code that comes with another redirect_uri than it
+//     was issued for is lost.
+//   - Every redirect URI is registered for the client that is https, or http to
+//     a loopback address, and has no fragment and no user.
+//   - The order of CSC's service tokens is credentials/list, credentials/info,
+//     credentials/authorize, signatures/signHash; only credentials/info may be
+//     left out. A call that comes too early is invalid_request and uses up
+//     nothing. One that comes too late is token_already_used, like a replay.
+//   - A service token is used up at an endpoint even if the call is refused for
+//     its content.
+//   - CSC's requests and answers are those of the CSC API v2.0.0.2, with the
+//     authorization mode "explicit" without anything to enter. numSignatures is
+//     the number of hashes, and signHash signs all authorized hashes, in any
+//     order, or none. A body of more than 64 KiB is document_too_large.
 //   - A token request without scope gets a token without scopes.
 //   - The scope esign/qualified, which only one BankID page names, is unknown.
 //
@@ -97,7 +121,7 @@
 // All state is in memory, bounded, and lost at the end of the process: the
 // documents of open orders up to 256 MiB, and the last 10,000 CSC codes and
 // service tokens. What is oldest gives way, so that an evicted order is 404, an
-// evicted service token is unknown, and an evicted code could be used again. The
-// documents of one request are at most 64 MiB of JSON; any other request is at
-// most 64 KiB.
+// evicted code or service token is unknown, and an evicted code that starts with
+// "sandbox-" could be used again. The documents of one request are at most 64
+// MiB of JSON; any other request is at most 64 KiB.
 package sandbox

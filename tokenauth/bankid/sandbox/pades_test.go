@@ -231,7 +231,10 @@ func (u unreadable) Read([]byte) (int, error) {
 
 func TestBodyIsNotReadWithoutToken(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
-	for _, target := range []string{"/v1/signdoc/pades", "/v1/timestamp/pades/lta", "/csc/v2/oauth2/token", "/csc/v2/credentials/list"} {
+	for _, target := range []string{
+		"/v1/signdoc/pades", "/v1/timestamp/pades/lta", "/csc/v2/oauth2/token",
+		"/csc/v2/credentials/list", "/csc/v2/credentials/info", "/csc/v2/credentials/authorize", "/csc/v2/signatures/signHash",
+	} {
 		create(t, s, target, "Bearer x", unreadable{t})
 	}
 }

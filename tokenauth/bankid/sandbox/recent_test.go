@@ -3,6 +3,7 @@ package sandbox
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -77,29 +78,64 @@ func TestDocumentsAreBounded(t *testing.T) {
 }
 
 func TestCodesAndServiceTokensAreBounded(t *testing.T) {
-	c := newCSCTokens()
-	first, ok := c.exchange("sandbox-first")
-	if !ok {
-		t.Fatal("the first code was refused")
-	}
-	var last string
+	c, tokens := newCodes(), newServiceTokens()
+	firstCode, firstToken := c.issue("https://rp.example"), tokens.issue()
+	var lastCode, lastToken string
 	for i := range cscRoom {
-		if last, ok = c.exchange("sandbox-" + string(rune('0'+i%10)) + string(rune(0x4e00+i))); !ok {
+		if !c.use(shortcut+strconv.Itoa(i), "") {
 			t.Fatalf("code %d was refused", i)
 		}
+		lastCode, lastToken = c.issue("https://rp.example"), tokens.issue()
 	}
-	if len(c.codes.items) != cscRoom || len(c.issued.items) != cscRoom {
-		t.Errorf("%d codes, %d tokens", len(c.codes.items), len(c.issued.items))
+	c.use(shortcut+"another", "")
+	if len(c.used.items) != cscRoom || len(c.issued.items) != cscRoom || len(tokens.issued.items) != cscRoom {
+		t.Errorf("%d used codes, %d codes, %d tokens", len(c.used.items), len(c.issued.items), len(tokens.issued.items))
 	}
-	if got := c.spend(first, "e"); got != unknownToken {
+	if c.use(firstCode, "https://rp.example") {
+		t.Error("the first code is still there")
+	}
+	if !c.use(lastCode, "https://rp.example") {
+		t.Error("the last code is gone")
+	}
+	if _, got := tokens.spend(firstToken, credentialsList); got != unknownToken {
 		t.Errorf("first token: %v", got)
 	}
-	for _, want := range []spending{spent, spentBefore} {
-		if got := c.spend(last, "e"); got != want {
-			t.Errorf("last token: %v, want %v", got, want)
-		}
+	if _, got := tokens.spend(lastToken, credentialsList); got != spent {
+		t.Errorf("last token: %v", got)
 	}
-	if got := c.spend(last, "another"); got != spent {
-		t.Errorf("last token elsewhere: %v", got)
+}
+
+// Every order of three calls, of which the first is credentials/list.
+func TestStepsOfAServiceToken(t *testing.T) {
+	for _, test := range []struct {
+		second, third step
+		want          [2]spending
+	}{
+		{credentialsInfo, credentialsInfo, [2]spending{spent, spentBefore}},
+		{credentialsInfo, credentialsAuthorize, [2]spending{spent, spent}},
+		{credentialsInfo, signHash, [2]spending{spent, outOfOrder}},
+		{credentialsAuthorize, credentialsInfo, [2]spending{spent, spentBefore}},
+		{credentialsAuthorize, credentialsAuthorize, [2]spending{spent, spentBefore}},
+		{credentialsAuthorize, signHash, [2]spending{spent, spent}},
+		{signHash, credentialsInfo, [2]spending{outOfOrder, spent}},
+		{signHash, credentialsAuthorize, [2]spending{outOfOrder, spent}},
+		{signHash, signHash, [2]spending{outOfOrder, outOfOrder}},
+		{credentialsList, credentialsAuthorize, [2]spending{spentBefore, spent}},
+	} {
+		tokens := newServiceTokens()
+		token := tokens.issue()
+		for _, early := range []step{credentialsInfo, credentialsAuthorize, signHash} {
+			if _, got := tokens.spend(token, early); got != outOfOrder {
+				t.Errorf("%v at once: %v", early, got)
+			}
+		}
+		if _, got := tokens.spend(token, credentialsList); got != spent {
+			t.Errorf("credentials/list: %v", got)
+		}
+		_, second := tokens.spend(token, test.second)
+		_, third := tokens.spend(token, test.third)
+		if got := [2]spending{second, third}; got != test.want {
+			t.Errorf("%v, then %v: %v, want %v", test.second, test.third, got, test.want)
+		}
 	}
 }

@@ -51,10 +51,14 @@ type Server struct {
 	client   client
 	tokens   *accessTokens
 	orders   *orders
-	csc      *cscTokens
 	ca       *certAuthority
 	tsa      *timestampAuthority
 	endpoint map[string]methods // by escaped path
+
+	// CSC
+	codes         *codes
+	serviceTokens *serviceTokens
+	credential    *credential
 }
 
 // methods are the handlers of one path, by request method.
@@ -88,15 +92,22 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	credential, err := newCredential(ca)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
 	s := &Server{
 		issuer: o.Issuer,
 		origin: origin,
 		client: client{id: o.ClientID, secret: o.ClientSecret},
 		tokens: tokens,
 		orders: newOrders(o.SigningDelay),
-		csc:    newCSCTokens(),
 		ca:     ca,
 		tsa:    tsa,
+
+		codes:         newCodes(),
+		serviceTokens: newServiceTokens(),
+		credential:    credential,
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
 	return s, nil
@@ -158,9 +169,13 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		"/sandbox/orders": {http.MethodPost: s.driveOrder},
 		"/sandbox/ca.pem": {http.MethodGet: s.caCertificate},
 
-		"/csc/v2/info":             {http.MethodPost: s.cscInfo},
-		"/csc/v2/oauth2/token":     {http.MethodPost: s.cscToken},
-		"/csc/v2/credentials/list": {http.MethodPost: s.cscCredentialsList},
+		"/csc/v2/info":                  {http.MethodPost: s.cscInfo},
+		"/csc/v2/oauth2/authorize":      {http.MethodGet: s.cscAuthorize},
+		"/csc/v2/oauth2/token":          {http.MethodPost: s.cscToken},
+		"/csc/v2/credentials/list":      {http.MethodPost: cscEndpoint(s, credentialsList, s.listCredentials)},
+		"/csc/v2/credentials/info":      {http.MethodPost: cscEndpoint(s, credentialsInfo, s.describeCredential)},
+		"/csc/v2/credentials/authorize": {http.MethodPost: cscEndpoint(s, credentialsAuthorize, s.authorizeCredential)},
+		"/csc/v2/signatures/signHash":   {http.MethodPost: cscEndpoint(s, signHash, s.signHashes)},
 	}
 }
 

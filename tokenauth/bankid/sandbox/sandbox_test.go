@@ -190,7 +190,7 @@ func TestUnknownPath(t *testing.T) {
 	for _, target := range []string{
 		"/", "/auth/realms/other/.well-known/openid-configuration",
 		"//csc/v2/info", "/csc/v2/info/", "/csc/v2/./info", "/csc/v2/x/../info", "/csc/v2/%69nfo", "/CSC/v2/info",
-		"/csc/v2/oauth2/authorize", "/v0/b2b/csc/v2/info",
+		"/csc/v2/oauth2/%61uthorize", "/csc/v2/signatures/signhash", "/v0/b2b/csc/v2/info",
 	} {
 		if w := send(t, s, call{method: "POST", target: "http://sandbox" + target}); w.Code != http.StatusNotFound {
 			t.Errorf("%s: status %d", target, w.Code)
@@ -207,8 +207,12 @@ func TestWrongMethod(t *testing.T) {
 		"/v1/signdoc/pades":                         "DELETE, GET, POST",
 		"/v1/timestamp/pades/lta":                   "DELETE, GET, POST",
 		"/csc/v2/info":                              "POST",
+		"/csc/v2/oauth2/authorize":                  "GET",
 		"/csc/v2/oauth2/token":                      "POST",
 		"/csc/v2/credentials/list":                  "POST",
+		"/csc/v2/credentials/info":                  "POST",
+		"/csc/v2/credentials/authorize":             "POST",
+		"/csc/v2/signatures/signHash":               "POST",
 	} {
 		w := send(t, s, call{method: "PUT", target: target})
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != allow {

@@ -2,8 +2,6 @@ package sandbox
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"strings"
 	"sync"
 	"time"
 )
@@ -12,46 +10,71 @@ const (
 	// serviceTokenLifetime is an assumption; BankID documents none.
 	serviceTokenLifetime = 300 * time.Second
 
+	// sadLifetime is an assumption; BankID documents none.
+	sadLifetime = 60 * time.Second
+
 	// cscRoom is how many codes, and how many service tokens, are remembered.
 	cscRoom = 10_000
 )
 
-// cscTokens keeps the single-use codes and service tokens of CSC; see
+// serviceTokens keeps the service tokens of CSC. They are single-use per
+// endpoint, in a fixed order; see
 // https://developer.bankid.no/bankid-esign-provider/release-notes/release-notes-csc.
-type cscTokens struct {
+type serviceTokens struct {
 	mu     sync.Mutex
-	codes  *recent[[sha256.Size]byte, struct{}] // used ones, by hash: codes have any length
 	issued *recent[string, *serviceToken]
 }
 
 // A serviceToken authorizes one call of each endpoint.
 type serviceToken struct {
 	issued time.Time
-	used   map[string]bool // by endpoint
+	at     step // the last one it was used for
+	sad    activation
 }
 
-func newCSCTokens() *cscTokens {
-	return &cscTokens{
-		codes:  newRecent[[sha256.Size]byte, struct{}](cscRoom),
-		issued: newRecent[string, *serviceToken](cscRoom),
+// An activation is the signature activation data that credentials/authorize
+// gave for a service token. It is single-use because signHash is.
+type activation struct {
+	value  string // "" if there is none
+	issued time.Time
+	hashes fingerprint
+}
+
+// A step is an endpoint in the order of a signing journey.
+type step int
+
+const (
+	start step = iota
+	credentialsList
+	credentialsInfo
+	credentialsAuthorize
+	signHash
+)
+
+// after is the step that a step cannot do without. credentials/info may be left
+// out.
+func (s step) after() step {
+	switch s {
+	case credentialsInfo, credentialsAuthorize:
+		return credentialsList
+	case signHash:
+		return credentialsAuthorize
+	default:
+		return start
 	}
 }
 
-// exchange turns an unused authorization code into a service token.
-func (c *cscTokens) exchange(code string) (string, bool) {
-	if !strings.HasPrefix(code, "sandbox-") {
-		return "", false
-	}
-	hash := sha256.Sum256([]byte(code))
+func newServiceTokens() *serviceTokens {
+	return &serviceTokens{issued: newRecent[string, *serviceToken](cscRoom)}
+}
+
+// issue makes a service token.
+func (t *serviceTokens) issue() string {
 	token := "sandbox-" + rand.Text()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, used := c.codes.get(hash); used {
-		return "", false
-	}
-	c.codes.add(hash, struct{}{}, 1)
-	c.issued.add(token, &serviceToken{issued: time.Now(), used: make(map[string]bool)}, 1)
-	return token, true
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.issued.add(token, &serviceToken{issued: time.Now()}, 1)
+	return token
 }
 
 // A spending is what came of presenting a service token.
@@ -60,20 +83,59 @@ type spending int
 const (
 	spent spending = iota
 	spentBefore
+	outOfOrder
 	unknownToken
 )
 
-// spend uses a service token at an endpoint.
-func (c *cscTokens) spend(token, endpoint string) spending {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found, ok := c.issued.get(token)
+// spend uses a service token for a step. A step that was left out cannot be
+// made up for.
+func (t *serviceTokens) spend(token string, next step) (*serviceToken, spending) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found, ok := t.issued.get(token)
 	switch {
 	case !ok, time.Since(found.issued) >= serviceTokenLifetime:
-		return unknownToken
-	case found.used[endpoint]:
-		return spentBefore
+		return nil, unknownToken
+	case found.at >= next:
+		return nil, spentBefore
+	case found.at < next.after():
+		return nil, outOfOrder
 	}
-	found.used[endpoint] = true
-	return spent
+	found.at = next
+	return found, spent
+}
+
+// activate makes signature activation data for hashes.
+func (t *serviceTokens) activate(token *serviceToken, h fingerprint) string {
+	sad := "sandbox-" + rand.Text()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	token.sad = activation{value: sad, issued: time.Now(), hashes: h}
+	return sad
+}
+
+// A redemption is what came of presenting signature activation data.
+type redemption int
+
+const (
+	redeemed redemption = iota
+	unknownSAD
+	expiredSAD
+	otherHashes
+)
+
+// redeem tells whether the signature activation data is good for hashes.
+func (t *serviceTokens) redeem(token *serviceToken, sad string, h fingerprint) redemption {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case sad == "" || sad != token.sad.value:
+		return unknownSAD
+	case time.Since(token.sad.issued) >= sadLifetime:
+		return expiredSAD
+	case h != token.sad.hashes:
+		return otherHashes
+	default:
+		return redeemed
+	}
 }

@@ -52,8 +52,8 @@ type reply struct {
 	Token asn1.RawValue `asn1:"optional"`
 }
 
-// ask sends a query in DER.
-func ask(t testing.TB, s http.Handler, authorization string, query []byte) reply {
+// askTimestamp sends a query in DER.
+func askTimestamp(t testing.TB, s http.Handler, authorization string, query []byte) reply {
 	t.Helper()
 	w := send(t, s, call{
 		method: "POST", target: "/v1/timestamp/token", authorization: authorization,
@@ -108,7 +108,7 @@ func TestTimestampQueries(t *testing.T) {
 		"version that is not integer": {der(t, true, good), 5},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := ask(t, s, authorization, test.query)
+			got := askTimestamp(t, s, authorization, test.query)
 			switch {
 			case test.want == granted:
 				if got.Status.Status != 0 {
@@ -131,7 +131,7 @@ func TestTimestampTime(t *testing.T) {
 		query := der(t, 1, hashed(t, []any{sha256Algorithm()}, 32), big.NewInt(0x1234567890))
 		var tokens [][]byte
 		for range 10 {
-			token := ask(t, s, authorization, query).Token.FullBytes
+			token := askTimestamp(t, s, authorization, query).Token.FullBytes
 			if !bytes.Contains(token, now) || !bytes.Contains(token, []byte{2, 5, 0x12, 0x34, 0x56, 0x78, 0x90}) {
 				t.Errorf("time or nonce is missing in %x", token)
 			}
@@ -216,7 +216,7 @@ func FuzzTimestampQuery(f *testing.F) {
 		if len(query) > 64<<10 {
 			return
 		}
-		got := ask(t, s, authorization, query)
+		got := askTimestamp(t, s, authorization, query)
 		if got.Status.Status != 0 && (got.Status.Status != 2 || len(got.Status.Text) != 1 || got.Status.FailInfo.BitLength == 0) {
 			t.Errorf("status is %+v", got.Status)
 		}

@@ -1,0 +1,154 @@
+package sandbox
+
+import "net/http"
+
+// A listRequest asks for credentials (CSC API v2, section 11.4).
+type listRequest struct {
+	UserID         *string `json:"userID"`
+	CredentialInfo bool    `json:"credentialInfo"`
+	OnlyValid      bool    `json:"onlyValid"`
+	credentialQuery
+}
+
+// A listResponse lists the credentials of the person whom the service token
+// stands for.
+type listResponse struct {
+	CredentialIDs   []string         `json:"credentialIDs"`
+	CredentialInfos []credentialInfo `json:"credentialInfos,omitempty"`
+	OnlyValid       bool             `json:"onlyValid,omitempty"`
+}
+
+func (s *Server) listCredentials(_ *serviceToken, request listRequest) (any, *cscError) {
+	if request.UserID != nil {
+		return nil, invalidCSC("userID parameter MUST be null") // the token says who
+	}
+	info, failed := s.credential.info(request.credentialQuery)
+	if failed != nil {
+		return nil, failed
+	}
+	response := listResponse{CredentialIDs: []string{credentialID}, OnlyValid: request.OnlyValid}
+	if request.CredentialInfo {
+		info.CredentialID = credentialID
+		response.CredentialInfos = []credentialInfo{info}
+	}
+	return response, nil
+}
+
+// An infoRequest asks for one credential (CSC API v2, section 11.5).
+type infoRequest struct {
+	CredentialID string `json:"credentialID"`
+	credentialQuery
+}
+
+func (s *Server) describeCredential(_ *serviceToken, request infoRequest) (any, *cscError) {
+	if failed := checkCredentialID(request.CredentialID); failed != nil {
+		return nil, failed
+	}
+	info, failed := s.credential.info(request.credentialQuery)
+	if failed != nil {
+		return nil, failed
+	}
+	return info, nil
+}
+
+// An authorizeRequest asks for leave to sign hashes (CSC API v2, section 11.6).
+// BankID requires all of these; see
+// https://developer.bankid.no/bankid-esign-provider/api-specification-changelog/.
+type authorizeRequest struct {
+	CredentialID     string   `json:"credentialID"`
+	NumSignatures    *int     `json:"numSignatures"`
+	Hashes           []string `json:"hashes"`
+	HashAlgorithmOID string   `json:"hashAlgorithmOID"`
+}
+
+func (s *Server) authorizeCredential(token *serviceToken, request authorizeRequest) (any, *cscError) {
+	if failed := checkCredentialID(request.CredentialID); failed != nil {
+		return nil, failed
+	}
+	switch n := request.NumSignatures; {
+	case n == nil:
+		return nil, invalidCSC("Missing (or invalid type) integer parameter numSignatures")
+	case *n < 1:
+		return nil, invalidCSC("Invalid value for parameter numSignatures")
+	case *n > maxHashes:
+		return nil, invalidCSC("Numbers of signatures is too high")
+	}
+	if request.HashAlgorithmOID == "" {
+		return nil, invalidCSC("Missing (or invalid type) string parameter hashAlgorithmOID")
+	}
+	algorithm, ok := findHashAlgorithm(request.HashAlgorithmOID)
+	if !ok {
+		return nil, invalidCSC("Invalid parameter hashAlgorithmOID")
+	}
+	hashes, failed := readHashes(algorithm, request.Hashes)
+	if failed != nil {
+		return nil, failed
+	}
+	if *request.NumSignatures != len(hashes.values) {
+		return nil, invalidCSC("numSignatures is not the number of hashes")
+	}
+	return map[string]any{
+		"SAD":       s.serviceTokens.activate(token, hashes.fingerprint()),
+		"expiresIn": int64(sadLifetime.Seconds()),
+	}, nil
+}
+
+// A signRequest asks for signatures over hashes (CSC API v2, section 11.10).
+type signRequest struct {
+	CredentialID     string   `json:"credentialID"`
+	SAD              string   `json:"SAD"`
+	Hashes           []string `json:"hashes"`
+	HashAlgorithmOID string   `json:"hashAlgorithmOID"` // signAlgo says it too
+	SignAlgo         string   `json:"signAlgo"`
+	OperationMode    string   `json:"operationMode"`
+}
+
+func (s *Server) signHashes(token *serviceToken, request signRequest) (any, *cscError) {
+	if failed := checkCredentialID(request.CredentialID); failed != nil {
+		return nil, failed
+	}
+	switch {
+	case request.SAD == "":
+		return nil, invalidCSC("Missing (or invalid type) string parameter SAD")
+	case request.SignAlgo == "":
+		return nil, invalidCSC("Missing (or invalid type) string parameter signAlgo")
+	case request.OperationMode != "" && request.OperationMode != "S":
+		return nil, invalidCSC("Invalid parameter operationMode") // nothing is asynchronous
+	}
+	algorithm, ok := findSignAlgo(request.SignAlgo)
+	switch {
+	case !ok:
+		return nil, invalidCSC("Invalid parameter signAlgo")
+	case request.HashAlgorithmOID != "" && request.HashAlgorithmOID != algorithm.oid:
+		return nil, invalidCSC("Invalid parameter hashAlgorithmOID")
+	}
+	hashes, failed := readHashes(algorithm, request.Hashes)
+	if failed != nil {
+		return nil, failed
+	}
+	switch s.serviceTokens.redeem(token, request.SAD, hashes.fingerprint()) {
+	case redeemed:
+	case unknownSAD:
+		return nil, invalidCSC("Invalid parameter SAD")
+	case expiredSAD:
+		return nil, invalidCSC("SAD expired")
+	case otherHashes:
+		return nil, invalidCSC("Hash is not authorized by the SAD")
+	}
+	signatures, err := s.credential.sign(hashes.values)
+	if err != nil {
+		return nil, &cscError{http.StatusInternalServerError, "server_error", "The hashes could not be signed"}
+	}
+	return map[string][][]byte{"signatures": signatures}, nil
+}
+
+func checkCredentialID(id string) *cscError {
+	switch id {
+	case credentialID:
+		return nil
+	case "":
+		return invalidCSC("Missing (or invalid type) string parameter credentialID")
+	default:
+		return invalidCSC("Invalid parameter credentialID")
+	}
+}
