@@ -52,8 +52,8 @@ func assert(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string
 	return signed(t, signer, claims)
 }
 
-// ask asks for a token with an assertion and further parameters.
-func ask(t testing.TB, s http.Handler, assertion string, more url.Values) *httptest.ResponseRecorder {
+// askByAssertion asks for a token with an assertion and further parameters.
+func askByAssertion(t testing.TB, s http.Handler, assertion string, more url.Values) *httptest.ResponseRecorder {
 	t.Helper()
 	form := url.Values{
 		"grant_type": {"client_credentials"}, "scope": {"esign"},
@@ -86,11 +86,11 @@ func TestPrivateKeyJWT(t *testing.T) {
 			"60 s old":             assert(t, jose.ES256, key, "new", map[string]any{"iat": now - 60}),
 			"far exp, as Keycloak": assert(t, jose.ES256, key, "new", map[string]any{"exp": now + 3600}),
 		} {
-			if w := ask(t, s, assertion, nil); w.Code != http.StatusOK {
+			if w := askByAssertion(t, s, assertion, nil); w.Code != http.StatusOK {
 				t.Errorf("%s: status %d, body %q", name, w.Code, w.Body)
 			}
 		}
-		decode[map[string]any](t, ask(t, s, assert(t, jose.ES256, key, "new", nil), url.Values{"client_id": {"key-client"}}), http.StatusOK)
+		decode[map[string]any](t, askByAssertion(t, s, assert(t, jose.ES256, key, "new", nil), url.Values{"client_id": {"key-client"}}), http.StatusOK)
 
 		for name, test := range map[string]struct {
 			claims      map[string]any
@@ -110,32 +110,32 @@ func TestPrivateKeyJWT(t *testing.T) {
 			"iat long ago":        {map[string]any{"iat": now - 61}, "Token was issued too far in the past to be used now"},
 			"no jti":              {map[string]any{"jti": nil}, "Token jti claim is required"},
 		} {
-			wantOAuthError(t, name, ask(t, s, assert(t, jose.ES256, key, "new", test.claims), nil), "invalid_client", test.description)
+			wantOAuthError(t, name, askByAssertion(t, s, assert(t, jose.ES256, key, "new", test.claims), nil), "invalid_client", test.description)
 		}
 		const unverified = "Client authentication with signed JWT failed: Signature on JWT token failed validation"
-		wantOAuthError(t, "no kid", ask(t, s, assert(t, jose.ES256, key, "", nil), nil), "invalid_client", "Unable to load public key")
-		wantOAuthError(t, "other kid", ask(t, s, assert(t, jose.ES256, key, "unknown", nil), nil), "invalid_client", "Unable to load public key")
-		wantOAuthError(t, "kid of another key", ask(t, s, assert(t, jose.ES256, key, "old", nil), nil), "invalid_client", unverified)
-		wantOAuthError(t, "unregistered key", ask(t, s, assert(t, jose.ES256, newKey(t), "new", nil), nil), "invalid_client", unverified)
-		wantOAuthError(t, "other alg", ask(t, s, assert(t, jose.RS384, rsaKey, "rsa", nil), nil), "invalid_client", "Invalid signature algorithm")
-		wantOAuthError(t, "symmetric", ask(t, s, assert(t, jose.HS256, make([]byte, 32), "new", nil), nil), "invalid_client", "Invalid signature algorithm")
-		wantOAuthError(t, "no JWT", ask(t, s, "x", nil), "invalid_client", "Client authentication with signed JWT failed: it is not a signed JWT")
-		wantOAuthError(t, "no assertion", ask(t, s, "", nil), "invalid_client", "client_assertion parameter missing")
+		wantOAuthError(t, "no kid", askByAssertion(t, s, assert(t, jose.ES256, key, "", nil), nil), "invalid_client", "Unable to load public key")
+		wantOAuthError(t, "other kid", askByAssertion(t, s, assert(t, jose.ES256, key, "unknown", nil), nil), "invalid_client", "Unable to load public key")
+		wantOAuthError(t, "kid of another key", askByAssertion(t, s, assert(t, jose.ES256, key, "old", nil), nil), "invalid_client", unverified)
+		wantOAuthError(t, "unregistered key", askByAssertion(t, s, assert(t, jose.ES256, newKey(t), "new", nil), nil), "invalid_client", unverified)
+		wantOAuthError(t, "other alg", askByAssertion(t, s, assert(t, jose.RS384, rsaKey, "rsa", nil), nil), "invalid_client", "Invalid signature algorithm")
+		wantOAuthError(t, "symmetric", askByAssertion(t, s, assert(t, jose.HS256, make([]byte, 32), "new", nil), nil), "invalid_client", "Invalid signature algorithm")
+		wantOAuthError(t, "no JWT", askByAssertion(t, s, "x", nil), "invalid_client", "Client authentication with signed JWT failed: it is not a signed JWT")
+		wantOAuthError(t, "no assertion", askByAssertion(t, s, "", nil), "invalid_client", "client_assertion parameter missing")
 		good := assert(t, jose.ES256, key, "new", nil)
-		wantOAuthError(t, "other client_id", ask(t, s, good, url.Values{"client_id": {"other"}}), "invalid_client", "client_id parameter does not match sub claim")
-		wantOAuthError(t, "other type", ask(t, s, good, url.Values{"client_assertion_type": {"x"}}), "invalid_client", "Parameter client_assertion_type is not '"+assertionType+"'")
-		wantOAuthError(t, "no type", ask(t, s, good, url.Values{"client_assertion_type": {""}}), "invalid_client", "Parameter client_assertion_type is missing")
-		wantOAuthError(t, "with a secret", ask(t, s, good, url.Values{"client_secret": {"x"}}), "invalid_request", "More than one client authentication method")
+		wantOAuthError(t, "other client_id", askByAssertion(t, s, good, url.Values{"client_id": {"other"}}), "invalid_client", "client_id parameter does not match sub claim")
+		wantOAuthError(t, "other type", askByAssertion(t, s, good, url.Values{"client_assertion_type": {"x"}}), "invalid_client", "Parameter client_assertion_type is not '"+assertionType+"'")
+		wantOAuthError(t, "no type", askByAssertion(t, s, good, url.Values{"client_assertion_type": {""}}), "invalid_client", "Parameter client_assertion_type is missing")
+		wantOAuthError(t, "with a secret", askByAssertion(t, s, good, url.Values{"client_secret": {"x"}}), "invalid_request", "More than one client authentication method")
 		unknown := assert(t, jose.ES256, key, "new", map[string]any{"iss": "unknown", "sub": "unknown"})
-		if body := decode[map[string]string](t, ask(t, s, unknown, nil), http.StatusUnauthorized); body["error"] != "invalid_client" {
+		if body := decode[map[string]string](t, askByAssertion(t, s, unknown, nil), http.StatusUnauthorized); body["error"] != "invalid_client" {
 			t.Errorf("unknown client: %v", body)
 		}
 		// None of the refusals has used it up.
-		decode[map[string]any](t, ask(t, s, good, nil), http.StatusOK)
+		decode[map[string]any](t, askByAssertion(t, s, good, nil), http.StatusOK)
 		time.Sleep(29 * time.Second)
-		wantOAuthError(t, "reuse", ask(t, s, good, nil), "invalid_client", "Token reuse detected")
+		wantOAuthError(t, "reuse", askByAssertion(t, s, good, nil), "invalid_client", "Token reuse detected")
 		time.Sleep(time.Second)
-		wantOAuthError(t, "late reuse", ask(t, s, good, nil), "invalid_client", "Token is not active")
+		wantOAuthError(t, "late reuse", askByAssertion(t, s, good, nil), "invalid_client", "Token is not active")
 
 		// The client has no secret, and an empty one does not pass for it.
 		w := send(t, s, call{
@@ -154,7 +154,7 @@ func TestConcurrentAssertionReuse(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if ask(t, s, assertion, nil).Code == http.StatusOK {
+			if askByAssertion(t, s, assertion, nil).Code == http.StatusOK {
 				granted.Add(1)
 			}
 		})

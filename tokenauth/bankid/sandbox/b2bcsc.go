@@ -25,16 +25,16 @@ const (
 	pssOID = "1.2.840.113549.1.1.10"
 )
 
-// An algorithm is a way to sign a hash.
-type algorithm struct {
+// A b2bAlgorithm is a way to sign a hash.
+type b2bAlgorithm struct {
 	hash crypto.Hash
 	pss  bool
 }
 
-// hashes are the hash algorithms, by object identifier. These and the signature
+// b2bHashes are the hash algorithms, by object identifier. These and the signature
 // algorithms are those of CSCAlgorithms in
 // https://github.com/BankIDNorge/bankid-esign-b2b.
-func hashes() map[string]crypto.Hash {
+func b2bHashes() map[string]crypto.Hash {
 	return map[string]crypto.Hash{
 		"2.16.840.1.101.3.4.2.1": crypto.SHA256,
 		"2.16.840.1.101.3.4.2.2": crypto.SHA384,
@@ -42,8 +42,8 @@ func hashes() map[string]crypto.Hash {
 	}
 }
 
-// hashesOfSignatures are the hashes that a signature algorithm names itself.
-func hashesOfSignatures() map[string]crypto.Hash {
+// b2bSignatureHashes are the hashes that a signature algorithm names itself.
+func b2bSignatureHashes() map[string]crypto.Hash {
 	return map[string]crypto.Hash{
 		"1.2.840.113549.1.1.11": crypto.SHA256,
 		"1.2.840.113549.1.1.12": crypto.SHA384,
@@ -51,25 +51,25 @@ func hashesOfSignatures() map[string]crypto.Hash {
 	}
 }
 
-// findAlgorithm returns what signAlgo and hashAlgorithmOID name together (CSC
+// findB2BAlgorithm returns what signAlgo and hashAlgorithmOID name together (CSC
 // API v2, section 11.11). The latter may be left out if the former names a hash.
-func findAlgorithm(signature, hash string) (algorithm, bool) {
-	named, ofSignature := hashesOfSignatures()[signature]
-	given, ofHash := hashes()[hash]
+func findB2BAlgorithm(signature, hash string) (b2bAlgorithm, bool) {
+	named, ofSignature := b2bSignatureHashes()[signature]
+	given, ofHash := b2bHashes()[hash]
 	switch {
 	case ofSignature && (hash == "" || ofHash && given == named):
-		return algorithm{hash: named}, true
+		return b2bAlgorithm{hash: named}, true
 	case !ofSignature && ofHash && (signature == rsaOID || signature == pssOID):
-		return algorithm{hash: given, pss: signature == pssOID}, true
+		return b2bAlgorithm{hash: given, pss: signature == pssOID}, true
 	}
-	return algorithm{}, false
+	return b2bAlgorithm{}, false
 }
 
 // The bodies of requests (CSC API v2, sections 11.4, 11.5 and 11.11). The
 // sandbox accepts all members of the standard that make sense without a person,
 // and heeds those that decide what is in the answer.
 type (
-	credentialsList struct {
+	b2bCredentialsList struct {
 		CredentialInfo bool   `json:"credentialInfo"`
 		Certificates   string `json:"certificates"`
 		CertInfo       bool   `json:"certInfo"`
@@ -79,7 +79,7 @@ type (
 		ClientData     string `json:"clientData"`
 		UserID         string `json:"userID"`
 	}
-	credentialsInfo struct {
+	b2bCredentialsInfo struct {
 		CredentialID string `json:"credentialID"`
 		Certificates string `json:"certificates"`
 		CertInfo     bool   `json:"certInfo"`
@@ -87,7 +87,7 @@ type (
 		Lang         string `json:"lang"`
 		ClientData   string `json:"clientData"`
 	}
-	signHash struct {
+	b2bSignHash struct {
 		CredentialID       string   `json:"credentialID"`
 		Hashes             []string `json:"hashes"`
 		HashAlgorithm      string   `json:"hashAlgorithmOID"`
@@ -96,20 +96,20 @@ type (
 	}
 )
 
-func (c credentialsList) fault() string { return certificatesFault(c.Certificates) }
+func (c b2bCredentialsList) fault() string { return certificatesFault(c.Certificates) }
 
-func (c credentialsInfo) fault() string {
+func (c b2bCredentialsInfo) fault() string {
 	return first(credentialFault(c.CredentialID), certificatesFault(c.Certificates))
 }
 
-func (s signHash) fault() string {
+func (s b2bSignHash) fault() string {
 	if fault := credentialFault(s.CredentialID); fault != "" {
 		return fault
 	}
 	if n := len(s.Hashes); n < 1 || n > maxB2BHashes {
 		return fmt.Sprintf("hashes does not have 1 to %d elements", maxB2BHashes)
 	}
-	with, ok := findAlgorithm(s.SignatureAlgorithm, s.HashAlgorithm)
+	with, ok := findB2BAlgorithm(s.SignatureAlgorithm, s.HashAlgorithm)
 	if !ok {
 		return "hashAlgorithmOID and signAlgo are not a supported pair"
 	}
@@ -139,7 +139,7 @@ func certificatesFault(value string) string {
 // https://developer.bankid.no/bankid-esign-provider/apis/b2b/csc/b2b-csc-overview.
 func (s *Server) b2bCSC() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"credentials/list": b2b(s, func(key *sealer, request credentialsList) (any, error) {
+		"credentials/list": b2b(s, func(key *sealer, request b2bCredentialsList) (any, error) {
 			answer := map[string]any{"credentialIDs": []string{b2bCredential}}
 			if request.CredentialInfo {
 				info := key.credential(request.Certificates, request.CertInfo, request.AuthInfo)
@@ -148,11 +148,11 @@ func (s *Server) b2bCSC() map[string]http.HandlerFunc {
 			}
 			return answer, nil
 		}),
-		"credentials/info": b2b(s, func(key *sealer, request credentialsInfo) (any, error) {
+		"credentials/info": b2b(s, func(key *sealer, request b2bCredentialsInfo) (any, error) {
 			return key.credential(request.Certificates, request.CertInfo, request.AuthInfo), nil
 		}),
-		"signatures/signHash": b2b(s, func(key *sealer, request signHash) (any, error) {
-			with, _ := findAlgorithm(request.SignatureAlgorithm, request.HashAlgorithm)
+		"signatures/signHash": b2b(s, func(key *sealer, request b2bSignHash) (any, error) {
+			with, _ := findB2BAlgorithm(request.SignatureAlgorithm, request.HashAlgorithm)
 			signatures := make([][]byte, len(request.Hashes))
 			for i, text := range request.Hashes {
 				hash, err := base64.StdEncoding.DecodeString(text)
@@ -181,13 +181,13 @@ func (s *Server) b2bCSCInfo(w http.ResponseWriter, _ *http.Request) {
 		"oauth2":      s.issuer,
 		"methods":     append([]string{"info"}, slices.Sorted(maps.Keys(s.b2bCSC()))...),
 		"signAlgorithms": map[string]any{
-			"algos": signatureAlgorithms(),
+			"algos": b2bSignatureAlgorithms(),
 		},
 	})
 }
 
-func signatureAlgorithms() []string {
-	return append(slices.Sorted(maps.Keys(hashesOfSignatures())), rsaOID, pssOID)
+func b2bSignatureAlgorithms() []string {
+	return append(slices.Sorted(maps.Keys(b2bSignatureHashes())), rsaOID, pssOID)
 }
 
 // credential describes the only credential (CSC API v2, section 11.5).
@@ -204,7 +204,7 @@ func (s *sealer) credential(certificates string, certInfo, authInfo bool) map[st
 		cert["validTo"] = generalizedTime(s.certificate.NotAfter)
 	}
 	info := map[string]any{
-		"key":       map[string]any{"status": "enabled", "algo": signatureAlgorithms(), "len": s.key.N.BitLen()},
+		"key":       map[string]any{"status": "enabled", "algo": b2bSignatureAlgorithms(), "len": s.key.N.BitLen()},
 		"cert":      cert,
 		"multisign": maxB2BHashes,
 	}

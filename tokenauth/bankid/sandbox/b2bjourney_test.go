@@ -25,7 +25,7 @@ func TestB2BJourney(t *testing.T) {
 	s := newServer(t, sandbox.Options{Clients: []sandbox.Client{{
 		ID: "key-client", Keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{publicJWK(key, "1", "ES256")}}, DPoPRequired: true,
 	}}})
-	w := ask(t, withProofs(s, p.prove(t, "POST", tokenURL, "", nil)), assert(t, jose.ES256, key, "1", nil), url.Values{"scope": {"esign/b2b"}})
+	w := askByAssertion(t, withProofs(s, p.prove(t, "POST", tokenURL, "", nil)), assert(t, jose.ES256, key, "1", nil), url.Values{"scope": {"esign/b2b"}})
 	token, _ := decode[map[string]any](t, w, http.StatusOK)["access_token"].(string)
 	post := func(path, body string) map[string]any {
 		return decode[map[string]any](t, p.callB2B(t, s, token, path, body), http.StatusOK)

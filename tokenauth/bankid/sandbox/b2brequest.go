@@ -218,7 +218,7 @@ func (p padesRequest) fault() string {
 }
 
 func (a adesParameters) fault() string {
-	if _, ok := findAlgorithm(a.SignatureAlgorithm, a.HashAlgorithm); !ok || a.HashAlgorithm == "" {
+	if _, ok := findB2BAlgorithm(a.SignatureAlgorithm, a.HashAlgorithm); !ok || a.HashAlgorithm == "" {
 		return "hashAlgorithmOID and signAlgo are not a supported pair"
 	}
 	return ""
