@@ -30,7 +30,17 @@ type claims struct {
 	Type            string `json:"typ"`
 	AuthorizedParty string `json:"azp"`
 	Scope           string `json:"scope"`
+
+	// Confirmation names the key that a token is bound to (RFC 9449, section 6.1).
+	Confirmation *confirmation `json:"cnf,omitempty"`
 }
+
+type confirmation struct {
+	Thumbprint string `json:"jkt"`
+}
+
+// bound reports whether a token needs a proof by the key it is bound to.
+func (c *claims) bound() bool { return c.Type == "DPoP" && c.Confirmation != nil }
 
 func newAccessTokens(issuer, audience string, lifetime time.Duration) (*accessTokens, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -48,10 +58,11 @@ func newAccessTokens(issuer, audience string, lifetime time.Duration) (*accessTo
 	return &accessTokens{issuer: issuer, audience: audience, lifetime: lifetime, signer: signer, public: private.Public()}, nil
 }
 
-// issue makes a token with the given scopes for a client.
-func (a *accessTokens) issue(clientID, scope string) (string, error) {
+// issue makes a token with the given scopes for a client. If there is a
+// thumbprint, the token is bound to that key.
+func (a *accessTokens) issue(clientID, scope, thumbprint string) (string, error) {
 	now := time.Now()
-	return jwt.Signed(a.signer).Claims(claims{
+	c := claims{
 		Claims: jwt.Claims{
 			Issuer:   a.issuer,
 			Audience: jwt.Audience{a.audience},
@@ -62,18 +73,23 @@ func (a *accessTokens) issue(clientID, scope string) (string, error) {
 		Type:            "Bearer",
 		AuthorizedParty: clientID,
 		Scope:           scope,
-	}).Serialize()
+	}
+	if thumbprint != "" {
+		c.Type = "DPoP" // as Keycloak marks them
+		c.Confirmation = &confirmation{Thumbprint: thumbprint}
+	}
+	return jwt.Signed(a.signer).Claims(c).Serialize()
 }
 
-// verify returns the scopes of a token which the server issued and which has
-// not expired.
-func (a *accessTokens) verify(token string) ([]string, bool) {
+// verify returns the claims of a token which the server issued and which has
+// not expired, bound or not.
+func (a *accessTokens) verify(token string) (*claims, bool) {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		return nil, false
 	}
 	var c claims
-	if parsed.Claims(a.public, &c) != nil || c.Type != "Bearer" || c.Expiry == nil {
+	if parsed.Claims(a.public, &c) != nil || c.Type != "Bearer" && !c.bound() || c.Expiry == nil {
 		return nil, false
 	}
 	// Whole seconds, as Keycloak counts: exp is rounded down when a token is
@@ -83,7 +99,13 @@ func (a *accessTokens) verify(token string) ([]string, bool) {
 	if c.ValidateWithLeeway(expected, 0) != nil {
 		return nil, false
 	}
-	return strings.Fields(c.Scope), true
+	return &c, true
+}
+
+// grants reports whether a token has one of the scopes.
+func (c *claims) grants(scopes ...string) bool {
+	granted := strings.Fields(c.Scope)
+	return slices.ContainsFunc(scopes, func(scope string) bool { return slices.Contains(granted, scope) })
 }
 
 // An admission says whether a call may use an API, or why not.
@@ -96,7 +118,8 @@ const (
 	scopeMissing
 )
 
-// admit checks that a call carries an access token with one of the scopes.
+// admit checks that a call carries a bearer token with one of the scopes. A
+// bound token is none.
 func (a *accessTokens) admit(r *http.Request, scopes ...string) admission {
 	if len(r.Header.Values("Authorization")) == 0 {
 		return tokenMissing
@@ -105,11 +128,11 @@ func (a *accessTokens) admit(r *http.Request, scopes ...string) admission {
 	if !ok {
 		return tokenInvalid
 	}
-	granted, ok := a.verify(token)
-	if !ok {
+	c, ok := a.verify(token)
+	if !ok || c.bound() {
 		return tokenInvalid
 	}
-	if !slices.ContainsFunc(scopes, func(scope string) bool { return slices.Contains(granted, scope) }) {
+	if !c.grants(scopes...) {
 		return scopeMissing
 	}
 	return admitted
@@ -117,13 +140,17 @@ func (a *accessTokens) admit(r *http.Request, scopes ...string) admission {
 
 // bearer returns the token of a request's only Authorization header (RFC 6750,
 // section 2.1).
-func bearer(r *http.Request) (string, bool) {
+func bearer(r *http.Request) (string, bool) { return authorization(r, "Bearer") }
+
+// authorization returns what follows the scheme in a request's only
+// Authorization header.
+func authorization(r *http.Request, scheme string) (string, bool) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
 		return "", false
 	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+	got, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(got, scheme) || token == "" {
 		return "", false
 	}
 	return token, true

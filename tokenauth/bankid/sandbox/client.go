@@ -3,62 +3,177 @@ package sandbox
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// A client is a client of BankID OIDC that authenticates with a secret.
-type client struct {
-	id, secret string
+// A Client is a client of BankID OIDC. It authenticates with its secret
+// (client_secret_basic, client_secret_post), with one of its keys
+// (private_key_jwt), or with either if it has both.
+type Client struct {
+	ID string
+
+	// Secret is the shared secret. If it is empty, there is none.
+	Secret string
+
+	// Keys are the public keys that the client registered. Each must have kty,
+	// kid, alg and "use": "sig", as BankID asks, see
+	// https://developer.bankid.no/bankid-oidc-provider/core-concepts/private-key-jwt.
+	Keys jose.JSONWebKeySet
+
+	// DPoPRequired says that the client gets bound tokens only, and therefore
+	// must send a DPoP proof with each token request.
+	DPoPRequired bool
+
+	// Scopes are what the client may ask for. Default: esign/b2b if DPoP is
+	// required, and otherwise all the others.
+	Scopes []string
 }
 
-// authenticate checks the client authentication of a token request: exactly
-// one method, client_secret_basic or client_secret_post (RFC 6749, section
-// 2.3). Its errors are Keycloak's.
-func (c client) authenticate(r *http.Request, form url.Values) *oauthError {
-	header := r.Header.Values("Authorization")
-	methods := len(header)
-	for _, name := range []string{"client_secret", "client_assertion"} {
-		if form.Get(name) != "" {
-			methods++
+// builtinClients are the clients that a sandbox has in any case.
+func (o Options) builtinClients() []Client {
+	return []Client{
+		{ID: B2BClientID, Secret: B2BClientSecret, DPoPRequired: true},
+		{ID: o.ClientID, Secret: o.ClientSecret},
+	}
+}
+
+// bearerScopes are those of the APIs that take bearer tokens.
+func bearerScopes() []string {
+	return []string{bankid.ScopeESign, bankid.ScopeCSC, bankid.ScopeQTSA, bankid.ScopeNNIN, bankid.ScopeReadWrite}
+}
+
+// allScopes are those that the sandbox knows.
+func allScopes() []string { return append(bearerScopes(), bankid.ScopeB2B) }
+
+// clients are the clients of a sandbox, by client ID.
+type clients map[string]Client
+
+// newClients adds further clients to the built-in ones; one with the ID of a
+// built-in client takes its place.
+func newClients(builtin, further []Client) (clients, error) {
+	known := make(clients)
+	for _, c := range builtin {
+		known[c.ID] = c.withDefaults()
+	}
+	seen := make(map[string]bool)
+	for _, c := range further {
+		if seen[c.ID] {
+			return nil, fmt.Errorf("client %q is given twice", c.ID)
+		}
+		seen[c.ID] = true
+		if err := c.validate(); err != nil {
+			return nil, fmt.Errorf("client %q: %w", c.ID, err)
+		}
+		known[c.ID] = c.withDefaults()
+	}
+	return known, nil
+}
+
+func (c Client) withDefaults() Client {
+	if c.Scopes == nil {
+		c.Scopes = bearerScopes()
+		if c.DPoPRequired {
+			c.Scopes = []string{bankid.ScopeB2B}
 		}
 	}
-	if methods > 1 {
-		return badRequest("invalid_request", "More than one client authentication method")
+	return c
+}
+
+func (c Client) validate() error {
+	switch {
+	case c.ID == "":
+		return errors.New("ID is empty")
+	case c.Secret == "" && len(c.Keys.Keys) == 0:
+		return errors.New("there is neither a secret nor a key")
 	}
+	for _, scope := range c.Scopes {
+		if !slices.Contains(allScopes(), scope) {
+			return fmt.Errorf("scope %q is unknown", scope)
+		}
+	}
+	for i, key := range c.Keys.Keys {
+		switch {
+		case !key.Valid() || !key.IsPublic():
+			return fmt.Errorf("key %d is not a public key", i+1)
+		case key.KeyID == "" || len(c.Keys.Key(key.KeyID)) != 1:
+			return fmt.Errorf("key %d: kid is missing or not unique", i+1)
+		case key.Use != "sig":
+			return fmt.Errorf("key %d: use is not \"sig\"", i+1)
+		case !slices.Contains(asymmetric(), jose.SignatureAlgorithm(key.Algorithm)):
+			return fmt.Errorf("key %d: alg is missing or unknown", i+1)
+		}
+	}
+	return nil
+}
+
+// authenticate checks the client authentication of a token request, which must
+// use exactly one method (RFC 6749, section 2.3), and returns the client. Its
+// errors are Keycloak's.
+func (s *Server) authenticate(r *http.Request, form url.Values) (Client, *oauthError) {
+	methods := len(r.Header.Values("Authorization"))
+	if form.Get("client_secret") != "" {
+		methods++
+	}
+	assertion := form.Get("client_assertion") != "" || form.Get("client_assertion_type") != ""
+	if assertion {
+		methods++
+	}
+	switch {
+	case methods > 1:
+		return Client{}, badRequest("invalid_request", "More than one client authentication method")
+	case assertion:
+		return s.assertions.authenticate(s.clients, form)
+	default:
+		return s.clients.bySecret(r, form)
+	}
+}
+
+// bySecret is client_secret_basic and client_secret_post.
+func (known clients) bySecret(r *http.Request, form url.Values) (Client, *oauthError) {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
-	if len(header) == 1 {
+	if r.Header.Get("Authorization") != "" {
 		user, password, ok := r.BasicAuth()
 		switch {
 		case !ok && id == "":
-			return &oauthError{
-				status: http.StatusUnauthorized, code: "invalid_client",
-				description: "Invalid client or Invalid client credentials",
-				challenge:   `Basic realm="sandbox"`,
-			}
+			failed := unknownClient()
+			failed.challenge = `Basic realm="sandbox"`
+			return Client{}, failed
 		case !ok:
-			return invalidSecret()
+			return Client{}, invalidSecret()
 		}
 		var errID, errSecret error
 		user, errID = url.QueryUnescape(user)
 		secret, errSecret = url.QueryUnescape(password)
 		if errID != nil || errSecret != nil {
-			return invalidSecret()
+			return Client{}, invalidSecret()
 		}
 		if id != "" && id != user {
-			return badRequest("invalid_request", "client_id differs from that of the Authorization header")
+			return Client{}, badRequest("invalid_request", "client_id differs from that of the Authorization header")
 		}
 		id = user
 	}
+	c, ok := known[id]
 	switch {
 	case id == "":
-		return badRequest("invalid_client", "Missing client_id parameter")
-	case !equal(id, c.id):
-		return &oauthError{status: http.StatusUnauthorized, code: "invalid_client", description: "Invalid client or Invalid client credentials"}
-	case !equal(secret, c.secret):
-		return invalidSecret()
+		return Client{}, badRequest("invalid_client", "Missing client_id parameter")
+	case !ok:
+		return Client{}, unknownClient()
+	case c.Secret == "", !equal(secret, c.Secret):
+		return Client{}, invalidSecret()
 	}
-	return nil
+	return c, nil
+}
+
+func unknownClient() *oauthError {
+	return &oauthError{status: http.StatusUnauthorized, code: "invalid_client", description: "Invalid client or Invalid client credentials"}
 }
 
 func invalidSecret() *oauthError {

@@ -34,9 +34,10 @@ func (s *Server) discovery(w http.ResponseWriter, _ *http.Request) {
 		"response_types_supported":                         []string{"code"},
 		"subject_types_supported":                          []string{"public"},
 		"id_token_signing_alg_values_supported":            []string{string(jose.ES256)},
-		"token_endpoint_auth_methods_supported":            []string{"client_secret_basic", "client_secret_post"},
-		"token_endpoint_auth_signing_alg_values_supported": []string{string(jose.ES256), string(jose.RS256)},
-		"scopes_supported":                                 grantable(),
+		"token_endpoint_auth_methods_supported":            []string{"private_key_jwt", "client_secret_basic", "client_secret_post"},
+		"token_endpoint_auth_signing_alg_values_supported": asymmetric(),
+		"dpop_signing_alg_values_supported":                asymmetric(),
+		"scopes_supported":                                 allScopes(),
 
 		"esign-baseurl":      s.origin,
 		"signdoc-baseurl":    s.origin,

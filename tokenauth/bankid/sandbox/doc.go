@@ -3,16 +3,18 @@
 // an [http.Handler] without goroutines or timers, and reads the time only from
 // the time package, so that it runs in a testing/synctest bubble.
 //
-// It is for tests and development only. What it signs proves nothing, its
-// client secret is published in its source, and whoever can reach it can use
-// it. Every answer carries the header "Bankid-Esign-Environment: sandbox".
+// It is for tests and development only. What it signs, it signs with a key that
+// it made at its start and that nobody vouches for; its client secrets are
+// published in its source, and whoever can reach it can use it. Every answer
+// carries the header "Bankid-Esign-Environment: sandbox".
 //
 // # What it simulates
 //
 //   - BankID OIDC below the path of the issuer: the discovery document, the
-//     JWKS, and a token endpoint for one client with client_secret_basic and
-//     client_secret_post, with the errors of Keycloak, on which BankID OIDC is
-//     based. Access tokens are ES256 JWTs.
+//     JWKS, and a token endpoint with private_key_jwt, client_secret_basic,
+//     client_secret_post and DPoP, with the errors of Keycloak, on which BankID
+//     OIDC is based. Access tokens are ES256 JWTs. [Options] can add clients to
+//     the built-in ones, of which one is for B2B.
 //   - SignDoc v1: POST, GET and DELETE /v1/signdoc/pades, POST
 //     /v1/signdoc/convert, GET /v1/signdoc/convert/pdf/specs and
 //     /v1/signdoc/jwks.
@@ -25,11 +27,16 @@
 //     /csc/v2. The signatures are ECDSA on P-256, by a certificate of a
 //     certification authority that New makes; credentials/info gives both if
 //     asked for "certificates": "chain".
+//   - B2B v0: POST to each of the nine paths of the B2B signer below /v0/b2b,
+//     and B2B CSC below /v0/b2b/csc/v2 (info, credentials/list,
+//     credentials/info, signatures/signHash). All but info need a token that is
+//     bound to a key, and a DPoP proof by that key.
 //
-// Tokens, their expiry and scopes, single use of codes, service tokens and
-// signature activation data, the order of CSC's endpoints, and one-shot
-// downloads are enforced, with the statuses and bodies that BankID documents
-// for each API. Paths are compared as they are escaped on the wire;
+// Tokens, their expiry, scopes and binding, single use of codes, service tokens,
+// signature activation data, assertions and proofs, the order of CSC's
+// endpoints, and one-shot downloads are enforced, with the statuses and bodies
+// that BankID documents for each API. Paths are compared as they are escaped on
+// the wire;
 // another spelling is 404.
 //
 // # What only the sandbox has
@@ -50,8 +57,8 @@
 //
 // # What it does not
 //
-//   - No document is signed, converted or timestamped: what comes back are the
-//     bytes that were uploaded, and a "sandbox" member of the answer says so.
+//   - In SignDoc and timestamping no document is signed, converted or
+//     timestamped: what comes back are the bytes that were uploaded, and a "sandbox" member of the answer says so.
 //   - No person signs: an order that nobody drives is complete when
 //     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
 //   - No SignerInfo is issued; /v1/signdoc/jwks has the key of access tokens.
@@ -62,6 +69,9 @@
 //     CSC's csc_user_keys_limit never occurs.
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
+//   - B2B makes real detached CMS signatures and real PKCS #1 signatures, but no
+//     OCSP response, no SEID-SDO, no PAdES and no XAdES: in their place is text
+//     or the uploaded document, and the answer says so in its own members.
 //   - Documents are not checked beyond their first bytes, and for signatures
 //     where they are to be converted. Of the other members of an order only
 //     timeoutSeconds and useConversion have an effect, and unknown ones are
@@ -114,6 +124,25 @@
 //     the number of hashes, and signHash signs all authorized hashes, in any
 //     order, or none. A body of more than 64 KiB is document_too_large.
 //   - A token request without scope gets a token without scopes.
+//   - An assertion of an unknown client is answered as an unknown client with a
+//     secret is: 401.
+//   - The token endpoint answers a missing proof of a client that needs one with
+//     invalid_request, as Keycloak does, and a bad proof with
+//     invalid_dpop_proof, as BankID's B2B sample quotes it; both are 400.
+//   - The URL of a proof must have no query and no fragment, as RFC 9449 asks of
+//     clients; Keycloak ignores a query.
+//   - B2B has the same window for proofs as Keycloak, remembers each jti as long
+//     as its proof could be used, and asks for no nonce.
+//   - B2B answers 401 with a DPoP challenge. A missing DPoP header counts before
+//     a missing token; a proof by another key than the token is bound to is
+//     invalid_dpop_proof; and the scope is looked at last.
+//   - B2B answers what is wrong with a request with 400 (413 if it is larger
+//     than the sandbox reads) and "invalid_request -- SANDBOX": BankID's own
+//     codes are not public.
+//   - B2B takes 1 to 15 hashes or documents, and B2B CSC 50 hashes. B2B CSC
+//     refuses unknown and null members as B2B does. Names of members are
+//     compared without regard to case.
+//   - SignDoc, timestamping and CSC refuse bound tokens, with either scheme.
 //   - The scope esign/qualified, which only one BankID page names, is unknown.
 //
 // # Limits
@@ -122,6 +151,8 @@
 // documents of open orders up to 256 MiB, and the last 10,000 CSC codes and
 // service tokens. What is oldest gives way, so that an evicted order is 404, an
 // evicted code or service token is unknown, and an evicted code that starts with
-// "sandbox-" could be used again. The documents of one request are at most 64
-// MiB of JSON; any other request is at most 64 KiB.
+// "sandbox-" could be used again. So could a proof or an assertion, of which the
+// last 10,000 are remembered. The documents of one request are at most 64 MiB of
+// JSON, a B2B request 80 MiB, a DPoP proof 8 KiB; any other request is at most 64
+// KiB.
 package sandbox

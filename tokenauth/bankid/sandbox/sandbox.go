@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -24,15 +25,27 @@ const (
 	ClientSecret = "not/a:secret + 100%fake & public" //nolint:gosec // published on purpose
 )
 
+// The client that the sandbox has for B2B: it may ask for esign/b2b only, and
+// must use DPoP. At BankID such a client can have a secret in test only.
+const (
+	B2BClientID     = "sandbox-b2b-client"
+	B2BClientSecret = "not/a:secret + 100%fake & public b2b" //nolint:gosec // published on purpose
+)
+
 // Options configure a [Server]. The zero value is a working sandbox.
 type Options struct {
 	// Issuer is the issuer identifier, without a trailing slash. Its origin is
 	// also where the APIs are said to be. Default: that of [bankid.Sandbox].
 	Issuer string
 
-	// ClientID and ClientSecret are the credentials of the only client.
-	// Default: the constants of the same name.
+	// ClientID and ClientSecret are the credentials of the built-in client for
+	// all but B2B. Default: the constants of the same name.
 	ClientID, ClientSecret string
+
+	// Clients are further clients. One with the ID of a built-in client takes
+	// its place: to register a key for B2B, give one with ID [B2BClientID] and
+	// DPoPRequired.
+	Clients []Client
 
 	// TokenLifetime is how long access tokens live, in whole seconds.
 	// Default: 300 s, as at BankID.
@@ -48,12 +61,15 @@ type Server struct {
 	issuer string // issuer identifier
 	origin string // of the issuer, and so of the APIs
 
-	client   client
-	tokens   *accessTokens
-	orders   *orders
-	ca       *certAuthority
-	tsa      *timestampAuthority
-	endpoint map[string]methods // by escaped path
+	clients    clients
+	assertions *assertions
+	proofs     *proofs
+	tokens     *accessTokens
+	orders     *orders
+	ca         *certAuthority
+	tsa        *timestampAuthority
+	sealer     func() (*sealer, error) // made when it is first needed: that takes a while
+	endpoint   map[string]methods      // by escaped path
 
 	// CSC
 	codes         *codes
@@ -79,6 +95,10 @@ func New(o Options) (*Server, error) {
 	case o.SigningDelay < 0:
 		return nil, errors.New("sandbox: signing delay is negative")
 	}
+	clients, err := newClients(o.builtinClients(), o.Clients)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
 	origin := issuer.Scheme + "://" + issuer.Host
 	tokens, err := newAccessTokens(o.Issuer, origin, o.TokenLifetime)
 	if err != nil {
@@ -97,13 +117,16 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	s := &Server{
-		issuer: o.Issuer,
-		origin: origin,
-		client: client{id: o.ClientID, secret: o.ClientSecret},
-		tokens: tokens,
-		orders: newOrders(o.SigningDelay),
-		ca:     ca,
-		tsa:    tsa,
+		issuer:     o.Issuer,
+		origin:     origin,
+		clients:    clients,
+		assertions: newAssertions(o.Issuer),
+		proofs:     newProofs(origin),
+		tokens:     tokens,
+		orders:     newOrders(o.SigningDelay),
+		ca:         ca,
+		tsa:        tsa,
+		sealer:     sync.OnceValues(newSealer),
 
 		codes:         newCodes(),
 		serviceTokens: newServiceTokens(),
@@ -136,7 +159,7 @@ func (o Options) withDefaults() Options {
 func (s *Server) endpoints(realm string) map[string]methods {
 	signdoc, signdocV0, lta := s.signDoc(), s.signDocV0(), s.lta()
 	convert, convertV0 := s.convertV1(), s.convertV0()
-	return map[string]methods{
+	all := map[string]methods{
 		realm + discoveryPath: {http.MethodGet: s.discovery},
 		realm + jwksPath:      {http.MethodGet: s.jwks},
 		realm + tokenPath:     {http.MethodPost: s.token},
@@ -176,7 +199,16 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		"/csc/v2/credentials/info":      {http.MethodPost: cscEndpoint(s, credentialsInfo, s.describeCredential)},
 		"/csc/v2/credentials/authorize": {http.MethodPost: cscEndpoint(s, credentialsAuthorize, s.authorizeCredential)},
 		"/csc/v2/signatures/signHash":   {http.MethodPost: cscEndpoint(s, signHash, s.signHashes)},
+
+		b2bCSCPath + "/info": {http.MethodGet: s.b2bCSCInfo, http.MethodPost: s.b2bCSCInfo},
 	}
+	for path, handle := range s.b2bSigner() {
+		all["/v0/b2b/"+path] = methods{http.MethodPost: handle}
+	}
+	for path, handle := range s.b2bCSC() {
+		all[b2bCSCPath+"/"+path] = methods{http.MethodPost: handle}
+	}
+	return all
 }
 
 // ServeHTTP answers as BankID would.

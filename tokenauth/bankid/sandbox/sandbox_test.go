@@ -173,13 +173,14 @@ func TestDiscovery(t *testing.T) {
 		for _, key := range []string{
 			"authorization_endpoint", "userinfo_endpoint", "grant_types_supported", "scopes_supported",
 			"token_endpoint_auth_methods_supported", "token_endpoint_auth_signing_alg_values_supported",
+			"dpop_signing_alg_values_supported",
 		} {
 			if doc[key] == nil {
 				t.Errorf("%s is missing", key)
 			}
 		}
 		methods, _ := json.Marshal(doc["token_endpoint_auth_methods_supported"])
-		if got := string(methods); got != `["client_secret_basic","client_secret_post"]` {
+		if got := string(methods); got != `["private_key_jwt","client_secret_basic","client_secret_post"]` {
 			t.Errorf("token_endpoint_auth_methods_supported is %s", got)
 		}
 	}
@@ -190,7 +191,7 @@ func TestUnknownPath(t *testing.T) {
 	for _, target := range []string{
 		"/", "/auth/realms/other/.well-known/openid-configuration",
 		"//csc/v2/info", "/csc/v2/info/", "/csc/v2/./info", "/csc/v2/x/../info", "/csc/v2/%69nfo", "/CSC/v2/info",
-		"/csc/v2/oauth2/%61uthorize", "/csc/v2/signatures/signhash", "/v0/b2b/csc/v2/info",
+		"/csc/v2/oauth2/%61uthorize", "/csc/v2/signatures/signhash", "/v0/b2b/csc/v2/authorize", "/v0/b2b/sdo_from_hash/",
 	} {
 		if w := send(t, s, call{method: "POST", target: "http://sandbox" + target}); w.Code != http.StatusNotFound {
 			t.Errorf("%s: status %d", target, w.Code)
@@ -213,6 +214,8 @@ func TestWrongMethod(t *testing.T) {
 		"/csc/v2/credentials/info":                  "POST",
 		"/csc/v2/credentials/authorize":             "POST",
 		"/csc/v2/signatures/signHash":               "POST",
+		"/v0/b2b/csc/v2/info":                       "GET, POST",
+		"/v0/b2b/sdo_from_hash":                     "POST",
 	} {
 		w := send(t, s, call{method: "PUT", target: target})
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != allow {

@@ -1,18 +1,11 @@
 package sandbox
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
-
-// grantable lists the scopes that the client has. esign/b2b is not among them:
-// it needs DPoP.
-func grantable() []string {
-	return []string{bankid.ScopeESign, bankid.ScopeCSC, bankid.ScopeQTSA, bankid.ScopeNNIN, bankid.ScopeReadWrite}
-}
 
 // token is the token endpoint (RFC 6749, section 4.4).
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
@@ -40,12 +33,17 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) (*tokenResponse, 
 	default:
 		return nil, badRequest("unsupported_grant_type", "Unsupported grant_type")
 	}
-	if failed := s.client.authenticate(r, form); failed != nil {
+	client, failed := s.authenticate(r, form)
+	if failed != nil {
+		return nil, failed
+	}
+	thumbprint, tokenType, failed := s.binding(r, client)
+	if failed != nil {
 		return nil, failed
 	}
 	var scopes []string
 	for scope := range strings.FieldsSeq(form.Get("scope")) {
-		if !slices.Contains(grantable(), scope) {
+		if !slices.Contains(client.Scopes, scope) {
 			return nil, badRequest("invalid_scope", "Invalid scopes: "+form.Get("scope"))
 		}
 		if !slices.Contains(scopes, scope) {
@@ -53,16 +51,33 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) (*tokenResponse, 
 		}
 	}
 	scope := strings.Join(scopes, " ")
-	token, err := s.tokens.issue(s.client.id, scope)
+	token, err := s.tokens.issue(client.ID, scope, thumbprint)
 	if err != nil {
 		return nil, &oauthError{status: http.StatusInternalServerError, code: "server_error", description: "The token could not be signed"}
 	}
 	return &tokenResponse{
 		AccessToken: token,
 		ExpiresIn:   int64(s.tokens.lifetime.Seconds()),
-		TokenType:   "bearer", // lower case, as BankID documents it
+		TokenType:   tokenType,
 		Scope:       scope,
 	}, nil
+}
+
+// binding returns the thumbprint of the key that the token is to be bound to,
+// if any, and the token's type. As at Keycloak, whoever sends a proof gets a
+// bound token, needed or not.
+func (s *Server) binding(r *http.Request, client Client) (thumbprint, tokenType string, failed *oauthError) {
+	if !client.DPoPRequired && len(r.Header.Values("DPoP")) == 0 {
+		return "", "bearer", nil // lower case, as BankID documents it
+	}
+	thumbprint, err := s.proofs.check(r, "")
+	switch {
+	case errors.Is(err, errProofMissing):
+		return "", "", badRequest("invalid_request", err.Error())
+	case err != nil:
+		return "", "", badRequest("invalid_dpop_proof", err.Error())
+	}
+	return thumbprint, "DPoP", nil
 }
 
 // A tokenResponse is a successful answer (RFC 6749, section 5.1) with

@@ -1,0 +1,171 @@
+package sandbox
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+// maxB2B bounds the body of a B2B request: 15 strings of 5,000,000 characters,
+// the greatest request but for BIDXML, fit in.
+const maxB2B = 80 << 20
+
+// A b2bError is an error answer of B2B; see
+// https://developer.bankid.no/bankid-esign-provider/apis/b2b/v0/errors.
+type b2bError struct {
+	status      int
+	code        string
+	description string
+}
+
+// badB2B is the answer to a request that is wrong in itself. BankID appends a
+// code of its own to the error, here as to insufficient_scope; which one is not
+// public, and the sandbox invents none that could be taken for one.
+func badB2B(description string) *b2bError {
+	return &b2bError{http.StatusBadRequest, "invalid_request -- SANDBOX", description}
+}
+
+func (e *b2bError) answer(w http.ResponseWriter) {
+	if e.status == http.StatusUnauthorized {
+		// RFC 9449, section 7.1. The descriptions have no quotes.
+		w.Header().Set("Www-Authenticate", `DPoP realm="sandbox", error="`+e.code+`", error_description="`+e.description+`"`)
+	}
+	answerJSON(w, e.status, map[string]string{
+		"error": e.code, "error_description": e.description, "error_reference": rand.Text(),
+	})
+}
+
+// admitB2B checks that a call carries a bound token for B2B, and the proof that
+// goes with both (RFC 9449, section 7.1).
+func (s *Server) admitB2B(r *http.Request) *b2bError {
+	if len(r.Header.Values("DPoP")) == 0 {
+		return &b2bError{http.StatusUnauthorized, "use_dpop_header", "The DPoP header is missing"}
+	}
+	token, ok := authorization(r, "DPoP")
+	if !ok {
+		return &b2bError{http.StatusUnauthorized, "invalid_token", "There is no access token with the scheme DPoP"}
+	}
+	c, ok := s.tokens.verify(token)
+	switch {
+	case !ok:
+		return &b2bError{http.StatusUnauthorized, "invalid_token", "The access token is invalid or expired"}
+	case !c.bound():
+		return &b2bError{http.StatusUnauthorized, "invalid_token", "The access token is not bound to a key"}
+	}
+	thumbprint, err := s.proofs.check(r, token)
+	switch {
+	case err != nil:
+		return &b2bError{http.StatusUnauthorized, "invalid_dpop_proof", err.Error()}
+	case thumbprint != c.Confirmation.Thumbprint:
+		return &b2bError{http.StatusUnauthorized, "invalid_dpop_proof", "DPoP confirmation doesn't match DPoP proof"}
+	case !c.grants(bankid.ScopeB2B):
+		return &b2bError{http.StatusForbidden, "insufficient_scope -- SIG_BB604", "The access token lacks scope " + bankid.ScopeB2B}
+	}
+	return nil
+}
+
+// A b2bRequest is the body of a B2B request.
+type b2bRequest interface {
+	// fault tells what is wrong with it, "" if nothing is.
+	fault() string
+}
+
+// b2b is the pattern of all B2B endpoints: admit the caller, read the request,
+// answer it with the organisation's key.
+func b2b[R b2bRequest](s *Server, respond func(*sealer, R) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if failed := s.admitB2B(r); failed != nil {
+			failed.answer(w)
+			return
+		}
+		var request R
+		if failed := readB2B(w, r, &request); failed != nil {
+			failed.answer(w)
+			return
+		}
+		if fault := request.fault(); fault != "" {
+			badB2B(fault).answer(w)
+			return
+		}
+		key, err := s.sealer()
+		if err != nil {
+			unavailable().answer(w)
+			return
+		}
+		body, err := respond(key, request)
+		if err != nil {
+			unavailable().answer(w)
+			return
+		}
+		answerJSON(w, http.StatusOK, body)
+	}
+}
+
+// unavailable is the answer if the machine can make no key or signature.
+func unavailable() *b2bError {
+	return &b2bError{http.StatusServiceUnavailable, "temporarily_unavailable -- SANDBOX", "The sandbox could not sign"}
+}
+
+// readB2B reads a request strictly, as BankID does since September 2025: a
+// member that is unknown or null is an error, see
+// https://github.com/BankIDNorge/bankid-esign-b2b/commit/28e12b3.
+func readB2B(w http.ResponseWriter, r *http.Request, request any) *b2bError {
+	if !hasMediaType(r, "application/json") {
+		return badB2B("The body is not application/json")
+	}
+	tooLarge := &b2bError{http.StatusRequestEntityTooLarge, "invalid_request -- SANDBOX", "The body is too large"}
+	if r.ContentLength > maxB2B {
+		return tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxB2B))
+	if isTooLarge(err) {
+		return tooLarge
+	}
+	if err != nil {
+		return badB2B("The body could not be read")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(request); err != nil {
+		return badB2B("The body is not the JSON of this request: " + abridged(err.Error()))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return badB2B("The body has more than one JSON value")
+	}
+	if hasNull(body) {
+		return badB2B("A member is null")
+	}
+	return nil
+}
+
+// hasNull reports whether a valid JSON text has a null somewhere: no other
+// literal has the letter n.
+func hasNull(text []byte) bool {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == 'n' && !quoted:
+			return true
+		}
+	}
+	return false
+}
+
+// abridged keeps an error short that quotes the request.
+func abridged(text string) string {
+	const most = 200
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}

@@ -1,0 +1,160 @@
+package sandbox
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/xml"
+	"net/http"
+	"time"
+)
+
+// What answers say of what the sandbox cannot make.
+const (
+	noOCSP = "SANDBOX: this is no OCSP response"
+	noSDO  = "SANDBOX: this is no SEID-SDO; the CMS is a real one, by a key that nobody vouches for"
+	noAdES = "SANDBOX: not signed, these are the uploaded bytes"
+)
+
+// The bodies of answers.
+type (
+	hashAndSDO struct {
+		Hash []byte `json:"signed_hash"`
+		SDO  []byte `json:"sdo"`
+	}
+	hashAndCMS struct {
+		Hash []byte `json:"signed_hash"`
+		CMS  []byte `json:"cms"`
+	}
+	hashesAndCMSes struct {
+		OCSP    []byte       `json:"client_ocsp"`
+		Results []hashAndCMS `json:"sign_results"`
+	}
+	adesSummary struct {
+		Level      string `json:"conformanceLevel"`
+		Indication string `json:"mainIndication"`
+		Sub        string `json:"subIndication"`
+		Time       string `json:"signingTime"`
+		Signer     string `json:"signerName"`
+	}
+)
+
+// sandboxSDO stands for an SDO.
+type sandboxSDO struct {
+	XMLName     xml.Name `xml:"SANDBOX"`
+	Notice      string
+	Description string
+	MimeType    string
+	Hash        string   // base64 of the SHA-256 hash that CMS is for
+	CMS         []string // base64
+	Document    string   `xml:",omitempty"` // base64
+}
+
+// b2bSigner is the B2B signer v0, a synchronous API: see
+// b2b-bankid-signer.external.yaml in https://github.com/BankIDNorge/bankid-esign-b2b.
+func (s *Server) b2bSigner() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"sdo_from_hash": b2b(s, func(key *sealer, request tbsHash) (any, error) {
+			return key.sdoOfHash(request)
+		}),
+		"sdos_from_hashes": b2b(s, func(key *sealer, request sdosFromHashes) (any, error) {
+			return each(request.Hashes, key.sdoOfHash)
+		}),
+		"cmses_from_hashes":       b2b(s, (*sealer).cmses),
+		"pades/cmses_from_hashes": b2b(s, (*sealer).cmses),
+		"sdo_from_text": b2b(s, func(key *sealer, request sdoFromText) (any, error) {
+			return key.sdoOfDocument(tbsDocument{Text: &request.Text, Description: request.Description})
+		}),
+		"sdos_from_docs": b2b(s, func(key *sealer, request sdosFromDocs) (any, error) {
+			return each(request.Documents, key.sdoOfDocument)
+		}),
+		"sdo_from_cmses": b2b(s, packSDO),
+		"ades/xades": b2b(s, func(_ *sealer, request xadesRequest) (any, error) {
+			return map[string]any{"xadesB64": request.XML, "ocspB64": []byte(noOCSP), "adesVSummaries": unsignedAdES()}, nil
+		}),
+		"ades/pades": b2b(s, func(_ *sealer, request padesRequest) (any, error) {
+			return map[string]any{"padesB64": request.PDF, "ocspB64": []byte(noOCSP), "adesVSummaries": unsignedAdES()}, nil
+		}),
+	}
+}
+
+// each makes a result for each element.
+func each[T, R any](list []T, make func(T) (R, error)) (any, error) {
+	var results []R
+	for _, element := range list {
+		result, err := make(element)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+func (s *sealer) cmses(request cmsesFromHashes) (any, error) {
+	answer := hashesAndCMSes{OCSP: []byte(noOCSP)}
+	for _, hash := range request {
+		cms, err := s.cms(hash.bytes())
+		if err != nil {
+			return nil, err
+		}
+		answer.Results = append(answer.Results, hashAndCMS{Hash: hash.bytes(), CMS: cms})
+	}
+	return answer, nil
+}
+
+// sdoOfHash leaves the document out: adding it is the client's part.
+func (s *sealer) sdoOfHash(request tbsHash) (hashAndSDO, error) {
+	return s.sdo(request.Hash.bytes(), sandboxSDO{Description: request.Description, MimeType: request.MimeType})
+}
+
+func (s *sealer) sdoOfDocument(document tbsDocument) (hashAndSDO, error) {
+	mimeType, content := document.content()
+	hash := sha256.Sum256(content)
+	return s.sdo(hash[:], sandboxSDO{
+		Description: document.Description, MimeType: mimeType, Document: base64.StdEncoding.EncodeToString(content),
+	})
+}
+
+// sdo adds a signature to what stands for an SDO.
+func (s *sealer) sdo(hash []byte, sdo sandboxSDO) (hashAndSDO, error) {
+	cms, err := s.cms(hash)
+	if err != nil {
+		return hashAndSDO{}, err
+	}
+	sdo.CMS = []string{base64.StdEncoding.EncodeToString(cms)}
+	return sdo.with(hash)
+}
+
+// with completes what stands for an SDO.
+func (sdo sandboxSDO) with(hash []byte) (hashAndSDO, error) {
+	sdo.Notice = noSDO
+	sdo.Hash = base64.StdEncoding.EncodeToString(hash)
+	text, err := xml.Marshal(sdo)
+	return hashAndSDO{Hash: hash, SDO: text}, err
+}
+
+// packSDO packs the signatures of others; an SDO is sealed in addition, what
+// stands for one is not.
+func packSDO(_ *sealer, request sdoFromCMSes) (any, error) {
+	var sdo sandboxSDO
+	for _, c := range request.CMSes {
+		sdo.CMS = append(sdo.CMS, c.CMS)
+	}
+	if request.Document == nil {
+		sdo.MimeType, sdo.Description = *request.MimeType, *request.Description
+	} else {
+		mimeType, content := request.Document.content()
+		sdo.MimeType, sdo.Description = mimeType, request.Document.Description
+		sdo.Document = base64.StdEncoding.EncodeToString(content)
+	}
+	hash, _ := request.CMSes[0].hash()
+	return sdo.with(hash)
+}
+
+// unsignedAdES is a summary as of validation, in BankID's members.
+func unsignedAdES() []adesSummary {
+	return []adesSummary{{
+		Level: noAdES, Indication: "INDETERMINATE", Sub: "SANDBOX",
+		Time: time.Now().UTC().Format(time.RFC3339), Signer: "SANDBOX",
+	}}
+}
