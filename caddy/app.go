@@ -265,10 +265,22 @@ func (a *App) Cleanup() error {
 	return err
 }
 
+// sandboxCredentials are those of the sandbox's own clients. They are no
+// placeholders, whatever characters they have.
+func sandboxCredentials(dpop bool) func() (tokenauth.Credentials, error) {
+	id, secret := sandbox.ClientID, sandbox.ClientSecret
+	if dpop {
+		id, secret = sandbox.B2BClientID, sandbox.B2BClientSecret
+	}
+	return func() (tokenauth.Credentials, error) {
+		return tokenauth.Credentials{ClientID: id, ClientSecret: tokenauth.NewSecret(secret)}, nil
+	}
+}
+
 // client returns the client called name, "" being the default one.
 func (a *App) client(name string) (Client, error) {
 	if a.sandbox != nil {
-		return Client{ClientID: sandbox.ClientID, ClientSecret: sandbox.ClientSecret}, nil
+		return Client{}, nil // the sandbox brings its own
 	}
 	if name == "" {
 		if a.Client.empty() {
@@ -296,10 +308,7 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 	}
 	credentials := client.credentials
 	if a.sandbox != nil {
-		// Not a placeholder, whatever characters it has.
-		credentials = func() (tokenauth.Credentials, error) {
-			return tokenauth.Credentials{ClientID: sandbox.ClientID, ClientSecret: tokenauth.NewSecret(sandbox.ClientSecret)}, nil
-		}
+		credentials = sandboxCredentials(dpop)
 	}
 	key, err := digest(struct {
 		Issuer        string

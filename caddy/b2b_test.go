@@ -192,6 +192,44 @@ func TestClockSkewIsLogged(t *testing.T) {
 	eventually(t, func() bool { return strings.Contains(f.logged(), `"provider_ahead_by":60`) })
 }
 
+// The sandbox checks every proof as BankID would.
+func TestB2BJourneyOnTheSandbox(t *testing.T) {
+	f := newFixture(t)
+	config := `{
+		admin off
+		persist_config off
+		bankid_esign {
+			environment sandbox
+		}
+	}
+	` + f.site + ` {
+		bind 127.0.0.1
+		bankid_esign b2b {
+			callers local
+			client seal
+		}
+	}`
+	if err := caddy.Load(adapt(t, config), true); err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256([]byte("document"))
+	encoded := base64.StdEncoding.EncodeToString(hash[:])
+	for range 3 {
+		var answer struct {
+			Results []struct {
+				Hash string `json:"signed_hash"`
+				CMS  []byte `json:"cms"`
+			} `json:"sign_results"`
+		}
+		body := f.do("POST", "/v0/b2b/cmses_from_hashes", `["`+encoded+`"]`, "Content-Type", "application/json").is(200).body
+		if err := json.Unmarshal(body, &answer); err != nil || len(answer.Results) != 1 || len(answer.Results[0].CMS) == 0 {
+			t.Errorf("the answer is %s, %v", body, err)
+		}
+	}
+	f.do("GET", "/v0/b2b/csc/v2/info", "").is(200)
+	f.do("POST", "/v0/b2b/csc/v2/credentials/list", "{}", "Content-Type", "application/json").is(200)
+}
+
 func TestKeygen(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key.pem")
 	if os.Getenv("KEYGEN_OUT") != "" {
