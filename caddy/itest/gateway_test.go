@@ -2,6 +2,7 @@ package itest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -119,6 +120,24 @@ func (g *gateway) accesses(t *testing.T) []access {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// checkLogLacks looks for what must stay secret in all that the gateway logged,
+// the calls of path among it.
+func checkLogLacks(t *testing.T, g *gateway, path string, secrets []string) {
+	t.Helper()
+	log, err := os.ReadFile(g.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(log, []byte(path)) {
+		t.Fatalf("no call of %s was logged", path)
+	}
+	for i, secret := range secrets {
+		if bytes.Contains(log, []byte(secret)) {
+			t.Errorf("the log contains secret %d of %d", i, len(secrets))
+		}
+	}
 }
 
 // freeAddr returns a loopback address at which nothing listens.

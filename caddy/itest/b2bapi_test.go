@@ -1,0 +1,146 @@
+package itest
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A b2bAPI stands for BankID's B2B API: it takes a call only with a token that
+// the issuer bound to a key, and with a proof of that key (RFC 9449 section 7.1)
+// that it has not seen before. It answers what it received.
+type b2bAPI struct {
+	url    string
+	tokens tokenVerifier
+
+	mu       sync.Mutex
+	nonce    string   // that proofs must have; empty: none
+	next     string   // nonce that the next call taken is told, and that is wanted after it
+	calls    int      // that came
+	asked    int      // calls that were refused for their nonce alone
+	problems []string // what was wrong with the others refused
+	proofs   []proof  // that came
+	secrets  []string // tokens and proofs that came
+}
+
+func startB2B(t *testing.T, tokens tokenVerifier) *b2bAPI {
+	t.Helper()
+	api := &b2bAPI{tokens: tokens}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	api.url = server.URL
+	return api
+}
+
+func (api *b2bAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v0/b2b/csc/v2/info" { // the one call without a token
+		if r.Header["Authorization"] != nil || r.Header["Dpop"] != nil {
+			api.problem("%s came with a token or a proof", r.RequestURI)
+		}
+		answerReceived(w, r, tokenClaims{})
+		return
+	}
+	p, token, err := api.admit(r)
+	if err != nil {
+		api.problem("%s %s: %v", r.Method, r.RequestURI, err)
+		w.Header().Set("WWW-Authenticate", `DPoP error="invalid_dpop_proof"`)
+		http.Error(w, err.Error(), http.StatusUnauthorized)
+		return
+	}
+	if !api.checkNonce(w, p.Nonce) {
+		w.Header().Set("WWW-Authenticate", `DPoP error="use_dpop_nonce", error_description="a nonce is required"`)
+		http.Error(w, "a nonce is required", http.StatusUnauthorized)
+		return
+	}
+	answerReceived(w, r, token)
+}
+
+// admit checks the call's token and proof, but not the proof's nonce.
+func (api *b2bAPI) admit(r *http.Request) (p proof, token tokenClaims, err error) {
+	authorization, proofs := r.Header.Values("Authorization"), r.Header.Values("DPoP")
+	api.mu.Lock()
+	api.calls++
+	api.secrets = append(api.secrets, proofs...)
+	api.mu.Unlock()
+	if len(authorization) != 1 || len(proofs) != 1 {
+		return p, token, fmt.Errorf("%d times Authorization, %d times DPoP", len(authorization), len(proofs))
+	}
+	if p, err = parseProof(proofs[0]); err != nil {
+		return p, token, fmt.Errorf("DPoP: %v", err)
+	}
+	if api.seen(p) {
+		return p, token, fmt.Errorf("DPoP: the jti %s came before", p.ID)
+	}
+	raw, found := strings.CutPrefix(authorization[0], "DPoP ")
+	if !found {
+		return p, token, fmt.Errorf("the scheme of Authorization is not DPoP")
+	}
+	api.mu.Lock()
+	api.secrets = append(api.secrets, raw)
+	api.mu.Unlock()
+	if token, err = api.tokens.verify(r.Context(), raw); err != nil {
+		return p, token, err
+	}
+	return p, token, p.checkFor(r.Method, api.url+r.URL.EscapedPath(), raw, token)
+}
+
+// seen remembers the proof and reports whether its jti came before.
+func (api *b2bAPI) seen(p proof) bool {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	before := slices.ContainsFunc(api.proofs, func(q proof) bool { return q.ID == p.ID })
+	api.proofs = append(api.proofs, p)
+	return before
+}
+
+// checkNonce reports whether the nonce is the one wanted, and tells the caller
+// the one to use from now on.
+func (api *b2bAPI) checkNonce(w http.ResponseWriter, nonce string) bool {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	if api.nonce != "" && nonce != api.nonce {
+		w.Header().Set("DPoP-Nonce", api.nonce)
+		api.asked++
+		return false
+	}
+	if api.next != "" {
+		w.Header().Set("DPoP-Nonce", api.next)
+		api.nonce, api.next = api.next, ""
+	}
+	return true
+}
+
+// demand has the API want a nonce that it has told no one.
+func (api *b2bAPI) demand(nonce string) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	api.nonce = nonce
+}
+
+// announce has the API tell a nonce with its next good answer, and want it from
+// then on.
+func (api *b2bAPI) announce(nonce string) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	api.next = nonce
+}
+
+func (api *b2bAPI) problem(format string, args ...any) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	api.problems = append(api.problems, fmt.Sprintf(format, args...))
+}
+
+// counts returns how many calls came, and how many of them were refused for
+// their nonce, since the last time.
+func (api *b2bAPI) counts() (calls, asked int) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	calls, asked = api.calls, api.asked
+	api.calls, api.asked = 0, 0
+	return calls, asked
+}

@@ -1,0 +1,106 @@
+package itest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// newKey makes a P-256 key, for ES256. Its identifier is its thumbprint.
+func newKey(t *testing.T) jose.JSONWebKey {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := jose.JSONWebKey{Key: private, Algorithm: string(jose.ES256), Use: "sig"}
+	key.KeyID = thumbprint(t, key)
+	return key
+}
+
+// thumbprint returns the key's SHA-256 thumbprint (RFC 7638).
+func thumbprint(t *testing.T, key jose.JSONWebKey) string {
+	t.Helper()
+	sum, err := key.Thumbprint(crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sum)
+}
+
+// publicJWKS returns the JWK set with which a client is registered.
+func publicJWKS(t *testing.T, key jose.JSONWebKey) string {
+	t.Helper()
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(set)
+}
+
+// pkcs8 returns the key as PEM.
+func pkcs8(t *testing.T, key jose.JSONWebKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// writePEM writes the key to a file and returns its path.
+func writePEM(t *testing.T, key jose.JSONWebKey) string {
+	t.Helper()
+	return writeKey(t, "key.pem", pkcs8(t, key))
+}
+
+// writeJWK writes the key to a file and returns its path.
+func writeJWK(t *testing.T, key jose.JSONWebKey) string {
+	t.Helper()
+	data, err := json.Marshal(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writeKey(t, "key.jwk", data)
+}
+
+func writeKey(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// privateForms returns what would show of the key if it leaked.
+func privateForms(t *testing.T, key jose.JSONWebKey) []string {
+	t.Helper()
+	scalar, err := key.Key.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := []string{
+		base64.RawURLEncoding.EncodeToString(scalar), // JWK
+		base64.RawStdEncoding.EncodeToString(scalar),
+		hex.EncodeToString(scalar),
+		new(big.Int).SetBytes(scalar).String(), // fmt
+	}
+	for line := range strings.Lines(string(pkcs8(t, key))) {
+		forms = append(forms, strings.TrimSpace(line))
+	}
+	return forms
+}
