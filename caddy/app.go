@@ -95,6 +95,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.sources = make(map[*tokenauth.Source]bool)
 	a.bound = make(map[string]bool)
+	if err := registerMetrics(ctx); err != nil {
+		return fmt.Errorf("registering metrics: %v", err)
+	}
 	if err := a.provisionEnvironment(); err != nil {
 		return err
 	}

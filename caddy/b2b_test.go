@@ -181,15 +181,28 @@ func TestPrivateKeysDoNotShow(t *testing.T) {
 	}
 }
 
-func TestClockSkewIsLogged(t *testing.T) {
+func TestClockSkewIsLoggedAndMeasured(t *testing.T) {
 	f := newB2B(t)
+	admin := freeAddress(t)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
 		_, _ = io.WriteString(w, `{"access_token":"t","token_type":"DPoP","expires_in":300}`)
 	})
-	f.start(f.b2bSite(""))
+	config := adapt(t, strings.Replace(f.caddyfile(f.b2bSite("")), "admin off", "admin "+admin, 1))
+	for range 2 { // a reload does not lose it
+		if err := caddy.Load(config, true); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.do("POST", "/v0/b2b/ades/pades", "{}").is(200)
 	eventually(t, func() bool { return strings.Contains(f.logged(), `"provider_ahead_by":60`) })
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+admin+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(roundTrip(t, req).is(200).body); !strings.Contains(got, "caddy_bankid_esign_clock_skew_seconds{client=\"b2b\"} 60") {
+		t.Errorf("there is no metric: %.300s", got)
+	}
 }
 
 // The sandbox checks every proof as BankID would.

@@ -15,6 +15,7 @@ import (
 type sourceUser struct {
 	logger *zap.Logger
 	env    bankid.Environment
+	client string
 
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
@@ -35,7 +36,10 @@ func newSourceUser(logger *zap.Logger, env bankid.Environment, client string) *s
 	if client == "" {
 		client = "default"
 	}
-	return &sourceUser{logger: logger.With(zap.String("client", client), zap.String("issuer", env.Issuer)), env: env}
+	return &sourceUser{
+		logger: logger.With(zap.String("client", client), zap.String("issuer", env.Issuer)),
+		env:    env, client: client,
+	}
 }
 
 // observe logs an attempt to obtain a token.
@@ -91,6 +95,7 @@ const badSkew = 5 * time.Second
 
 // observeClock compares the clocks.
 func (u *sourceUser) observeClock(skew time.Duration) {
+	clockSkew.WithLabelValues(u.client).Set(skew.Seconds())
 	skewed := skew.Abs() >= badSkew
 	if skewed && !u.skewed {
 		u.logger.Warn("this machine's clock differs from the provider's", zap.Duration("provider_ahead_by", skew))

@@ -55,7 +55,7 @@ func privateKeys(t *testing.T) map[string]string {
 	return keys
 }
 
-func TestClientAssertion(t *testing.T) {
+func TestF28ClientAssertion(t *testing.T) {
 	for name, text := range privateKeys(t) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
