@@ -84,7 +84,7 @@ func asGatewayError(err error) *gatewayError {
 		e.message = "no access token: BankID OIDC refused the gateway's client"
 	case tokenauth.CauseConfiguration:
 		e.status, e.kind = http.StatusBadGateway, proxyConfiguration
-		e.message = "no access token: the gateway's configuration does not allow to ask for one"
+		e.message = "no access token: the gateway's client is not usable as it is configured; its log says why"
 	default:
 		e.status, e.kind = http.StatusBadGateway, proxyInternal
 		e.message = "no access token: the answer of BankID OIDC is not usable"
