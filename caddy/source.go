@@ -1,0 +1,125 @@
+package caddyesign
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// sandboxCredentials are those of the sandbox's own clients. They are no
+// placeholders, whatever characters they have.
+func sandboxCredentials(dpop bool) func() (tokenauth.Credentials, error) {
+	id, secret := sandbox.ClientID, sandbox.ClientSecret
+	if dpop {
+		id, secret = sandbox.B2BClientID, sandbox.B2BClientSecret
+	}
+	return func() (tokenauth.Credentials, error) {
+		return tokenauth.Credentials{ClientID: id, ClientSecret: tokenauth.NewSecret(secret)}, nil
+	}
+}
+
+// client returns the client called name, "" being the default one.
+func (a *App) client(name string) (Client, error) {
+	if a.sandbox != nil {
+		return Client{}, nil // the sandbox brings its own
+	}
+	if name == "" {
+		if a.Client.empty() {
+			return Client{}, errors.New("no default client is configured: give client_id and client_secret in the bankid_esign global option, or name a client")
+		}
+		return a.Client, nil
+	}
+	client, ok := a.Clients[name]
+	if !ok || client == nil {
+		return Client{}, fmt.Errorf("no client '%s' is configured: there are %v", name, slices.Sorted(maps.Keys(a.Clients)))
+	}
+	return *client, nil
+}
+
+// source returns the source of tokens for the given client and scopes, which are
+// bound to a key if dpop is true. It is shared with every configuration that
+// asks for the same.
+func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.Source, error) {
+	client, err := a.client(clientName)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkBinding(clientName, client, dpop); err != nil {
+		return nil, err
+	}
+	credentials := client.credentials
+	if a.sandbox != nil {
+		credentials = sandboxCredentials(dpop)
+	}
+	key, err := digest(struct {
+		Issuer        string
+		TLS           *IssuerTLS
+		Client        Client
+		Scopes        []string
+		DPoP          bool
+		Timeout       caddy.Duration
+		RefreshBefore caddy.Duration
+	}{a.env.Issuer, a.TLS, client, scopes, dpop, a.Timeout, a.RefreshBefore})
+	if err != nil {
+		return nil, err
+	}
+	audience, err := resolve(client.Audience)
+	if err != nil {
+		return nil, fmt.Errorf("audience: %v", err)
+	}
+	source, err := use(&a.refs, sourceKey(key), func() (pooledSource, error) {
+		source, err := tokenauth.NewSource(tokenauth.Config{
+			Provider:      a.provider,
+			Credentials:   credentials,
+			AuthMethod:    tokenauth.AuthMethod(client.AuthMethod),
+			Scopes:        scopes,
+			Audience:      audience,
+			DPoP:          dpop,
+			Timeout:       time.Duration(a.Timeout),
+			RefreshBefore: time.Duration(a.RefreshBefore),
+		})
+		return pooledSource{source}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !a.sources[source.Source] {
+		// Now rather than in Start: apps start in no order, and a handler of this
+		// configuration may be called before.
+		user := newSourceUser(a.logger, a.env, clientName)
+		a.detach = append(a.detach, source.Attach(tokenauth.Runtime{Client: a.http, Observe: user.observe}))
+		a.sources[source.Source] = true
+	}
+	return source.Source, nil
+}
+
+// checkBinding reports an error if a client cannot have tokens that are bound to
+// a key, or cannot have others: BankID switches DPoP on for a client as a whole,
+// and then binds all of its tokens.
+func (a *App) checkBinding(name string, client Client, dpop bool) error {
+	if bound, ok := a.bound[name]; ok && bound != dpop {
+		return fmt.Errorf("client '%s' is used for b2b and for another API: b2b needs a client of its own, whose tokens are all bound to a key", name)
+	}
+	a.bound[name] = dpop
+	if dpop && a.env == bankid.Production && client.PrivateKey == "" {
+		return fmt.Errorf("client '%s' has no private_key: in production, BankID lets no client with a secret seal", name)
+	}
+	return nil
+}
+
+// origin returns where api is served, or an error if that is not known.
+func (a *App) origin(api bankid.API) (*url.URL, error) {
+	if a.env.Name == "" {
+		return nil, fmt.Errorf("no upstream is given for '%s': with an issuer of your own, every API needs one", api)
+	}
+	return url.Parse(a.env.Origin(api))
+}
