@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
 )
 
 // A rawUpstream is an API host that answers the first request of a connection
