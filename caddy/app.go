@@ -66,7 +66,7 @@ type App struct {
 	budget   *tokenauth.Budget
 	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]bool
-	bound    map[string]bool // by client: whether its tokens are bound to a key
+	bound    map[string]bool // by client_id: whether its tokens are bound to a key
 	refs     references
 
 	logger *zap.Logger

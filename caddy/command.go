@@ -79,6 +79,7 @@ func keygen(out, alg string) (string, error) {
 		err = closeErr
 	}
 	if err != nil {
+		_ = os.Remove(out) // or half a key would be in the way of the next try
 		return "", fmt.Errorf("writing the private key: %w", err)
 	}
 	return string(jwks), nil

@@ -51,6 +51,8 @@ func TestBadJSON(t *testing.T) {
 		{"auth_method without its credential", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "auth_method": "private_key_jwt"`), goodHandler, "does not go with"},
 		{"b2b without a client", goodApp, `{"handler": "bankid_esign", "apis": ["b2b"]}`, "needs a client of its own"},
 		{"b2b and others with one client", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}, {"handler": "bankid_esign", "apis": ["csc"], "client": "x"}`, "is used for b2b and for another API"},
+		{"b2b and others with one client by two names", app(`"environment": "current", "clients": {"x": {"client_id": "id", "private_key": "{env.X}"}, "y": {"client_id": "id", "private_key": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}, {"handler": "bankid_esign", "apis": ["csc"], "client": "y"}`, "is used for b2b and for another API"},
+		{"bearer call of b2b", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x", "calls": [{"api": "b2b", "method": "POST", "path": "/x", "kind": "bearer"}]}`, "are not of kind bearer"},
 		{"b2b with a secret in production", app(`"environment": "production", "clients": {"x": {"client_id": "x", "client_secret": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`, "lets no client with a secret seal"},
 		{"no client id", app(`"environment": "current", "client_secret": "{env.X}"`), goodHandler, "client_id is missing"},
 		{"no client", app(`"environment": "current"`), goodHandler, "no default client is configured"},

@@ -255,10 +255,6 @@ func TestTransportInOnesOwnReverseProxy(t *testing.T) {
 		t.Errorf("X-Operator is %q", got)
 	}
 	f.do("POST", "/csc/v2/oauth2/token", "").is(404).byGateway("http_request_denied")
-	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
-	if got := string(f.do("GET", "/v1/timestamp/pades/lta", "").is(200).body); got != "upstream" {
-		t.Errorf("the token of the other API is gone: %q", got)
-	}
 }
 
 // What a caller does wrong is no failure of the upstream, which would be taken

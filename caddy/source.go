@@ -56,6 +56,9 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 	if err := a.checkBinding(clientName, client, dpop); err != nil {
 		return nil, err
 	}
+	if client.Audience, err = resolve(client.Audience); err != nil {
+		return nil, fmt.Errorf("audience: %v", err)
+	}
 	credentials := client.credentials
 	if a.sandbox != nil {
 		credentials = sandboxCredentials(dpop)
@@ -72,17 +75,13 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 	if err != nil {
 		return nil, err
 	}
-	audience, err := resolve(client.Audience)
-	if err != nil {
-		return nil, fmt.Errorf("audience: %v", err)
-	}
 	source, err := use(&a.refs, sourceKey(key), func() (pooledSource, error) {
 		source, err := tokenauth.NewSource(tokenauth.Config{
 			Provider:      a.provider,
 			Credentials:   credentials,
 			AuthMethod:    tokenauth.AuthMethod(client.AuthMethod),
 			Scopes:        scopes,
-			Audience:      audience,
+			Audience:      client.Audience,
 			DPoP:          dpop,
 			Timeout:       time.Duration(a.Timeout),
 			RefreshBefore: time.Duration(a.RefreshBefore),
@@ -106,10 +105,11 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 // a key, or cannot have others: BankID switches DPoP on for a client as a whole,
 // and then binds all of its tokens.
 func (a *App) checkBinding(name string, client Client, dpop bool) error {
-	if bound, ok := a.bound[name]; ok && bound != dpop {
+	// The same client may go by two names.
+	if bound, ok := a.bound[client.ClientID]; ok && bound != dpop && a.sandbox == nil {
 		return fmt.Errorf("client '%s' is used for b2b and for another API: b2b needs a client of its own, whose tokens are all bound to a key", name)
 	}
-	a.bound[name] = dpop
+	a.bound[client.ClientID] = dpop
 	if dpop && a.env == bankid.Production && client.PrivateKey == "" {
 		return fmt.Errorf("client '%s' has no private_key: in production, BankID lets no client with a secret seal", name)
 	}

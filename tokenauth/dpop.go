@@ -90,8 +90,8 @@ func (n *nonces) learn(u *url.URL, header http.Header) bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	last := n.byOrigin[origin(u)]
-	if n.byOrigin == nil || len(n.byOrigin) >= maxNonces {
+	last, known := n.byOrigin[origin(u)]
+	if n.byOrigin == nil || (!known && len(n.byOrigin) >= maxNonces) {
 		n.byOrigin = make(map[string]string)
 	}
 	n.byOrigin[origin(u)] = nonce
@@ -101,22 +101,27 @@ func (n *nonces) learn(u *url.URL, header http.Header) bool {
 // origin returns the scheme and host of u.
 func origin(u *url.URL) string { return u.Scheme + "://" + CanonicalHost(u) }
 
-// maxSkew is the difference of clocks that is not worth correcting: a Date has
-// whole seconds, and the answer was on its way for some time.
+// maxSkew is the difference of clocks that is not worth correcting.
 const maxSkew = 2 * time.Second
 
 // clockSkew returns by how much the clock of a server is ahead of this one's,
-// by the Date of an answer that was asked for at sent and came at received.
+// by the Date of an answer that was asked for at sent and came at received. The
+// Date was written at some time between the two, and is up to a second older; so
+// the clocks agree if it could be of that time, and else differ by the distance,
+// which is known to half a second.
 func clockSkew(header http.Header, sent, received time.Time) (time.Duration, bool) {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
 		return 0, false
 	}
-	// A Date is up to a second old when it is written.
-	middle := sent.Add(received.Sub(sent) / 2)
-	skew := date.Add(500 * time.Millisecond).Sub(middle.Round(0))
+	var skew time.Duration
+	if ahead := date.Sub(received.Round(0)); ahead > 0 {
+		skew = ahead + time.Second/2
+	} else if behind := date.Add(time.Second).Sub(sent.Round(0)); behind < 0 {
+		skew = behind - time.Second/2
+	}
 	if skew.Abs() < maxSkew {
-		skew = 0
+		return 0, true
 	}
 	return skew.Round(time.Second), true
 }

@@ -180,8 +180,8 @@ func TestNonceThatNeverFitsIsGivenUp(t *testing.T) {
 		if code, _ := status(t, transport, newRequest(t, "POST", "/v0/b2b/ades/pades", "{}")); code != 401 {
 			t.Errorf("status is %d", code)
 		}
-		if len(b.calls) > 3 {
-			t.Errorf("it was sent %d times", len(b.calls))
+		if len(b.calls) != 2 || len(issuer.TokenRequests()) != 1 {
+			t.Errorf("it was sent %d times, with %d token requests", len(b.calls), len(issuer.TokenRequests()))
 		}
 		issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("DPoP-Nonce", "again")
@@ -210,11 +210,11 @@ func TestNonceOfTheResourceServer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				transport, b, _ := newTransport(t)
+				transport, b, issuer := newTransport(t)
 				b.header = http.Header{"Dpop-Nonce": {"rs-1"}, "Www-Authenticate": {`DPoP error="use_dpop_nonce"`}}
 				b.answer = func(r *http.Request) (int, string) {
 					if readProof(t, r.Header).Nonce != "rs-1" {
-						return 401, ""
+						return 401, `{"status":401,"error":"Unauthorized"}`
 					}
 					return 200, "sealed"
 				}
@@ -232,6 +232,9 @@ func TestNonceOfTheResourceServer(t *testing.T) {
 				// From now on the nonce is known.
 				if code, _ := status(t, transport, newRequest(t, "POST", "/v0/b2b/ades/pades", test.body)); code != 200 {
 					t.Errorf("status of the next call is %d", code)
+				}
+				if got := len(issuer.TokenRequests()); got != 1 {
+					t.Errorf("%d token requests: a challenge is no word against the token", got)
 				}
 				if got := len(b.calls); got != test.sends+1 {
 					t.Errorf("the next call was sent %d times", got-test.sends)
@@ -279,4 +282,37 @@ func TestTokenOfAnotherTypeIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A slow answer says nothing of the clocks.
+func TestSlowAnswerIsNoClockSkew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, issuer := newTransport(t)
+		issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(9 * time.Second)
+			w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+			tokenauthtest.WriteJSON(w, 200, map[string]any{"access_token": "t", "token_type": "DPoP", "expires_in": 300})
+		})
+		status(t, transport, newRequest(t, "POST", "/v0/b2b/ades/pades", "{}"))
+		if got := readProof(t, b.calls[0].Header).IssuedAt - time.Now().Unix(); got != 0 {
+			t.Errorf("iat is off by %d s", got)
+		}
+	})
+}
+
+// net/http sends a request again over HTTP/2 if it can read its body again.
+func TestF29TokenRequestWithAProofLooksUnrepeatable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, _, issuer := newTransport(t)
+		source := transport.Sources["b2b"]
+		source.Attach(tokenauth.Runtime{Client: &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost && r.GetBody != nil {
+				t.Error("the token request has GetBody")
+			}
+			return issuer.Client().Transport.RoundTrip(r)
+		})}})
+		if _, err := source.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

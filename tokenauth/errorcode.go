@@ -2,6 +2,7 @@ package tokenauth
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -25,9 +26,12 @@ func ErrorCode(res *http.Response) string {
 		ErrorCode string `json:"errorCode"`
 	}
 	_ = json.Unmarshal(peek(res), &body)
-	if code := body.Error + body.ErrorCode; code != "" {
-		return code
-	}
+	return cmp.Or(body.Error, body.ErrorCode, challengeCode(res))
+}
+
+// challengeCode returns the error code in the challenge of a response, "" if
+// there is none.
+func challengeCode(res *http.Response) string {
 	match := challengeError.FindStringSubmatch(strings.Join(res.Header.Values("Www-Authenticate"), ","))
 	if match == nil {
 		return ""

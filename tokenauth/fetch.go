@@ -40,7 +40,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 			// The value may hold anything, a credential for one.
 			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
 		}
-		event.Duration = time.Since(start)
+		event.Duration, event.ClockSkew = time.Since(start), s.config.Provider.ClockSkew()
 		s.land(f, credentials, &event)
 		close(f.done)
 		if runtime.Observe != nil {
@@ -130,7 +130,6 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 	}
 	sent := time.Now()
 	res, err := request.send(ctx, client)
-	event.ClockSkew = s.config.Provider.ClockSkew()
 	if err != nil {
 		return nil, err
 	}
@@ -158,17 +157,20 @@ func (s *Source) newProver(credentials Credentials, metadata *Metadata) (*prover
 	if credentials.DPoPKey != nil {
 		return newProver(credentials.DPoPKey, metadata.DPoPAlgorithms)
 	}
-	if s.key == nil {
-		alg := "ES256"
-		if metadata.DPoPAlgorithms != nil && !slices.Contains(metadata.DPoPAlgorithms, alg) {
-			alg = "RS256"
-		}
-		key, err := GenerateKey(alg)
-		if err != nil {
-			return nil, err
-		}
-		s.key = key
+	if s.key != nil {
+		if prover, err := newProver(s.key, metadata.DPoPAlgorithms); err == nil {
+			return prover, nil
+		} // else the provider has changed what it supports
 	}
+	alg := "ES256"
+	if metadata.DPoPAlgorithms != nil && !slices.Contains(metadata.DPoPAlgorithms, alg) {
+		alg = "RS256"
+	}
+	key, err := GenerateKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	s.key = key
 	return newProver(s.key, metadata.DPoPAlgorithms)
 }
 

@@ -62,9 +62,16 @@ func ParseKey(text Secret, id string) (*Key, error) {
 	if strings.HasPrefix(raw, "{") {
 		return parseJWK(raw, id)
 	}
-	block, _ := pem.Decode([]byte(raw))
+	block, rest := pem.Decode([]byte(raw))
 	if block == nil {
 		return nil, errors.New("it is neither PEM nor a JWK")
+	}
+	// Other blocks may stand before the key, such as EC PARAMETERS.
+	for first := block; !strings.HasSuffix(block.Type, "PRIVATE KEY"); {
+		if block, rest = pem.Decode(rest); block == nil {
+			block = first
+			break
+		}
 	}
 	if strings.Contains(block.Type, "ENCRYPTED") || block.Headers["DEK-Info"] != "" {
 		return nil, errors.New("it is encrypted; store it unencrypted, readable by the server alone")
@@ -127,6 +134,15 @@ func newKey(signer crypto.Signer, id string) (*Key, error) {
 		if !ok {
 			return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
 		}
+		// A JWK gives both parts, and nothing else compares them.
+		raw, err := private.Bytes()
+		if err != nil {
+			return nil, errors.New("its private part is not valid")
+		}
+		derived, err := ecdsa.ParseRawPrivateKey(private.Curve, raw)
+		if err != nil || !derived.PublicKey.Equal(&private.PublicKey) {
+			return nil, errors.New("its public and private parts do not belong together")
+		}
 		algorithms = []string{alg}
 	case *rsa.PrivateKey:
 		if bits := private.N.BitLen(); bits < minRSABits {
@@ -155,7 +171,7 @@ func (k *Key) equal(other *Key) bool {
 	if k == nil || other == nil {
 		return k == other
 	}
-	return k.thumbprint == other.thumbprint && k.ID() == other.ID()
+	return k.thumbprint == other.thumbprint && k.ID() == other.ID() && slices.Equal(k.algorithms, other.algorithms)
 }
 
 // ID returns the kid.

@@ -143,7 +143,15 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	one, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	other, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	mixed, _ := json.Marshal(jose.JSONWebKey{Key: &ecdsa.PrivateKey{PublicKey: one.PublicKey, D: other.D}}) //nolint:staticcheck // D is what a JWK has
+	parameters := encode("EC PARAMETERS", []byte{6, 8}) + good
+	if _, err := tokenauth.ParseKey(tokenauth.NewSecret(parameters), ""); err != nil {
+		t.Errorf("a key after its parameters: %v", err)
+	}
 	for name, test := range map[string]struct{ text, want string }{
+		"mixed":         {string(mixed), "do not belong together"},
 		"empty":         {"", "neither PEM nor a JWK"},
 		"text":          {"hunter2", "neither PEM nor a JWK"},
 		"weak":          {encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(weak)), "1024 bits"},

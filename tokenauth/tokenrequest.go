@@ -53,14 +53,21 @@ type tokenRequest struct {
 // and if the provider wants a nonce in the proof (RFC 9449 section 8). The error
 // is an *Error.
 func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenResponse, error) {
-	token, reused, err := r.attempt(ctx, client)
-	if failure, ok := errors.AsType[*Error](err); ok {
-		died := reused && failure.Status == 0 && failure.Cause == CauseUnavailable
-		if died || (r.prover != nil && failure.Code == "use_dpop_nonce") {
-			token, _, err = r.attempt(ctx, client)
+	var revived, challenged bool // each is repaired once
+	for {
+		token, reused, err := r.attempt(ctx, client)
+		failure, ok := errors.AsType[*Error](err)
+		switch {
+		case !ok:
+			return token, err
+		case reused && failure.Status == 0 && failure.Cause == CauseUnavailable && !revived:
+			revived = true
+		case r.prover != nil && failure.Code == "use_dpop_nonce" && !challenged:
+			challenged = true
+		default:
+			return nil, err
 		}
 	}
-	return token, err
 }
 
 // attempt asks the token endpoint once, and reports whether that was on a
@@ -108,6 +115,10 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 		return nil, err
 	}
 	req.Header = header
+	if r.prover != nil || r.method == PrivateKeyJWT {
+		// Or net/http sends the same assertion and proof again over HTTP/2.
+		req.GetBody = nil
+	}
 	if r.prover != nil {
 		proof, err := r.prover.proof(req.Method, req.URL, r.nonces.get(req.URL), nil, r.provider.now())
 		if err != nil {

@@ -146,8 +146,8 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		drain(res)
 		res, err = t.send(req, call, token, d)
 	}
-	if err != nil || !call.rejected(res) {
-		return res, err
+	if err != nil || wantsNonce(call, res) || !call.rejected(res) {
+		return res, err // a challenge is no word against the token
 	}
 	if res.StatusCode == http.StatusForbidden && time.Since(token.obtained) < forbiddenAge {
 		return res, nil
@@ -176,7 +176,8 @@ func drain(res *http.Response) {
 // that came with it (RFC 9449 section 9).
 func wantsNonce(call *Call, res *http.Response) bool {
 	return call.Kind == DPoP && res.StatusCode == http.StatusUnauthorized &&
-		res.Header.Get("DPoP-Nonce") != "" && ErrorCode(res) == "use_dpop_nonce"
+		res.Header.Get("DPoP-Nonce") != "" &&
+		(challengeCode(res) == "use_dpop_nonce" || ErrorCode(res) == "use_dpop_nonce")
 }
 
 // check reports why req must not be sent.
@@ -203,6 +204,9 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 	out.GetBody = nil
 	switch call.Kind {
 	case Bearer, DPoP:
+		if (token.prover != nil) != (call.Kind == DPoP) {
+			return nil, &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not one for a call of kind %s", call.Group, call.Kind)}
+		}
 		if !token.once && !token.usable(time.Now()) {
 			// It expired while the call was made ready.
 			return nil, &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
@@ -247,9 +251,6 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 
 // prove makes the proof for out, which is for the URL that the server sees.
 func (t *Transport) prove(out *http.Request, call *Call, token *Token) (string, error) {
-	if token.prover == nil {
-		return "", &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not bound to a key", call.Group)}
-	}
 	source := t.Sources[call.Group]
 	proof, err := token.prover.proof(out.Method, out.URL, source.nonces.get(t.Origin), token, source.config.Provider.now())
 	if err != nil {

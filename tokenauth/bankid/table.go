@@ -1,6 +1,7 @@
 package bankid
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -42,6 +43,9 @@ func NewCall(api API, method, path string, kind tokenauth.Kind, replay tokenauth
 		Group: string(api), Method: method, Path: path, Kind: kind, Replay: replay,
 		Rejects: rejects(api), //nolint:bodyclose // there is no response yet
 		Source:  "configuration",
+	}
+	if (kind == tokenauth.DPoP) != (api == B2B) && (kind == tokenauth.DPoP || kind == tokenauth.Bearer) {
+		return call, fmt.Errorf("tokens for %s are not of kind %s: those for b2b are bound to a key, all others are not", api, kind)
 	}
 	return call, call.Validate()
 }
