@@ -197,3 +197,28 @@ func TestKeyDoesNotPrintItself(t *testing.T) {
 		}
 	}
 }
+
+func TestF28AudienceCanBeConfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, err := tokenauth.GenerateKey("ES256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := tokenauthtest.NewServer()
+		source := newTestSource(t, server, func(c *tokenauth.Config) {
+			c.AuthMethod, c.Audience = tokenauth.PrivateKeyJWT, "https://audience.test/token"
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				return tokenauth.Credentials{ClientID: "client", Key: key}, nil
+			}
+		})
+		getToken(t, source)
+		jws, err := jose.ParseSigned(server.TokenRequests()[0].Form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.ES256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// One audience, as a string.
+		if payload := string(jws.UnsafePayloadWithoutVerification()); !strings.Contains(payload, `"aud":"https://audience.test/token"`) {
+			t.Errorf("claims are %s", payload)
+		}
+	})
+}
