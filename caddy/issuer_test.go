@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,7 +116,8 @@ func TestF24NoTokenNoCall(t *testing.T) {
 			if got := answer.Header.Get("Retry-After"); (got != "") != test.retry {
 				t.Errorf("Retry-After is %q", got)
 			}
-			if test.name == "busy" && answer.Header.Get("Retry-After") != "7" {
+			// The issuer's 7 seconds, of which some have passed on a slow machine.
+			if seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After")); test.name == "busy" && (seconds < 3 || seconds > 7) {
 				t.Errorf("Retry-After is %q, want the issuer's 7", answer.Header.Get("Retry-After"))
 			}
 			if calls := f.upstream.seen(); len(calls) != 0 {
