@@ -60,6 +60,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 	}
 	event.ClientID = credentials.ClientID
 	var metadata *Metadata
+	s.remember(identity{clientID: credentials.ClientID})
 	f.token, metadata, err = s.obtain(ctx, runtime.Client, credentials, &event)
 	event.Metadata = metadata
 	if err != nil {
@@ -124,6 +125,7 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 	if err != nil {
 		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: fmt.Errorf("DPoP: %w", err)}
 	}
+	s.remember(newIdentity(credentials, method, metadata, prover))
 	request := tokenRequest{
 		provider: s.config.Provider, metadata: metadata, method: method, credentials: credentials,
 		audience: s.config.Audience, scopes: s.config.Scopes, prover: prover, nonces: &s.nonces,

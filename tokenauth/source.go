@@ -90,6 +90,8 @@ type Source struct {
 	cancel     context.CancelFunc // ends the flight
 	background sync.WaitGroup     // the flight, and telling the observer of it
 	observing  sync.Mutex         // one event after the other
+	waiting    atomic.Int64       // callers that wait for the flight
+	last       identity           // of the last attempt that read them
 }
 
 // flight is one attempt in the making, which any number of callers wait for.
@@ -256,6 +258,8 @@ func (s *Source) wait(ctx context.Context) (*Token, error) {
 	if failure != nil {
 		return nil, failure
 	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	select {
 	case <-flight.done:
 	case <-ctx.Done():

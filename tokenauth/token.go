@@ -14,6 +14,7 @@ type Token struct {
 	refreshAt time.Time
 	expiresAt time.Time // less leeway
 	prover    *prover   // makes the proofs that go with it; nil for a bearer token
+	scopes    []string  // granted; nil if the answer did not say
 	once      bool      // has no life at all: for those who waited for it only
 	used      atomic.Bool
 }
@@ -80,6 +81,7 @@ func newToken(res *tokenResponse, prover *prover, sent, now time.Time, refreshBe
 	return &Token{
 		secret:    res.accessToken,
 		prover:    prover,
+		scopes:    res.scopes,
 		obtained:  now,
 		refreshAt: sent.Add(refreshAfter),
 		expiresAt: sent.Add(life - leeway),
