@@ -125,9 +125,8 @@ func TestBrowsersOfOtherSitesAreRefused(t *testing.T) {
 }
 
 func TestCallersAuthenticatedByPassword(t *testing.T) {
-	// The hash is of "correct".
 	f := newFixture(t).start(`basic_auth {
-		app $2a$04$0pK1V70lk70OVzmgnTHKkO15vXlDKzKlqHxBMA1D05DQD9lo7zrnW
+		app ` + passwordHash + `
 	}
 	bankid_esign signdoc csc timestamp {
 		UPSTREAM

@@ -1,0 +1,199 @@
+package caddyesign_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// specs is a call that every environment answers.
+const specs = "/v1/signdoc/convert/pdf/specs"
+
+// An exampleGateway is one of the examples, running on the sandbox.
+type exampleGateway struct {
+	t       *testing.T
+	dir     string // what is stored
+	address string // in place of the port that the example says
+}
+
+// startExample runs the example with the given file name as it stands, but for
+// its ports, which are bound to loopback, and for where it stores things. It
+// waits until the given names have certificates.
+func startExample(t *testing.T, name string, hosts ...string) *exampleGateway {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("examples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, set := os.LookupEnv("BANKID_ENVIRONMENT"); set {
+		t.Fatal("BANKID_ENVIRONMENT is set: the examples would not run on the sandbox")
+	}
+	e := &exampleGateway{t: t, dir: t.TempDir(), address: freeAddress(t)}
+	config := strings.Replace(string(text), "{\n", "{\nadmin off\npersist_config off\nskip_install_trust\nauto_https disable_redirects\nstorage file_system "+e.dir+"\n", 1)
+	json := adapt(t, config)
+	for _, listen := range []string{`":443"`, `"127.0.0.1:8080"`} {
+		json = []byte(strings.ReplaceAll(string(json), listen, `"`+e.address+`"`))
+	}
+	if err := caddy.Load(json, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, host := range hosts {
+		eventually(t, func() bool {
+			conn, err := tls.Dial("tcp", e.address, &tls.Config{ServerName: host, InsecureSkipVerify: true}) //nolint:gosec // it asks whether there is one
+			if err != nil {
+				return false
+			}
+			return conn.Close() == nil
+		})
+	}
+	return e
+}
+
+// client returns what calls the gateway, at whatever name, and shows the given
+// certificates.
+func (e *exampleGateway) client(certs ...tls.Certificate) *http.Client {
+	e.t.Helper()
+	roots := x509.NewCertPool()
+	if root, err := os.ReadFile(filepath.Join(e.dir, "pki", "authorities", "local", "root.crt")); err == nil {
+		roots.AppendCertsFromPEM(root)
+	}
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, e.address)
+		},
+		TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: certs},
+	}}
+}
+
+// call makes a request and returns the status and the body, or an error of the
+// handshake.
+func (e *exampleGateway) call(client *http.Client, method, url, body string, edit func(*http.Request)) (int, string, error) {
+	e.t.Helper()
+	req, err := http.NewRequestWithContext(e.t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if edit != nil {
+		edit(req)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(answer), err
+}
+
+// is asserts that a call has the given status, and that the sandbox answered if
+// it is a success.
+func (e *exampleGateway) is(want int, client *http.Client, method, url, body string, edit func(*http.Request)) {
+	e.t.Helper()
+	status, answer, err := e.call(client, method, url, body, edit)
+	if err != nil {
+		e.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	if status != want {
+		e.t.Errorf("%s %s: status %d, want %d: %.300s", method, url, status, want, answer)
+	}
+}
+
+// writeTo writes content to a new file and puts its name into the environment.
+func writeTo(t *testing.T, variable string, content []byte) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(variable, file)
+}
+
+// passwordHash is of "correct".
+const passwordHash = "$2a$04$0pK1V70lk70OVzmgnTHKkO15vXlDKzKlqHxBMA1D05DQD9lo7zrnW" //nolint:gosec // of a test
+
+func TestExampleSidecar(t *testing.T) {
+	for _, name := range []string{"sidecar.caddyfile", "systemd.caddyfile"} {
+		t.Run(name, func(t *testing.T) {
+			e := startExample(t, name)
+			e.is(http.StatusOK, e.client(), "GET", "http://localhost:8080"+specs, "", nil)
+			e.is(http.StatusForbidden, e.client(), "GET", "http://localhost:8080"+specs, "", func(r *http.Request) {
+				r.Header.Set("X-Forwarded-For", "192.0.2.1")
+			})
+		})
+	}
+}
+
+func TestExampleMutualTLS(t *testing.T) {
+	callers, strangers := newCA(t), newCA(t)
+	writeTo(t, "CALLERS_CA", callers.pem())
+	e := startExample(t, "mutual-tls.caddyfile", "esign.internal")
+	e.is(http.StatusOK, e.client(callers.issue(t, "")), "GET", "https://esign.internal"+specs, "", nil)
+	for who, client := range map[string]*http.Client{"nobody": e.client(), "a stranger": e.client(strangers.issue(t, ""))} {
+		if status, _, err := e.call(client, "GET", "https://esign.internal"+specs, "", nil); err == nil {
+			t.Errorf("%s gets past the handshake, and the status %d", who, status)
+		}
+	}
+}
+
+func TestExampleTenants(t *testing.T) {
+	north, south := newCA(t), newCA(t)
+	writeTo(t, "NORTH_CA", north.pem())
+	writeTo(t, "SOUTH_CA", south.pem())
+	e := startExample(t, "tenants.caddyfile", "north.esign.internal", "south.esign.internal")
+	e.is(http.StatusOK, e.client(north.issue(t, "")), "GET", "https://north.esign.internal"+specs, "", nil)
+	e.is(http.StatusOK, e.client(south.issue(t, "")), "GET", "https://south.esign.internal"+specs, "", nil)
+	if status, _, err := e.call(e.client(north.issue(t, "")), "GET", "https://south.esign.internal"+specs, "", nil); err == nil {
+		t.Errorf("a caller of one tenant gets status %d at the other", status)
+	}
+	// Nor over a connection that was made to the other site.
+	e.is(http.StatusMisdirectedRequest, e.client(north.issue(t, "")), "GET", "https://north.esign.internal"+specs, "", func(r *http.Request) {
+		r.Host = "south.esign.internal"
+	})
+}
+
+func TestExampleSeal(t *testing.T) {
+	t.Setenv("SEALER_PASSWORD_HASH", passwordHash)
+	e := startExample(t, "seal.caddyfile", "seal.internal")
+	const url = "https://seal.internal/v0/b2b/csc/v2/credentials/list"
+	e.is(http.StatusOK, e.client(), "POST", url, "{}", func(r *http.Request) { r.SetBasicAuth("sealer", "correct") })
+	e.is(http.StatusUnauthorized, e.client(), "POST", url, "{}", nil)
+}
+
+func TestExampleOwnProxy(t *testing.T) {
+	t.Setenv("APP_PASSWORD_HASH", passwordHash)
+	e := startExample(t, "own-proxy.caddyfile", "esign.internal")
+	login := func(r *http.Request) { r.SetBasicAuth("app", "correct") }
+	e.is(http.StatusOK, e.client(), "GET", "https://esign.internal"+specs, "", login)
+	e.is(http.StatusUnauthorized, e.client(), "GET", "https://esign.internal"+specs, "", nil)
+	e.is(http.StatusNotFound, e.client(), "GET", "https://esign.internal/csc/v2/info", "", login)
+}
+
+func TestExampleForwardAuth(t *testing.T) {
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Api-Key") != "known" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	t.Cleanup(login.Close)
+	t.Setenv("LOGIN_SERVICE", login.Listener.Addr().String())
+	e := startExample(t, "forward-auth.caddyfile", "esign.internal")
+	e.is(http.StatusOK, e.client(), "GET", "https://esign.internal"+specs, "", func(r *http.Request) { r.Header.Set("X-Api-Key", "known") })
+	e.is(http.StatusUnauthorized, e.client(), "GET", "https://esign.internal"+specs, "", nil)
+}
