@@ -18,7 +18,7 @@ func init() {
 		Usage: "keygen --out <file>",
 		Short: "Tools for the BankID eSign gateway",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(keygenCommand())
+			cmd.AddCommand(keygenCommand(), versionCommand())
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -84,20 +85,26 @@ func tidy(output string) string {
 	return strings.Join(lines, "\n")
 }
 
-// The configurations of the README adapt.
+// The configurations of the README and of the documents adapt.
 func TestReadmeConfigurations(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+	documents, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := 0
-	for _, match := range block.FindAllStringSubmatch(string(readme), -1) {
-		if match[1] == "caddyfile" {
-			adapt(t, match[2])
-			count++
+	for _, file := range append(documents, "../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if count == 0 {
-		t.Error("there are none")
+		count := 0
+		for _, match := range block.FindAllStringSubmatch(string(text), -1) {
+			if match[1] == "caddyfile" {
+				adapt(t, match[2])
+				count++
+			}
+		}
+		if count != strings.Count(string(text), "```caddyfile") {
+			t.Errorf("of %s, %d configurations were found", file, count)
+		}
 	}
 }
