@@ -39,7 +39,8 @@ type bank struct {
 	exchanges []*exchange         // since the last time
 	tokens    []string            // the access tokens that it issued
 	grants    map[string]int      // how many of them, by scope
-	tamper    func(*http.Request) // what happens to requests on their way, if anything
+	calls     func(*http.Request) // what happens to calls of the APIs on their way, if anything
+	requests  func(*http.Request) // what happens to requests to the issuer
 }
 
 // An exchange is a call that a bank saw, and its answer.
@@ -74,7 +75,10 @@ func newBank(t *testing.T, options sandbox.Options) *bank {
 // ServeHTTP implements http.Handler.
 func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
-	tamper := b.tamper
+	tamper := b.calls
+	if strings.HasPrefix(r.URL.Path, realm) {
+		tamper = b.requests
+	}
 	b.mu.Unlock()
 	if tamper != nil {
 		tamper(r)
@@ -154,11 +158,24 @@ func (b *bank) granted(scope string) int {
 	return b.grants[scope]
 }
 
-// tamperWith makes f happen to requests on their way.
-func (b *bank) tamperWith(f func(*http.Request)) {
+// tamper makes f happen to calls of the APIs on their way.
+func (b *bank) tamper(f func(*http.Request)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tamper = f
+	b.calls = f
+}
+
+// tamperOnce makes f happen to the next call of an API.
+func (b *bank) tamperOnce(f func(*http.Request)) {
+	var once sync.Once
+	b.tamper(func(r *http.Request) { once.Do(func() { f(r) }) })
+}
+
+// tamperIssuer makes f happen to requests to the issuer on their way.
+func (b *bank) tamperIssuer(f func(*http.Request)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.requests = f
 }
 
 // A journey is an integrator's way through a gateway to a bank.
