@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
@@ -253,5 +254,20 @@ func TestJourneyOfAConversionBroken(t *testing.T) {
 				j.post(path, fmt.Sprintf(wrap, test.documents)).passed(1, 400).says(test.says)
 			})
 		}
+	}
+}
+
+// An order lives longer than many tokens, and nobody notices.
+func TestJourneyLongerThanItsTokens(t *testing.T) {
+	j := newJourney(t, sandbox.Options{TokenLifetime: 2 * time.Second})
+	pdf := []byte("%PDF-1.7")
+	query := j.create(signDoc, pdf)
+	eventually(t, func() bool {
+		j.stands(signDoc, query, "ORDER_RECEIVED")
+		return j.bank.granted("esign") >= 3
+	})
+	j.drive(query, "SIGN_COMPLETED")
+	if documents := j.collect(signDoc, query); len(documents) != 1 || !bytes.Equal(documents[0], pdf) {
+		t.Errorf("the documents are %q", documents)
 	}
 }
