@@ -61,10 +61,7 @@ func (j *journey) organisation() (credential string, certificate *x509.Certifica
 func TestJourneyOfASeal(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	for _, method := range []string{"GET", "POST"} {
-		r := j.call(method, b2bCSC+"/info", "").passed(1, 200).says("SANDBOX")
-		if e := r.seen[0]; len(e.authorization) != 0 || e.proof != "" {
-			t.Errorf("info carries %q and proof %q", e.authorization, e.proof)
-		}
+		j.call(method, b2bCSC+"/info", "").passed(1, 200).bare().says("SANDBOX")
 	}
 	document := []byte(rand.Text())
 	credential, certificate := j.organisation()

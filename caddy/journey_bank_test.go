@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -98,9 +99,7 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.grants[form.Get("scope")]++
 	}
 	b.mu.Unlock()
-	for name, values := range seen.answer.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), seen.answer.Header())
 	w.WriteHeader(seen.answer.Code)
 	_, _ = w.Write(body)
 }

@@ -152,7 +152,7 @@ func signature(credential, sad string, hashes ...string) map[string]any {
 // Journey B: a person consents in the browser, and signs 50 hashes.
 func TestJourneyOfASignature(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
-	j.post("/csc/v2/info", `{"lang":"nb"}`).passed(1, 200).says(`"specs":"2.0.0.2"`)
+	j.post("/csc/v2/info", `{"lang":"nb"}`).passed(1, 200).bare().says(`"specs":"2.0.0.2"`)
 	j.call("GET", "/csc/v2/oauth2/authorize?client_id="+sandbox.ClientID, "").
 		refused(404, "http_request_denied", "browser: redirect it to BankID directly")
 

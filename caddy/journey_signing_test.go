@@ -110,7 +110,7 @@ func TestJourneyOfAnOrder(t *testing.T) {
 			}
 		})
 	}
-	j.call("GET", "/v1/signdoc/jwks", "").passed(1, 200).says(`"keys"`)
+	j.call("GET", "/v1/signdoc/jwks", "").passed(1, 200).bare().says(`"keys"`)
 	for _, scope := range []string{"esign esign/nnin", "esign/nnin esign/qtsa"} {
 		if n := j.bank.granted(scope); n != 1 {
 			t.Errorf("there are %d tokens for %q, want one for the whole journey", n, scope)

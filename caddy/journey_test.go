@@ -154,6 +154,17 @@ func (r *reply) passed(times, status int) *reply {
 	return r
 }
 
+// bare asserts that the call carried no credential.
+func (r *reply) bare() *reply {
+	r.t.Helper()
+	for _, e := range r.seen {
+		if len(e.authorization) != 0 || e.proof != "" {
+			r.t.Errorf("%s carries %q and proof %q", e.call, e.authorization, e.proof)
+		}
+	}
+	return r
+}
+
 // says asserts what is in the body of a refusal.
 func (r *reply) says(parts ...string) *reply {
 	r.t.Helper()
