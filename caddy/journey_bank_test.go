@@ -30,8 +30,8 @@ type bank struct {
 	exchanges []*exchange         // since the last time
 	tokens    []string            // the access tokens that it issued
 	grants    map[string]int      // how many of them, by scope
-	calls     func(*http.Request) // what happens to calls of the APIs on their way, if anything
-	requests  func(*http.Request) // what happens to requests to the issuer
+	onCall    func(*http.Request) // what happens to calls of the APIs on their way, if anything
+	onIssuer  func(*http.Request) // what happens to requests to the issuer
 }
 
 // An exchange is a call that a bank saw, and its answer.
@@ -65,17 +65,18 @@ func newBank(t *testing.T, options sandbox.Options) *bank {
 
 // ServeHTTP implements http.Handler.
 func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	issuer := strings.HasPrefix(r.URL.Path, realm)
 	b.mu.Lock()
-	tamper := b.calls
-	if strings.HasPrefix(r.URL.Path, realm) {
-		tamper = b.requests
+	tamper := b.onCall
+	if issuer {
+		tamper = b.onIssuer
 	}
 	b.mu.Unlock()
 	if tamper != nil {
 		tamper(r)
 	}
 	var form url.Values
-	if strings.HasPrefix(r.URL.Path, realm) {
+	if issuer {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		form, _ = url.ParseQuery(string(body))
@@ -88,7 +89,7 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := seen.answer.Body.Bytes()
 	b.mu.Lock()
 	switch {
-	case !strings.HasPrefix(r.URL.Path, realm):
+	case !issuer:
 		b.exchanges = append(b.exchanges, seen)
 	case seen.answer.Code == http.StatusOK && r.Method == http.MethodPost:
 		var granted struct {
@@ -151,7 +152,7 @@ func (b *bank) granted(scope string) int {
 func (b *bank) tamper(f func(*http.Request)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.calls = f
+	b.onCall = f
 }
 
 // tamperOnce makes f happen to the next call of an API.
@@ -164,5 +165,5 @@ func (b *bank) tamperOnce(f func(*http.Request)) {
 func (b *bank) tamperIssuer(f func(*http.Request)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.requests = f
+	b.onIssuer = f
 }

@@ -86,6 +86,17 @@ func (j *journey) load(personal, b2b string) {
 	if err := caddy.Load(adapt(j.t, config), true); err != nil {
 		j.t.Fatalf("loading: %v", err)
 	}
+	j.t.Cleanup(func() { j.hides("the log", j.logged()) })
+}
+
+// hides asserts that a text shows nothing that the gateway keeps to itself.
+func (j *journey) hides(where, text string) {
+	j.t.Helper()
+	for _, secret := range append(j.bank.issued(), sandbox.ClientSecret) {
+		if strings.Contains(text, secret) {
+			j.t.Errorf("%s shows a secret of the gateway's", where)
+		}
+	}
 }
 
 // publicKey returns what is registered of a key.
@@ -115,12 +126,7 @@ func (j *journey) call(method, target, body string, header ...string) *reply {
 	j.bank.seen()
 	r := &reply{answer: j.do(method, target, body, header...)}
 	r.seen = j.bank.seen()
-	shown := fmt.Sprint(r.Header) + string(r.body)
-	for _, token := range j.bank.issued() {
-		if strings.Contains(shown, token) {
-			j.t.Errorf("%s %s: the caller sees the gateway's token", method, target)
-		}
-	}
+	j.hides("the answer to "+method+" "+target, fmt.Sprint(r.Header)+string(r.body))
 	return r
 }
 
