@@ -95,9 +95,12 @@ func TestJourneyOfASeal(t *testing.T) {
 	j.write("document", document)
 	j.write("seal.der", seals.Results[0].CMS)
 	j.write("signature.bin", signed.Signatures[0])
-	j.write("organisation.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
+	organisation := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+	j.write("organisation.pem", organisation)
+	// Whether it vouches for itself, or the sandbox's authority does for it.
+	j.write("trusted.pem", append(organisation, j.visit("GET", "/sandbox/ca.pem", "").is(200).body...))
 	j.openssl("CMS Verification successful", "cms", "-verify", "-inform", "DER", "-in", "seal.der", "-binary",
-		"-content", "document", "-CAfile", "organisation.pem", "-purpose", "any", "-out", "verified")
+		"-content", "document", "-CAfile", "trusted.pem", "-purpose", "any", "-out", "verified")
 	j.openssl("", "x509", "-in", "organisation.pem", "-noout", "-pubkey", "-out", "public.pem")
 	j.openssl("Verified OK", "dgst", "-sha256", "-verify", "public.pem", "-signature", "signature.bin", "document")
 }
