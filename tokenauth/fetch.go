@@ -41,9 +41,9 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
 		}
 		event.Duration, event.ClockSkew = time.Since(start), s.config.Provider.ClockSkew()
-		s.land(f, credentials, &event)
+		ended := s.land(f, credentials, &event)
 		close(f.done)
-		if runtime.Observe != nil {
+		if runtime.Observe != nil && !ended {
 			s.observing.Lock()
 			defer s.observing.Unlock()
 			runtime.Observe(event)
@@ -180,8 +180,9 @@ func (s *Source) newProver(credentials Credentials, metadata *Metadata) (*prover
 }
 
 // land ends the flight f: it puts the new token in the place of the old one,
-// or notes the failure, and arranges what comes next.
-func (s *Source) land(f *flight, credentials Credentials, event *Event) {
+// or notes the failure, and arranges what comes next. It reports whether Close
+// has ended the flight, which is news to nobody.
+func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight, s.cancel = nil, nil
@@ -197,7 +198,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 		if last.usable(now) {
 			s.scheduleLocked(f.err.RetryAt, last)
 		}
-		return
+		return s.closed
 	}
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
@@ -208,10 +209,11 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 		f.token.refreshAt = f.token.expiresAt
 	}
 	if f.token.once {
-		return // for those who wait for it, but for nobody after
+		return false // for those who wait for it, but for nobody after
 	}
 	s.current.Store(f.token)
 	s.scheduleLocked(f.token.refreshAt, f.token)
+	return false
 }
 
 // missing returns the scopes asked for that token does not have, as far as the
