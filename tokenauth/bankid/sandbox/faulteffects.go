@@ -26,7 +26,11 @@ func (s *Server) effect(f Fault, handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer := handle
 		if f.Late {
-			answer = hold(w, r, handle).send
+			held := hold(w, r, handle)
+			answer = func(w http.ResponseWriter, _ *http.Request) {
+				s.date(held)
+				held.send(w)
+			}
 		}
 		switch f.Effect {
 		case Delay:
@@ -45,7 +49,7 @@ func (s *Server) effect(f Fault, handle http.HandlerFunc) http.HandlerFunc {
 		case BrokenJSON:
 			held := hold(w, r, handle)
 			held.body.Truncate(held.body.Len() / 2)
-			held.send(w, r)
+			held.send(w)
 		case DemandNonce:
 			if s.demandNonce(w, r) {
 				answer(w, r)
@@ -124,13 +128,9 @@ func hold(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) *held
 	return held
 }
 
-// send is the handler of a request that was carried out.
-func (h *heldAnswer) send(w http.ResponseWriter, _ *http.Request) {
-	date := w.Header()["Date"]
+// send lets the answer go.
+func (h *heldAnswer) send(w http.ResponseWriter) {
 	maps.Copy(w.Header(), h.header)
-	if date != nil {
-		w.Header()["Date"] = date // it may be later
-	}
 	w.WriteHeader(cmp.Or(h.status, http.StatusOK))
 	_, _ = w.Write(h.body.Bytes())
 }
