@@ -1,7 +1,9 @@
 package sandbox_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,7 @@ func TestFaultControlRefusals(t *testing.T) {
 	for body, want := range map[string]string{
 		``:                                     "EOF",
 		`[]`:                                   "cannot unmarshal",
+		`{"effect":"hang",}`:                   "invalid character",
 		`null`:                                 "effect",
 		`{}`:                                   `effect "" is unknown`,
 		`{"effect":"hang"}{}`:                  "more than one JSON value",
@@ -74,6 +77,38 @@ func TestFaultControlRefusals(t *testing.T) {
 	decode[string](t, send(t, s, other), http.StatusUnsupportedMediaType)
 	if got := s.Faults(); len(got) != 0 {
 		t.Errorf("faults %v", got)
+	}
+}
+
+// The faults in the package documentation are good ones.
+func TestDocumentedFaults(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, n := newServer(t, sandbox.Options{}), 0
+	for line := range strings.Lines(string(doc)) {
+		if text, ok := strings.CutPrefix(line, "//\t"); ok && strings.HasPrefix(text, "{") {
+			n++
+			decode[[]any](t, send(t, s, postFault(t, s, text)), http.StatusOK)
+		}
+	}
+	if n == 0 {
+		t.Error("there are none")
+	}
+}
+
+// A fault can be sent to a sandbox in another process as it is.
+func TestFaultJSON(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	want := sandbox.Fault{Effect: sandbox.Delay, Path: "/csc/v2/info", Delay: 1500 * time.Millisecond, Late: true}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := decode[[]sandbox.Fault](t, send(t, s, postFault(t, s, string(text))), http.StatusOK)
+	if len(list) != 1 || list[0] != want {
+		t.Errorf("%s became %+v", text, list)
 	}
 }
 

@@ -271,3 +271,21 @@ func TestHangOverANetwork(t *testing.T) {
 type neverEnding struct{}
 
 func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
+
+// An error can be had at every endpoint, as JSON with its code.
+func TestStatusAtEachEndpoint(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	inject(t, s, sandbox.Fault{Effect: sandbox.Status, Status: 503, Code: "some_code"})
+	paths, methods := s.Endpoints()
+	for _, path := range paths {
+		if strings.HasPrefix(path, "/sandbox/") {
+			continue
+		}
+		for _, method := range methods[path] {
+			w := send(t, s, call{method: method, target: path})
+			if w.Code != 503 || !json.Valid(w.Body.Bytes()) || !strings.Contains(w.Body.String(), `"some_code"`) {
+				t.Errorf("%s %s: status %d, body %q", method, path, w.Code, w.Body)
+			}
+		}
+	}
+}
