@@ -126,18 +126,24 @@ func TestSandboxCommandEndsWhileAClientHangs(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0")
 	origin := strings.TrimSuffix(issuer, "/auth/realms/sandbox")
-	faults := func(answer *http.Response, err error) string {
+	faults := func(method, body string) string {
+		r, err := http.NewRequestWithContext(t.Context(), method, origin+"/sandbox/faults", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
+		list, err := io.ReadAll(answer.Body)
 		if err != nil || answer.StatusCode != http.StatusOK {
 			t.Fatalf("status %d, %v", answer.StatusCode, err)
 		}
-		return strings.TrimSpace(string(body))
+		return strings.TrimSpace(string(list))
 	}
-	faults(http.Post(origin+"/sandbox/faults", "application/json", strings.NewReader(`{"effect":"hang","count":1}`)))
+	faults(http.MethodPost, `{"effect":"hang","count":1}`)
 	hung := make(chan error, 1)
 	go func() {
 		answer, err := http.Get(issuer + "/.well-known/openid-configuration")
@@ -146,7 +152,7 @@ func TestSandboxCommandEndsWhileAClientHangs(t *testing.T) {
 		}
 		hung <- err
 	}()
-	for faults(http.Get(origin+"/sandbox/faults")) != "[]" { // until the request is there
+	for faults(http.MethodGet, "") != "[]" { // until the request is there
 	}
 	cancel()
 	if err := <-ended; err != nil {

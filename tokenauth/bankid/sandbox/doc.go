@@ -52,8 +52,8 @@
 //     timeoutSeconds have passed and it is TIMED_OUT. No order leaves one of the
 //     last four states, or goes back: 409.
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
-//     credential of CSC and the time-stamping authority. Each sandbox makes its
-//     own and throws it away.
+//     credential of CSC, the seal of B2B and the time-stamping authority. Each
+//     sandbox makes its own and throws it away.
 //   - POST /sandbox/faults with a [Fault] in JSON makes something go wrong, GET
 //     lists the faults there are, and DELETE ends them. In Go, that is
 //     [Server.Inject], [Server.Faults] and [Server.ClearFaults].

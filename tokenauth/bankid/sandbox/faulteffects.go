@@ -50,6 +50,7 @@ func (s *Server) effect(f Fault, handle http.HandlerFunc) http.HandlerFunc {
 			held := hold(w, r, handle)
 			held.body.Truncate(held.body.Len() / 2)
 			held.send(w)
+		case RevokeTokens, MoveClock, RotateKey: // meet no request
 		case DemandNonce:
 			if s.demandNonce(w, r) {
 				answer(w, r)

@@ -68,7 +68,7 @@ func (s *Server) demandNonce(w http.ResponseWriter, r *http.Request) bool {
 	if err != nil {
 		return true
 	}
-	w.Header().Set("Dpop-Nonce", s.nonces.next())
+	w.Header().Set("DPoP-Nonce", s.nonces.next())
 	w.Header().Set("Cache-Control", "no-store")
 	if s.nonces.good(proof.Nonce) {
 		return true

@@ -143,7 +143,7 @@ func New(o Options) (*Server, error) {
 		orders:     newOrders(o.SigningDelay, o.Assumptions.OrderRetention),
 		ca:         ca,
 		tsa:        tsa,
-		sealer:     sync.OnceValues(newSealer),
+		sealer:     sync.OnceValues(func() (*sealer, error) { return newSealer(ca) }),
 
 		codes:         newCodes(o.Assumptions.CodeLifetime),
 		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime),

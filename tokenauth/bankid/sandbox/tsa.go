@@ -73,5 +73,6 @@ func (t *timestampAuthority) stamp(request *timestampRequest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return signTSTInfo(info, t.cert, t.key, request.CertReq)
+	// RFC 3161, section 2.4.2, and RFC 5816
+	return cmsSignature{certificate: t.cert, key: t.key, withCertificate: request.CertReq}.around(oidTSTInfo(), info)
 }
