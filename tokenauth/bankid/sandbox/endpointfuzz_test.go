@@ -1,8 +1,6 @@
 package sandbox_test
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -10,82 +8,89 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
 // Credentials that a fuzzed call carries.
 const (
-	noCredential = iota
+	noCredential = iota // or whatever the fuzzed header is
 	goodCredential
 	goodCredentialAndProof // of a bound token, and of the token endpoint
 	credentialKinds
 )
 
 // FuzzEndpoints sends anything to each endpoint, with and without credentials
-// that are good for it: none panics, hangs, or answers with a server's error.
-// In queries, bodies and header values "{sign_id}" is a complete order's and
-// "{sad}" and "{hash}" are a service token's.
+// that are good for it, and with and without a fault: none panics, hangs, or
+// answers with a server's error that nobody asked for. In queries, bodies and
+// header values names in braces stand for what only a running sandbox knows.
 func FuzzEndpoints(f *testing.F) {
-	s := newServer(f, sandbox.Options{})
+	key, p := newKey(f), newProver(f)
+	s := newServer(f, sandbox.Options{Clients: []sandbox.Client{{
+		ID: "key-client", Keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{publicJWK(key, "1", "ES256")}},
+	}}})
 	paths, methods := s.Endpoints()
-	p := newProver(f)
-	seed := func(path, method string, credential byte, query, contentType, body string) {
-		endpoint := slices.Index(paths, path)
-		if endpoint < 0 {
-			f.Fatalf("no endpoint %s", path)
-		}
-		f.Add(uint(endpoint), method, credential, query, contentType, "Accept", "*/*", []byte(body))
-	}
-	for _, path := range paths {
+	for i, path := range paths {
 		for _, method := range methods[path] {
-			seed(path, method, noCredential, "", jsonType, "{}")
-			seed(path, method, goodCredentialAndProof, "", jsonType, "{}")
+			add := func(credential byte, query, contentType, fault, body string) {
+				f.Add(uint(i), method, credential, query, contentType, "Accept", "*/*", fault, []byte(body))
+			}
+			add(noCredential, "", jsonType, "", "{}")
+			add(goodCredentialAndProof, "", jsonType, `{"effect":"demand_nonce"}`, "{}")
+			add(goodCredential, "", jsonType, `{"effect":"status","status":429,"code":"x","client_id":"sandbox-client","late":true}`, "{}")
+			add(goodCredential, "", jsonType, `{"effect":"broken_json"}`, "{}")
 			for body, contentType := range journeyBodies() {
-				seed(path, method, goodCredential, "sign_id={sign_id}", contentType, body)
+				add(goodCredential, "sign_id={sign_id}", contentType, "", body)
 			}
 		}
 	}
-	seed("/csc/v2/oauth2/authorize", "GET", noCredential, "client_id=sandbox-client&response_type=code&state=x&redirect_uri=https%3A%2F%2Frp.example", "", "")
-	f.Fuzz(func(t *testing.T, endpoint uint, method string, credential byte, query, contentType, name, value string, content []byte) {
+	authorize := uint(slices.Index(paths, authorizePath)) //nolint:gosec // it is there
+	f.Add(authorize, "GET", byte(noCredential), "client_id=sandbox-client&response_type=code&state=x&redirect_uri=https%3A%2F%2Frp.example", "", "", "", "", []byte(nil))
+
+	f.Fuzz(func(t *testing.T, endpoint uint, method string, credential byte, query, contentType, name, value, fault string, content []byte) {
 		path := paths[endpoint%uint(len(paths))]
-		r := httptest.NewRequest(http.MethodGet, path, nil)
 		known := append(slices.Clone(methods[path]), http.MethodPatch)
-		if r.Method = method; !slices.Contains(known, method) {
-			r.Method = known[len(method)%len(known)]
+		if !slices.Contains(known, method) {
+			method = known[len(method)%len(known)]
 		}
-		fill := filling(t, s, path, query+value+string(content))
+		fill := filling(t, s, p, key, path, query+value+string(content))
+		r := httptest.NewRequest(method, path, strings.NewReader(fill.Replace(string(content))))
 		authorizeFuzzed(t, s, p, r, int(credential)%credentialKinds, fill)
-		body := []byte(fill.Replace(string(content)))
-		r = replaced(r, body)
 		r.URL.RawQuery = fill.Replace(query)
 		if contentType != "" {
 			r.Header.Set("Content-Type", contentType)
 		}
-		if name != "" && !slices.Contains([]string{"Authorization", "Dpop", "Content-Type"}, http.CanonicalHeaderKey(name)) || credential%credentialKinds == noCredential {
+		if name != "" {
 			r.Header.Add(name, fill.Replace(value))
 		}
+		effect := afflict(s, fault)
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 		s.ClearFaults()
-		if w.Code < 200 || w.Code >= 500 {
-			t.Errorf("%s %s: status %d, body %q", r.Method, path, w.Code, w.Body)
+		if w.Code < 200 || w.Code >= 500 && effect != sandbox.Status {
+			t.Errorf("%s %s: status %d, body %q", method, path, w.Code, w.Body)
 		}
-		if w.Header().Get("Content-Type") == jsonType && !json.Valid(w.Body.Bytes()) {
-			t.Errorf("%s %s: body %q", r.Method, path, w.Body)
+		if w.Header().Get("Content-Type") == jsonType && !json.Valid(w.Body.Bytes()) && effect != sandbox.BrokenJSON {
+			t.Errorf("%s %s: body %q", method, path, w.Body)
 		}
 	})
 }
 
-func replaced(r *http.Request, body []byte) *http.Request {
-	with := httptest.NewRequest(r.Method, r.URL.Path, bytes.NewReader(body))
-	with.Header = r.Header
-	return with
+// afflict injects a fault, if there is one and it neither takes time nor ends
+// the connection.
+func afflict(s *sandbox.Server, text string) sandbox.Effect {
+	var fault sandbox.Fault
+	if json.Unmarshal([]byte(text), &fault) != nil || slices.Contains([]sandbox.Effect{sandbox.Delay, sandbox.Hang, sandbox.Reset}, fault.Effect) || s.Inject(fault) != nil {
+		return ""
+	}
+	return fault.Effect
 }
 
 // filling replaces what only a running sandbox knows.
-func filling(t *testing.T, s *sandbox.Server, path, text string) *strings.Replacer {
-	values := []string{"{hash}", base64.StdEncoding.EncodeToString(sum("a"))}
+func filling(t *testing.T, s *sandbox.Server, p *prover, key any, path, text string) *strings.Replacer {
+	values := []string{"{hash}", hashOf("a")}
 	wanted := strings.Contains(text, "{sign_id}")
 	switch path {
 	case "/v1/signdoc/pades", "/signdoc/pades", "/v1/timestamp/pades/lta":
@@ -98,6 +103,16 @@ func filling(t *testing.T, s *sandbox.Server, path, text string) *strings.Replac
 		if wanted {
 			values = append(values, "{sign_id}", opened(t, s, "/signdoc/pades", bearer(t, s, "esign")))
 		}
+	}
+	if strings.Contains(text, "{assertion}") {
+		values = append(values, "{assertion}", assert(t, jose.ES256, key, "1", nil))
+	}
+	if path == "/v0/b2b/sdo_from_cmses" && strings.Contains(text, "{cms}") {
+		w := p.callB2B(t, s, p.bound(t, s, "esign/b2b"), hashPath, `["`+hashOf("a")+`"]`)
+		results, _ := decode[map[string]any](t, w, http.StatusOK)["sign_results"].([]any)
+		result, _ := results[0].(map[string]any)
+		cms, _ := result["cms"].(string)
+		values = append(values, "{cms}", cms)
 	}
 	if path == signHash {
 		token, request := authorized(t, s, sum("a"))
@@ -137,7 +152,11 @@ func authorizeFuzzed(t *testing.T, s *sandbox.Server, p *prover, r *http.Request
 // journeyBodies are bodies of all journeys, with their media types.
 func journeyBodies() map[string]string {
 	jsonBodies := []string{
-		orderBody(pdf("x")), `{}`, `[]`, `{"status":"REJECTED"}`, `{"effect":"hang","count":1}`,
+		orderBody(pdf("x")), `[]`, `{"status":"REJECTED"}`, `{"effect":"hang","count":1}`,
+		`{"effect":"status","status":429,"retry_after":"1s"}`, `{"effect":"rotate_key"}`, `{"effect":"move_clock","offset":"-1h"}`,
+		`{"certificates":"chain","credentialInfo":true,"certInfo":true,"authInfo":true}`,
+		`{"cms_and_ocsps":[{"cms":"{cms}","ocsp":"eA=="}],"mime_type":"text/plain","description":"x"}`,
+		`{"xmlBytesB64":"PGEvPg==","xadesType":"LT","hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","signAlgo":"1.2.840.113549.1.1.11"}`,
 		`{"credentialID":"sandbox-credential","certificates":"chain","certInfo":true}`,
 		`{"credentialID":"sandbox-credential","numSignatures":1,"hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","hashes":["{hash}"]}`,
 		`{"credentialID":"sandbox-credential","SAD":"{sad}","signAlgo":"1.2.840.10045.4.3.2","hashes":["{hash}"]}`,
@@ -151,6 +170,7 @@ func journeyBodies() map[string]string {
 		"grant_type=client_credentials&scope=esign":                                        formType,
 		"grant_type=client_credentials&scope=esign%2Fb2b":                                  formType,
 		"grant_type=authorization_code&code=sandbox-fuzz&redirect_uri=https%3A%2F%2Frp.no": formType,
+		"grant_type=client_credentials&client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer": formType,
 		"0\x03\x02\x01\x01": "application/timestamp-query",
 	}
 	for _, body := range jsonBodies {
