@@ -42,6 +42,9 @@ func FuzzEndpoints(f *testing.F) {
 			add(goodCredential, "", jsonType, `{"effect":"status","status":429,"code":"x","client_id":"sandbox-client","late":true}`, "{}")
 			add(goodCredential, "", jsonType, `{"effect":"broken_json"}`, "{}")
 			for body, contentType := range journeyBodies() {
+				if strings.Contains(body, "{assertion}") {
+					add(noCredential, "", contentType, "", body)
+				}
 				add(goodCredential, "sign_id={sign_id}", contentType, "", body)
 			}
 		}
@@ -171,7 +174,7 @@ func journeyBodies() map[string]string {
 		"grant_type=client_credentials&scope=esign%2Fb2b":                                  formType,
 		"grant_type=authorization_code&code=sandbox-fuzz&redirect_uri=https%3A%2F%2Frp.no": formType,
 		"grant_type=client_credentials&client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer": formType,
-		"0\x03\x02\x01\x01": "application/timestamp-query",
+		"0\x39\x02\x01\x01\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20" + strings.Repeat("h", 32) + "\x01\x01\xff":          queryType,
 	}
 	for _, body := range jsonBodies {
 		bodies[body] = jsonType

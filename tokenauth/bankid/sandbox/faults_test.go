@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,5 +166,24 @@ func TestFaultsAreListed(t *testing.T) {
 	inject(t, s, want[2], sandbox.Fault{Effect: sandbox.RotateKey}, want[0], want[1], sandbox.Fault{Effect: sandbox.RevokeTokens})
 	if got := s.Faults(); !slices.Equal(got, want) {
 		t.Errorf("faults %+v", got)
+	}
+}
+
+// A count holds however many ask at once.
+func TestOneOfManyMeetsAFault(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	inject(t, s, teapot(sandbox.Fault{Count: 3}))
+	var group sync.WaitGroup
+	var met atomic.Int32
+	for range 20 {
+		group.Go(func() {
+			if send(t, s, call{method: "POST", target: "/csc/v2/info"}).Code == http.StatusTeapot {
+				met.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if got := met.Load(); got != 3 {
+		t.Errorf("%d calls met the fault", got)
 	}
 }
