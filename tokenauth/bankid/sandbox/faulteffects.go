@@ -40,7 +40,8 @@ func (s *Server) effect(f Fault, handle http.HandlerFunc) http.HandlerFunc {
 		case Status:
 			s.fail(w, r, f)
 		case Hang:
-			// Only then does net/http see that the client leaves.
+			// Only at the body's end does net/http begin to see that the client
+			// leaves.
 			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
@@ -53,7 +54,7 @@ func (s *Server) effect(f Fault, handle http.HandlerFunc) http.HandlerFunc {
 		case RevokeTokens, MoveClock, RotateKey: // meet no request
 		case DemandNonce:
 			if s.demandNonce(w, r) {
-				answer(w, r)
+				handle(w, r)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -188,38 +189,47 @@ func TestFaultsTogether(t *testing.T) {
 	})
 }
 
-// served serves a sandbox over a network, and returns a client of it.
-func served(t *testing.T, h2 bool) (*sandbox.Server, string, *http.Client) {
+// Ways to serve over a network.
+const (
+	plain = iota
+	secure
+	http2
+)
+
+// served serves a sandbox, and returns a client of it.
+func served(t *testing.T, by int) (*sandbox.Server, string, *http.Client) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	s := newServer(t, sandbox.Options{})
 	server.Config.Handler = s
-	server.EnableHTTP2 = h2
-	if h2 {
-		server.StartTLS()
-	} else {
+	server.EnableHTTP2 = by == http2
+	if by == plain {
 		server.Start()
+	} else {
+		server.StartTLS()
 	}
 	t.Cleanup(server.Close)
 	return s, server.URL, server.Client()
 }
 
 func TestReset(t *testing.T) {
-	for _, late := range []bool{false, true} {
-		s, url, client := served(t, false)
-		inject(t, s, sandbox.Fault{Effect: sandbox.BrokenJSON}, sandbox.Fault{Effect: sandbox.Reset, Late: late})
-		answer, err := client.Post(url+infoPath, jsonType, strings.NewReader("{}"))
-		if err == nil {
-			_ = answer.Body.Close()
-		}
-		if !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("late %v: %v", late, err)
+	for _, by := range []int{plain, secure} {
+		for _, late := range []bool{false, true} {
+			s, url, client := served(t, by)
+			inject(t, s, sandbox.Fault{Effect: sandbox.BrokenJSON}, sandbox.Fault{Effect: sandbox.Reset, Late: late})
+			answer, err := client.Post(url+infoPath, jsonType, strings.NewReader("{}"))
+			if err == nil {
+				_ = answer.Body.Close()
+			}
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("by %d, late %v: %v", by, late, err)
+			}
 		}
 	}
 }
 
 func TestResetOfAStream(t *testing.T) {
-	s, url, client := served(t, true)
+	s, url, client := served(t, http2)
 	for range 2 {
 		inject(t, s, sandbox.Fault{Effect: sandbox.Reset, Count: 1})
 		answer, err := client.Post(url+infoPath, jsonType, strings.NewReader("{}"))
@@ -243,8 +253,8 @@ func TestResetOfAStream(t *testing.T) {
 
 // A hanging call ends when its client leaves, also one that it sent a body in.
 func TestHangOverANetwork(t *testing.T) {
-	for _, h2 := range []bool{false, true} {
-		s, url, client := served(t, h2)
+	for _, by := range []int{plain, secure, http2} {
+		s, url, client := served(t, by)
 		inject(t, s, sandbox.Fault{Effect: sandbox.Hang, Count: 1})
 		ctx, cancel := context.WithCancel(t.Context())
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/signdoc/pades", io.LimitReader(neverEnding{}, 1<<20))
@@ -265,6 +275,23 @@ func TestHangOverANetwork(t *testing.T) {
 			t.Errorf("it ended with %v", err)
 		}
 		// That the server can be closed shows that the handler has ended.
+	}
+}
+
+// So does one whose client leaves in the middle of its body.
+func TestHangOfHalfARequest(t *testing.T) {
+	s, url, _ := served(t, plain)
+	inject(t, s, sandbox.Fault{Effect: sandbox.Hang, Count: 1})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(conn, "POST "+infoPath+" HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 10\r\n\r\nhalf")
+	for err == nil && len(s.Faults()) > 0 {
+		runtime.Gosched()
+	}
+	if closing := conn.Close(); err != nil || closing != nil {
+		t.Fatal(err, closing)
 	}
 }
 
