@@ -274,6 +274,9 @@ func (a *App) Stop() error { return nil }
 // Cleanup takes the app away from its sources, which another configuration may
 // be using by now, and gives back what it holds in the pool.
 func (a *App) Cleanup() error {
+	if a.events != nil {
+		a.events.stop()
+	}
 	for _, detach := range a.detach {
 		detach()
 	}

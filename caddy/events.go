@@ -22,6 +22,7 @@ const (
 // emitter emits the events of one configuration.
 type emitter struct {
 	ctx     caddy.Context
+	stop    context.CancelFunc // ends ctx
 	app     *caddyevents.App
 	started chan struct{} // closed when all apps have started
 }
@@ -33,6 +34,9 @@ func newEmitter(ctx caddy.Context) (*emitter, error) {
 		return nil, fmt.Errorf("getting events app: %v", err)
 	}
 	e := &emitter{ctx: ctx, app: mod.(*caddyevents.App), started: make(chan struct{})}
+	// The app may be cleaned up before its configuration is, and waits for those
+	// who emit.
+	e.ctx.Context, e.stop = context.WithCancel(ctx.Context)
 	return e, e.app.On("started", startedHandler{sync.OnceFunc(func() { close(e.started) })})
 }
 
