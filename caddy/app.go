@@ -32,6 +32,18 @@ const replayBudget = 64 << 20
 // App holds the clients of BankID OIDC, and what is known of the OpenID
 // provider. The tokens are kept over reloads of the configuration, as long as
 // the client that they belong to does not change.
+//
+// It emits these events, never with a secret among their data:
+//
+// Event | When | Data
+// ------|------|-----
+// `bankid_esign_token_obtained` | at every token, renewals included | `client_id`; `lifetime` in seconds; `failed_attempts` before it, of which there are some when a failure has ended
+// `bankid_esign_token_failed` | when an attempt fails for another reason than the one before, or when a failure has lasted until the token expired | `cause` (`unavailable`, `timeout`, `refused`, `unusable` or `configuration`); `code`, the OAuth error code or empty; `error`; `attempt`, counted since the last success; `token_usable`; `next_attempt`, not before which time there will be another (RFC 3339)
+// `bankid_esign_token_unavailable` | besides, when there is no usable token any more, once until there is one | the same
+//
+// All have `client`, `issuer` and `scope` (space-separated) besides. Handlers
+// are called one after the other, and calls do not wait for them; but what is
+// logged and counted of the attempts that follow for the same token does.
 type App struct {
 	// The BankID environment: `production`, `current` (the public test
 	// environment) or `sandbox` (a BankID that this server simulates on
@@ -68,6 +80,8 @@ type App struct {
 	sources  map[*tokenauth.Source]bool
 	bound    map[string]bool // by client_id: whether its tokens are bound to a key
 	refs     references
+	metrics  *sourceMetrics
+	events   *emitter
 
 	logger  *zap.Logger
 	http    *http.Client
@@ -95,8 +109,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.storage = ctx.Storage()
 	a.sources = make(map[*tokenauth.Source]bool)
 	a.bound = make(map[string]bool)
-	if err := registerMetrics(ctx); err != nil {
+	a.metrics = new(sourceMetrics)
+	if err := registerMetrics(ctx, a.metrics); err != nil {
 		return fmt.Errorf("registering metrics: %v", err)
+	}
+	var err error
+	if a.events, err = newEmitter(ctx); err != nil {
+		return err
 	}
 	if err := a.provisionEnvironment(); err != nil {
 		return err
@@ -257,6 +276,9 @@ func (a *App) Stop() error { return nil }
 // Cleanup takes the app away from its sources, which another configuration may
 // be using by now, and gives back what it holds in the pool.
 func (a *App) Cleanup() error {
+	if a.events != nil {
+		a.events.stop()
+	}
 	for _, detach := range a.detach {
 		detach()
 	}

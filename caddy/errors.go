@@ -171,6 +171,14 @@ func setErrorHeader(header http.Header, name string, err error) string {
 	return kind
 }
 
+// errorStatus returns the status that err is answered with.
+func errorStatus(err error) int {
+	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+		return handlerErr.StatusCode
+	}
+	return http.StatusInternalServerError
+}
+
 // proxyErrorType classifies an error of Caddy's reverse proxy.
 func proxyErrorType(err error) string {
 	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)

@@ -171,6 +171,7 @@ func (h *Handler) provisionRoute(ctx caddy.Context, origin string, apis []string
 	if !ok {
 		return nil, fmt.Errorf("loading proxy: its transport is %T", proxy.Transport)
 	}
+	transport.ofHandler = true
 	return &route{proxy: proxy, transport: transport}, nil
 }
 
@@ -218,7 +219,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err == nil {
 		return nil
 	}
-	setErrorPlaceholder(r, setErrorHeader(w.Header(), h.name, err))
+	kind := setErrorHeader(w.Header(), h.name, err)
+	setErrorPlaceholder(r, kind)
+	countRefusal(h.Client, kind, errorStatus(err))
 	return err
 }
 

@@ -2,30 +2,139 @@ package caddyesign
 
 import (
 	"errors"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// clockSkew is a gauge of the difference of clocks. Like those of Caddy itself,
-// it outlives a configuration, and is put into the registry of each.
-var clockSkew = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-	Namespace: "caddy",
-	Subsystem: "bankid_esign",
-	Name:      "clock_skew_seconds",
-	Help:      "By how much the clock of the OpenID provider is ahead of this machine's, by its last answer to a token request.",
-}, []string{"client"})
+// The beginning of the metrics' names.
+const (
+	metricsNamespace = "caddy"
+	metricsSubsystem = "bankid_esign"
+)
 
-// registerMetrics puts the metrics into the registry of a configuration.
-func registerMetrics(ctx caddy.Context) error {
+// histogramReset is how long a native histogram keeps its resolution at least.
+const histogramReset = time.Hour
+
+// What is counted. Like Caddy's own, these outlive a configuration, and are put
+// into the registry of each. Their labels have few values: those that the
+// configuration names, and constants.
+var (
+	tokenRequests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "token_requests_total",
+		Help:      "Attempts to obtain a token, by result (success, shared if another server had obtained it, or the cause of the failure) and OAuth error code.",
+	}, []string{"client", "result", "code"})
+
+	tokenRequestDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace:                       metricsNamespace,
+		Subsystem:                       metricsSubsystem,
+		Name:                            "token_request_duration_seconds",
+		Help:                            "How long attempts to obtain a token took, discovery included.",
+		Buckets:                         prometheus.DefBuckets,
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  100,
+		NativeHistogramMinResetDuration: histogramReset,
+	}, []string{"client"})
+
+	tokensServed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "tokens_served_total",
+		Help:      "Calls that got a token, by state: fresh, stale (renewed in the background), or waited for.",
+	}, []string{"client", "api", "state"})
+
+	rejections = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "rejections_total",
+		Help:      "Answers of an API that refuse the token of a call, by status.",
+	}, []string{"client", "api", "status"})
+
+	replays = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "replays_total",
+		Help:      "Calls that were sent again, by reason: rejected (with a new token) or retry (by the reverse proxy).",
+	}, []string{"client", "api", "reason"})
+
+	nonceRepeats = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "dpop_nonce_repeats_total",
+		Help:      "Requests that were made again because a server wanted its nonce in the DPoP proof, by endpoint: token, or the API.",
+	}, []string{"client", "endpoint"})
+
+	refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "refusals_total",
+		Help:      "Calls that the gateway itself answered with an error, by proxy error type (RFC 9209) and status.",
+	}, []string{"client", "reason", "status"})
+
+	clockSkew = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "clock_skew_seconds",
+		Help:      "By how much the clock of the OpenID provider is ahead of this machine's, by its last answer to a token request.",
+	}, []string{"client"})
+)
+
+// registerMetrics puts the metrics into the registry of a configuration, and
+// extra, which is the configuration's own.
+func registerMetrics(ctx caddy.Context, extra ...prometheus.Collector) error {
 	registry := ctx.GetMetricsRegistry()
 	if registry == nil {
 		return nil
 	}
-	err := registry.Register(clockSkew)
-	if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		return nil
+	for _, collector := range append(extra,
+		tokenRequests, tokenRequestDuration, tokensServed, rejections, replays, nonceRepeats, refusals, clockSkew) {
+		err := registry.Register(collector)
+		if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok && err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// countAttempt counts an attempt to obtain a token.
+func countAttempt(client string, e tokenauth.Event) {
+	result, code := "success", ""
+	switch {
+	case e.Err != nil:
+		result, code = e.Err.Cause.String(), e.Err.Code
+	case e.Shared:
+		result = "shared"
+	}
+	tokenRequests.WithLabelValues(client, result, code).Inc()
+	if !e.Shared {
+		tokenRequestDuration.WithLabelValues(client).Observe(e.Duration.Seconds())
+	}
+	if e.NonceWanted {
+		nonceRepeats.WithLabelValues(client, "token").Inc()
+	}
+	clockSkew.WithLabelValues(client).Set(e.ClockSkew.Seconds())
+}
+
+// countRefusal counts an error that the gateway answers with. There is no proxy
+// error type for a caller who has left.
+func countRefusal(client, kind string, status int) {
+	if status == statusClientClosedRequest {
+		kind = "caller_left"
+	}
+	refusals.WithLabelValues(clientLabel(client), kind, strconv.Itoa(status)).Inc()
+}
+
+// clientLabel returns what the client goes by in metrics and logs.
+func clientLabel(name string) string {
+	if name == "" {
+		return "default"
+	}
+	return name
 }

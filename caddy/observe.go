@@ -10,12 +10,14 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// sourceUser watches a source on behalf of one configuration. It writes one
-// line to the log for every change of state, and the rest at debug level.
+// sourceUser watches a source on behalf of one configuration. It counts all
+// attempts to obtain a token, writes one line to the log for every change of
+// state, and the rest at debug level, and emits events.
 type sourceUser struct {
 	logger *zap.Logger
 	env    bankid.Environment
 	client string
+	events *emitter
 
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
@@ -32,18 +34,25 @@ type failing struct {
 }
 
 // newSourceUser returns the watch on a source of the named client.
-func newSourceUser(logger *zap.Logger, env bankid.Environment, client string) *sourceUser {
-	if client == "" {
-		client = "default"
-	}
+func newSourceUser(logger *zap.Logger, env bankid.Environment, client string, events *emitter) *sourceUser {
+	client = clientLabel(client)
 	return &sourceUser{
 		logger: logger.With(zap.String("client", client), zap.String("issuer", env.Issuer)),
-		env:    env, client: client,
+		env:    env, client: client, events: events,
 	}
 }
 
-// observe logs an attempt to obtain a token.
+// observe counts and logs an attempt to obtain a token, and emits its events,
+// last since that may take long.
 func (u *sourceUser) observe(e tokenauth.Event) {
+	countAttempt(u.client, e)
+	was := u.failing
+	u.log(e)
+	u.emit(e, was)
+}
+
+// log logs an attempt to obtain a token.
+func (u *sourceUser) log(e tokenauth.Event) {
 	logger := u.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
 	u.observeProvider(e.Metadata)
 	u.observeClock(e.ClockSkew)
@@ -61,6 +70,7 @@ func (u *sourceUser) observe(e tokenauth.Event) {
 		if c := logger.Check(level, "obtaining token failed"); c != nil {
 			c.Write(
 				zap.String("cause", e.Err.Cause.String()),
+				zap.String("code", e.Err.Code),
 				zap.Error(e.Err),
 				zap.Int("attempt", e.Failures),
 				zap.Bool("token_usable", e.Usable),
@@ -97,7 +107,6 @@ const badSkew = 5 * time.Second
 
 // observeClock compares the clocks.
 func (u *sourceUser) observeClock(skew time.Duration) {
-	clockSkew.WithLabelValues(u.client).Set(skew.Seconds())
 	skewed := skew.Abs() >= badSkew
 	if skewed && !u.skewed {
 		u.logger.Warn("this machine's clock differs from the provider's", zap.Duration("provider_ahead_by", skew))

@@ -94,7 +94,8 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 	if !a.sources[source.Source] {
 		// Now rather than in Start: apps start in no order, and a handler of this
 		// configuration may be called before.
-		user := newSourceUser(a.logger, a.env, clientName)
+		user := newSourceUser(a.logger, a.env, clientName, a.events)
+		a.metrics.add(user.client, source.Source)
 		runtime := tokenauth.Runtime{Client: a.http, Observe: user.observe}
 		if client.ShareTokens {
 			runtime.Store = a.storage

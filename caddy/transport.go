@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -60,6 +62,11 @@ type Transport struct {
 	// varKey is where the delivery of a call is kept among the request's
 	// variables, for as long as a reverse proxy tries.
 	varKey string
+	// ofHandler says that the transport serves the handler bankid_esign, which
+	// counts what it refuses.
+	ofHandler bool
+
+	logger *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -72,6 +79,7 @@ func (Transport) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the transport.
 func (t *Transport) Provision(ctx caddy.Context) error {
+	t.logger = ctx.Logger()
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
@@ -107,6 +115,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Headers:      headers,
 		ReplayBuffer: t.replayBuffer(),
 		Budget:       app.budget,
+		Observer:     newCallObserver(t.Client, t.APIs),
 		NotSent: func(err error) bool {
 			_, ok := errors.AsType[reverseproxy.DialError](err)
 			return ok
@@ -201,11 +210,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
 	if call := t.core.Table.Lookup(req); call != nil {
 		if refusal := checkOwnBearer(call, req); refusal != nil {
-			return refusal.response(req), nil
+			return t.refuse(req, refusal), nil
 		}
 	}
 	res, err := t.core.Deliver(req, t.delivery(req.Context()))
 	if err == nil {
+		t.logReference(req, res)
 		return res, nil
 	}
 	// Everything else goes back as it is: Caddy looks at its type.
@@ -214,10 +224,19 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if gatewayErr.status < http.StatusInternalServerError {
-		return gatewayErr.response(req), nil
+		return t.refuse(req, gatewayErr), nil
 	}
 	setErrorPlaceholder(req, gatewayErr.kind)
+	if !t.ofHandler {
+		countRefusal(t.Client, gatewayErr.kind, gatewayErr.status)
+	}
 	return nil, handlerError(gatewayErr)
+}
+
+// refuse answers req with e, as if the upstream had.
+func (t *Transport) refuse(req *http.Request, e *gatewayError) *http.Response {
+	countRefusal(t.Client, e.kind, e.status)
+	return e.response(req)
 }
 
 // delivery returns what has become of the call that ctx belongs to. Outside of

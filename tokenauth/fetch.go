@@ -142,6 +142,7 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 	}
 	sent := time.Now()
 	res, err := request.send(ctx, client)
+	event.NonceWanted = event.NonceWanted || request.challenged
 	if err != nil {
 		return nil, err
 	}

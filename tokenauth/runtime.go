@@ -62,6 +62,10 @@ type Event struct {
 	// MissingScopes are those asked for that the answer says were not granted.
 	MissingScopes []string
 
+	// NonceWanted reports whether a request was made again because the provider
+	// wanted its nonce in the DPoP proof (RFC 9449 section 8).
+	NonceWanted bool
+
 	// Metadata is the provider's configuration, nil if it could not be read.
 	Metadata *Metadata
 

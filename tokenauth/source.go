@@ -147,18 +147,8 @@ func (s *Source) Attach(r Runtime) (detach func()) { return s.runtimes.attach(r)
 // Token returns a token that can be used now. If there is none, it waits for
 // one, as long as ctx allows. The error is an *Error, or that of ctx.
 func (s *Source) Token(ctx context.Context) (*Token, error) {
-	token, now := s.current.Load(), time.Now()
-	if token != nil && now.Before(token.refreshAt) {
-		token.markUsed()
-		return token, nil
-	}
-	if token.usable(now) {
-		token.markUsed()
-		s.mu.Lock()
-		if now.After(s.retryAtLocked()) {
-			s.fetchLocked()
-		}
-		s.mu.Unlock()
+	token, state := s.cached(0)
+	if state != StateNone {
 		return token, nil
 	}
 	return s.wait(ctx)
@@ -168,20 +158,46 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 // left, or half of its whole life if that is shorter, unless none such can be
 // had while the present one can still be used.
 func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, error) {
-	token, err := s.Token(ctx)
-	if err != nil {
-		return nil, err
-	}
-	whole := token.expiresAt.Sub(token.obtained)
-	if token.once || time.Until(token.expiresAt) >= min(life, whole/2) {
+	token, state := s.cached(life)
+	if state != StateNone {
 		return token, nil
 	}
-	if next, err := s.wait(ctx); err == nil {
-		return next, nil
-	} else if ctx.Err() != nil || !token.usable(time.Now()) {
-		return nil, err
+	return s.instead(ctx, token)
+}
+
+// cached returns the token from memory, StateFresh or StateStale. If there is
+// none that has at least life left, or half of its whole life, the state is
+// StateNone: then it is one that lasts shorter, or nil. A stale one is being
+// renewed in the background.
+func (s *Source) cached(life time.Duration) (*Token, State) {
+	token, now := s.current.Load(), time.Now()
+	state := StateFresh
+	if token == nil || !now.Before(token.refreshAt) {
+		if !token.usable(now) {
+			return nil, StateNone
+		}
+		state = StateStale
+		s.mu.Lock()
+		if now.After(s.retryAtLocked()) {
+			s.fetchLocked()
+		}
+		s.mu.Unlock()
 	}
-	return token, nil
+	token.markUsed()
+	if life > 0 && token.expiresAt.Sub(now) < min(life, token.expiresAt.Sub(token.obtained)/2) {
+		state = StateNone
+	}
+	return token, state
+}
+
+// instead waits for a token that takes the place of short, which lasts too
+// short, or of none. If it cannot be had, short is better than nothing.
+func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
+	token, err := s.wait(ctx)
+	if err != nil && ctx.Err() == nil && short.usable(time.Now()) {
+		return short, nil
+	}
+	return token, err
 }
 
 // Renew asks for another token because rejected was refused where it was

@@ -45,6 +45,8 @@ type tokenRequest struct {
 	scopes      []string
 	prover      *prover // nil for a bearer token
 	nonces      *nonces
+
+	challenged bool // it was sent again with a nonce
 }
 
 // send asks the token endpoint. It asks again, with everything that is to be
@@ -53,7 +55,7 @@ type tokenRequest struct {
 // and if the provider wants a nonce in the proof (RFC 9449 section 8). The error
 // is an *Error.
 func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenResponse, error) {
-	var revived, challenged bool // each is repaired once
+	var revived bool // each is repaired once
 	for {
 		token, reused, err := r.attempt(ctx, client)
 		failure, ok := errors.AsType[*Error](err)
@@ -62,8 +64,8 @@ func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenRes
 			return token, err
 		case reused && failure.Status == 0 && failure.Cause == CauseUnavailable && !revived:
 			revived = true
-		case r.prover != nil && failure.Code == "use_dpop_nonce" && !challenged:
-			challenged = true
+		case r.prover != nil && failure.Code == "use_dpop_nonce" && !r.challenged:
+			r.challenged = true
 		default:
 			return nil, err
 		}

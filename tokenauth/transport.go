@@ -58,6 +58,9 @@ type Transport struct {
 	// NotSent reports whether an error of Base proves that nothing of the
 	// request was sent. Default: whether it is a *net.OpError of a dial.
 	NotSent func(error) bool
+
+	// Observer is told what becomes of the calls. Default: nobody is.
+	Observer Observer
 }
 
 // RoundTrip implements http.RoundTripper. Besides those of Base, its errors
@@ -89,12 +92,12 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	if source == nil {
 		return &Error{Op: opToken, Cause: CauseConfiguration, Err: fmt.Errorf("no token source for '%s'", call.Group)}
 	}
-	var err error
+	life := time.Duration(0)
 	if long {
-		d.token, err = source.TokenFor(req.Context(), uploadLife)
-	} else {
-		d.token, err = source.Token(req.Context())
+		life = uploadLife
 	}
+	var err error
+	d.token, err = t.obtain(req.Context(), call.Group, source, life)
 	return err
 }
 
@@ -139,14 +142,18 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 	if err := t.Ready(req, call, d); err != nil {
 		return nil, err
 	}
+	if d.sent {
+		t.repeating(call, RepeatRetry)
+	}
 	token := d.token
 	res, err := t.send(req, call, token, d)
 	if err == nil && wantsNonce(call, res) && call.Replay != Never && d.repeatable() {
 		// The server has not looked at the call yet; send has learned the nonce.
 		drain(res)
+		t.repeating(call, RepeatNonce)
 		res, err = t.send(req, call, token, d)
 	}
-	if err != nil || wantsNonce(call, res) || !call.rejected(res) {
+	if err != nil || wantsNonce(call, res) || !t.rejected(call, res) {
 		return res, err // a challenge is no word against the token
 	}
 	if res.StatusCode == http.StatusForbidden && time.Since(token.obtained) < forbiddenAge {
@@ -157,13 +164,17 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		source.Reject(token) // for the calls to come
 		return res, nil
 	}
-	next := source.Renew(req.Context(), token)
+	next := t.renew(req.Context(), call.Group, source, token)
 	if next == nil {
 		return res, nil
 	}
 	drain(res)
 	d.token = next
-	return t.send(req, call, next, d)
+	t.repeating(call, RepeatRejected)
+	if res, err = t.send(req, call, next, d); err == nil && !wantsNonce(call, res) {
+		t.rejected(call, res)
+	}
+	return res, err
 }
 
 // drain drops a response, so that its connection can be used again.

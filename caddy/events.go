@@ -1,0 +1,91 @@
+package caddyesign
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// The events that the app emits; its documentation says when.
+const (
+	eventTokenObtained    = "bankid_esign_token_obtained"
+	eventTokenFailed      = "bankid_esign_token_failed"
+	eventTokenUnavailable = "bankid_esign_token_unavailable"
+)
+
+// emitter emits the events of one configuration.
+type emitter struct {
+	ctx     caddy.Context
+	stop    context.CancelFunc // ends ctx
+	app     *caddyevents.App
+	started chan struct{} // closed when all apps have started
+}
+
+// newEmitter returns the emitter of the configuration of ctx.
+func newEmitter(ctx caddy.Context) (*emitter, error) {
+	mod, err := ctx.App("events")
+	if err != nil {
+		return nil, fmt.Errorf("getting events app: %v", err)
+	}
+	e := &emitter{ctx: ctx, app: mod.(*caddyevents.App), started: make(chan struct{})}
+	// The app may be cleaned up before its configuration is, and waits for those
+	// who emit.
+	e.ctx.Context, e.stop = context.WithCancel(ctx.Context)
+	return e, e.app.On("started", startedHandler{sync.OnceFunc(func() { close(e.started) })})
+}
+
+// startedHandler handles the event that all apps have started. It has nothing
+// in it that Caddy could log.
+type startedHandler struct{ do func() }
+
+// Handle implements caddyevents.Handler.
+func (h startedHandler) Handle(context.Context, caddy.Event) error {
+	h.do()
+	return nil
+}
+
+// emit emits an event. Apps start in no order, and the one for events takes no
+// event before it has its subscribers: so it waits until all have started.
+func (e *emitter) emit(name string, data map[string]any) {
+	select {
+	case <-e.started:
+	case <-e.ctx.Done():
+	}
+	if e.ctx.Err() == nil {
+		e.app.Emit(e.ctx, name, data)
+	}
+}
+
+// emit emits the events of an attempt: was is the state before it.
+func (u *sourceUser) emit(e tokenauth.Event, was failing) {
+	if u.events == nil {
+		return
+	}
+	data := map[string]any{"client": u.client, "issuer": u.env.Issuer, "scope": e.Scopes}
+	if e.Err == nil {
+		data["client_id"] = e.ClientID
+		data["lifetime"] = e.Lifetime.Seconds()
+		data["failed_attempts"] = e.Failures
+		u.events.emit(eventTokenObtained, data)
+		return
+	}
+	if u.failing == was {
+		return
+	}
+	data["cause"], data["code"], data["error"] = e.Err.Cause.String(), e.Err.Code, e.Err.Error()
+	data["attempt"], data["token_usable"] = e.Failures, e.Usable
+	data["next_attempt"] = e.Err.RetryAt.UTC().Format(time.RFC3339)
+	u.events.emit(eventTokenFailed, data)
+	if !e.Usable && (!was.yes || was.usable) {
+		u.events.emit(eventTokenUnavailable, data)
+	}
+}
+
+// Interface guards
+var _ caddyevents.Handler = startedHandler{}

@@ -1,0 +1,197 @@
+package itest
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A watched gateway has clients and APIs of every kind, and answers /metrics.
+type watched struct {
+	*gateway
+	issuer   *tokenauthtest.Server
+	rejects  atomic.Bool // whether the API rejects bearer tokens
+	nonce    atomic.Bool // whether B2B wants a nonce
+	upstream *httptest.Server
+}
+
+// startWatched runs a gateway between a scripted issuer and a scripted API.
+func startWatched(t *testing.T) *watched {
+	t.Helper()
+	w := &watched{issuer: tokenauthtest.NewHTTPServer()}
+	t.Cleanup(w.issuer.Close)
+	w.upstream = httptest.NewServer(w)
+	t.Cleanup(w.upstream.Close)
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	credentials := "client_secret {file." + secret + "}\n"
+	w.gateway = startGateway(t,
+		"issuer "+w.issuer.Issuer()+"\nclient_id app\n"+credentials+"client seal {\nclient_id seal\n"+credentials+"}",
+		strings.ReplaceAll(`handle /metrics {
+			metrics
+		}
+		handle /v0/b2b/* {
+			bankid_esign b2b {
+				client seal
+				callers local
+				upstream b2b UPSTREAM
+			}
+		}
+		handle {
+			bankid_esign signdoc {
+				callers local
+				upstream signdoc UPSTREAM
+			}
+		}`, "UPSTREAM", w.upstream.URL))
+	return w
+}
+
+// ServeHTTP is the API.
+func (w *watched) ServeHTTP(res http.ResponseWriter, req *http.Request) {
+	_, _ = io.Copy(io.Discard, req.Body)
+	switch {
+	case w.rejects.Load() && req.Header.Get("DPoP") == "":
+		res.WriteHeader(http.StatusUnauthorized)
+	case req.Header.Get("DPoP") != "" && w.nonce.Swap(false):
+		res.Header().Set("DPoP-Nonce", "nonce")
+		res.Header().Set("WWW-Authenticate", `DPoP error="use_dpop_nonce"`)
+		res.WriteHeader(http.StatusUnauthorized)
+	}
+}
+
+// call makes a call and returns the status of the answer, 0 if there is none.
+func (w *watched) call(method, path string) int {
+	req, err := http.NewRequest(method, w.url+path, http.NoBody) //nolint:noctx // a test
+	if err != nil {
+		return 0
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	return res.StatusCode
+}
+
+func TestAlertRules(t *testing.T) {
+	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
+		cmd := exec.CommandContext(t.Context(), "promtool", args...)
+		cmd.Dir = "../ops"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
+	}
+	rules, err := os.ReadFile("../ops/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := os.ReadFile("../ops/alerts_test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(rules)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "- alert: "); ok && !strings.Contains(string(tests), "alertname: "+name+"\n        exp_alerts:") {
+			t.Errorf("no test raises %s", name)
+		}
+	}
+}
+
+// dashboard is what of a Grafana dashboard is tested.
+type dashboard struct {
+	Panels []struct {
+		Title   string
+		Targets []struct{ Expr string }
+	}
+	Templating struct{ List []struct{ Query string } }
+}
+
+// Every query of the dashboard and of the alerts is made of a Prometheus that has
+// scraped a gateway to which everything has happened once.
+func TestDashboardHasData(t *testing.T) {
+	w := startWatched(t)
+	prom := startPrometheus(t, w.url)
+	w.nonce.Store(true)
+	happen := func() {
+		w.call("GET", "/v1/signdoc/pades?sign_id=1")
+		w.call("GET", "/nowhere")
+		w.call("POST", "/v0/b2b/ades/pades")
+	}
+	happen()
+	w.rejects.Store(true)
+	happen()
+	w.rejects.Store(false)
+	scrapes := func() float64 {
+		result := prom.query(t, `count_over_time(caddy_bankid_esign_rejections_total{api="signdoc"}[1m])`)
+		if len(result) == 0 {
+			return 0
+		}
+		return result[0].Value.value
+	}
+	eventually(t, func() bool { return scrapes() >= 4 })
+
+	file, err := os.ReadFile("../ops/dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d dashboard
+	if err := json.Unmarshal(file, &d); err != nil {
+		t.Fatal(err)
+	}
+	variables := strings.NewReplacer("$__rate_interval", "1m", "$client", ".*")
+	queries := 0
+	for _, panel := range d.Panels {
+		for _, target := range panel.Targets {
+			queries++
+			if len(prom.query(t, variables.Replace(target.Expr))) == 0 {
+				t.Errorf("%s: no data for %s", panel.Title, target.Expr)
+			}
+		}
+	}
+	t.Logf("%d panels, %d queries", len(d.Panels), queries)
+	var clients []string
+	prom.ask(t, "/api/v1/label/client/values", url.Values{"match[]": {"caddy_bankid_esign_token_expires_seconds"}}, &clients)
+	if got := strings.Join(clients, " "); got != "default seal" {
+		t.Errorf("the clients to choose from are %q", got)
+	}
+	shown := string(file)
+	var metrics []string
+	prom.ask(t, "/api/v1/label/__name__/values", nil, &metrics)
+	for _, metric := range metrics {
+		if strings.HasPrefix(metric, "caddy_bankid_esign_") && !strings.HasSuffix(metric, "_sum") && !strings.HasSuffix(metric, "_count") && !strings.Contains(shown, metric) {
+			t.Errorf("the dashboard does not show %s", metric)
+		}
+	}
+	var rules struct {
+		Groups []struct {
+			Rules []struct{ Name, Health, LastError string }
+		}
+	}
+	loaded := 0
+	eventually(t, func() bool {
+		prom.ask(t, "/api/v1/rules", nil, &rules)
+		loaded = 0
+		for _, group := range rules.Groups {
+			for _, rule := range group.Rules {
+				if rule.Health == "ok" {
+					loaded++
+				} else if rule.Health == "err" {
+					t.Fatalf("%s: %s", rule.Name, rule.LastError)
+				}
+			}
+		}
+		return loaded == 9
+	})
+}

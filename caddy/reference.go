@@ -1,0 +1,96 @@
+package caddyesign
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+
+	"go.uber.org/zap"
+)
+
+// maxErrorBody is the size, in bytes, of the longest body of an error that is
+// looked at.
+const maxErrorBody = 4 << 10
+
+// apiError is what the bodies of the APIs' errors have in common. Each API has
+// names of its own for it.
+type apiError struct {
+	ErrorCode    string `json:"errorCode"`       // CSC
+	Error        string `json:"error"`           // B2B
+	Code         string `json:"code"`            // timestamp
+	Reference    string `json:"errorReference"`  // CSC, timestamp
+	B2BReference string `json:"error_reference"` // B2B
+}
+
+// plainWord is what is logged of an error: what looks otherwise may be anything.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
+
+// logReference arranges that BankID's reference of an error, which its support
+// asks for, is logged when the body of res has been read.
+func (t *Transport) logReference(req *http.Request, res *http.Response) {
+	if res.StatusCode < http.StatusBadRequest || res.Body == nil || res.Header.Get("Content-Encoding") != "" {
+		return
+	}
+	call := t.core.Table.Lookup(req)
+	method, path := req.Method, req.URL.Path
+	res.Body = &errorBody{ReadCloser: res.Body, done: func(body []byte) {
+		var e apiError
+		_ = json.Unmarshal(body, &e) // what is not JSON has no reference
+		reference := cmp.Or(e.Reference, e.B2BReference)
+		if !plainWord.MatchString(reference) {
+			return
+		}
+		code := cmp.Or(e.ErrorCode, e.Error, e.Code)
+		if !plainWord.MatchString(code) {
+			code = ""
+		}
+		t.logger.Info("error with a reference for BankID's support",
+			zap.String("client", clientLabel(t.Client)),
+			zap.String("api", call.Group),
+			zap.String("method", method),
+			zap.String("path", path),
+			zap.Int("status", res.StatusCode),
+			zap.String("code", code),
+			zap.String("error_reference", reference),
+		)
+	}}
+}
+
+// errorBody is the body of an error on its way to the caller, who gets it
+// unchanged and as soon as it comes.
+type errorBody struct {
+	io.ReadCloser
+	head []byte
+	done func(body []byte) // nil when it was called
+}
+
+// Read implements io.Reader.
+func (b *errorBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.done != nil {
+		b.head = append(b.head, p[:n]...)
+		if err != nil || len(b.head) > maxErrorBody {
+			b.finish()
+		}
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *errorBody) Close() error {
+	b.finish()
+	return b.ReadCloser.Close()
+}
+
+// finish hands on what was read, once, unless it is too long for an error.
+func (b *errorBody) finish() {
+	if b.done != nil && len(b.head) <= maxErrorBody {
+		b.done(b.head)
+	}
+	b.done, b.head = nil, nil
+}
+
+// Interface guards
+var _ io.ReadCloser = (*errorBody)(nil)
