@@ -22,7 +22,7 @@ func (s *Source) fetchLocked() {
 	// next one will want it.
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	f := &flight{done: make(chan struct{})}
-	s.flight, s.cancel = f, cancel
+	s.flight, s.cancel, s.attempted = f, cancel, time.Now()
 	s.background.Go(func() {
 		defer cancel()
 		s.fly(ctx, f)
@@ -188,6 +188,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 		s.failures++
 		if !s.closed {
 			f.err.RetryAt = now.Add(backoff(f.err, s.failures))
+			s.heldUntil = now.Add(f.err.retryAfter)
 		}
 		s.failure, s.refused, s.checked = f.err, credentials, now
 		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)

@@ -85,6 +85,8 @@ type Source struct {
 	refused    Credentials // those that failure is about, if it is a refusal
 	checked    time.Time   // when they were last compared with the present ones
 	renewed    time.Time   // when a rejected token was last renewed
+	attempted  time.Time   // when the last attempt started
+	heldUntil  time.Time   // until when the provider wants to be left alone
 	timer      *time.Timer // renews in the background
 	closed     bool
 	cancel     context.CancelFunc // ends the flight
