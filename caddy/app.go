@@ -66,7 +66,8 @@ type App struct {
 	budget   *tokenauth.Budget
 	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]bool
-	bound    map[string]bool // by client_id: whether its tokens are bound to a key
+	used     map[string][]*tokenauth.Source // by client name, "default" for the default one
+	bound    map[string]bool                // by client_id: whether its tokens are bound to a key
 	refs     references
 
 	logger *zap.Logger
@@ -92,6 +93,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.sources = make(map[*tokenauth.Source]bool)
+	a.used = make(map[string][]*tokenauth.Source)
 	a.bound = make(map[string]bool)
 	if err := registerMetrics(ctx); err != nil {
 		return fmt.Errorf("registering metrics: %v", err)
@@ -181,6 +183,9 @@ func unknownEnvironment(name string) error {
 
 // provisionClients checks the clients.
 func (a *App) provisionClients() error {
+	if _, ok := a.Clients[defaultClient]; ok {
+		return fmt.Errorf("client '%s': that is what the default client is called; give this one another name", defaultClient)
+	}
 	clients := maps.Clone(a.Clients)
 	if clients == nil {
 		clients = make(map[string]*Client)

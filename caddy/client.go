@@ -47,6 +47,9 @@ type Client struct {
 	AuthMethod string `json:"auth_method,omitempty"`
 }
 
+// defaultClient is what the default client is called where a name is needed.
+const defaultClient = "default"
+
 // empty reports whether nothing of the client is configured.
 func (c Client) empty() bool { return c == Client{} }
 

@@ -37,6 +37,8 @@ func (s *Source) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	select {
 	case <-flight.done:
 	case <-ctx.Done():
