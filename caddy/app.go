@@ -78,7 +78,8 @@ type App struct {
 	budget   *tokenauth.Budget
 	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]bool
-	bound    map[string]bool // by client_id: whether its tokens are bound to a key
+	used     map[string][]*tokenauth.Source // by client name, "default" for the default one
+	bound    map[string]bool                // by client_id: whether its tokens are bound to a key
 	refs     references
 	metrics  *sourceMetrics
 	events   *emitter
@@ -108,6 +109,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.storage = ctx.Storage()
 	a.sources = make(map[*tokenauth.Source]bool)
+	a.used = make(map[string][]*tokenauth.Source)
 	a.bound = make(map[string]bool)
 	a.metrics = new(sourceMetrics)
 	if err := registerMetrics(ctx, a.metrics); err != nil {
@@ -202,6 +204,9 @@ func unknownEnvironment(name string) error {
 
 // provisionClients checks the clients.
 func (a *App) provisionClients() error {
+	if _, ok := a.Clients[defaultClient]; ok {
+		return fmt.Errorf("client '%s': that is what the default client is called; give this one another name", defaultClient)
+	}
 	clients := maps.Clone(a.Clients)
 	if clients == nil {
 		clients = make(map[string]*Client)

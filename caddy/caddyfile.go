@@ -135,6 +135,9 @@ func (a *App) unmarshalClient(d *caddyfile.Dispenser) error {
 	if name == "" || len(placeholders(name)) > 0 {
 		return d.Errf("client name '%s' must be a plain word", name)
 	}
+	if name == defaultClient {
+		return d.Errf("client '%s': that is what the default client is called; give this one another name", name)
+	}
 	if _, ok := a.Clients[name]; ok {
 		return d.Errf("client '%s' already specified", name)
 	}

@@ -55,6 +55,9 @@ type Client struct {
 	ShareTokens bool `json:"share_tokens,omitempty"`
 }
 
+// defaultClient is what the default client is called where a name is needed.
+const defaultClient = "default"
+
 // empty reports whether nothing of the client is configured.
 func (c Client) empty() bool { return c == Client{} }
 

@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,23 +46,42 @@ func (a *App) client(name string) (Client, error) {
 	return *client, nil
 }
 
-// source returns the source of tokens for the given client and scopes, which are
-// bound to a key if dpop is true. It is shared with every configuration that
-// asks for the same.
-func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.Source, error) {
+// tokenConfig returns the configuration of the tokens of the given client for the
+// given scopes, which are bound to a key if dpop is true, and the client.
+func (a *App) tokenConfig(clientName string, scopes []string, dpop bool) (tokenauth.Config, Client, error) {
 	client, err := a.client(clientName)
 	if err != nil {
-		return nil, err
+		return tokenauth.Config{}, client, err
 	}
 	if err := a.checkBinding(clientName, client, dpop); err != nil {
-		return nil, err
+		return tokenauth.Config{}, client, err
 	}
 	if client.Audience, err = resolve(client.Audience); err != nil {
-		return nil, fmt.Errorf("audience: %v", err)
+		return tokenauth.Config{}, client, fmt.Errorf("audience: %v", err)
 	}
 	credentials := client.credentials
 	if a.sandbox != nil {
 		credentials = sandboxCredentials(dpop)
+	}
+	return tokenauth.Config{
+		Provider:      a.provider,
+		Credentials:   credentials,
+		AuthMethod:    tokenauth.AuthMethod(client.AuthMethod),
+		Scopes:        scopes,
+		Audience:      client.Audience,
+		DPoP:          dpop,
+		Timeout:       time.Duration(a.Timeout),
+		RefreshBefore: time.Duration(a.RefreshBefore),
+	}, client, nil
+}
+
+// source returns the source of tokens for the given client and scopes, which are
+// bound to a key if dpop is true. It is shared with every configuration that
+// asks for the same.
+func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.Source, error) {
+	config, client, err := a.tokenConfig(clientName, scopes, dpop)
+	if err != nil {
+		return nil, err
 	}
 	key, err := digest(struct {
 		Issuer        string
@@ -76,16 +96,7 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 		return nil, err
 	}
 	source, err := use(&a.refs, sourceKey(key), func() (pooledSource, error) {
-		source, err := tokenauth.NewSource(tokenauth.Config{
-			Provider:      a.provider,
-			Credentials:   credentials,
-			AuthMethod:    tokenauth.AuthMethod(client.AuthMethod),
-			Scopes:        scopes,
-			Audience:      client.Audience,
-			DPoP:          dpop,
-			Timeout:       time.Duration(a.Timeout),
-			RefreshBefore: time.Duration(a.RefreshBefore),
-		})
+		source, err := tokenauth.NewSource(config)
 		return pooledSource{source}, err
 	})
 	if err != nil {
@@ -102,6 +113,10 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 		}
 		a.detach = append(a.detach, source.Attach(runtime))
 		a.sources[source.Source] = true
+	}
+	name := cmp.Or(clientName, defaultClient)
+	if !slices.Contains(a.used[name], source.Source) {
+		a.used[name] = append(a.used[name], source.Source)
 	}
 	return source.Source, nil
 }

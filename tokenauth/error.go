@@ -75,6 +75,9 @@ type Error struct {
 
 	// retryAfter is what the provider asked for by Retry-After.
 	retryAfter time.Duration
+
+	// fault is why there was no answer, as far as it can be told.
+	fault fault
 }
 
 // Error implements error.
@@ -107,7 +110,7 @@ func transportError(op string, err error) *Error {
 	}
 	// Not wrapped: a cancelled or expired context of the fetch is not that of
 	// whoever waits for it, and must not look like it.
-	return &Error{Op: op, Cause: cause, Err: errors.New(quoted.ReplaceAllString(err.Error(), `"…"`))}
+	return &Error{Op: op, Cause: cause, fault: faultOf(err), Err: errors.New(quoted.ReplaceAllString(err.Error(), `"…"`))}
 }
 
 // quoted matches what package net/http quotes of an answer that it can make no

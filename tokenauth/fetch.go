@@ -22,7 +22,7 @@ func (s *Source) fetchLocked() {
 	// next one will want it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &flight{done: make(chan struct{})}
-	s.flight, s.cancel = f, cancel
+	s.flight, s.cancel, s.attempted = f, cancel, time.Now()
 	s.background.Go(func() {
 		defer cancel()
 		s.fly(ctx, f)
@@ -193,6 +193,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 		s.failures++
 		if !s.closed {
 			f.err.RetryAt = now.Add(backoff(f.err, s.failures))
+			s.heldUntil = now.Add(f.err.retryAfter)
 		}
 		s.failure, s.refused, s.checked = f.err, credentials, now
 		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)

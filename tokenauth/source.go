@@ -86,6 +86,8 @@ type Source struct {
 	checked    time.Time   // when they were last compared with the present ones
 	renewed    time.Time   // when a rejected token was last renewed
 	suspect    *Token      // the one that was
+	attempted  time.Time   // when the last attempt started
+	heldUntil  time.Time   // until when the provider wants to be left alone
 	timer      *time.Timer // renews in the background
 	closed     bool
 	cancel     context.CancelFunc // ends the flight

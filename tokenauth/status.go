@@ -37,6 +37,9 @@ type Status struct {
 	// Scopes are those asked for.
 	Scopes []string
 
+	// DPoP reports whether the tokens are bound to a key (RFC 9449).
+	DPoP bool
+
 	// GrantedScopes are those of the token, nil if there is no usable one. Where
 	// the provider did not say, they are those asked for (RFC 6749 section 5.1).
 	GrantedScopes []string
@@ -76,7 +79,7 @@ func (s *Source) Status() Status {
 	provider := s.config.Provider
 	_, discoveredAt := provider.Discovered()
 	status := Status{
-		State: StateNone, Issuer: provider.Issuer(), Scopes: slices.Clone(s.config.Scopes),
+		State: StateNone, Issuer: provider.Issuer(), Scopes: slices.Clone(s.config.Scopes), DPoP: s.config.DPoP,
 		DiscoveredAt: discoveredAt, ClockSkew: provider.ClockSkew(), Waiting: int(s.waiting.Load()),
 	}
 	s.mu.Lock()

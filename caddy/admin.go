@@ -1,0 +1,176 @@
+package caddyesign
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+func init() {
+	caddy.RegisterModule(adminAPI{})
+}
+
+// adminBase is where the admin API of the gateway begins.
+const adminBase = "/bankid_esign/"
+
+// adminAPI shows the state of the clients' tokens, never a token, and renews
+// them on demand:
+//
+//	GET  /bankid_esign/clients                 all clients
+//	GET  /bankid_esign/clients/{name}          one client; the default one is "default"
+//	POST /bankid_esign/clients/{name}/refresh  obtains its tokens anew, and shows the client after that
+//
+// A refresh overrides the back-off after failures, but not a provider's
+// Retry-After, and makes no attempt within 10 seconds of the one before: if that
+// goes for all tokens of the client, the answer is 429 with Retry-After. If an
+// attempt fails, it is 502, 503 or 504, as for a call, and the tokens that there
+// are stay in use.
+//
+// Errors are those of Caddy's admin API: JSON with the member "error".
+type adminAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.bankid_esign",
+		New: func() caddy.Module { return new(adminAPI) },
+	}
+}
+
+// Routes returns the routes of the admin API.
+func (a *adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{Pattern: adminBase, Handler: caddy.AdminHandlerFunc(a.serve)}}
+}
+
+// serve routes a request.
+func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
+	// As escaped, since a client's name may have a slash in it.
+	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), adminBase), "/")
+	refresh := len(segments) == 3 && segments[2] == "refresh"
+	if segments[0] != "clients" || len(segments) > 3 || (len(segments) == 3 && !refresh) {
+		return adminError(http.StatusNotFound, fmt.Errorf("resource not found: %s", r.URL.Path))
+	}
+	allowed := []string{http.MethodGet, http.MethodHead}
+	if refresh {
+		allowed = []string{http.MethodPost}
+	}
+	if !slices.Contains(allowed, r.Method) {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return adminError(http.StatusMethodNotAllowed, fmt.Errorf("method not allowed: %s", r.Method))
+	}
+	app, err := activeApp()
+	if err != nil {
+		return adminError(http.StatusNotFound, err)
+	}
+	if len(segments) == 1 {
+		clients := make([]clientStatus, 0)
+		for _, name := range app.clientNames() {
+			clients = append(clients, app.clientStatus(name))
+		}
+		return writeAdmin(w, clients)
+	}
+	name, err := url.PathUnescape(segments[1])
+	if err != nil || !slices.Contains(app.clientNames(), name) {
+		return adminError(http.StatusNotFound, fmt.Errorf("no client '%s' is configured", name))
+	}
+	if refresh {
+		if err := app.refresh(r.Context(), name); err != nil {
+			return refreshError(w, name, err)
+		}
+	}
+	return writeAdmin(w, app.clientStatus(name))
+}
+
+// activeApp returns the app of the running configuration. The module cannot keep
+// it: it is provisioned before apps are, and not told when they are gone.
+func activeApp() (*App, error) {
+	mod, err := caddy.ActiveContext().AppIfConfigured("bankid_esign")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, errors.New("the bankid_esign app is not configured")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mod.(*App), nil
+}
+
+// refresh obtains the tokens of the client called name anew, all at once. The
+// error is that of the first one that failed, or a *tokenauth.TooSoonError if
+// none was asked for.
+func (a *App) refresh(ctx context.Context, name string) error {
+	sources := a.used[name]
+	errs := make([]error, len(sources))
+	// The attempts end by themselves. The context does not say that the client
+	// has left: the admin endpoint's read timeout ends it too, while there is
+	// nothing to read.
+	ctx = context.WithoutCancel(ctx)
+	var wg sync.WaitGroup
+	for i, source := range sources {
+		wg.Go(func() { errs[i] = source.Refresh(ctx) })
+	}
+	wg.Wait()
+	var tooSoon error
+	asked := 0
+	for _, err := range errs {
+		if _, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
+			tooSoon = err
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		asked++
+	}
+	if asked > 0 {
+		return nil
+	}
+	return tooSoon
+}
+
+// refreshError translates the error of a refresh.
+func refreshError(w http.ResponseWriter, name string, err error) error {
+	if tooSoon, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
+		seconds := math.Ceil(max(time.Until(tooSoon.RetryAt).Seconds(), 1))
+		w.Header().Set("Retry-After", strconv.FormatFloat(seconds, 'f', 0, 64))
+		return adminError(http.StatusTooManyRequests, fmt.Errorf("client '%s': %w", name, err))
+	}
+	status := http.StatusInternalServerError
+	if e := asGatewayError(err); e != nil {
+		status = e.status
+	}
+	return adminError(status, fmt.Errorf("client '%s': %w", name, err))
+}
+
+// adminError makes an error that Caddy's admin endpoint answers with.
+func adminError(status int, err error) error {
+	return caddy.APIError{HTTPStatus: status, Err: err}
+}
+
+// writeAdmin answers with v.
+func writeAdmin(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return adminError(http.StatusInternalServerError, err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	// The header is out: there is nobody to tell of an error.
+	_, _ = w.Write(append(body, '\n'))
+	return nil
+}
+
+// Interface guards
+var _ caddy.AdminRouter = (*adminAPI)(nil)

@@ -1,0 +1,324 @@
+package caddyesign_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// An admin is the admin endpoint of a fixture's gateway.
+type admin struct {
+	*fixture
+	address string
+}
+
+// startAdmin loads a configuration with an admin endpoint.
+func (f *fixture) startAdmin(site string) *admin {
+	f.t.Helper()
+	a := &admin{f, freeAddress(f.t)}
+	a.reload(site)
+	return a
+}
+
+// reload loads another configuration, with the same admin endpoint.
+func (a *admin) reload(site string) {
+	a.t.Helper()
+	config := strings.Replace(a.caddyfile(site), "admin off", "admin "+a.address, 1)
+	if err := caddy.Load(adapt(a.t, config), true); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// ask makes a request to the admin endpoint.
+func (a *admin) ask(method, path string, header ...string) *answer {
+	a.t.Helper()
+	req, err := http.NewRequestWithContext(a.t.Context(), method, "http://"+a.address+path, nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	return roundTrip(a.t, req)
+}
+
+// A shownClient is what the admin endpoint shows of a client.
+type shownClient struct {
+	Name, Issuer, Environment string
+	DiscoveredAt              string `json:"discovered_at"`
+	Tokens                    []shownToken
+}
+
+// A shownToken is what it shows of a token.
+type shownToken struct {
+	State       string
+	Scopes      []string
+	Granted     []string `json:"granted_scopes"`
+	Bound       bool
+	ClientID    string `json:"client_id"`
+	AuthMethod  string `json:"auth_method"`
+	ExpiresAt   string `json:"expires_at"`
+	NextAttempt string `json:"next_attempt"`
+	Failures    int
+	Waiting     int
+	LastError   *struct {
+		Cause, Code, Text string
+		Status            int
+	} `json:"last_error"`
+}
+
+// decode reads the body of an answer.
+func decode[T any](a *answer) (v T) {
+	a.t.Helper()
+	if got := a.Header.Get("Content-Type"); got != "application/json" {
+		a.t.Errorf("Content-Type is %q", got)
+	}
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		a.t.Errorf("the answer is %s: %v", a.body, err)
+	}
+	return v
+}
+
+// says asserts that the answer is an error of the admin endpoint with the text.
+func (a *answer) says(text string) *answer {
+	a.t.Helper()
+	if e := decode[struct{ Error string }](a); !strings.Contains(e.Error, text) {
+		a.t.Errorf("the error is %q, want %q in it", e.Error, text)
+	}
+	return a
+}
+
+// client returns the client called name when all of its tokens are in state.
+func (a *admin) client(name, state string) (c shownClient) {
+	a.t.Helper()
+	eventually(a.t, func() bool {
+		c = decode[shownClient](a.ask("GET", "/bankid_esign/clients/"+name).is(200))
+		return !slices.ContainsFunc(c.Tokens, func(token shownToken) bool { return token.State != state })
+	})
+	return c
+}
+
+// waitFor waits until n wait for the one token of the default client.
+func (a *admin) waitFor(n int) {
+	a.t.Helper()
+	eventually(a.t, func() bool {
+		c := decode[shownClient](a.ask("GET", "/bankid_esign/clients/default").is(200))
+		return len(c.Tokens) == 1 && c.Tokens[0].Waiting == n
+	})
+}
+
+func TestAdminShowsClients(t *testing.T) {
+	f := newFixture(t)
+	f.app = `client other/one {
+		client_id other-client
+		client_secret {file.` + f.secret + `}
+	}`
+	a := f.startAdmin(localSite)
+	c := a.client("default", "fresh")
+	if c.Name != "default" || c.Issuer != f.issuer.Issuer() || c.Environment != "" || c.DiscoveredAt == "" {
+		t.Errorf("the client is %+v", c)
+	}
+	var scopes []string
+	for _, token := range c.Tokens {
+		scopes = append(scopes, strings.Join(token.Scopes, " "))
+		if !slices.Equal(token.Granted, token.Scopes) || token.ClientID != "test-client" || token.AuthMethod != "client_secret_basic" ||
+			token.ExpiresAt == "" || token.Bound || token.LastError != nil || token.NextAttempt != "" {
+			t.Errorf("a token is %+v", token)
+		}
+	}
+	if want := []string{"esign", "esign/csc", "esign/qtsa"}; !slices.Equal(scopes, want) {
+		t.Errorf("its tokens are for %v, want %v", scopes, want)
+	}
+	var names []string
+	for _, c := range decode[[]shownClient](a.ask("GET", "/bankid_esign/clients").is(200)) {
+		names = append(names, c.Name)
+	}
+	if want := []string{"default", "other/one"}; !slices.Equal(names, want) {
+		t.Errorf("the clients are %v, want %v", names, want)
+	}
+	if c := a.client("other%2Fone", "fresh"); c.Name != "other/one" || c.Tokens == nil || len(c.Tokens) != 0 {
+		t.Errorf("the client that nothing uses is %+v", c)
+	}
+	if got := a.ask("HEAD", "/bankid_esign/clients").is(200); len(got.body) != 0 {
+		t.Errorf("HEAD has the body %s", got.body)
+	}
+}
+
+func TestAdminShowsABoundTokenAndWhyThereIsNone(t *testing.T) {
+	f := newB2B(t)
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
+	})
+	a := f.startAdmin(f.b2bSite(""))
+	c := a.client("b2b", "backing_off")
+	if len(c.Tokens) != 1 {
+		t.Fatalf("the client is %+v", c)
+	}
+	token := c.Tokens[0]
+	if !token.Bound || token.AuthMethod != "private_key_jwt" || token.Granted != nil || token.ExpiresAt != "" ||
+		token.Failures != 1 || token.NextAttempt == "" {
+		t.Errorf("the token is %+v", token)
+	}
+	if e := token.LastError; e == nil || e.Cause != "refused" || e.Code != "invalid_client" || e.Status != 401 ||
+		e.Text != "token request failed: HTTP status 401: invalid_client" {
+		t.Errorf("the last error is %+v", e)
+	}
+}
+
+func TestAdminRefuses(t *testing.T) {
+	f := newFixture(t)
+	a := f.startAdmin(localSite)
+	a.client("default", "fresh")
+	for _, path := range []string{
+		"/bankid_esign/", "/bankid_esign/clients/", "/bankid_esign/clients/nobody", "/bankid_esign/clients//refresh",
+		"/bankid_esign/clients/default/", "/bankid_esign/clients/default/refresh/", "/bankid_esign/clients/default/token",
+		"/bankid_esign/clients/default/refresh/x", "/bankid_esign/clients/default%2Frefresh", "/bankid_esign/%63lients",
+		"/bankid_esign/client", "/bankid_esign/clients/%2e%2e", "/bankid_esign/clients/DEFAULT",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			got := a.ask(method, path)
+			if got.StatusCode < 300 || got.StatusCode == 500 || strings.Contains(string(got.body), "scopes") {
+				t.Errorf("%s %s: %d %s", method, path, got.StatusCode, got.body)
+			}
+		}
+	}
+	a.ask("GET", "/bankid_esign/clients/nobody").is(404).says("no client 'nobody' is configured")
+	a.ask("POST", "/bankid_esign/clients/nobody/refresh").is(404).says("no client 'nobody' is configured")
+	for path, allow := range map[string]string{
+		"/bankid_esign/clients":                 "GET, HEAD",
+		"/bankid_esign/clients/default":         "GET, HEAD",
+		"/bankid_esign/clients/default/refresh": "POST",
+	} {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+			if strings.Contains(allow, method) {
+				continue
+			}
+			if got := a.ask(method, path).is(405).says("method not allowed").Header.Get("Allow"); got != allow {
+				t.Errorf("%s %s: Allow is %q, want %q", method, path, got, allow)
+			}
+		}
+	}
+	// Caddy's own rules hold here too.
+	a.ask("POST", "/bankid_esign/clients/default/refresh", "Origin", "https://elsewhere.example").is(403)
+	a.ask("GET", "/bankid_esign/clients", "Sec-Fetch-Mode", "no-cors").is(400)
+	if n := len(f.issuer.TokenRequests()); n != 3 {
+		t.Errorf("%d token requests, want those of the start alone", n)
+	}
+}
+
+func TestAdminWithoutTheApp(t *testing.T) {
+	f := newFixture(t)
+	address := freeAddress(t)
+	if err := caddy.Load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"), true); err != nil {
+		t.Fatal(err)
+	}
+	a := &admin{f, address}
+	a.ask("GET", "/bankid_esign/clients").is(404).says("the bankid_esign app is not configured")
+}
+
+func TestAdminRefreshStormMakesOneAttempt(t *testing.T) {
+	f := newFixture(t)
+	// A failure that asks for nothing is the state in which an operator refreshes.
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
+	})
+	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
+	a.client("default", "backing_off")
+	var storm sync.WaitGroup
+	for range 20 {
+		storm.Go(func() {
+			got := a.ask("POST", "/bankid_esign/clients/default/refresh").is(429).says("too recent")
+			if after := got.Header.Get("Retry-After"); after == "" || after == "0" {
+				t.Errorf("Retry-After is %q", after)
+			}
+		})
+	}
+	storm.Wait()
+	if n := len(f.issuer.TokenRequests()); n != 1 {
+		t.Errorf("%d token requests, want that of the start alone", n)
+	}
+}
+
+func TestAdminRefreshJoinsTheAttemptInFlight(t *testing.T) {
+	f := newFixture(t)
+	release := make(chan struct{})
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		tokenauthtest.WriteToken(w, plantedToken, 300)
+	})
+	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
+	var refreshes sync.WaitGroup
+	for range 5 {
+		refreshes.Go(func() {
+			got := a.ask("POST", "/bankid_esign/clients/default/refresh").is(200)
+			if c := decode[shownClient](got); len(c.Tokens) != 1 || c.Tokens[0].State != "fresh" {
+				t.Errorf("after the refresh the client is %s", got.body)
+			}
+			showsNone(t, "the answer", string(got.body))
+		})
+	}
+	a.waitFor(5)
+	close(release)
+	refreshes.Wait()
+	if n := len(f.issuer.TokenRequests()); n != 1 {
+		t.Errorf("%d token requests, want 1", n)
+	}
+}
+
+func TestAdminRefreshSaysWhyItFailed(t *testing.T) {
+	f := newFixture(t)
+	release := make(chan struct{})
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
+	})
+	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
+	done := make(chan *answer, 1)
+	go func() { done <- a.ask("POST", "/bankid_esign/clients/default/refresh") }()
+	a.waitFor(1)
+	close(release)
+	(<-done).is(502).says("client 'default': token request failed: HTTP status 401: invalid_client")
+}
+
+func TestAdminFollowsReloads(t *testing.T) {
+	f := newFixture(t)
+	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
+	a := f.startAdmin(site)
+	before := a.client("default", "fresh")
+	a.reload(site)
+	if after := a.client("default", "fresh"); after.Tokens[0].ExpiresAt != before.Tokens[0].ExpiresAt {
+		t.Errorf("the token expires at %s, and at %s before the reload", after.Tokens[0].ExpiresAt, before.Tokens[0].ExpiresAt)
+	}
+	f.app = `client second {
+		client_id second-client
+		client_secret {file.` + f.secret + `}
+	}`
+	a.reload(strings.Replace(site, "callers local", "callers local\nclient second", 1))
+	if c := a.client("second", "fresh"); len(c.Tokens) != 1 || c.Tokens[0].ClientID != "second-client" {
+		t.Errorf("the new client is %+v", c)
+	}
+	if c := a.client("default", "fresh"); len(c.Tokens) != 0 {
+		t.Errorf("the client that is not used any more is %+v", c)
+	}
+	// A configuration that is refused changes nothing.
+	bad := strings.Replace(f.caddyfile(strings.Replace(site, "callers local", "callers local\nclient nobody", 1)), "admin off", "admin "+a.address, 1)
+	if err := caddy.Load(adapt(t, bad), true); err == nil {
+		t.Error("a bad configuration was loaded")
+	}
+	a.client("second", "fresh")
+}
+
+func TestClientCannotBeCalledDefault(t *testing.T) {
+	f := newFixture(t)
+	config := strings.Replace(string(adapt(t, f.caddyfile(localSite))), `"client_id":`, `"clients":{"default":{"client_id":"x","client_secret":"{env.X}"}},"client_id":`, 1)
+	if err := caddy.Load([]byte(config), true); err == nil || !strings.Contains(err.Error(), "what the default client is called") {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -1,0 +1,142 @@
+package caddyesign
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// clientStatus is a client as the admin API shows it.
+type clientStatus struct {
+	// Name is that of the configuration, "default" for the default client.
+	Name string `json:"name"`
+
+	// Environment is the BankID environment, left out for an issuer of one's own.
+	Environment string `json:"environment,omitempty"`
+
+	// Issuer is the issuer identifier of the OpenID provider.
+	Issuer string `json:"issuer"`
+
+	// DiscoveredAt is when the provider's configuration was last read, left out
+	// if it was not yet.
+	DiscoveredAt time.Time `json:"discovered_at,omitzero"`
+
+	// ClockSkew is by how many seconds the provider's clock is ahead of this
+	// machine's.
+	ClockSkew float64 `json:"clock_skew_seconds"`
+
+	// Tokens are those that handlers and transports use, one for each set of
+	// scopes. A client that none of them uses has none.
+	Tokens []tokenStatus `json:"tokens"`
+}
+
+// tokenStatus is what is known of one token of a client. It is empty of
+// everything secret.
+type tokenStatus struct {
+	// State is fresh, stale, none or backing_off.
+	State tokenauth.State `json:"state"`
+
+	// Scopes are those asked for, and GrantedScopes those of the token.
+	Scopes        []string `json:"scopes"`
+	GrantedScopes []string `json:"granted_scopes,omitempty"`
+
+	// Bound reports whether the token is bound to a key (DPoP), and Thumbprint
+	// is that of the key (RFC 7638).
+	Bound      bool   `json:"bound"`
+	Thumbprint string `json:"jkt,omitempty"`
+
+	// How the last attempt asked: the client identifier, the client
+	// authentication method, and the JWS algorithms of assertion and proof.
+	ClientID           string               `json:"client_id,omitempty"`
+	AuthMethod         tokenauth.AuthMethod `json:"auth_method,omitempty"`
+	AssertionAlgorithm string               `json:"assertion_alg,omitempty"`
+	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
+
+	// When the usable token was obtained, is due to be renewed, and stops being
+	// sent; left out if there is none.
+	ObtainedAt time.Time `json:"obtained_at,omitzero"`
+	RefreshAt  time.Time `json:"refresh_at,omitzero"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+
+	// LastError is why the last attempt failed, left out if it did not; Failures
+	// is how many have failed since the last success, and NextAttempt when the
+	// next one is made at the earliest, left out if nothing holds it back.
+	LastError   *tokenError `json:"last_error,omitempty"`
+	Failures    int         `json:"failures"`
+	NextAttempt time.Time   `json:"next_attempt,omitzero"`
+
+	// Fetching reports whether an attempt is under way, and Waiting how many
+	// callers wait for it.
+	Fetching bool `json:"fetching"`
+	Waiting  int  `json:"waiting"`
+}
+
+// tokenError is why a token could not be had.
+type tokenError struct {
+	// Cause is unavailable, timeout, refused, unusable or configuration.
+	Cause string `json:"cause"`
+
+	// Status and Code are the HTTP status and the OAuth error code of the answer,
+	// left out if there were none.
+	Status int    `json:"status,omitempty"`
+	Code   string `json:"code,omitempty"`
+
+	// Text says it in words.
+	Text string `json:"text"`
+}
+
+// newTokenError returns err, nil if it is nil.
+func newTokenError(err *tokenauth.Error) *tokenError {
+	if err == nil {
+		return nil
+	}
+	return &tokenError{Cause: err.Cause.String(), Status: err.Status, Code: err.Code, Text: err.Error()}
+}
+
+// clientNames returns the names of the app's clients: those configured, and
+// those used, since the sandbox has clients of any name.
+func (a *App) clientNames() []string {
+	names := slices.Collect(maps.Keys(a.used))
+	if a.sandbox == nil {
+		names = slices.AppendSeq(names, maps.Keys(a.Clients))
+		if !a.Client.empty() {
+			names = append(names, defaultClient)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// clientStatus returns the status of the client called name.
+func (a *App) clientStatus(name string) clientStatus {
+	_, discoveredAt := a.provider.Discovered()
+	client := clientStatus{
+		Name: name, Environment: a.env.Name, Issuer: a.env.Issuer,
+		DiscoveredAt: discoveredAt.UTC(), ClockSkew: a.provider.ClockSkew().Seconds(),
+		Tokens: make([]tokenStatus, 0, len(a.used[name])),
+	}
+	for _, source := range a.used[name] {
+		client.Tokens = append(client.Tokens, newTokenStatus(source.Status()))
+	}
+	slices.SortFunc(client.Tokens, func(x, y tokenStatus) int {
+		return cmp.Compare(strings.Join(x.Scopes, " "), strings.Join(y.Scopes, " "))
+	})
+	return client
+}
+
+// newTokenStatus returns s as the admin API shows it.
+func newTokenStatus(s tokenauth.Status) tokenStatus {
+	return tokenStatus{
+		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes,
+		Bound: s.DPoP, Thumbprint: s.Thumbprint,
+		ClientID: s.ClientID, AuthMethod: s.AuthMethod,
+		AssertionAlgorithm: s.AssertionAlgorithm, ProofAlgorithm: s.ProofAlgorithm,
+		ObtainedAt: s.ObtainedAt.UTC(), RefreshAt: s.RefreshAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
+		LastError: newTokenError(s.Err), Failures: s.Failures, NextAttempt: s.NextAttempt.UTC(),
+		Fetching: s.Fetching, Waiting: s.Waiting,
+	}
+}

@@ -1,0 +1,108 @@
+package caddyesign
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	caddy.RegisterModule(MatchReady{})
+}
+
+// MatchReady matches if the gateway could make a call now: if there is a usable
+// access token of each of the given clients, for every API that a handler or
+// transport uses it for. With it, a load balancer can be told whether to send
+// anything here:
+//
+//	@ready bankid_esign_ready
+//	handle /readyz {
+//	    respond @ready 200
+//	    respond 503
+//	}
+//
+// It never waits. Where a token is missing, or due to be renewed, an attempt to
+// obtain it starts in the background, as far as the last failure does not hold
+// it back; so the next request may match, and a gateway that is asked regularly
+// does not become unready because nobody calls. While renewal fails, the gateway
+// is ready for as long as the present token lives. A client that nothing uses has
+// no token, and is never ready.
+type MatchReady struct {
+	// The names of the clients, `default` for the default one. Default: all that
+	// are used.
+	Clients []string `json:"clients,omitempty"`
+
+	app *App
+}
+
+// CaddyModule returns the Caddy module information.
+func (MatchReady) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.matchers.bankid_esign_ready",
+		New: func() caddy.Module { return new(MatchReady) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the matcher from Caddyfile tokens. Syntax:
+//
+//	bankid_esign_ready [<client...>]
+func (m *MatchReady) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	for d.Next() {
+		for d.NextArg() {
+			if slices.Contains(m.Clients, d.Val()) {
+				return d.Errf("client '%s' already specified", d.Val())
+			}
+			m.Clients = append(m.Clients, d.Val())
+		}
+		if d.NextBlock(0) {
+			return d.Errf("unrecognized subdirective '%s'", d.Val())
+		}
+	}
+	return nil
+}
+
+// Provision sets up the matcher.
+func (m *MatchReady) Provision(ctx caddy.Context) error {
+	var err error
+	if m.app, err = loadApp(ctx); err != nil {
+		return err
+	}
+	for _, name := range m.Clients {
+		if name == defaultClient {
+			name = ""
+		}
+		if _, err := m.app.client(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MatchWithError reports whether the gateway is ready. The error is always nil.
+func (m *MatchReady) MatchWithError(*http.Request) (bool, error) {
+	names := m.Clients
+	if len(names) == 0 {
+		names = slices.Collect(maps.Keys(m.app.used))
+	}
+	ready := len(names) > 0
+	for _, name := range names {
+		sources := m.app.used[name]
+		ready = ready && len(sources) > 0
+		for _, source := range sources {
+			// Every one is asked, so that all that is missing is fetched at once.
+			ready = source.Ready() && ready
+		}
+	}
+	return ready, nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner                 = (*MatchReady)(nil)
+	_ caddyfile.Unmarshaler             = (*MatchReady)(nil)
+	_ caddyhttp.RequestMatcherWithError = (*MatchReady)(nil)
+)

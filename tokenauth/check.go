@@ -1,0 +1,113 @@
+package tokenauth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// A Report is what Check found out. It holds nothing secret.
+type Report struct {
+	// Status is that of the source after the one attempt: who asked and how, and
+	// what was granted, or why nothing was.
+	Status
+
+	// Lifetime is that of the token, and LifetimeAssumed reports that the
+	// provider did not say.
+	Lifetime        time.Duration
+	LifetimeAssumed bool
+
+	// MissingScopes are those asked for that were not granted: those that the
+	// answer leaves out, or if the provider refused all of them together, those
+	// that it refuses one by one.
+	MissingScopes []string
+
+	// Duration is how long the attempt took.
+	Duration time.Duration
+
+	// Hint says what the likely mistake is, "" if there is none, or none can be
+	// told.
+	Hint string
+}
+
+// OK reports whether all that was asked for was granted.
+func (r Report) OK() bool { return r.Err == nil && len(r.MissingScopes) == 0 }
+
+// clockTolerance is the difference of clocks that providers may refuse an
+// assertion or a proof for.
+const clockTolerance = 5 * time.Second
+
+// Check tries config by obtaining a token with client, which is thrown away. An
+// error means that config is not valid, as for NewSource; what is wrong
+// otherwise is in the report.
+func Check(ctx context.Context, config Config, client *http.Client) (Report, error) {
+	report, err := try(ctx, config, client)
+	if err != nil || report.OK() {
+		return report, err
+	}
+	if report.Err == nil {
+		report.Hint = "the client has not been given these scopes: order them, or do not use what needs them"
+		return report, nil
+	}
+	report.Hint = report.Err.Hint()
+	if report.Err.Cause != CauseRefused {
+		return report, nil
+	}
+	var oddity string
+	if credentials, err := config.Credentials(); err == nil {
+		oddity = credentials.oddity()
+	}
+	signed := report.AssertionAlgorithm != "" || report.ProofAlgorithm != ""
+	switch {
+	case report.Err.Code == "invalid_scope":
+		report.MissingScopes, err = refusedScopes(ctx, config, client)
+	case signed && report.ClockSkew.Abs() >= clockTolerance:
+		report.Hint = fmt.Sprintf("this machine's clock differs from the provider's by %s, so that it does not accept what is signed here: set the clock", report.ClockSkew.Abs())
+	case oddity != "":
+		report.Hint = oddity
+	case report.AuthMethod == PrivateKeyJWT && report.Err.Op == opToken:
+		report.Hint += "; the public key must be registered for it, under the same kid"
+	}
+	return report, err
+}
+
+// try obtains one token.
+func try(ctx context.Context, config Config, client *http.Client) (Report, error) {
+	source, err := NewSource(config)
+	if err != nil {
+		return Report{}, err
+	}
+	var event Event
+	source.Attach(Runtime{Client: client, Observe: func(e Event) { event = e }})
+	_, _ = source.Token(ctx)
+	source.Close() // and the event is complete
+	report := Report{
+		Status: source.Status(), Lifetime: event.Lifetime, LifetimeAssumed: event.LifetimeAssumed,
+		MissingScopes: event.MissingScopes, Duration: event.Duration,
+	}
+	if err := ctx.Err(); err != nil {
+		report.Err = transportError(opToken, err)
+	}
+	return report, nil
+}
+
+// refusedScopes returns which of the scopes are refused when asked for alone.
+func refusedScopes(ctx context.Context, config Config, client *http.Client) ([]string, error) {
+	scopes := config.Scopes
+	if len(scopes) < 2 {
+		return scopes, nil
+	}
+	var refused []string
+	for _, scope := range scopes {
+		config.Scopes = []string{scope}
+		report, err := try(ctx, config, client)
+		if err != nil {
+			return nil, err
+		}
+		if report.Err != nil && report.Err.Code == "invalid_scope" {
+			refused = append(refused, scope)
+		}
+	}
+	return refused, nil
+}

@@ -1,0 +1,232 @@
+package tokenauth_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// check checks a client of server. The options change its configuration.
+func check(t *testing.T, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) tokenauth.Report {
+	t.Helper()
+	config := tokenauth.Config{
+		Provider: newTestProvider(t, server), Credentials: testCredentials, Scopes: []string{"esign", "esign/csc"},
+	}
+	for _, option := range options {
+		option(&config)
+	}
+	report, err := tokenauth.Check(t.Context(), config, server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantNoSecret(t, fmt.Sprintf("%+v %#v", report, report))
+	return report
+}
+
+// wantHint asserts that a check failed, with text in its hint.
+func wantHint(t *testing.T, report tokenauth.Report, text string) {
+	t.Helper()
+	if report.OK() || !strings.Contains(report.Hint, text) {
+		t.Errorf("ok: %t, error: %v, hint: %q, want %q in it", report.OK(), report.Err, report.Hint, text)
+	}
+}
+
+func TestCheckOfAClientThatIsFine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		report := check(t, server)
+		if !report.OK() || report.Hint != "" || report.Lifetime != 5*time.Minute || report.ClientID != testClientID ||
+			report.AuthMethod != tokenauth.ClientSecretBasic || !slices.Equal(report.GrantedScopes, []string{"esign", "esign/csc"}) {
+			t.Errorf("the report is %+v", report)
+		}
+		wantRequests(t, server, 1)
+	})
+}
+
+func TestCheckFindsTheScopesThatAreMissing(t *testing.T) {
+	server := tokenauthtest.NewServer()
+	server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteJSON(w, 200, map[string]any{"access_token": "t", "token_type": "bearer", "expires_in": 300, "scope": "esign profile"})
+	})
+	report := check(t, server)
+	wantHint(t, report, "has not been given these scopes")
+	if !slices.Equal(report.MissingScopes, []string{"esign/csc"}) || report.Err != nil {
+		t.Errorf("missing are %v, the error is %v", report.MissingScopes, report.Err)
+	}
+	// Keycloak refuses all for one that is not the client's.
+	server = tokenauthtest.NewServer()
+	server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		requests := server.TokenRequests()
+		if strings.Contains(requests[len(requests)-1].Form.Get("scope"), "csc") {
+			tokenauthtest.WriteError(w, 400, "invalid_scope")
+			return
+		}
+		tokenauthtest.WriteToken(w, "t", 300)
+	})
+	report = check(t, server)
+	wantHint(t, report, "has not been given this scope")
+	if !slices.Equal(report.MissingScopes, []string{"esign/csc"}) {
+		t.Errorf("missing are %v", report.MissingScopes)
+	}
+	if n := len(server.TokenRequests()); n != 3 {
+		t.Errorf("%d token requests, want 3", n)
+	}
+}
+
+func TestCheckHintsAtOddCredentials(t *testing.T) {
+	for secret, hint := range map[string]string{
+		"s3cr3t+/:%& æ":     "every environment has clients and secrets of its own",
+		"s3cr3t+/:%& æ\n":   "the client secret ends with a line break",
+		"s3cr3t+/:%& æ\r\n": "the client secret ends with a line break",
+		" s3cr3t+/:%& æ":    "the client secret begins or ends with white space",
+		"s3cr3t+/:%& æ\t":   "the client secret begins or ends with white space",
+		`"s3cr3t+/:%& æ"`:   "the client secret stands in quotation marks",
+		`"`:                 "every environment",
+	} {
+		server := tokenauthtest.NewServer()
+		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		wantHint(t, check(t, server, func(c *tokenauth.Config) {
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				return tokenauth.Credentials{ClientID: "client", ClientSecret: tokenauth.NewSecret(secret)}, nil
+			}
+		}), hint)
+	}
+	server := tokenauthtest.NewServer()
+	server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+	wantHint(t, check(t, server, func(c *tokenauth.Config) {
+		c.Credentials = func() (tokenauth.Credentials, error) {
+			return tokenauth.Credentials{ClientID: "client ", ClientSecret: tokenauth.NewSecret("x")}, nil
+		}
+	}), "the client identifier begins or ends with white space")
+}
+
+func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
+	key, err := tokenauth.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withKey := func(c *tokenauth.Config) {
+		c.Credentials = func() (tokenauth.Credentials, error) {
+			return tokenauth.Credentials{ClientID: "client", Key: key}, nil
+		}
+	}
+	for ahead, hint := range map[time.Duration]string{
+		0:                "the public key must be registered",
+		-2 * time.Minute: "this machine's clock differs from the provider's by 2m0s",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := tokenauthtest.NewServer()
+			server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
+				document := server.Document()
+				document["token_endpoint_auth_methods_supported"] = []string{"private_key_jwt"}
+				tokenauthtest.WriteJSON(w, 200, document)
+			})
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+				tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
+			})
+			report := check(t, server, withKey)
+			wantHint(t, report, hint)
+			if report.AssertionAlgorithm != "ES256" {
+				t.Errorf("the algorithm is %q", report.AssertionAlgorithm)
+			}
+		})
+	}
+}
+
+func TestCheckOfWhatIsNotConfiguredWell(t *testing.T) {
+	server := tokenauthtest.NewServer()
+	report := check(t, server, func(c *tokenauth.Config) {
+		c.Credentials = func() (tokenauth.Credentials, error) { return tokenauth.Credentials{}, errors.New("no such file") }
+	})
+	if report.OK() || report.Err.Cause != tokenauth.CauseConfiguration || len(server.TokenRequests()) != 0 {
+		t.Errorf("the report is %+v", report)
+	}
+	if _, err := tokenauth.Check(t.Context(), tokenauth.Config{}, nil); err == nil {
+		t.Error("an empty configuration is valid")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	report, err := tokenauth.Check(ctx, tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials}, server.Client())
+	if err != nil || report.OK() {
+		t.Errorf("a check that was given up is ok: %t, %v", report.OK(), err)
+	}
+}
+
+// refusing returns the URL of a server on loopback that is gone.
+func refusing(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(nil)
+	server.Close()
+	return server.URL
+}
+
+func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
+	plain := tokenauthtest.NewHTTPServer()
+	defer plain.Close()
+	secure := tokenauthtest.NewTLSServer()
+	defer secure.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	later := func() time.Time { return secure.Certificate().NotAfter.AddDate(1, 0, 0) }
+	proxy, err := url.Parse(refusing(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		issuer string
+		client *http.Client
+		hint   string
+	}{
+		"name":        {"https://issuer.invalid/", new(http.Client), "cannot be resolved"},
+		"refused":     {refusing(t), new(http.Client), "nothing listens"},
+		"proxy":       {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}, "egress proxy cannot be reached"},
+		"certificate": {secure.Issuer(), new(http.Client), "certificate is not trusted"},
+		"expired":     {secure.Issuer(), &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: later}}}, "look at the clock"},
+		"no TLS":      {"https" + strings.TrimPrefix(plain.Issuer(), "http"), new(http.Client), "does not speak TLS"},
+		"timeout":     {"https://issuer.test", &http.Client{Transport: failing(context.DeadlineExceeded)}, "does not answer"},
+		"reset":       {"https://issuer.test", &http.Client{Transport: failing(errors.New("connection reset"))}, "cannot be reached"},
+		"realm":       {"https://issuer.test", answering(404, "{}"), "there is no OpenID provider"},
+		"other":       {"https://issuer.test", answering(200, `{"issuer":"https://other.test","token_endpoint":"https://other.test/t"}`), "is not the provider of that name"},
+		"forbidden":   {"https://issuer.test", answering(403, ""), "look for a proxy in between"},
+		"trouble":     {"https://issuer.test", answering(503, ""), "trouble of its own"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			provider, err := tokenauth.NewProvider(test.issuer, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := tokenauth.Check(t.Context(), tokenauth.Config{Provider: provider, Credentials: testCredentials}, test.client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantHint(t, report, test.hint)
+		})
+	}
+}
+
+// failing is a round tripper that fails.
+func failing(err error) roundTripFunc {
+	return func(*http.Request) (*http.Response, error) { return nil, err }
+}
+
+// answering returns a client that gets the same answer to everything.
+func answering(status int, body string) *http.Client {
+	return &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	})}}
+}

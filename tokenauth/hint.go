@@ -1,0 +1,84 @@
+package tokenauth
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Hint says what the likely mistake is behind the error, in one sentence that
+// holds nothing secret; "" if there is nothing to add to the error.
+func (e *Error) Hint() string {
+	switch e.fault {
+	case faultName:
+		return "the host name of the issuer cannot be resolved: look at its spelling, and at this machine's DNS"
+	case faultRefused:
+		return "nothing listens at the issuer's address: look at host and port, and at the firewall"
+	case faultProxy:
+		return "the egress proxy cannot be reached: look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+	case faultExpired:
+		return "the issuer's certificate is not valid at this machine's time: look at the clock, then at the certificate"
+	case faultCertificate:
+		return "the issuer's certificate is not trusted here or belongs to another host: if a proxy breaks up TLS, or the issuer has a certificate authority of its own, add that to the trust pool"
+	case faultTLS:
+		return "whoever answers at the issuer's address does not speak TLS: look at the port, and for a proxy in between"
+	}
+	switch e.Cause {
+	case CauseTimeout:
+		return "the issuer does not answer: look at the firewall and the egress proxy (HTTPS_PROXY)"
+	case CauseUnavailable:
+		if e.Status != 0 {
+			return "the issuer has trouble of its own, or has been asked too often: wait, and look at its status page"
+		}
+		return "the issuer cannot be reached: look at the network, the firewall and the egress proxy (HTTPS_PROXY)"
+	case CauseRefused:
+		return e.refusalHint()
+	case CauseUnusable:
+		switch {
+		case e.Op == opDiscovery && e.Status == http.StatusNotFound:
+			return "there is no OpenID provider at the issuer's URL: look at its host, path and realm"
+		case e.Op == opDiscovery:
+			return "what answers at the issuer's URL is not the provider of that name: write the issuer exactly as the provider does, and look for a proxy that answers in its place"
+		}
+		return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
+	}
+	return ""
+}
+
+// refusalHint is the hint for an answer that refuses the client or its request.
+func (e *Error) refusalHint() string {
+	switch e.Code {
+	case "invalid_scope":
+		return "the client has not been given this scope: order it, or do not use what needs it"
+	case "unsupported_grant_type":
+		return "the provider has no client credentials grant: this may be the wrong issuer"
+	case "invalid_dpop_proof", "use_dpop_nonce":
+		return "the provider does not accept the proof of the key (DPoP): look at the clock of this machine"
+	case "invalid_request":
+		return "the provider may demand DPoP for this client, or another authentication method: compare with how it is registered"
+	case "invalid_client", "unauthorized_client", "invalid_grant", "access_denied", "not_allowed":
+		return "the issuer does not know this client with this credential, or does not let it use client credentials: every environment has clients and secrets of its own"
+	}
+	if e.Op == opDiscovery {
+		return "the provider's configuration is public, yet access to it is refused: look for a proxy in between"
+	}
+	return "the issuer does not let this client in: every environment has clients and secrets of its own"
+}
+
+// oddity says what looks wrong about credentials that were refused, "" if
+// nothing does.
+func (c Credentials) oddity() string {
+	for _, field := range []struct{ name, value string }{
+		{"client secret", c.ClientSecret.Reveal()},
+		{"client identifier", c.ClientID},
+	} {
+		switch value := field.value; {
+		case value != strings.TrimRight(value, "\r\n"):
+			return "the " + field.name + " ends with a line break, which is taken to be part of it: remove it from where it comes from"
+		case value != strings.TrimSpace(value):
+			return "the " + field.name + " begins or ends with white space, which is taken to be part of it: remove it from where it comes from"
+		case len(value) > 1 && strings.ContainsRune(`"'`, rune(value[0])) && value[0] == value[len(value)-1]:
+			return "the " + field.name + " stands in quotation marks, which are taken to be part of it: remove them from where it comes from"
+		}
+	}
+	return ""
+}

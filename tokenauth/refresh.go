@@ -1,0 +1,73 @@
+package tokenauth
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// refreshBrake is the least time between two attempts of which the second one
+// was asked for by Refresh.
+const refreshBrake = 10 * time.Second
+
+// A TooSoonError says that Refresh did nothing, because it was asked for too
+// soon after the attempt before it.
+type TooSoonError struct {
+	// RetryAt is when it will be done at the earliest.
+	RetryAt time.Time
+}
+
+// Error implements error.
+func (e *TooSoonError) Error() string {
+	wait := max(time.Until(e.RetryAt), 0).Round(time.Second)
+	return fmt.Sprintf("the last attempt to obtain a token was too recent: the next one can be asked for in %s", max(wait, time.Second))
+}
+
+// Refresh obtains another token now, whether or not there is a usable one, for
+// an operator who has mended something and does not want to wait. It joins the
+// attempt in flight, or makes one, and waits for its end as long as ctx allows.
+// If it fails, the present token stays in use.
+//
+// It overrides the back-off after failures. It does not override what the
+// provider asked for by Retry-After, nor is it done within 10 seconds of the
+// start of the attempt before, whoever asked for that one: the error is a
+// *TooSoonError then, and else an *Error, or that of ctx.
+func (s *Source) Refresh(ctx context.Context) error {
+	flight, err := s.refresh()
+	if err != nil {
+		return err
+	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	select {
+	case <-flight.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if flight.err != nil {
+		return flight.err
+	}
+	return nil
+}
+
+// refresh returns the flight that Refresh waits for, which it starts if there is
+// none.
+func (s *Source) refresh() (*flight, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight != nil {
+		return s.flight, nil
+	}
+	earliest := s.heldUntil
+	if !s.attempted.IsZero() && s.attempted.Add(refreshBrake).After(earliest) {
+		earliest = s.attempted.Add(refreshBrake)
+	}
+	if time.Now().Before(earliest) {
+		return nil, &TooSoonError{RetryAt: earliest}
+	}
+	s.fetchLocked()
+	if s.flight == nil {
+		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	}
+	return s.flight, nil
+}

@@ -1,0 +1,155 @@
+package tokenauth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// wantTooSoon asserts that source refuses to refresh, for so long.
+func wantTooSoon(t *testing.T, source *tokenauth.Source, wait time.Duration) {
+	t.Helper()
+	tooSoon, ok := errors.AsType[*tokenauth.TooSoonError](source.Refresh(t.Context()))
+	if !ok {
+		t.Fatal("Refresh is done, want it to be too soon")
+	}
+	if got := time.Until(tooSoon.RetryAt); got != wait {
+		t.Errorf("it is too soon for %v, want %v", got, wait)
+	}
+}
+
+func TestRefreshObtainsAnotherTokenWhileOneIsFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		source := newTestSource(t, server)
+		wantBearer(t, getToken(t, source), "token-1")
+		advance(10 * time.Second)
+		if err := source.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantBearer(t, getToken(t, source), "token-2")
+		wantRequests(t, server, 2)
+	})
+}
+
+func TestRefreshStormMakesOneAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			tokenauthtest.WriteToken(w, "token", 300)
+		})
+		source := newTestSource(t, server)
+		var storm sync.WaitGroup
+		for range 100 {
+			storm.Go(func() {
+				if err := source.Refresh(t.Context()); err != nil {
+					t.Errorf("one that joins the attempt gets %v", err)
+				}
+			})
+		}
+		storm.Wait()
+		wantTooSoon(t, source, 9*time.Second) // since the attempt started
+		wantRequests(t, server, 1)
+		advance(9 * time.Second)
+		if err := source.Refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantRequests(t, server, 2)
+	})
+}
+
+func TestRefreshOverridesTheBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		source := newTestSource(t, server)
+		for range 6 { // until it is held back for minutes
+			advance(time.Until(getError(t, source).RetryAt) + 1)
+		}
+		held := getError(t, source)
+		if wait := time.Until(held.RetryAt); wait < time.Minute {
+			t.Fatalf("it is held back for %v only", wait)
+		}
+		wantTooSoon(t, source, 10*time.Second)
+		advance(10 * time.Second)
+		failure, ok := errors.AsType[*tokenauth.Error](source.Refresh(t.Context()))
+		if !ok || failure.Code != "invalid_client" {
+			t.Fatalf("the outcome is %v", failure)
+		}
+		server.HandleToken(nil)
+		advance(10 * time.Second)
+		if err := source.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantState(t, source, tokenauth.StateFresh)
+	})
+}
+
+func TestRefreshLeavesAProviderAloneThatAsksForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "120")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		source := newTestSource(t, server)
+		getError(t, source)
+		wantTooSoon(t, source, 2*time.Minute)
+		server.HandleToken(nil)
+		advance(2 * time.Minute)
+		if err := source.Refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantRequests(t, server, 2)
+	})
+}
+
+func TestFailedRefreshKeepsTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		source := newTestSource(t, server)
+		wantBearer(t, getToken(t, source), "token-1")
+		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		advance(10 * time.Second)
+		if err := source.Refresh(t.Context()); err == nil {
+			t.Error("a failure is no failure")
+		}
+		wantBearer(t, getToken(t, source), "token-1")
+		if status := wantState(t, source, tokenauth.StateFresh); status.Err == nil || status.Failures != 1 {
+			t.Errorf("the failure does not show: %v, number %d", status.Err, status.Failures)
+		}
+	})
+}
+
+func TestRefreshEndsWithItsContextAndItsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(hang)
+		source := newTestSource(t, server)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := source.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the error is %v", err)
+		}
+		source.Close()
+		advance(time.Minute)
+		if err := source.Refresh(t.Context()); err == nil {
+			t.Error("a closed source was refreshed")
+		}
+		wantRequests(t, server, 1)
+	})
+}
