@@ -23,9 +23,11 @@ func registerMetrics(ctx caddy.Context) error {
 	if registry == nil {
 		return nil
 	}
-	err := registry.Register(clockSkew)
-	if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		return nil
+	for _, collector := range []prometheus.Collector{clockSkew, rescuedAnswers, heldAnswerCount, heldAnswerBytes} {
+		err := registry.Register(collector)
+		if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok && err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
