@@ -105,11 +105,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.table, err = h.Access.table(); err != nil {
 		return err
 	}
-	client, err := app.client(h.Client)
-	if err != nil {
-		return err
-	}
-	h.held, h.orders = app.held, clientKey{app.env.Issuer, client.ClientID}
 	byOrigin := make(map[string][]string)
 	for _, name := range h.APIs {
 		origin, err := h.origin(app, bankid.API(name))
@@ -132,6 +127,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.name == "" {
 		h.name = defaultProxyName
 	}
+	client, err := app.client(h.Client)
+	if err != nil {
+		return err
+	}
+	h.held, h.orders = app.held, clientKey{app.env.Issuer, client.ClientID}
 	return nil
 }
 

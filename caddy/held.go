@@ -163,8 +163,9 @@ func (s *heldAnswers) abandon(a *heldAnswer) {
 	close(a.settled)
 }
 
-// done ends a transfer of a, which was delivered, or not.
-func (s *heldAnswers) done(a *heldAnswer, delivered bool) {
+// done ends a transfer of a, which was delivered, or not. It reports whether a is
+// still held.
+func (s *heldAnswers) done(a *heldAnswer, delivered bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.users--
@@ -172,6 +173,7 @@ func (s *heldAnswers) done(a *heldAnswer, delivered bool) {
 	if a.dropped && a.users == 0 {
 		s.free(a)
 	}
+	return !a.dropped
 }
 
 // expire drops a, whose time is over.
@@ -183,8 +185,7 @@ func (s *heldAnswers) expire(a *heldAnswer) {
 	}
 	s.mu.Unlock()
 	if lost {
-		rescuedAnswers.WithLabelValues(resultExpired).Inc()
-		a.log(caddy.Log()).Warn("one-shot answer expired: nobody came for it")
+		a.observeExpired(caddy.Log())
 	}
 }
 
@@ -203,10 +204,7 @@ func (s *heldAnswers) drop(a *heldAnswer) {
 
 // free gives the memory of a back.
 func (s *heldAnswers) free(a *heldAnswer) {
-	for _, chunk := range a.body {
-		clear(chunk[:cap(chunk)]) // a document: no need for it to linger
-	}
-	a.body = nil
+	a.body = nil // not zeroed: HTTP/2 may still read what a caller that left was sent
 	s.used -= a.size
 	heldAnswerBytes.Sub(float64(a.size))
 	a.size = 0
@@ -227,6 +225,13 @@ func (s *heldAnswers) Destruct() error {
 		s.drop(a)
 	}
 	return nil
+}
+
+// observeExpired counts and logs that a is gone, and that no transfer of it went
+// well.
+func (a *heldAnswer) observeExpired(logger *zap.Logger) {
+	rescuedAnswers.WithLabelValues(resultExpired).Inc()
+	a.log(logger).Warn("one-shot answer expired: its last transfer broke off, and nobody came for it")
 }
 
 // log returns a logger of what becomes of a. It says which order that is, in a

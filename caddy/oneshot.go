@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -58,43 +59,45 @@ func (h *Handler) answerKey(r *http.Request, call *tokenauth.Call) (key answerKe
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]
 	caller := h.callerIdentity(r)
-	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" {
+	within := r.Context().Value(callerErrKey{}) != nil // a route of such a call
+	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
 		return key, "", false
 	}
 	// Names of servers change when one is added; their addresses do not.
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	var listen []string
 	if server != nil {
-		listen = server.Listen
+		listen = slices.Clone(server.Listen)
 	}
-	sum, err := digest(struct {
-		Listen                                 []string
-		Host                                   string
-		Client                                 clientKey
-		Upstream, Method, Path, Caller, SignID string
-	}{
-		listen, strings.ToLower(r.Host), h.orders,
-		h.routes[call.Group].transport.core.Origin.String(), call.Method, call.Path, caller, ids[0],
-	})
-	if err != nil {
-		return key, "", false
-	}
+	// Quoted, so that no two lists of values look the same.
+	about := fmt.Sprintf("%q", append(listen,
+		strings.ToLower(r.Host), h.orders.Issuer, h.orders.ClientID,
+		h.routes[call.Group].transport.core.Origin.String(), call.Method, call.Path, caller, ids[0]))
 	hash := sha256.Sum256([]byte(ids[0]))
-	return sum, hex.EncodeToString(hash[:8]), true
+	return sha256.Sum256([]byte(about)), hex.EncodeToString(hash[:8]), true
 }
 
 // obtain makes the call, and reports whether its answer is held. If not, the
 // caller has got it, or an error is returned.
 func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, answer *heldAnswer, next caddyhttp.Handler) (held bool, err error) {
-	ctx, attach, end := detach(r.Context())
+	if err := h.ready(r, call); err != nil {
+		h.held.abandon(answer)
+		return false, err
+	}
+	ctx, attach, end := detach(r.Context(), func() {
+		h.logger.With(answer.about...).Info("one-shot call goes on without its caller")
+	})
 	defer end()
 	spool := newSpool(w, h.held, answer, attach)
 	whole := false
 	// The proxy panics when an answer breaks off.
-	defer func() { held = spool.end(whole) }()
-	if err := h.ready(r, call); err != nil {
-		return false, err
-	}
+	defer func() {
+		if spool.tooLong {
+			rescuedAnswers.WithLabelValues(resultTooLarge).Inc()
+			h.logger.With(answer.about...).Info("one-shot answer not held: it does not fit")
+		}
+		held = spool.end(whole)
+	}()
 	err = h.routes[call.Group].proxy.ServeHTTP(spool, h.leaving(r.WithContext(ctx), call), next)
 	whole = err == nil
 	return false, err
@@ -105,34 +108,39 @@ func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth
 func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, answer *heldAnswer, first bool) {
 	delivered := false
 	defer func() {
-		h.held.done(answer, delivered)
-		h.observeTransfer(answer, first, delivered)
+		kept := h.held.done(answer, delivered)
+		switch {
+		case delivered && !first:
+			rescuedAnswers.WithLabelValues(resultHandedOver).Inc()
+			answer.log(h.logger).Info("one-shot answer handed over")
+		case !delivered && kept:
+			rescuedAnswers.WithLabelValues(resultHeld).Inc()
+			answer.log(h.logger).Info("one-shot answer held: its transfer broke off")
+		case !delivered:
+			answer.observeExpired(h.logger)
+		}
 	}()
+	if r.Context().Err() != nil {
+		w.WriteHeader(statusClientClosedRequest) // for the log, as the reverse proxy does
+		return
+	}
 	header := w.Header()
-	delete(header, "Server") // as the reverse proxy does
+	delete(header, "Server") // as the reverse proxy does, too
 	for name, values := range answer.header {
 		header[name] = slices.Clone(values)
 	}
 	header.Set("Content-Length", strconv.FormatInt(answer.length, 10))
 	w.WriteHeader(answer.status)
-	if err := answer.writeBody(w); err != nil {
-		panic(http.ErrAbortHandler)
+	present := true
+	for _, chunk := range answer.body {
+		// Once it has the last one, the caller is free to leave.
+		present = r.Context().Err() == nil
+		if _, err := w.Write(chunk); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	}
 	err := http.NewResponseController(w).Flush() //nolint:bodyclose // there is none
-	delivered = (err == nil || errors.Is(err, http.ErrNotSupported)) && r.Context().Err() == nil
-}
-
-// observeTransfer logs and counts what a transfer to a caller means for the
-// answer. One that went well at once means nothing.
-func (h *Handler) observeTransfer(answer *heldAnswer, first, delivered bool) {
-	switch {
-	case !delivered:
-		rescuedAnswers.WithLabelValues(resultHeld).Inc()
-		answer.log(h.logger).Info("one-shot answer held: its transfer broke off")
-	case !first:
-		rescuedAnswers.WithLabelValues(resultHandedOver).Inc()
-		answer.log(h.logger).Info("one-shot answer handed over")
-	}
+	delivered = present && (err == nil || errors.Is(err, http.ErrNotSupported))
 }
 
 // callerErrKey is the key of a context's value that says whether the caller of a
@@ -140,11 +148,12 @@ func (h *Handler) observeTransfer(answer *heldAnswer, first, delivered bool) {
 type callerErrKey struct{}
 
 // detach returns a context for a call that does not end with its caller, but at
-// most some time after it. attach makes it end with the caller after all; end
-// must be called.
-func detach(caller context.Context) (ctx context.Context, attach, end func()) {
+// most some time after it; left is called when the caller leaves. attach makes
+// it end with the caller after all; end must be called.
+func detach(caller context.Context, left func()) (ctx context.Context, attach, end func()) {
 	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(caller), callerErrKey{}, caller.Err))
 	stop := context.AfterFunc(caller, func() {
+		left()
 		limit := time.NewTimer(aloneFor)
 		defer limit.Stop()
 		select {
@@ -153,7 +162,10 @@ func detach(caller context.Context) (ctx context.Context, attach, end func()) {
 		case <-ctx.Done():
 		}
 	})
-	attach = func() { context.AfterFunc(caller, cancel) }
+	attach = func() {
+		stop()
+		context.AfterFunc(caller, cancel)
+	}
 	end = func() {
 		stop()
 		cancel()

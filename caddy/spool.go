@@ -23,6 +23,7 @@ type spool struct {
 	header  http.Header // as of the first WriteHeader
 	status  int         // 0 before that
 	passing bool
+	tooLong bool // the answer does not fit
 }
 
 // newSpool returns a spool that fills answer.
@@ -92,7 +93,7 @@ func (s *spool) Write(p []byte) (int, error) {
 
 // overflow passes on an answer that does not fit.
 func (s *spool) overflow() error {
-	rescuedAnswers.WithLabelValues(resultTooLarge).Inc()
+	s.tooLong = true
 	return s.pass()
 }
 
@@ -104,9 +105,13 @@ func (s *spool) pass() error {
 	clear(s.Header())
 	maps.Copy(s.Header(), s.header)
 	s.ResponseWriter.WriteHeader(s.status)
-	err := s.answer.writeBody(s.ResponseWriter)
-	s.held.abandon(s.answer)
-	return err
+	defer s.held.abandon(s.answer)
+	for _, chunk := range s.answer.body {
+		if _, err := s.ResponseWriter.Write(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end says that nothing more comes, and whether the answer is whole. It reports
@@ -145,13 +150,3 @@ func (s *spool) FlushError() error {
 
 // Unwrap implements what http.ResponseController looks for.
 func (s *spool) Unwrap() http.ResponseWriter { return s.ResponseWriter }
-
-// writeBody writes what there is of the body.
-func (a *heldAnswer) writeBody(w http.ResponseWriter) error {
-	for _, chunk := range a.body {
-		if _, err := w.Write(chunk); err != nil {
-			return err
-		}
-	}
-	return nil
-}
