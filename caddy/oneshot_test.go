@@ -355,6 +355,7 @@ func TestAnswersAreForTheirCallerAndSite(t *testing.T) {
 		<-o.reached
 		caller.leave()
 		f.noticed(goesOn, "x", 1)
+		o.stopAt("")
 		o.goOn <- struct{}{}
 		f.noticed(isKept, "x", 1)
 		if n := f.deletes(); n != 1 {
@@ -404,7 +405,7 @@ func TestTooLargeAnswerEndsWithItsCaller(t *testing.T) {
 		o := f.serving(newOrders(0))
 		o.always = func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(200<<20))
-			_, _ = io.WriteString(w, "the first bytes")
+			_, _ = w.Write(make([]byte, 64<<10))
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 			close(aborted)
@@ -412,7 +413,7 @@ func TestTooLargeAnswerEndsWithItsCaller(t *testing.T) {
 		f.startH2C(localSite)
 		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
 		res := <-caller.answer // comes as it is sent
-		if _, err := io.ReadFull(res.Body, make([]byte, len("the first bytes"))); err != nil {
+		if _, err := io.CopyN(io.Discard, res.Body, 32<<10); err != nil {
 			t.Fatal(err)
 		}
 		caller.leave()
@@ -493,7 +494,8 @@ func TestSecondDownloadWaitsForTheFirst(t *testing.T) {
 	second := f.newLeaver("h1", "DELETE", download("x"), "")
 	impatient := f.newLeaver("h1", "DELETE", download("x"), "")
 	// Another order does not wait.
-	f.do("DELETE", download("gone"), "", "X-Test", "1")
+	o.stopAt("")
+	f.do("DELETE", download("y"), "").is(200)
 	impatient.leave()
 	if res, ok := <-impatient.answer; ok {
 		t.Errorf("it was answered with %d", res.StatusCode)
@@ -515,27 +517,36 @@ func TestSecondDownloadWaitsForTheFirst(t *testing.T) {
 }
 
 func TestAnswersOutliveReloads(t *testing.T) {
-	f := newFixture(t)
-	o := f.serving(newOrders(1000))
-	o.stopAt("middle")
-	f.start(localSite)
-	caller := f.newLeaver("h1", "DELETE", download("x"), "")
-	<-o.reached
-	caller.leave()
-	f.noticed(goesOn, "x", 1)
-	// Caddy waits for the call before it lets go of the old configuration.
-	reloaded := make(chan error)
-	config := adapt(t, f.caddyfile(strings.Replace(localSite, "callers local", "callers local\nreplay_buffer 2MiB", 1)))
-	go func() { reloaded <- caddy.Load(config, true) }()
-	o.goOn <- struct{}{}
-	if err := <-reloaded; err != nil {
-		t.Fatal(err)
-	}
-	f.rescued(o, "x")
-	f.start(localSite)
-	f.do("DELETE", download("x"), "").is(200)
-	if n := f.deletes(); n != 0 {
-		t.Errorf("upstream saw %d more downloads", n)
+	for _, protocol := range []string{"h1", "h2c"} {
+		f := newFixture(t)
+		o := f.serving(newOrders(1000))
+		o.stopAt("middle")
+		f.startH2C(localSite)
+		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
+		<-o.reached
+		caller.leave()
+		f.noticed(goesOn, "x", 1)
+		o.stopAt("")
+		// Of another configuration, too: Caddy lets go of the old one when its
+		// requests have ended, as far as it knows.
+		reloaded := make(chan error, 1)
+		config := adapt(t, f.caddyfile("header X-Config second\n"+strings.Replace(localSite, "callers local", "callers local\nreplay_buffer 2MiB", 1)))
+		go func() { reloaded <- caddy.Load(config, true) }()
+		eventually(t, func() bool { return f.do("GET", download("y"), "").Header.Get("X-Config") == "second" })
+		o.goOn <- struct{}{}
+		if err := <-reloaded; err != nil {
+			t.Fatal(err)
+		}
+		f.noticed(isKept, "x", 1)
+		f.rescued(o, "x")
+		f.start(localSite)
+		f.do("DELETE", download("x"), "").is(200)
+		if n := f.deletes(); n != 0 {
+			t.Errorf("upstream saw %d more downloads", n)
+		}
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -543,18 +554,18 @@ func TestAnswersOutliveReloads(t *testing.T) {
 func TestCallerThatLeftIsNotCalledFor(t *testing.T) {
 	t.Run("waiting for a token", func(t *testing.T) {
 		f := newFixture(t)
-		o := f.serving(newOrders(1000))
-		asked, hang := make(chan struct{}, 8), make(chan struct{})
-		f.issuer.HandleToken(func(http.ResponseWriter, *http.Request) {
-			asked <- struct{}{}
-			<-hang
-		})
-		f.start(oneAPISite(f))
+		f.serving(newOrders(1000))
+		hang := make(chan struct{})
+		f.issuer.HandleToken(func(http.ResponseWriter, *http.Request) { <-hang })
+		// Before it can wait, it is asked about elsewhere.
+		asked, door := make(chan struct{}, 1), newUpstream(t)
+		door.handle(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} })
+		f.start("@download method DELETE\nforward_auth @download " + door.URL + " {\nuri /\n}\n" + oneAPISite(f))
 		caller := f.newLeaver("h1", "DELETE", download("x"), "")
 		<-asked
 		caller.leave()
 		<-caller.answer
-		eventually(t, func() bool { return strings.Contains(f.logged(), "left while waiting for an access token") })
+		eventually(t, func() bool { return strings.Contains(f.logged(), `"status":499`) })
 		f.issuer.HandleToken(nil)
 		close(hang)
 		eventually(t, func() bool { return f.do("GET", download("y"), "").StatusCode == 200 })
@@ -562,7 +573,6 @@ func TestCallerThatLeftIsNotCalledFor(t *testing.T) {
 			t.Errorf("upstream saw %d downloads, want none", n)
 		}
 		f.do("DELETE", download("x"), "").is(200)
-		_ = o
 	})
 	t.Run("server not there", func(t *testing.T) {
 		f := newFixture(t)
