@@ -70,9 +70,10 @@ type App struct {
 	bound    map[string]bool // by client_id: whether its tokens are bound to a key
 	refs     references
 
-	logger *zap.Logger
-	http   *http.Client
-	detach []func()
+	logger  *zap.Logger
+	http    *http.Client
+	storage tokenauth.Store
+	detach  []func()
 }
 
 // IssuerTLS configures TLS towards the OpenID provider.
@@ -92,6 +93,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app. It does not use the network.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
+	a.storage = ctx.Storage()
 	a.sources = make(map[*tokenauth.Source]bool)
 	a.bound = make(map[string]bool)
 	if err := registerMetrics(ctx); err != nil {

@@ -167,6 +167,16 @@ func (c *Client) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 		}
 		return true, wrapErr(d, checkAuthMethod(c.AuthMethod))
 	}
+	if d.Val() == "share_tokens" {
+		if c.ShareTokens {
+			return true, d.Err("share_tokens already specified")
+		}
+		if d.NextArg() {
+			return true, d.ArgErr()
+		}
+		c.ShareTokens = true
+		return true, nil
+	}
 	field, ok := map[string]*string{
 		"client_id": &c.ClientID, "client_secret": &c.ClientSecret, "private_key": &c.PrivateKey,
 		"key_id": &c.KeyID, "audience": &c.Audience, "dpop_key": &c.DPoPKey,

@@ -45,6 +45,14 @@ type Client struct {
 	// `client_secret_basic` or `client_secret_post`. Default: the first of these
 	// that goes with its credential and that the OpenID provider supports.
 	AuthMethod string `json:"auth_method,omitempty"`
+
+	// Whether the client's tokens, and what is known of the OpenID provider, are
+	// shared with all servers that use the same storage and the same credential:
+	// one of them asks for a token, and the others read it there. What is stored
+	// is sealed with a key that is derived from the credential. Where the storage
+	// does not work, each server asks by itself. Tokens for `b2b` can be shared
+	// only with a `dpop_key`. Default: false.
+	ShareTokens bool `json:"share_tokens,omitempty"`
 }
 
 // empty reports whether nothing of the client is configured.

@@ -19,8 +19,8 @@ type sourceUser struct {
 
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
-	obtained, assumed, missing, elsewhere, skewed bool
-	failing                                       failing
+	obtained, assumed, missing, elsewhere, skewed, alone bool
+	failing                                              failing
 }
 
 // failing is the state of a source whose last attempt failed.
@@ -47,6 +47,7 @@ func (u *sourceUser) observe(e tokenauth.Event) {
 	logger := u.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
 	u.observeProvider(e.Metadata)
 	u.observeClock(e.ClockSkew)
+	u.observeStore(e)
 	if e.Err != nil {
 		now := failing{yes: true, usable: e.Usable, cause: e.Err.Cause, code: e.Err.Code}
 		level := zapcore.DebugLevel
@@ -77,6 +78,7 @@ func (u *sourceUser) observe(e tokenauth.Event) {
 			zap.String("client_id", e.ClientID),
 			zap.Duration("lifetime", e.Lifetime),
 			zap.Int("failed_attempts", e.Failures),
+			zap.Bool("shared", e.Shared),
 		)
 	}
 	if e.LifetimeAssumed && !u.assumed {
@@ -101,6 +103,20 @@ func (u *sourceUser) observeClock(skew time.Duration) {
 		u.logger.Warn("this machine's clock differs from the provider's", zap.Duration("provider_ahead_by", skew))
 	}
 	u.skewed = skewed
+}
+
+// observeStore says when tokens cannot be shared, and when they can again.
+func (u *sourceUser) observeStore(e tokenauth.Event) {
+	alone := e.StoreErr != nil
+	switch {
+	case alone && !u.alone:
+		u.logger.Warn("the token cannot be shared; this server goes on by itself", zap.String("scope", e.Scopes), zap.Error(e.StoreErr))
+	case !alone && u.alone && e.Err == nil:
+		u.logger.Info("the token is shared again", zap.String("scope", e.Scopes))
+	default:
+		return
+	}
+	u.alone = alone
 }
 
 // observeProvider compares where the provider says the APIs are with where the

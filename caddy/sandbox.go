@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -24,9 +25,14 @@ type sandboxServer struct {
 	serving chan struct{} // closed when the server has ended
 }
 
-// newSandboxServer makes a server that does not listen yet.
+// newSandboxServer makes a server at the default issuer that does not listen
+// yet.
 func newSandboxServer() (*sandboxServer, error) {
-	handler, err := sandbox.New(sandbox.Options{})
+	return newSandboxServerAt(bankid.Sandbox.Issuer)
+}
+
+func newSandboxServerAt(issuer string) (*sandboxServer, error) {
+	handler, err := sandbox.New(sandbox.Options{Issuer: issuer})
 	if err != nil {
 		return nil, err
 	}
@@ -51,15 +57,20 @@ func (s *sandboxServer) serve() error {
 	if err != nil {
 		return fmt.Errorf("listening for the sandbox, of which there can be one on a machine: %v", err)
 	}
+	s.serving = s.serveAt(ln)
+	return nil
+}
+
+// serveAt serves until the server is shut down, and closes the channel then.
+func (s *sandboxServer) serveAt(ln net.Listener) chan struct{} {
 	serving := make(chan struct{})
-	s.serving = serving
 	go func() {
 		defer close(serving)
 		if err := s.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			_ = ln.Close()
 		}
 	}()
-	return nil
+	return serving
 }
 
 // Destruct implements caddy.Destructor.

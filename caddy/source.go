@@ -95,7 +95,11 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 		// Now rather than in Start: apps start in no order, and a handler of this
 		// configuration may be called before.
 		user := newSourceUser(a.logger, a.env, clientName)
-		a.detach = append(a.detach, source.Attach(tokenauth.Runtime{Client: a.http, Observe: user.observe}))
+		runtime := tokenauth.Runtime{Client: a.http, Observe: user.observe}
+		if client.ShareTokens {
+			runtime.Store = a.storage
+		}
+		a.detach = append(a.detach, source.Attach(runtime))
 		a.sources[source.Source] = true
 	}
 	return source.Source, nil
@@ -110,6 +114,9 @@ func (a *App) checkBinding(name string, client Client, dpop bool) error {
 		return fmt.Errorf("client '%s' is used for b2b and for another API: b2b needs a client of its own, whose tokens are all bound to a key", name)
 	}
 	a.bound[client.ClientID] = dpop
+	if dpop && client.ShareTokens && client.DPoPKey == "" {
+		return fmt.Errorf("client '%s' has no dpop_key: without one, each server binds its tokens to a key of its own, and share_tokens is of no use", name)
+	}
 	if dpop && a.env == bankid.Production && client.PrivateKey == "" {
 		return fmt.Errorf("client '%s' has no private_key: in production, BankID lets no client with a secret seal", name)
 	}

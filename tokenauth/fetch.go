@@ -19,8 +19,8 @@ func (s *Source) fetchLocked() {
 		s.timer.Stop()
 	}
 	// Not the context of whoever asks: others wait for the result too, and the
-	// next one will want it.
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
+	// next one will want it. The attempt limits its own time.
+	ctx, cancel := context.WithCancel(context.Background())
 	f := &flight{done: make(chan struct{})}
 	s.flight, s.cancel = f, cancel
 	s.background.Go(func() {
@@ -41,9 +41,9 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
 		}
 		event.Duration, event.ClockSkew = time.Since(start), s.config.Provider.ClockSkew()
-		s.land(f, credentials, &event)
+		ended := s.land(f, credentials, &event)
 		close(f.done)
-		if runtime.Observe != nil {
+		if runtime.Observe != nil && !ended {
 			s.observing.Lock()
 			defer s.observing.Unlock()
 			runtime.Observe(event)
@@ -53,16 +53,20 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		f.err = &Error{Op: opToken, Cause: CauseUnavailable, Err: errors.New("nobody is using the token source")}
 		return
 	}
+	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
 	var err error
-	if credentials, err = s.credentials(ctx); err != nil {
+	if credentials, err = s.credentials(limited); err != nil {
 		f.err = &Error{Op: "reading client credentials", Cause: CauseConfiguration, Err: err}
 		return
 	}
 	event.ClientID = credentials.ClientID
-	var metadata *Metadata
 	s.remember(identity{clientID: credentials.ClientID})
-	f.token, metadata, err = s.obtain(ctx, runtime.Client, credentials, &event)
-	event.Metadata = metadata
+	if sharing := s.newSharing(runtime.Store, credentials); sharing != nil {
+		f.token, err = s.share(ctx, limited, sharing, runtime.Client, &event)
+	} else {
+		f.token, err = s.obtain(limited, runtime.Client, credentials, &event)
+	}
 	if err != nil {
 		f.token, f.err = nil, asError(err)
 	}
@@ -76,25 +80,31 @@ func asError(err error) *Error {
 	return &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
 }
 
-// obtain asks the provider for a token. If its token endpoint has vanished,
-// the configuration is read again, and where that names another one, the
-// attempt goes on there.
-func (s *Source) obtain(ctx context.Context, client *http.Client, credentials Credentials, event *Event) (*Token, *Metadata, error) {
+// obtain asks the provider for a token.
+func (s *Source) obtain(ctx context.Context, client *http.Client, credentials Credentials, event *Event) (*Token, error) {
 	metadata, err := s.config.Provider.Metadata(ctx, client)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	return s.ask(ctx, client, metadata, credentials, event)
+}
+
+// ask asks the token endpoint of metadata. If it has vanished, the provider's
+// configuration is read again, and where that names another one, the attempt
+// goes on there.
+func (s *Source) ask(ctx context.Context, client *http.Client, metadata *Metadata, credentials Credentials, event *Event) (*Token, error) {
+	event.Metadata = metadata
 	token, err := s.request(ctx, client, metadata, credentials, event)
 	if err == nil || !vanished(err) {
-		return token, metadata, err
+		return token, err
 	}
 	s.config.Provider.Outdated(metadata)
 	again, readErr := s.config.Provider.Metadata(ctx, client)
 	if readErr != nil || again.TokenEndpoint == metadata.TokenEndpoint {
-		return nil, metadata, err
+		return nil, err
 	}
-	token, err = s.request(ctx, client, again, credentials, event)
-	return token, again, err
+	event.Metadata = again
+	return s.request(ctx, client, again, credentials, event)
 }
 
 // vanished reports whether err says that there is no token endpoint where the
@@ -135,14 +145,7 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 	if err != nil {
 		return nil, err
 	}
-	event.Lifetime, event.LifetimeAssumed = res.lifetime, res.assumed
-	if res.scopes != nil {
-		for _, scope := range s.config.Scopes {
-			if !slices.Contains(res.scopes, scope) {
-				event.MissingScopes = append(event.MissingScopes, scope)
-			}
-		}
-	}
+	event.LifetimeAssumed = res.assumed
 	token := newToken(res, prover, sent, time.Now(), s.config.RefreshBefore)
 	if !token.once && !token.usable(time.Now()) {
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the token had expired when it arrived")}
@@ -177,8 +180,9 @@ func (s *Source) newProver(credentials Credentials, metadata *Metadata) (*prover
 }
 
 // land ends the flight f: it puts the new token in the place of the old one,
-// or notes the failure, and arranges what comes next.
-func (s *Source) land(f *flight, credentials Credentials, event *Event) {
+// or notes the failure, and arranges what comes next. It reports whether Close
+// has ended the flight, which is news to nobody.
+func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight, s.cancel = nil, nil
@@ -194,9 +198,10 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 		if last.usable(now) {
 			s.scheduleLocked(f.err.RetryAt, last)
 		}
-		return
+		return s.closed
 	}
 	event.Failures, event.Usable = s.failures, true
+	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
 	s.failure, s.failures = nil, 0
 	if last != nil && last.secret.Equal(f.token.secret) {
 		// Some providers hand out the same token until it expires. To ask again
@@ -204,10 +209,25 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 		f.token.refreshAt = f.token.expiresAt
 	}
 	if f.token.once {
-		return // for those who wait for it, but for nobody after
+		return false // for those who wait for it, but for nobody after
 	}
 	s.current.Store(f.token)
 	s.scheduleLocked(f.token.refreshAt, f.token)
+	return false
+}
+
+// missing returns the scopes asked for that token does not have, as far as the
+// provider said.
+func (s *Source) missing(token *Token) (scopes []string) {
+	if token.scopes == nil {
+		return nil
+	}
+	for _, scope := range s.config.Scopes {
+		if !slices.Contains(token.scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
 }
 
 // scheduleLocked renews token at the given time, if it has been used by then

@@ -36,12 +36,14 @@ type Provider struct {
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
 
-	skew atomic.Int64 // how far its clock is ahead, in nanoseconds
+	skew     atomic.Int64 // how far its clock is ahead, in nanoseconds
+	measured atomic.Bool  // whether skew is known
 }
 
 // discovered is one reading of the document.
 type discovered struct {
 	metadata *Metadata
+	document []byte // as it was read
 	at       time.Time
 	staleAt  time.Time
 }
@@ -59,9 +61,21 @@ func NewProvider(issuer string, pinned bool) (*Provider, error) {
 func (p *Provider) Issuer() string { return p.issuer }
 
 // ClockSkew returns by how much the provider's clock is ahead of this one's, by
-// the Date of its last answer to a token request, in whole seconds. Less than
-// two seconds count as none.
+// the Date of its last answer, in whole seconds. Less than two seconds count as
+// none.
 func (p *Provider) ClockSkew() time.Duration { return time.Duration(p.skew.Load()) }
+
+// measure compares the clocks by an answer that was asked for at sent. One that
+// a cache has kept says nothing of the time now.
+func (p *Provider) measure(header http.Header, sent time.Time) {
+	if len(header["Age"]) > 0 {
+		return
+	}
+	if skew, ok := clockSkew(header, sent, time.Now()); ok {
+		p.skew.Store(int64(skew))
+		p.measured.Store(true)
+	}
+}
 
 // now returns the time by the provider's clock.
 func (p *Provider) now() time.Time { return time.Now().Add(p.ClockSkew()) }
@@ -134,10 +148,12 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 		return nil, &Error{Op: opDiscovery, Cause: CauseConfiguration, Err: err}
 	}
 	req.Header.Set("Accept", "application/json")
+	sent := time.Now()
 	res, err := exchange(client, req, opDiscovery, maxMetadataSize)
 	if err != nil {
 		return nil, err
 	}
+	p.measure(res.header, sent)
 	if res.status != http.StatusOK {
 		return nil, res.failure(opDiscovery, "")
 	}
@@ -146,7 +162,18 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
 	now := time.Now()
-	return &discovered{metadata: metadata, at: now, staleAt: now.Add(metadataAge(res.header))}, nil
+	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.Add(metadataAge(res.header))}, nil
+}
+
+// adopt takes over a document that another process has read, if this one has
+// none of its own. It is read again soon.
+func (p *Provider) adopt(document []byte) (*Metadata, error) {
+	metadata, err := parseMetadata(document, p.issuer, p.pinned)
+	if err != nil {
+		return nil, err
+	}
+	p.current.CompareAndSwap(nil, &discovered{metadata: metadata, document: document, staleAt: time.Now().Add(metadataRetry)})
+	return metadata, nil
 }
 
 // metadataAge returns for how long a document may be used without asking again

@@ -19,6 +19,13 @@ type Runtime struct {
 	// has ended. It is called on the goroutine of the attempt, never on that of
 	// a request, and not concurrently for one Source.
 	Observe func(Event)
+
+	// Store, if not nil, is where tokens are shared with other processes that use
+	// the same client: one of them asks for a token, and the others read it there.
+	// What is stored is sealed with a key that is derived from the client's
+	// credential. Tokens that are bound to a key are shared only if it is that of
+	// the credentials. Without a store that works, each process asks by itself.
+	Store Store
 }
 
 // An Event is one attempt to obtain a token.
@@ -38,6 +45,13 @@ type Event struct {
 
 	// ClientID is that of the credentials used, if they could be read.
 	ClientID string
+
+	// Shared reports whether the token is one that another process has obtained.
+	Shared bool
+
+	// StoreErr is why the token could not be shared, nil if it was or if there is
+	// no store.
+	StoreErr error
 
 	// Lifetime is that of the token obtained.
 	Lifetime time.Duration

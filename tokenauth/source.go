@@ -85,6 +85,7 @@ type Source struct {
 	refused    Credentials // those that failure is about, if it is a refusal
 	checked    time.Time   // when they were last compared with the present ones
 	renewed    time.Time   // when a rejected token was last renewed
+	suspect    *Token      // the one that was
 	timer      *time.Timer // renews in the background
 	closed     bool
 	cancel     context.CancelFunc // ends the flight
@@ -92,6 +93,7 @@ type Source struct {
 	observing  sync.Mutex         // one event after the other
 	waiting    atomic.Int64       // callers that wait for the flight
 	last       identity           // of the last attempt that read them
+	operations chan struct{}      // of the store; full if too many are under way
 }
 
 // flight is one attempt in the making, which any number of callers wait for.
@@ -124,7 +126,7 @@ func NewSource(config Config) (*Source, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	return &Source{config: config}, nil
+	return &Source{config: config, operations: make(chan struct{}, storeOperations)}, nil
 }
 
 // CheckScope reports what is wrong with a scope (RFC 6749 section 3.3).
@@ -217,7 +219,7 @@ func (s *Source) Reject(rejected *Token) <-chan struct{} {
 		if now.Before(s.retryAtLocked()) || (!s.renewed.IsZero() && now.Sub(s.renewed) < renewalBrake) {
 			return nil
 		}
-		s.renewed = now
+		s.renewed, s.suspect = now, rejected
 		s.fetchLocked()
 	}
 	if s.flight == nil {

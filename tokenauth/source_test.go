@@ -265,10 +265,14 @@ func TestCloseEndsTheFetchAndThoseWhoWait(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		server.HandleToken(hang)
 		source := newTestSource(t, server)
+		events := observed(server, source)
 		waiter := startToken(t.Context(), source)
 		synctest.Wait()
 		start := time.Now()
 		source.Close()
+		if got := events(); len(got) != 0 {
+			t.Errorf("an attempt that nobody needs any more is reported: %v", got[0].Err)
+		}
 		if got := <-waiter; got.err == nil || errors.Is(got.err, context.Canceled) {
 			t.Errorf("the error of who waited is %v, want one that is not that of a caller's context", got.err)
 		}

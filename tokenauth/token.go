@@ -10,6 +10,8 @@ import (
 // modified, and replaced as a whole.
 type Token struct {
 	secret    Secret
+	issued    time.Time     // when it was asked for
+	lifetime  time.Duration // counted from then
 	obtained  time.Time
 	refreshAt time.Time
 	expiresAt time.Time // less leeway
@@ -82,6 +84,8 @@ func newToken(res *tokenResponse, prover *prover, sent, now time.Time, refreshBe
 		secret:    res.accessToken,
 		prover:    prover,
 		scopes:    res.scopes,
+		issued:    sent,
+		lifetime:  life,
 		obtained:  now,
 		refreshAt: sent.Add(refreshAfter),
 		expiresAt: sent.Add(life - leeway),

@@ -85,9 +85,7 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 	if err != nil {
 		return nil, reused, err
 	}
-	if skew, ok := clockSkew(res.header, sent, time.Now()); ok {
-		r.provider.skew.Store(int64(skew))
-	}
+	r.provider.measure(res.header, sent)
 	r.nonces.learn(req.URL, res.header)
 	want := Bearer
 	if r.prover != nil {

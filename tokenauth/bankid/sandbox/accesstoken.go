@@ -1,13 +1,11 @@
 package sandbox
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -19,8 +17,12 @@ type accessTokens struct {
 	issuer   string
 	audience string
 	lifetime time.Duration
-	signer   jose.Signer
-	public   jose.JSONWebKey
+	clock    *clock
+	keys     signingKeys
+
+	mu      sync.Mutex
+	serial  int64            // of the token that was issued last
+	revoked map[string]int64 // serial of the last token revoked, by client; "" is for all
 }
 
 // claims are those of a Keycloak access token that matter here; see
@@ -30,6 +32,9 @@ type claims struct {
 	Type            string `json:"typ"`
 	AuthorizedParty string `json:"azp"`
 	Scope           string `json:"scope"`
+
+	// Serial counts the tokens of a sandbox; it is what revocation goes by.
+	Serial int64 `json:"sandbox_serial"`
 
 	// Confirmation names the key that a token is bound to (RFC 9449, section 6.1).
 	Confirmation *confirmation `json:"cnf,omitempty"`
@@ -42,26 +47,15 @@ type confirmation struct {
 // bound reports whether a token needs a proof by the key it is bound to.
 func (c *claims) bound() bool { return c.Type == "DPoP" && c.Confirmation != nil }
 
-func newAccessTokens(issuer, audience string, lifetime time.Duration) (*accessTokens, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("generating a key: %w", err)
-	}
-	private := jose.JSONWebKey{Key: key, KeyID: "sandbox-" + rand.Text(), Algorithm: string(jose.ES256), Use: "sig"}
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.ES256, Key: private},
-		(&jose.SignerOptions{}).WithType("JWT"),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the key: %w", err)
-	}
-	return &accessTokens{issuer: issuer, audience: audience, lifetime: lifetime, signer: signer, public: private.Public()}, nil
+func newAccessTokens(issuer, audience string, lifetime time.Duration, clock *clock) (*accessTokens, error) {
+	a := &accessTokens{issuer: issuer, audience: audience, lifetime: lifetime, clock: clock, revoked: make(map[string]int64)}
+	return a, a.keys.rotate(false)
 }
 
 // issue makes a token with the given scopes for a client. If there is a
 // thumbprint, the token is bound to that key.
 func (a *accessTokens) issue(clientID, scope, thumbprint string) (string, error) {
-	now := time.Now()
+	now := a.clock.now()
 	c := claims{
 		Claims: jwt.Claims{
 			Issuer:   a.issuer,
@@ -73,33 +67,67 @@ func (a *accessTokens) issue(clientID, scope, thumbprint string) (string, error)
 		Type:            "Bearer",
 		AuthorizedParty: clientID,
 		Scope:           scope,
+		Serial:          a.next(),
 	}
 	if thumbprint != "" {
 		c.Type = "DPoP" // as Keycloak marks them
 		c.Confirmation = &confirmation{Thumbprint: thumbprint}
 	}
-	return jwt.Signed(a.signer).Claims(c).Serialize()
+	return jwt.Signed(a.keys.active()).Claims(c).Serialize()
 }
 
-// verify returns the claims of a token which the server issued and which has
-// not expired, bound or not.
-func (a *accessTokens) verify(token string) (*claims, bool) {
+func (a *accessTokens) next() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.serial++
+	return a.serial
+}
+
+// revoke makes all tokens that a client got so far invalid, or with "" those of
+// all clients.
+func (a *accessTokens) revoke(clientID string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.revoked[clientID] = a.serial
+}
+
+func (a *accessTokens) isRevoked(c *claims) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return c.Serial <= max(a.revoked[""], a.revoked[c.AuthorizedParty])
+}
+
+// open returns the claims of a token which the server signed.
+func (a *accessTokens) open(token string) (*claims, bool) {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
-	if err != nil {
+	if err != nil || len(parsed.Headers) != 1 {
 		return nil, false
 	}
+	key, ok := a.keys.byID(parsed.Headers[0].KeyID)
 	var c claims
-	if parsed.Claims(a.public, &c) != nil || c.Type != "Bearer" && !c.bound() || c.Expiry == nil {
+	if !ok || parsed.Claims(key, &c) != nil {
+		return nil, false
+	}
+	return &c, true
+}
+
+// verify returns the claims of a token which the server issued, and which has
+// neither expired nor been revoked, bound or not.
+func (a *accessTokens) verify(token string) (*claims, bool) {
+	c, ok := a.open(token)
+	if !ok || c.Type != "Bearer" && !c.bound() || c.Expiry == nil || a.isRevoked(c) {
 		return nil, false
 	}
 	// Whole seconds, as Keycloak counts: exp is rounded down when a token is
 	// issued, and a token must not live shorter than its expires_in.
-	now := time.Now().Truncate(time.Second)
+	now := a.clock.now().Truncate(time.Second)
 	expected := jwt.Expected{Issuer: a.issuer, AnyAudience: jwt.Audience{a.audience}, Time: now}
-	if c.ValidateWithLeeway(expected, 0) != nil {
+	times := c.Claims
+	times.IssuedAt = nil // no reason to refuse it, if the clock was moved back
+	if times.ValidateWithLeeway(expected, 0) != nil {
 		return nil, false
 	}
-	return &c, true
+	return c, true
 }
 
 // grants reports whether a token has one of the scopes.

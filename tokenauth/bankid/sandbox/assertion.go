@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -24,11 +23,12 @@ const (
 // Keycloak's AbstractJWTClientValidator does: in its order, with its words.
 type assertions struct {
 	audiences []string // one of them must be the only one of an assertion
+	clock     *clock
 	used      *singleUse
 }
 
-func newAssertions(issuer string) *assertions {
-	return &assertions{audiences: []string{issuer, issuer + tokenPath}, used: newSingleUse()}
+func newAssertions(issuer string, clock *clock) *assertions {
+	return &assertions{audiences: []string{issuer, issuer + tokenPath}, clock: clock, used: newSingleUse()}
 }
 
 // authenticate returns the client that made the assertion of a token request.
@@ -89,7 +89,7 @@ func (a *assertions) check(claims jwt.Claims) *oauthError {
 	case claims.Expiry == nil:
 		return badAssertion("Token exp claim is required")
 	}
-	now, last := time.Now().Unix(), int64(*claims.Expiry)
+	now, last := a.clock.now().Unix(), int64(*claims.Expiry)
 	switch {
 	case last <= now, claims.NotBefore != nil && int64(*claims.NotBefore) > now+assertionSkew:
 		return badAssertion("Token is not active")
@@ -109,7 +109,7 @@ func (a *assertions) check(claims jwt.Claims) *oauthError {
 	switch {
 	case claims.ID == "":
 		return badAssertion("Token jti claim is required")
-	case !a.used.use(claims.ID, last):
+	case !a.used.use(claims.ID, now, last):
 		return badAssertion("Token reuse detected")
 	}
 	return nil

@@ -80,6 +80,9 @@ type b2bRequest interface {
 func b2b[R b2bRequest](s *Server, respond func(*sealer, R) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		if s.assume.B2BNonce && !s.demandNonce(w, r) {
+			return
+		}
 		if failed := s.admitB2B(r); failed != nil {
 			failed.answer(w)
 			return

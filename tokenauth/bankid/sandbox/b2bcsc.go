@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"time"
 )
 
 const (
@@ -128,13 +127,6 @@ func credentialFault(id string) string {
 	return ""
 }
 
-func certificatesFault(value string) string {
-	if !slices.Contains([]string{"", "none", "single", "chain"}, value) {
-		return "certificates is not one of none, single and chain"
-	}
-	return ""
-}
-
 // b2bCSC is CSC for organisations: without authorize, token and SAD. See
 // https://developer.bankid.no/bankid-esign-provider/apis/b2b/csc/b2b-csc-overview.
 func (s *Server) b2bCSC() map[string]http.HandlerFunc {
@@ -192,20 +184,9 @@ func b2bSignatureAlgorithms() []string {
 
 // credential describes the only credential (CSC API v2, section 11.5).
 func (s *sealer) credential(certificates string, certInfo, authInfo bool) map[string]any {
-	cert := map[string]any{"status": "valid"}
-	if certificates != "none" {
-		cert["certificates"] = [][]byte{s.certificate.Raw} // it is its own chain
-	}
-	if certInfo {
-		cert["issuerDN"] = s.certificate.Issuer.String()
-		cert["serialNumber"] = s.certificate.SerialNumber.Text(16)
-		cert["subjectDN"] = s.certificate.Subject.String()
-		cert["validFrom"] = generalizedTime(s.certificate.NotBefore)
-		cert["validTo"] = generalizedTime(s.certificate.NotAfter)
-	}
 	info := map[string]any{
 		"key":       map[string]any{"status": "enabled", "algo": b2bSignatureAlgorithms(), "len": s.key.N.BitLen()},
-		"cert":      cert,
+		"cert":      newCertificateInfo(s.chain, certificates, certInfo),
 		"multisign": maxB2BHashes,
 	}
 	if authInfo {
@@ -213,6 +194,3 @@ func (s *sealer) credential(certificates string, certInfo, authInfo bool) map[st
 	}
 	return info
 }
-
-// generalizedTime is how CSC writes a time.
-func generalizedTime(t time.Time) string { return t.UTC().Format("20060102150405Z") }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,97 +11,175 @@ import (
 	"math/big"
 )
 
-// Structures of the Cryptographic Message Syntax, RFC 5652, section 5.
+// Object identifiers of RFC 5652, RFC 3161, RFC 5035, RFC 8017, RFC 5758 and RFC
+// 5754. They are functions because a slice can be changed.
+func oidData() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1} }
+
+func oidSignedData() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2} }
+
+func oidTSTInfo() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
+}
+
+func oidContentType() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3} }
+
+func oidMessageDigest() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
+}
+
+func oidSigningCertificateV2() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+}
+
+func oidRSA() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1} }
+
+func oidECDSAWithSHA256() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
+}
+
+func oidSHA256() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1} }
+
+// The structures of a signature in CMS (RFC 5652, section 5).
 type (
-	contentInfo struct {
-		ContentType asn1.ObjectIdentifier
-		Content     signedData `asn1:"explicit,tag:0"`
+	cmsContent struct {
+		Type    asn1.ObjectIdentifier
+		Content cmsSignedData `asn1:"explicit,tag:0"`
 	}
-	signedData struct {
+	cmsSignedData struct {
 		Version          int
 		DigestAlgorithms []pkix.AlgorithmIdentifier `asn1:"set"`
-		EncapContentInfo encapsulatedContentInfo
-		Certificates     []asn1.RawValue `asn1:"optional,set,tag:0"`
-		SignerInfos      []signerInfo    `asn1:"set"`
+		Content          cmsEncapsulated
+		Certificates     asn1.RawValue   `asn1:"optional,tag:0"`
+		Revocations      asn1.RawValue   `asn1:"optional,tag:1"`
+		Signers          []cmsSignerInfo `asn1:"set"`
 	}
-	encapsulatedContentInfo struct {
-		ContentType asn1.ObjectIdentifier
-		Content     []byte `asn1:"explicit,tag:0"`
+	cmsEncapsulated struct {
+		Type    asn1.ObjectIdentifier
+		Content asn1.RawValue `asn1:"optional,tag:0"` // absent if the signature is detached
 	}
-	signerInfo struct {
+	cmsSignerInfo struct {
 		Version            int
-		SID                issuerAndSerialNumber
+		Signer             cmsSigner
 		DigestAlgorithm    pkix.AlgorithmIdentifier
-		SignedAttrs        asn1.RawValue
+		SignedAttributes   asn1.RawValue `asn1:"optional,tag:0"`
 		SignatureAlgorithm pkix.AlgorithmIdentifier
 		Signature          []byte
+		UnsignedAttributes asn1.RawValue `asn1:"optional,tag:1"`
 	}
-	issuerAndSerialNumber struct {
-		Issuer       asn1.RawValue
-		SerialNumber *big.Int
+	cmsSigner struct {
+		Issuer asn1.RawValue
+		Serial *big.Int
 	}
-	attribute struct {
+	cmsAttribute struct {
 		Type   asn1.ObjectIdentifier
-		Values []any `asn1:"set"`
+		Values []asn1.RawValue `asn1:"set"`
 	}
 )
 
-// A signingCertificateV2 binds a signature to its certificate (RFC 5035,
-// section 3). The hash algorithm is left out where it is SHA-256.
-type signingCertificateV2 struct {
-	Certs []essCertIDv2
+// A cmsSignature makes signatures in CMS: over SHA-256, with an ECDSA or RSA
+// key, and with the attributes of CAdES baseline B but for a signing time.
+type cmsSignature struct {
+	certificate     *x509.Certificate
+	key             crypto.Signer // of the certificate
+	withCertificate bool          // include it
 }
 
-type essCertIDv2 struct {
-	CertHash []byte
+// detached signs what has the given SHA-256 hash.
+func (s cmsSignature) detached(hash []byte) ([]byte, error) {
+	return s.sign(1, cmsEncapsulated{Type: oidData()}, hash)
 }
 
-// signTSTInfo wraps the DER of a TSTInfo into SignedData, as RFC 3161, section
-// 2.4.2 and RFC 5816 ask for it: one signature, over SHA-256, by ECDSA.
-func signTSTInfo(info []byte, cert *x509.Certificate, key *ecdsa.PrivateKey, withCert bool) ([]byte, error) {
-	var (
-		oidSignedData           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
-		oidTSTInfo              = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
-		oidContentType          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
-		oidMessageDigest        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
-		oidSigningCertificateV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+// around signs content of a type other than data, and includes it.
+func (s cmsSignature) around(contentType asn1.ObjectIdentifier, content []byte) ([]byte, error) {
+	octets, err := asn1.Marshal(content)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(content)
+	return s.sign(3, cmsEncapsulated{Type: contentType, Content: explicit(octets)}, hash[:])
+}
 
-		// Without parameters: RFC 5754, sections 2 and 3.3.
-		sha256Algorithm = pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}}
-		ecdsaWithSHA256 = pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}
-	)
-	content, certificate := sha256.Sum256(info), sha256.Sum256(cert.Raw)
-	attributes, err := asn1.MarshalWithParams([]attribute{
-		{oidContentType, []any{oidTSTInfo}},
-		{oidMessageDigest, []any{content[:]}},
-		{oidSigningCertificateV2, []any{signingCertificateV2{Certs: []essCertIDv2{{certificate[:]}}}}},
-	}, "set")
+func (s cmsSignature) sign(version int, content cmsEncapsulated, hash []byte) ([]byte, error) {
+	attributes, err := s.attributes(content.Type, hash)
 	if err != nil {
 		return nil, err
 	}
 	digest := sha256.Sum256(attributes)
-	signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	signature, err := s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	if err != nil {
 		return nil, err
 	}
-	// What is signed is a SET; what is sent is [0] IMPLICIT (RFC 5652, section 5.4).
-	attributes[0] = 0xA0
-
-	signed := signedData{
-		Version:          3, // since the content is no id-data
-		DigestAlgorithms: []pkix.AlgorithmIdentifier{sha256Algorithm},
-		EncapContentInfo: encapsulatedContentInfo{ContentType: oidTSTInfo, Content: info},
-		SignerInfos: []signerInfo{{
+	// What is signed is a SET; where it is stored, its tag is [0] (section 5.4).
+	attributes[0] = 0xa0
+	hashing := pkix.AlgorithmIdentifier{Algorithm: oidSHA256()} // without parameters: RFC 5754, section 2
+	signing := pkix.AlgorithmIdentifier{Algorithm: oidRSA(), Parameters: asn1.NullRawValue}
+	if _, ok := s.key.Public().(*ecdsa.PublicKey); ok {
+		signing = pkix.AlgorithmIdentifier{Algorithm: oidECDSAWithSHA256()}
+	}
+	signed := cmsSignedData{
+		Version:          version,
+		DigestAlgorithms: []pkix.AlgorithmIdentifier{hashing},
+		Content:          content,
+		Signers: []cmsSignerInfo{{
 			Version:            1,
-			SID:                issuerAndSerialNumber{asn1.RawValue{FullBytes: cert.RawIssuer}, cert.SerialNumber},
-			DigestAlgorithm:    sha256Algorithm,
-			SignedAttrs:        asn1.RawValue{FullBytes: attributes},
-			SignatureAlgorithm: ecdsaWithSHA256,
+			Signer:             cmsSigner{Issuer: asn1.RawValue{FullBytes: s.certificate.RawIssuer}, Serial: s.certificate.SerialNumber},
+			DigestAlgorithm:    hashing,
+			SignedAttributes:   asn1.RawValue{FullBytes: attributes},
+			SignatureAlgorithm: signing,
 			Signature:          signature,
 		}},
 	}
-	if withCert {
-		signed.Certificates = []asn1.RawValue{{FullBytes: cert.Raw}}
+	if s.withCertificate {
+		signed.Certificates = explicit(s.certificate.Raw)
 	}
-	return asn1.Marshal(contentInfo{ContentType: oidSignedData, Content: signed})
+	return asn1.Marshal(cmsContent{Type: oidSignedData(), Content: signed})
+}
+
+// attributes are what a signature covers, as a SET.
+func (s cmsSignature) attributes(contentType asn1.ObjectIdentifier, hash []byte) ([]byte, error) {
+	type certificateID struct{ Hash []byte } // RFC 5035: SHA-256 is the default
+	type signingCertificate struct{ Certificates []certificateID }
+	own := sha256.Sum256(s.certificate.Raw)
+	var attributes []cmsAttribute
+	for _, a := range []struct {
+		kind  asn1.ObjectIdentifier
+		value any
+	}{
+		{oidContentType(), contentType},
+		{oidMessageDigest(), hash},
+		{oidSigningCertificateV2(), signingCertificate{[]certificateID{{own[:]}}}},
+	} {
+		value, err := asn1.Marshal(a.value)
+		if err != nil {
+			return nil, err
+		}
+		attributes = append(attributes, cmsAttribute{Type: a.kind, Values: []asn1.RawValue{{FullBytes: value}}})
+	}
+	return asn1.MarshalWithParams(attributes, "set")
+}
+
+// explicit puts the tag [0] around DER.
+func explicit(der []byte) asn1.RawValue {
+	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: der}
+}
+
+// signedHash returns the hash that the first signature in a CMS is for,
+// without verifying it.
+func signedHash(cms []byte) ([]byte, bool) {
+	var content cmsContent
+	rest, err := asn1.Unmarshal(cms, &content)
+	if err != nil || len(rest) > 0 || len(content.Content.Signers) == 0 {
+		return nil, false
+	}
+	rest = content.Content.Signers[0].SignedAttributes.Bytes
+	for len(rest) > 0 {
+		var a cmsAttribute
+		if rest, err = asn1.Unmarshal(rest, &a); err != nil {
+			return nil, false
+		}
+		if a.Type.Equal(oidMessageDigest()) && len(a.Values) == 1 {
+			return a.Values[0].Bytes, len(a.Values[0].Bytes) == sha256.Size
+		}
+	}
+	return nil, false
 }

@@ -8,17 +8,13 @@ import (
 	"time"
 )
 
-const (
-	// codeLifetime is Keycloak's default; BankID documents none.
-	codeLifetime = 60 * time.Second
-
-	// shortcut is what a code starts with that is good without having been
-	// issued.
-	shortcut = "sandbox-"
-)
+// shortcut is what a code starts with that is good without having been issued.
+const shortcut = "sandbox-"
 
 // codes keeps the authorization codes of CSC.
 type codes struct {
+	lifetime time.Duration
+
 	mu     sync.Mutex
 	issued *recent[string, authorizationCode]
 	used   *recent[[sha256.Size]byte, struct{}] // shortcuts, by hash: they have any length
@@ -30,8 +26,10 @@ type authorizationCode struct {
 	redirectURI [sha256.Size]byte // a hash, because URIs have any length
 }
 
-func newCodes() *codes {
+func newCodes(lifetime time.Duration) *codes {
 	return &codes{
+		lifetime: lifetime,
+
 		issued: newRecent[string, authorizationCode](cscRoom),
 		used:   newRecent[[sha256.Size]byte, struct{}](cscRoom),
 	}
@@ -63,5 +61,5 @@ func (c *codes) use(code, redirectURI string) bool {
 		return false
 	}
 	c.issued.remove(code)
-	return time.Since(found.issued) < codeLifetime && found.redirectURI == sha256.Sum256([]byte(redirectURI))
+	return time.Since(found.issued) < c.lifetime && found.redirectURI == sha256.Sum256([]byte(redirectURI))
 }

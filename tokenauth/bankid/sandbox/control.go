@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// controlPath is where all is that BankID does not have.
+const controlPath = "/sandbox/"
+
 // driveOrder plays the signer: it puts an order into another state. BankID has
 // no such endpoint, and it asks for no token: whoever reaches it may drive every
 // order, so the sandbox has to listen on loopback only.

@@ -40,7 +40,7 @@ type conversion struct {
 
 // convertV1 is that of v1: the body is a list of documents.
 func (s *Server) convertV1() *convertAPI {
-	return &convertAPI{tokens: s.tokens, refuse: refuseV1, decode: func(body *json.Decoder) ([]conversion, error) {
+	return &convertAPI{tokens: s.tokens, refuse: s.refuseV1(), decode: func(body *json.Decoder) ([]conversion, error) {
 		list, err := decodeConversions(body)
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -97,26 +98,8 @@ type authInfo struct {
 
 // info describes the credential.
 func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
-	cert := certificateInfo{Status: "valid"}
-	leaf := c.chain[0]
-	switch query.Certificates {
-	case "none":
-	case "", "single":
-		cert.Certificates = [][]byte{leaf.Raw}
-	case "chain":
-		for _, certificate := range c.chain {
-			cert.Certificates = append(cert.Certificates, certificate.Raw)
-		}
-	default:
+	if certificatesFault(query.Certificates) != "" {
 		return credentialInfo{}, invalidCSC("Invalid parameter certificates")
-	}
-	if query.CertInfo {
-		const generalizedTime = "20060102150405Z"
-		cert.IssuerDN = leaf.Issuer.String()
-		cert.SerialNumber = fmt.Sprintf("%X", leaf.SerialNumber.Bytes())
-		cert.SubjectDN = leaf.Subject.String()
-		cert.ValidFrom = leaf.NotBefore.In(time.UTC).Format(generalizedTime)
-		cert.ValidTo = leaf.NotAfter.In(time.UTC).Format(generalizedTime)
 	}
 	return credentialInfo{
 		Description: "SANDBOX: a credential for tests; its signatures prove nothing",
@@ -126,10 +109,46 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 			Len:    c.key.Params().BitSize,
 			Curve:  curveP256,
 		},
-		Cert:      cert,
+		Cert:      newCertificateInfo(c.chain, query.Certificates, query.CertInfo),
 		Auth:      authInfo{Mode: "explicit", Objects: []string{}},
 		SCAL:      "2",
 		Multisign: maxHashes,
 		Lang:      "en",
 	}, nil
 }
+
+// newCertificateInfo describes the first certificate of a chain, as far as it
+// was asked for.
+func newCertificateInfo(chain []*x509.Certificate, certificates string, certInfo bool) certificateInfo {
+	info := certificateInfo{Status: "valid"}
+	switch certificates {
+	case "", "single":
+		chain = chain[:1]
+		fallthrough
+	case "chain":
+		for _, certificate := range chain {
+			info.Certificates = append(info.Certificates, certificate.Raw)
+		}
+	}
+	if certInfo {
+		leaf := chain[0]
+		info.IssuerDN = leaf.Issuer.String()
+		info.SerialNumber = fmt.Sprintf("%X", leaf.SerialNumber.Bytes())
+		info.SubjectDN = leaf.Subject.String()
+		info.ValidFrom = generalizedTime(leaf.NotBefore)
+		info.ValidTo = generalizedTime(leaf.NotAfter)
+	}
+	return info
+}
+
+// certificatesFault tells what is wrong with what a request says of the
+// certificates that it wants.
+func certificatesFault(value string) string {
+	if !slices.Contains([]string{"", "none", "single", "chain"}, value) {
+		return "certificates is not one of none, single and chain"
+	}
+	return ""
+}
+
+// generalizedTime is how CSC writes a time.
+func generalizedTime(t time.Time) string { return t.UTC().Format("20060102150405Z") }

@@ -38,7 +38,7 @@ func (s *Server) cscToken(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, map[string]any{
 		"access_token": token,
 		"token_type":   "Bearer",
-		"expires_in":   int64(serviceTokenLifetime.Seconds()),
+		"expires_in":   int64(s.serviceTokens.lifetime.Seconds()),
 	})
 }
 
@@ -71,7 +71,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 	if !s.codes.use(form.Get("code"), form.Get("redirect_uri")) {
 		return "", badRequest("invalid_grant", "The code is unknown, expired, used before or bound to another redirect_uri")
 	}
-	return s.serviceTokens.issue(), nil
+	return s.serviceTokens.issue(s.caller(r)), nil
 }
 
 // invalidToken is the answer to a missing or bad token. RFC 6750 would leave

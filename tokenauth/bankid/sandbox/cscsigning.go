@@ -89,7 +89,7 @@ func (s *Server) authorizeCredential(token *serviceToken, request authorizeReque
 	}
 	return map[string]any{
 		"SAD":       s.serviceTokens.activate(token, hashes.fingerprint()),
-		"expiresIn": int64(sadLifetime.Seconds()),
+		"expiresIn": int64(s.serviceTokens.sadLifetime.Seconds()),
 	}, nil
 }
 

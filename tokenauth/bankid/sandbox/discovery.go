@@ -47,8 +47,8 @@ func (s *Server) discovery(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// jwks serves the key that verifies access tokens (RFC 7517, section 5).
+// jwks serves the keys that verify access tokens (RFC 7517, section 5).
 func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "max-age=3600")
-	answerJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.tokens.public}})
+	answerJSON(w, http.StatusOK, s.tokens.keys.public())
 }

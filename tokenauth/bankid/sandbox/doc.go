@@ -1,7 +1,8 @@
 // Package sandbox simulates BankID for tests and development: BankID OIDC, as
 // far as the client-credentials grant goes, and part of the eSign APIs. It is
-// an [http.Handler] without goroutines or timers, and reads the time only from
-// the time package, so that it runs in a testing/synctest bubble.
+// an [http.Handler] without goroutines, waits only within requests and where a
+// [Fault] says so, and reads the time only from the time package, so that it
+// runs in a testing/synctest bubble.
 //
 // It is for tests and development only. What it signs, it signs with a key that
 // it made at its start and that nobody vouches for; its client secrets are
@@ -36,14 +37,13 @@
 // signature activation data, assertions and proofs, the order of CSC's
 // endpoints, and one-shot downloads are enforced, with the statuses and bodies
 // that BankID documents for each API. Paths are compared as they are escaped on
-// the wire;
-// another spelling is 404.
+// the wire; another spelling is 404.
 //
 // # What only the sandbox has
 //
-// Two paths that BankID does not have. They ask for no token, so whatever serves
-// the sandbox has to listen on loopback only, as this project's Caddy module
-// does.
+// Three paths that BankID does not have. They ask for no token, so whatever
+// serves the sandbox has to listen on loopback only, as this project's Caddy
+// module and its command "caddy bankid-esign sandbox" do.
 //
 //   - POST /sandbox/orders?sign_id=… with {"status": "REJECTED"} plays the
 //     signer: it puts an order into that state, of ORDER_RECEIVED, USER_SIGNING,
@@ -52,21 +52,53 @@
 //     timeoutSeconds have passed and it is TIMED_OUT. No order leaves one of the
 //     last four states, or goes back: 409.
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
-//     credential of CSC and the time-stamping authority. Each sandbox makes its
-//     own and throws it away.
+//     credential of CSC, the seal of B2B and the time-stamping authority. Each
+//     sandbox makes its own and throws it away.
+//   - POST /sandbox/faults with a [Fault] in JSON makes something go wrong, GET
+//     lists the faults there are, and DELETE ends them. In Go, that is
+//     [Server.Inject], [Server.Faults] and [Server.ClearFaults].
+//
+// # Faults
+//
+// A [Fault] has one [Effect]. Those on requests can be restricted to a client, a
+// method, a path and a number of requests. In the body of POST /sandbox/faults:
+//
+//	{"effect": "delay", "delay": "2s", "client_id": "sandbox-client"}
+//	{"effect": "status", "status": 429, "retry_after": "30s", "count": 3}
+//	{"effect": "hang", "method": "DELETE", "path": "/v1/signdoc/pades", "late": true}
+//	{"effect": "reset", "path": "/v1/signdoc/pades", "count": 1}
+//	{"effect": "broken_json", "path": "/auth/realms/sandbox/protocol/openid-connect/token"}
+//	{"effect": "demand_nonce"}
+//
+// Durations are Go's: "1.5s", "2m". "late" faults let the request take effect and spoil its answer alone. Errors
+// that are documented, but have no cause in the sandbox, are had by their code;
+// whether the service token is spent with this one, nobody documents, so both
+// can be had:
+//
+//	{"effect": "status", "status": 503, "code": "csc_user_keys_limit", "path": "/csc/v2/credentials/list"}
+//	{"effect": "status", "status": 503, "code": "csc_user_keys_limit", "path": "/csc/v2/credentials/list", "late": true}
+//
+// The others change the sandbox at once:
+//
+//	{"effect": "revoke_tokens", "client_id": "sandbox-client"}
+//	{"effect": "move_clock", "offset": "-40s"}
+//	{"effect": "rotate_key", "disable_old": true}
 //
 // # What it does not
 //
 //   - In SignDoc and timestamping no document is signed, converted or
-//     timestamped: what comes back are the bytes that were uploaded, and a "sandbox" member of the answer says so.
+//     timestamped: what comes back are the bytes that were uploaded, and a
+//     "sandbox" member of the answer says so. The Go library that could sign a
+//     PDF (digitorus/pdfsign) has no release and four dependencies that Caddy
+//     does not have, which is too much for a simulation.
 //   - No person signs: an order that nobody drives is complete when
 //     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
-//   - No SignerInfo is issued; /v1/signdoc/jwks has the key of access tokens.
+//   - No SignerInfo is issued; /v1/signdoc/jwks has the keys of access tokens.
 //   - No person consents: CSC's authorize endpoint redirects at once. For tests
 //     without a browser every code that starts with "sandbox-" is good too,
-//     once, with any redirect_uri.
+//     once, with any redirect_uri. Codes that it issues start with "SANDBOX-".
 //   - Everyone who signs is the same person with the same credential, so that
-//     CSC's csc_user_keys_limit never occurs.
+//     CSC's csc_user_keys_limit is only had by a fault.
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
 //   - B2B makes real detached CMS signatures and real PKCS #1 signatures, but no
@@ -79,13 +111,32 @@
 //
 // # Assumptions
 //
-// BankID's public pages leave these open, and the sandbox had to choose:
+// BankID's public pages leave these open, and the sandbox had to choose. Where a
+// field of [Assumptions] is named, the choice is yours.
 //
-//   - SignDoc v1 refuses a missing or bad token with 401 and an insufficient
-//     scope with 403, v0 all of them with 403, as the service it stays compatible
-//     with; all without a body. (Documented: "401 or 403", body optional.) That
-//     goes for conversion and its specs too, and the orders of v0 and v1 are
-//     apart.
+// Tokens:
+//
+//   - A token request without scope gets a token without scopes.
+//   - The type of bearer tokens is spelled "bearer" (TokenType).
+//   - An assertion of an unknown client is answered as an unknown client with a
+//     secret is: 401.
+//   - The token endpoint answers a missing proof of a client that needs one with
+//     invalid_request, as Keycloak does, and a bad proof with
+//     invalid_dpop_proof, as BankID's B2B sample quotes it (BadProof); both are
+//     400.
+//   - The URL of a proof must have no query (IgnoreProofQuery) and no fragment,
+//     as RFC 9449 asks of clients.
+//   - The token endpoint demands no nonce, unless a fault does.
+//   - A token is not refused for an iat in the future.
+//   - The scope esign/qualified, which only one BankID page names, is unknown.
+//
+// SignDoc and timestamping:
+//
+//   - SignDoc v1 refuses a missing or bad token with 401 (SignDocForbids) and an
+//     insufficient scope with 403, v0 all of them with 403, as the service it
+//     stays compatible with; all without a body. (Documented: "401 or 403", body
+//     optional.) That goes for conversion and its specs too, and the orders of
+//     v0 and v1 are apart.
 //   - SignDoc v0 has the bodies of v1, but for "resultContent".
 //   - The body of v1 conversion is a list of {pdfSpec, description, pdf}, that of
 //     v0 an object with this list as "documents", and both have the answer of
@@ -95,6 +146,11 @@
 //     a string.)
 //   - /v1/signdoc/jwks is the full path of "the /jwks endpoint", without a token.
 //   - A timeoutSeconds of 0 is the default, 1800.
+//   - An order that is not complete cannot be downloaded, also one that never
+//     will be because it is REJECTED, FAILED or TIMED_OUT: 400
+//     (UnfinishedOrder), with its state in the body. It stays.
+//   - An order can be collected for two hours (OrderRetention), by every client.
+//   - Status and download of a timestamp order are GET and DELETE as in SignDoc.
 //   - /v1/timestamp/token takes POST, needs the scope esign/qtsa, and speaks the
 //     Time-Stamp Protocol over HTTP (application/timestamp-query) or JSON, which
 //     has the shape of signatures/timestamp of CSC API v2: {hash, hashAlgo,
@@ -102,48 +158,50 @@
 //     number in its error codes "SIG-TG###" is the HTTP status: 401 for a missing
 //     or bad token, 403 for an insufficient scope. In the Time-Stamp Protocol a
 //     query that cannot be granted is answered with 200 and a rejection.
-//   - Status and download of a timestamp order are GET and DELETE as in SignDoc.
-//   - An order that is not complete cannot be downloaded: 400.
-//   - An order can be collected for two hours.
-//   - CSC's token route takes the OIDC token as "Authorization: Bearer" and
+//   - A body of another content type is 415.
+//   - SignDoc, timestamping and CSC refuse bound tokens, with either scheme.
+//
+// CSC:
+//
+//   - The token route takes the OIDC token as "Authorization: Bearer" and
 //     answers a bad one as RFC 6750 says. That token is all the client
 //     authentication it asks for; client_id, client_secret and PKCE are ignored.
-//   - CSC's codes live 60 s, its service tokens 300 s, and its signature
-//     activation data 60 s. A code that comes with another redirect_uri than it
-//     was issued for is lost.
+//   - Codes live 60 s (CodeLifetime), service tokens 300 s
+//     (ServiceTokenLifetime), and signature activation data 60 s (SADLifetime).
+//     A code that comes with another redirect_uri than it was issued for is
+//     lost.
+//   - An unknown client is unauthorized_client at the authorize endpoint: 400,
+//     without redirect.
 //   - Every redirect URI is registered for the client that is https, or http to
 //     a loopback address, and has no fragment and no user.
-//   - The order of CSC's service tokens is credentials/list, credentials/info,
+//   - The order of service tokens is credentials/list, credentials/info,
 //     credentials/authorize, signatures/signHash; only credentials/info may be
 //     left out. A call that comes too early is invalid_request and uses up
 //     nothing. One that comes too late is token_already_used, like a replay.
 //   - A service token is used up at an endpoint even if the call is refused for
 //     its content.
-//   - CSC's requests and answers are those of the CSC API v2.0.0.2, with the
+//   - Requests and answers are those of the CSC API v2.0.0.2, with the
 //     authorization mode "explicit" without anything to enter. numSignatures is
 //     the number of hashes, and signHash signs all authorized hashes, in any
-//     order, or none. A body of more than 64 KiB is document_too_large.
-//   - A token request without scope gets a token without scopes.
-//   - An assertion of an unknown client is answered as an unknown client with a
-//     secret is: 401.
-//   - The token endpoint answers a missing proof of a client that needs one with
-//     invalid_request, as Keycloak does, and a bad proof with
-//     invalid_dpop_proof, as BankID's B2B sample quotes it; both are 400.
-//   - The URL of a proof must have no query and no fragment, as RFC 9449 asks of
-//     clients; Keycloak ignores a query.
-//   - B2B has the same window for proofs as Keycloak, remembers each jti as long
-//     as its proof could be used, and asks for no nonce.
-//   - B2B answers 401 with a DPoP challenge. A missing DPoP header counts before
-//     a missing token; a proof by another key than the token is bound to is
-//     invalid_dpop_proof; and the scope is looked at last.
-//   - B2B answers what is wrong with a request with 400 (413 if it is larger
-//     than the sandbox reads) and "invalid_request -- SANDBOX": BankID's own
-//     codes are not public.
-//   - B2B takes 1 to 15 hashes or documents, and B2B CSC 50 hashes. B2B CSC
-//     refuses unknown and null members as B2B does. Names of members are
-//     compared without regard to case.
-//   - SignDoc, timestamping and CSC refuse bound tokens, with either scheme.
-//   - The scope esign/qualified, which only one BankID page names, is unknown.
+//     order, or none.
+//   - A body of another content type than JSON is invalid_request, and one of
+//     more than 64 KiB is document_too_large. No body at all is an empty object.
+//
+// B2B:
+//
+//   - Proofs have the same window as at Keycloak, and each jti is remembered as
+//     long as its proof could be used. No nonce is demanded (B2BNonce).
+//   - Refusals have status 401 with a DPoP challenge. A missing DPoP header
+//     counts before a missing token; a proof by another key than the token is
+//     bound to is invalid_dpop_proof; and the scope is looked at last.
+//   - What is wrong with a request itself, its content type included, is 400
+//     (413 if it is larger than the sandbox reads) and "invalid_request --
+//     SANDBOX": BankID's own codes are not public.
+//   - A request has 1 to 15 hashes or documents, in CSC 1 to 50 hashes, texts of
+//     5,000,000 characters and descriptions of 128 at most, and hashes are
+//     SHA-256. What is signed of BIDXML is its xml and then its xsl.
+//   - CSC refuses unknown and null members as the B2B signer does. Names of
+//     members are compared without regard to case.
 //
 // # Limits
 //
@@ -154,5 +212,5 @@
 // "sandbox-" could be used again. So could a proof or an assertion, of which the
 // last 10,000 are remembered. The documents of one request are at most 64 MiB of
 // JSON, a B2B request 80 MiB, a DPoP proof 8 KiB; any other request is at most 64
-// KiB.
+// KiB. There are at most 100 faults on requests at a time.
 package sandbox

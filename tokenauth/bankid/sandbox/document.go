@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 )
@@ -139,8 +140,7 @@ func (o *orderRequest) decode(body *json.Decoder) error {
 	case sign.TimeoutSeconds == 0:
 		o.timeout = defaultTimeout
 	default:
-		// No order lives longer; and the product would overflow.
-		seconds := min(sign.TimeoutSeconds, int(orderLifetime.Seconds()))
+		seconds := min(sign.TimeoutSeconds, math.MaxInt32) // or the product could overflow
 		o.timeout = time.Duration(seconds) * time.Second
 	}
 	o.convert = pades.UseConversion

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -44,16 +43,19 @@ type proofClaims struct {
 	URL       string           `json:"htu"`
 	IssuedAt  *jwt.NumericDate `json:"iat"`
 	TokenHash string           `json:"ath"`
+	Nonce     string           `json:"nonce"`
 }
 
 // proofs checks DPoP proofs, for the token endpoint and for the APIs alike.
 type proofs struct {
-	origin string // of the URLs that clients call
-	used   *singleUse
+	origin      string // of the URLs that clients call
+	ignoreQuery bool   // of htu
+	clock       *clock
+	used        *singleUse
 }
 
-func newProofs(origin string) *proofs {
-	return &proofs{origin: origin, used: newSingleUse()}
+func newProofs(origin string, ignoreQuery bool, clock *clock) *proofs {
+	return &proofs{origin: origin, ignoreQuery: ignoreQuery, clock: clock, used: newSingleUse()}
 }
 
 // check returns the JWK thumbprint (RFC 7638) of the key that made the proof
@@ -72,11 +74,11 @@ func (p *proofs) check(r *http.Request, token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now := time.Now().Unix()
+	now := p.clock.now().Unix()
 	switch {
 	case claims.ID == "" || claims.Method == "" || claims.URL == "" || claims.IssuedAt == nil:
 		return "", errors.New("DPoP mandatory claims are missing")
-	case !sameURL(claims.URL, p.origin+r.URL.EscapedPath()):
+	case !sameURL(p.htu(claims), p.origin+r.URL.EscapedPath()):
 		return "", errors.New("DPoP HTTP URL mismatch")
 	case claims.Method != r.Method:
 		return "", errors.New("DPoP HTTP method mismatch")
@@ -89,10 +91,19 @@ func (p *proofs) check(r *http.Request, token string) (string, error) {
 		return "", errors.New("No access token hash in DPoP proof") //nolint:staticcheck // Keycloak's words
 	case token != "" && claims.TokenHash != tokenHash(token):
 		return "", errors.New("DPoP proof access token hash mismatch")
-	case !p.used.use(claims.ID+"\n"+claims.URL, issued+proofAge):
+	case !p.used.use(claims.ID+"\n"+claims.URL, now, issued+proofAge):
 		return "", errors.New("DPoP proof has already been used")
 	}
 	return thumbprint, nil
+}
+
+// htu is the URL that a proof is for, as far as it counts.
+func (p *proofs) htu(claims *proofClaims) string {
+	if !p.ignoreQuery {
+		return claims.URL
+	}
+	before, _, _ := strings.Cut(claims.URL, "?")
+	return before
 }
 
 // openProof verifies the signature of a proof with the key in its header, and

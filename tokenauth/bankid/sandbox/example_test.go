@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
@@ -35,4 +37,34 @@ func ExampleNew() {
 	defer answer.Body.Close()
 	fmt.Println(answer.Status)
 	// Output: 200 OK
+}
+
+// A test injects what it wants the client under test to cope with. Here BankID
+// has too many calls, once.
+func ExampleServer_Inject() {
+	bankID, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := httptest.NewServer(bankID)
+	defer server.Close()
+
+	err = bankID.Inject(sandbox.Fault{
+		Path: "/csc/v2/info", Count: 1,
+		Effect: sandbox.Status, Status: http.StatusTooManyRequests, RetryAfter: 30 * time.Second,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		answer, err := http.Post(server.URL+"/csc/v2/info", "application/json", strings.NewReader("{}"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		answer.Body.Close()
+		fmt.Printf("%s, Retry-After: %q\n", answer.Status, answer.Header.Get("Retry-After"))
+	}
+	// Output:
+	// 429 Too Many Requests, Retry-After: "30"
+	// 200 OK, Retry-After: ""
 }

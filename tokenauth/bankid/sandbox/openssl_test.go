@@ -60,7 +60,13 @@ func stamped(t *testing.T, s http.Handler, dir string) {
 		t.Fatalf("status %d, Content-Type %q, body %q", w.Code, w.Header().Get("Content-Type"), w.Body)
 	}
 	write(t, dir, "reply.tsr", w.Body.Bytes())
-	w = send(t, s, call{method: "GET", target: "/sandbox/ca.pem"})
+	caOf(t, s, dir)
+}
+
+// caOf puts the sandbox's ca.pem into dir.
+func caOf(t *testing.T, s http.Handler, dir string) {
+	t.Helper()
+	w := send(t, s, call{method: "GET", target: "/sandbox/ca.pem"})
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/pem-certificate-chain" {
 		t.Fatalf("status %d, Content-Type %q", w.Code, w.Header().Get("Content-Type"))
 	}
@@ -174,5 +180,23 @@ func TestOpenSSLVerifiesTokenFromJSON(t *testing.T) {
 	out := mustOpenssl(t, dir, "ts", "-reply", "-in", "token.der", "-token_in", "-text")
 	if !strings.Contains(out, "Nonce: 0x1FF0") {
 		t.Errorf("the nonce is missing in %q", out)
+	}
+}
+
+func TestOpenSSLVerifiesSeal(t *testing.T) {
+	s, p, dir := newServer(t, sandbox.Options{}), newProver(t), t.TempDir()
+	answer := decode[struct {
+		Results []struct {
+			CMS []byte `json:"cms"`
+		} `json:"sign_results"`
+	}](t, p.callB2B(t, s, p.bound(t, s, "esign/b2b"), hashPath, `["`+hashOf("text")+`"]`), http.StatusOK)
+	caOf(t, s, dir)
+	write(t, dir, "text", []byte("text"))
+	write(t, dir, "other", []byte("other"))
+	write(t, dir, "seal.der", answer.Results[0].CMS)
+	verify := []string{"cms", "-verify", "-binary", "-inform", "DER", "-in", "seal.der", "-CAfile", "ca.pem", "-cades", "-out", "verified", "-content"}
+	mustOpenssl(t, dir, append(verify, "text")...)
+	if out, err := openssl(t, dir, append(verify, "other")...); err == nil {
+		t.Errorf("another text verifies: %s", out)
 	}
 }

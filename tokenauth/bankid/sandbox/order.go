@@ -15,9 +15,6 @@ const (
 	// orderOverhead is added to the weight of every order, so that orderRoom
 	// also bounds the number of small ones: 4,096.
 	orderOverhead = 64 << 10
-
-	// orderLifetime is how long an order can be collected.
-	orderLifetime = 2 * time.Hour
 )
 
 // States of an order; see
@@ -33,7 +30,8 @@ const (
 
 // orders keeps the open orders of SignDoc and of timestamping.
 type orders struct {
-	delay time.Duration // until an order is complete
+	delay     time.Duration // until an order is complete
+	retention time.Duration // until it cannot be collected any more
 
 	mu   sync.Mutex
 	open *recent[string, *order] // by sign_id
@@ -57,8 +55,8 @@ type order struct {
 	driven string
 }
 
-func newOrders(delay time.Duration) *orders {
-	return &orders{delay: delay, open: newRecent[string, *order](orderRoom)}
+func newOrders(delay, retention time.Duration) *orders {
+	return &orders{delay: delay, retention: retention, open: newRecent[string, *order](orderRoom)}
 }
 
 // add opens an order and returns its sign_id.
@@ -131,7 +129,7 @@ func (o *orders) lookup(signID string) (*order, string, bool) {
 		return nil, "", false
 	}
 	age := time.Since(found.created)
-	if age >= orderLifetime {
+	if age >= o.retention {
 		o.open.remove(signID)
 		return nil, "", false
 	}

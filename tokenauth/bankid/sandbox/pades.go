@@ -17,13 +17,16 @@ type padesAPI struct {
 	path   string   // keeps the orders of the two APIs apart
 	scopes []string // one of them is needed
 
+	// unfinished is the status of the download of an order that is not complete.
+	unfinished int
+
 	// refuse answers a call without sufficient authorization.
 	refuse func(http.ResponseWriter, admission)
 }
 
 // signDoc is SignDoc v1.
 func (s *Server) signDoc() *padesAPI {
-	return s.newSignDoc("/v1/signdoc/pades", refuseV1)
+	return s.newSignDoc("/v1/signdoc/pades", s.refuseV1())
 }
 
 // signDocV0 is SignDoc v0, whose orders are apart from those of v1.
@@ -32,15 +35,26 @@ func (s *Server) signDocV0() *padesAPI {
 }
 
 func (s *Server) newSignDoc(path string, refuse func(http.ResponseWriter, admission)) *padesAPI {
-	return &padesAPI{tokens: s.tokens, orders: s.orders, path: path, scopes: signDocScopes(), refuse: refuse}
+	return &padesAPI{
+		tokens: s.tokens, orders: s.orders, path: path, scopes: signDocScopes(),
+		unfinished: s.assume.UnfinishedOrder, refuse: refuse,
+	}
 }
 
 // signDocScopes are those of which SignDoc needs one.
 func signDocScopes() []string { return []string{bankid.ScopeESign, bankid.ScopeReadWrite} }
 
-// refuseV1 refuses a call of SignDoc v1. Its error page allows 401 and 403,
-// without reason: https://developer.bankid.no/bankid-esign-provider/apis/signdoc/errors.
-func refuseV1(w http.ResponseWriter, why admission) {
+// refuseV1 returns what refuses a call of SignDoc v1.
+func (s *Server) refuseV1() func(http.ResponseWriter, admission) {
+	if s.assume.SignDocForbids {
+		return refuseV0
+	}
+	return refuse401
+}
+
+// refuse401 tells a bad token from an insufficient scope. SignDoc's error page
+// allows 401 and 403, without reason: https://developer.bankid.no/bankid-esign-provider/apis/signdoc/errors.
+func refuse401(w http.ResponseWriter, why admission) {
 	if why == scopeMissing {
 		w.WriteHeader(http.StatusForbidden)
 		return
@@ -62,6 +76,8 @@ func (s *Server) lta() *padesAPI {
 		orders: s.orders,
 		path:   "/v1/timestamp/pades/lta",
 		scopes: []string{bankid.ScopeQTSA},
+
+		unfinished: s.assume.UnfinishedOrder,
 		refuse: func(w http.ResponseWriter, why admission) {
 			reason := map[admission]string{
 				tokenMissing: "access token is missing",
@@ -122,7 +138,7 @@ func (p *padesAPI) fetch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if documents == nil {
-		answerJSON(w, http.StatusBadRequest, "the order is not complete: "+state)
+		answerJSON(w, p.unfinished, "the order is not complete: "+state)
 		return
 	}
 	type result struct {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 )
 
 func TestRecentForgetsTheOldest(t *testing.T) {
@@ -42,7 +43,7 @@ func TestRecentForgetsTheOldest(t *testing.T) {
 }
 
 func TestOrdersAreBounded(t *testing.T) {
-	o := newOrders(0)
+	o := newOrders(0, time.Hour)
 	one := orderRequest{documents: []document{{PDF: make(pdfFile, 100)}}, timeout: defaultTimeout}
 	first := orderID{path: "p", signID: o.add("p", one)}
 	second := orderID{path: "p", signID: o.add("p", one)}
@@ -61,7 +62,7 @@ func TestOrdersAreBounded(t *testing.T) {
 }
 
 func TestDocumentsAreBounded(t *testing.T) {
-	o := newOrders(0)
+	o := newOrders(0, time.Hour)
 	big := orderRequest{documents: []document{{PDF: make(pdfFile, 60<<20)}}, timeout: defaultTimeout} // shared, so that the test is small
 	ids := make([]orderID, 5)
 	for i := range ids {
@@ -78,14 +79,14 @@ func TestDocumentsAreBounded(t *testing.T) {
 }
 
 func TestCodesAndServiceTokensAreBounded(t *testing.T) {
-	c, tokens := newCodes(), newServiceTokens()
-	firstCode, firstToken := c.issue("https://rp.example"), tokens.issue()
+	c, tokens := newCodes(time.Minute), newServiceTokens(time.Minute, time.Minute)
+	firstCode, firstToken := c.issue("https://rp.example"), tokens.issue("")
 	var lastCode, lastToken string
 	for i := range cscRoom {
 		if !c.use(shortcut+strconv.Itoa(i), "") {
 			t.Fatalf("code %d was refused", i)
 		}
-		lastCode, lastToken = c.issue("https://rp.example"), tokens.issue()
+		lastCode, lastToken = c.issue("https://rp.example"), tokens.issue("")
 	}
 	c.use(shortcut+"another", "")
 	if len(c.used.items) != cscRoom || len(c.issued.items) != cscRoom || len(tokens.issued.items) != cscRoom {
@@ -122,8 +123,8 @@ func TestStepsOfAServiceToken(t *testing.T) {
 		{signHash, signHash, [2]spending{outOfOrder, outOfOrder}},
 		{credentialsList, credentialsAuthorize, [2]spending{spentBefore, spent}},
 	} {
-		tokens := newServiceTokens()
-		token := tokens.issue()
+		tokens := newServiceTokens(time.Minute, time.Minute)
+		token := tokens.issue("")
 		for _, early := range []step{credentialsInfo, credentialsAuthorize, signHash} {
 			if _, got := tokens.spend(token, early); got != outOfOrder {
 				t.Errorf("%v at once: %v", early, got)

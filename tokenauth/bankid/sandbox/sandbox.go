@@ -54,12 +54,22 @@ type Options struct {
 	// SigningDelay is how long an order waits until it is complete by itself,
 	// in place of a person who signs. Default: 1 s.
 	SigningDelay time.Duration
+
+	// Assumptions are about what BankID does not document. Default: the
+	// likelier readings.
+	Assumptions Assumptions
 }
 
 // A Server is a simulated BankID. It is safe for concurrent use.
 type Server struct {
 	issuer string // issuer identifier
 	origin string // of the issuer, and so of the APIs
+
+	tokenPath string // of the token endpoint
+	assume    Assumptions
+	clock     *clock
+	faults    faults
+	nonces    nonces
 
 	clients    clients
 	assertions *assertions
@@ -90,17 +100,21 @@ func New(o Options) (*Server, error) {
 	case issuer.Scheme != "http" && issuer.Scheme != "https", issuer.Host == "", issuer.User != nil,
 		issuer.RawQuery != "", issuer.Fragment != "", strings.HasSuffix(o.Issuer, "/"):
 		return nil, fmt.Errorf("sandbox: issuer %q is not an http or https URL without user, query, fragment and final slash", o.Issuer)
-	case o.TokenLifetime < time.Second, o.TokenLifetime%time.Second != 0:
+	case !wholeSeconds(o.TokenLifetime):
 		return nil, fmt.Errorf("sandbox: token lifetime %v is not a number of whole seconds", o.TokenLifetime)
 	case o.SigningDelay < 0:
 		return nil, errors.New("sandbox: signing delay is negative")
+	}
+	if err := o.Assumptions.validate(); err != nil {
+		return nil, fmt.Errorf("sandbox: assumptions: %w", err)
 	}
 	clients, err := newClients(o.builtinClients(), o.Clients)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	origin := issuer.Scheme + "://" + issuer.Host
-	tokens, err := newAccessTokens(o.Issuer, origin, o.TokenLifetime)
+	clock := new(clock)
+	tokens, err := newAccessTokens(o.Issuer, origin, o.TokenLifetime, clock)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -108,7 +122,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	tsa, err := newTimestampAuthority(ca)
+	tsa, err := newTimestampAuthority(ca, clock)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -119,17 +133,20 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		issuer:     o.Issuer,
 		origin:     origin,
+		tokenPath:  issuer.EscapedPath() + tokenPath,
+		assume:     o.Assumptions,
+		clock:      clock,
 		clients:    clients,
-		assertions: newAssertions(o.Issuer),
-		proofs:     newProofs(origin),
+		assertions: newAssertions(o.Issuer, clock),
+		proofs:     newProofs(origin, o.Assumptions.IgnoreProofQuery, clock),
 		tokens:     tokens,
-		orders:     newOrders(o.SigningDelay),
+		orders:     newOrders(o.SigningDelay, o.Assumptions.OrderRetention),
 		ca:         ca,
 		tsa:        tsa,
-		sealer:     sync.OnceValues(newSealer),
+		sealer:     sync.OnceValues(func() (*sealer, error) { return newSealer(ca) }),
 
-		codes:         newCodes(),
-		serviceTokens: newServiceTokens(),
+		codes:         newCodes(o.Assumptions.CodeLifetime),
+		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime),
 		credential:    credential,
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
@@ -152,6 +169,7 @@ func (o Options) withDefaults() Options {
 	if o.SigningDelay == 0 {
 		o.SigningDelay = time.Second
 	}
+	o.Assumptions = o.Assumptions.withDefaults()
 	return o
 }
 
@@ -189,8 +207,13 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		},
 		"/v1/timestamp/token": {http.MethodPost: s.timestampToken},
 
-		"/sandbox/orders": {http.MethodPost: s.driveOrder},
-		"/sandbox/ca.pem": {http.MethodGet: s.caCertificate},
+		controlPath + "orders": {http.MethodPost: s.driveOrder},
+		controlPath + "ca.pem": {http.MethodGet: s.caCertificate},
+		controlPath + "faults": {
+			http.MethodPost:   s.injectFault,
+			http.MethodGet:    s.listFaults,
+			http.MethodDelete: s.endFaults,
+		},
 
 		"/csc/v2/info":                  {http.MethodPost: s.cscInfo},
 		"/csc/v2/oauth2/authorize":      {http.MethodGet: s.cscAuthorize},
@@ -214,6 +237,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 // ServeHTTP answers as BankID would.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Bankid-Esign-Environment", "sandbox")
+	s.date(w)
 	// Not http.ServeMux: it redirects "//csc/v2/info" and answers "%2e"; BankID
 	// is not known to, and a gateway that sends such a path has a bug.
 	allowed, ok := s.endpoint[r.URL.EscapedPath()]
@@ -227,5 +251,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the sandbox has no such method at this path", http.StatusMethodNotAllowed)
 		return
 	}
-	handle(w, r)
+	s.afflict(handle, s.faultsOf(r))(w, r)
+}
+
+// date says what time it is for the sandbox, if net/http would say another.
+func (s *Server) date(w http.ResponseWriter) {
+	if s.clock.moved() != 0 {
+		w.Header().Set("Date", s.clock.now().UTC().Format(http.TimeFormat))
+	}
 }

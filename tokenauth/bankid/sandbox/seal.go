@@ -4,55 +4,36 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"math/big"
-	"time"
 )
 
-// A sealer has the key of an organisation that does not exist, and the
-// certificate for it, which only that key vouches for. BankID seals with RSA.
+// A sealer has the key of an organisation that does not exist. BankID seals
+// with RSA.
 type sealer struct {
-	key         *rsa.PrivateKey
-	certificate *x509.Certificate
+	key   *rsa.PrivateKey
+	chain []*x509.Certificate // that of the key first, that of the authority last
 }
 
-func newSealer() (*sealer, error) {
+// newSealer makes a sealer that ca certifies.
+func newSealer(ca *certAuthority) (*sealer, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return nil, fmt.Errorf("generating a key: %w", err)
+		return nil, fmt.Errorf("generating the key of the seal: %w", err)
 	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject: pkix.Name{
-			Country:      []string{"NO"},
-			Organization: []string{"SANDBOX, not an organisation"},
-			CommonName:   "SANDBOX seal, not BankID",
-		},
-		NotBefore: now.Add(-time.Hour),
-		NotAfter:  now.AddDate(1, 0, 0),
-		KeyUsage:  x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	certificate, err := ca.issue(&x509.Certificate{
+		Subject:  sandboxName("SANDBOX seal, not BankID"),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment,
+	}, key.Public())
 	if err != nil {
-		return nil, fmt.Errorf("making a certificate: %w", err)
+		return nil, err
 	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("reading the certificate: %w", err)
-	}
-	return &sealer{key: key, certificate: certificate}, nil
+	return &sealer{key: key, chain: []*x509.Certificate{certificate, ca.cert}}, nil
 }
 
-// cms seals what has the given SHA-256 hash: see [newCMS].
+// cms seals what has the given SHA-256 hash.
 func (s *sealer) cms(hash []byte) ([]byte, error) {
-	return newCMS(s.certificate, hash, func(attributes []byte) ([]byte, error) {
-		digest := sha256.Sum256(attributes)
-		return rsa.SignPKCS1v15(nil, s.key, crypto.SHA256, digest[:])
-	})
+	return cmsSignature{certificate: s.chain[0], key: s.key, withCertificate: true}.detached(hash)
 }
 
 // sign signs a hash as PKCS #1 says: with padding v1.5, or with PSS and a salt

@@ -6,27 +6,23 @@ import (
 	"time"
 )
 
-const (
-	// serviceTokenLifetime is an assumption; BankID documents none.
-	serviceTokenLifetime = 300 * time.Second
-
-	// sadLifetime is an assumption; BankID documents none.
-	sadLifetime = 60 * time.Second
-
-	// cscRoom is how many codes, and how many service tokens, are remembered.
-	cscRoom = 10_000
-)
+// cscRoom is how many codes, and how many service tokens, are remembered.
+const cscRoom = 10_000
 
 // serviceTokens keeps the service tokens of CSC. They are single-use per
 // endpoint, in a fixed order; see
 // https://developer.bankid.no/bankid-esign-provider/release-notes/release-notes-csc.
 type serviceTokens struct {
+	lifetime    time.Duration
+	sadLifetime time.Duration
+
 	mu     sync.Mutex
 	issued *recent[string, *serviceToken]
 }
 
 // A serviceToken authorizes one call of each endpoint.
 type serviceToken struct {
+	client string // that got it
 	issued time.Time
 	at     step // the last one it was used for
 	sad    activation
@@ -64,17 +60,28 @@ func (s step) after() step {
 	}
 }
 
-func newServiceTokens() *serviceTokens {
-	return &serviceTokens{issued: newRecent[string, *serviceToken](cscRoom)}
+func newServiceTokens(lifetime, sadLifetime time.Duration) *serviceTokens {
+	return &serviceTokens{lifetime: lifetime, sadLifetime: sadLifetime, issued: newRecent[string, *serviceToken](cscRoom)}
 }
 
-// issue makes a service token.
-func (t *serviceTokens) issue() string {
+// issue makes a service token for a client.
+func (t *serviceTokens) issue(client string) string {
 	token := "sandbox-" + rand.Text()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.issued.add(token, &serviceToken{issued: time.Now()}, 1)
+	t.issued.add(token, &serviceToken{client: client, issued: time.Now()}, 1)
 	return token
+}
+
+// client returns who got a service token, "" if there is none.
+func (t *serviceTokens) client(token string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found, ok := t.issued.get(token)
+	if !ok {
+		return ""
+	}
+	return found.client
 }
 
 // A spending is what came of presenting a service token.
@@ -94,7 +101,7 @@ func (t *serviceTokens) spend(token string, next step) (*serviceToken, spending)
 	defer t.mu.Unlock()
 	found, ok := t.issued.get(token)
 	switch {
-	case !ok, time.Since(found.issued) >= serviceTokenLifetime:
+	case !ok, time.Since(found.issued) >= t.lifetime:
 		return nil, unknownToken
 	case found.at >= next:
 		return nil, spentBefore
@@ -131,7 +138,7 @@ func (t *serviceTokens) redeem(token *serviceToken, sad string, h fingerprint) r
 	switch {
 	case sad == "" || sad != token.sad.value:
 		return unknownSAD
-	case time.Since(token.sad.issued) >= sadLifetime:
+	case time.Since(token.sad.issued) >= t.sadLifetime:
 		return expiredSAD
 	case h != token.sad.hashes:
 		return otherHashes

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"crypto/sha256"
 	"sync"
-	"time"
 )
 
 // singleUseRoom is how many used values are remembered.
@@ -20,14 +19,14 @@ func newSingleUse() *singleUse {
 	return &singleUse{used: newRecent[[sha256.Size]byte, int64](singleUseRoom)}
 }
 
-// use reports whether value is used for the first time. It is remembered up to
-// and including the Unix second last.
-func (s *singleUse) use(value string, last int64) bool {
+// use reports whether value is used for the first time at the Unix second now.
+// It is remembered up to and including the second last.
+func (s *singleUse) use(value string, now, last int64) bool {
 	hash := sha256.Sum256([]byte(value))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if until, found := s.used.get(hash); found {
-		if time.Now().Unix() <= until {
+		if now <= until {
 			return false
 		}
 		s.used.remove(hash)

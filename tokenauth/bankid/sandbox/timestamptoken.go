@@ -135,9 +135,13 @@ func parseOID(dotted string) asn1.ObjectIdentifier {
 // https://developer.bankid.no/bankid-esign-provider/apis/timestamp/errors. The
 // number in the code is the HTTP status; BankID's numbers are not known.
 func timestampError(w http.ResponseWriter, status int, message string) {
+	timestampErrorCode(w, status, fmt.Sprintf("SIG-TG%03d", status), message)
+}
+
+func timestampErrorCode(w http.ResponseWriter, status int, code, message string) {
 	answerJSON(w, status, map[string]string{
 		"message":        message,
-		"code":           fmt.Sprintf("SIG-TG%03d", status),
+		"code":           code,
 		"requestId":      rand.Text(),
 		"errorReference": rand.Text(),
 	})

@@ -68,14 +68,14 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) (*tokenResponse, 
 // bound token, needed or not.
 func (s *Server) binding(r *http.Request, client Client) (thumbprint, tokenType string, failed *oauthError) {
 	if !client.DPoPRequired && len(r.Header.Values("DPoP")) == 0 {
-		return "", "bearer", nil // lower case, as BankID documents it
+		return "", s.assume.TokenType, nil
 	}
 	thumbprint, err := s.proofs.check(r, "")
 	switch {
 	case errors.Is(err, errProofMissing):
 		return "", "", badRequest("invalid_request", err.Error())
 	case err != nil:
-		return "", "", badRequest("invalid_dpop_proof", err.Error())
+		return "", "", badRequest(s.assume.BadProof, err.Error())
 	}
 	return thumbprint, "DPoP", nil
 }

@@ -8,16 +8,17 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
-	"time"
 )
 
 // A timestampAuthority issues time-stamp tokens (RFC 3161).
 type timestampAuthority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+
+	clock *clock
 }
 
-func newTimestampAuthority(ca *certAuthority) (*timestampAuthority, error) {
+func newTimestampAuthority(ca *certAuthority, clock *clock) (*timestampAuthority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("time-stamping authority: %w", err)
@@ -33,7 +34,7 @@ func newTimestampAuthority(ca *certAuthority) (*timestampAuthority, error) {
 		KeyUsage:        x509.KeyUsageDigitalSignature,
 		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}},
 	}, key.Public())
-	return &timestampAuthority{cert: cert, key: key}, err
+	return &timestampAuthority{cert: cert, key: key, clock: clock}, err
 }
 
 // respond answers a query in DER with a TimeStampResp in DER.
@@ -65,12 +66,13 @@ func (t *timestampAuthority) stamp(request *timestampRequest) ([]byte, error) {
 		Policy:         timestampPolicy(),
 		MessageImprint: request.MessageImprint,
 		SerialNumber:   serialNumber(),
-		GenTime:        time.Now().UTC(), // without its fraction, so not exact to the second
+		GenTime:        t.clock.now().UTC(), // without its fraction, so not exact to the second
 		Accuracy:       accuracy{Seconds: 1},
 		Nonce:          request.Nonce,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return signTSTInfo(info, t.cert, t.key, request.CertReq)
+	// RFC 3161, section 2.4.2, and RFC 5816
+	return cmsSignature{certificate: t.cert, key: t.key, withCertificate: request.CertReq}.around(oidTSTInfo(), info)
 }

@@ -9,7 +9,11 @@ import (
 )
 
 func TestCMS(t *testing.T) {
-	s, err := newSealer()
+	ca, err := newCertAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSealer(ca)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,24 +46,5 @@ func TestSignedHashOfNoCMS(t *testing.T) {
 		if hash, ok := signedHash([]byte(cms)); ok {
 			t.Errorf("%x has hash %x", cms, hash)
 		}
-	}
-}
-
-func TestSingleUseIsBounded(t *testing.T) {
-	s := newSingleUse()
-	const last = 1 << 40
-	for i := range singleUseRoom + 1 {
-		if !s.use(string(rune(0x4e00+i)), last) {
-			t.Fatalf("value %d was refused", i)
-		}
-	}
-	if len(s.used.items) != singleUseRoom {
-		t.Errorf("%d values", len(s.used.items))
-	}
-	if s.use(string(rune(0x4e00+singleUseRoom)), last) {
-		t.Error("the newest value was accepted again")
-	}
-	if !s.use(string(rune(0x4e00)), last) {
-		t.Error("the oldest value is still remembered")
 	}
 }

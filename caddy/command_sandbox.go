@@ -1,0 +1,104 @@
+package caddyesign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// sandboxCommand serves the simulated BankID by itself.
+func sandboxCommand() *cobra.Command {
+	var listen, issuer string
+	cmd := &cobra.Command{
+		Use:   "sandbox [--listen <address>] [--issuer <url>]",
+		Short: "Serves a simulated BankID, without a gateway",
+		Long: `
+Serves the simulated BankID for tests, until it gets SIGINT or SIGTERM: BankID
+OIDC and the eSign APIs, below one address. It prints what it serves, and the
+credentials of its clients, which are published and guard nothing.
+
+It asks for no token before it lets a test play the signer or inject faults, so
+it listens on loopback addresses only. With port 0 the system chooses one.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop) // so that a second signal ends it at once
+			return runSandbox(ctx, cmd.OutOrStdout(), listen, issuer)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", sandbox.Address, "The loopback address to listen on")
+	cmd.Flags().StringVar(&issuer, "issuer", "", "The issuer identifier, at whose origin clients reach the sandbox (default: at the address, by http)")
+	return cmd
+}
+
+// runSandbox serves the sandbox until ctx is done.
+func runSandbox(ctx context.Context, out io.Writer, listen, issuer string) error {
+	ln, err := listenLoopback(listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	if issuer == "" {
+		issuer, err = sandboxIssuer(ln.Addr())
+		if err != nil {
+			return err
+		}
+	}
+	server, err := newSandboxServerAt(issuer)
+	if err != nil {
+		return err
+	}
+	server.serving = server.serveAt(ln)
+	_, err = fmt.Fprintf(out, `BankID eSign SANDBOX on %v, for tests only: nothing that it signs proves anything.
+
+issuer              %s
+client              %s
+client secret       %s
+B2B client          %s (DPoP)
+B2B client secret   %s
+faults              POST, GET, DELETE /sandbox/faults
+signer              POST /sandbox/orders?sign_id=…
+certificate         GET /sandbox/ca.pem
+`, ln.Addr(), issuer, sandbox.ClientID, sandbox.ClientSecret, sandbox.B2BClientID, sandbox.B2BClientSecret)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-server.serving:
+			err = errors.New("the sandbox cannot accept connections any more")
+		}
+	}
+	return errors.Join(err, server.Destruct())
+}
+
+// listenLoopback listens where nobody but this machine can connect.
+func listenLoopback(listen string) (net.Listener, error) {
+	address, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen address %q: %v", listen, err)
+	}
+	if !address.IP.IsLoopback() {
+		return nil, fmt.Errorf("listen address %q is not a loopback address such as %s: whoever can reach the sandbox can drive it", listen, sandbox.Address)
+	}
+	return net.ListenTCP("tcp", address)
+}
+
+// sandboxIssuer is the default issuer, at another address.
+func sandboxIssuer(address net.Addr) (string, error) {
+	issuer, err := url.Parse(bankid.Sandbox.Issuer)
+	if err != nil {
+		return "", err
+	}
+	issuer.Host = address.String()
+	return issuer.String(), nil
+}

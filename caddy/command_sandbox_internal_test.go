@@ -1,0 +1,168 @@
+package caddyesign
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// startSandboxCommand runs the command, and returns what it prints up to the
+// issuer, and where it says how it ended.
+func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string) (issuer string, ended <-chan error) {
+	t.Helper()
+	out, in := io.Pipe()
+	cmd := sandboxCommand()
+	cmd.SetArgs(arguments)
+	cmd.SetOut(in)
+	end := make(chan error, 1)
+	go func() {
+		end <- cmd.ExecuteContext(ctx)
+		_ = in.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if after, ok := strings.CutPrefix(lines.Text(), "issuer "); ok {
+			issuer = strings.TrimSpace(after)
+		}
+		if strings.HasPrefix(lines.Text(), "client secret ") && !strings.HasSuffix(lines.Text(), sandbox.ClientSecret) {
+			t.Errorf("it prints %q", lines.Text())
+		}
+		if strings.HasPrefix(lines.Text(), "certificate ") {
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return issuer, end
+		}
+	}
+	t.Fatalf("it ended: %v", <-end)
+	return "", nil
+}
+
+// token asks the sandbox for one.
+func token(t *testing.T, issuer string) int {
+	t.Helper()
+	answer, err := http.PostForm(issuer+"/protocol/openid-connect/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {sandbox.ClientID}, "client_secret": {sandbox.ClientSecret},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+func TestSandboxCommand(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", "localhost:0"} {
+		issuer, ended := startSandboxCommand(t, t.Context(), "--listen", listen)
+		if got := token(t, issuer); got != http.StatusOK {
+			t.Errorf("token endpoint at %s: status %d", issuer, got)
+		}
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Signal(syscall.SIGTERM)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		u, err := url.Parse(issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conn, err := net.Dial("tcp", u.Host); err == nil {
+			_ = conn.Close()
+			t.Error("it still listens")
+		}
+	}
+}
+
+func TestSandboxCommandIssuer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--issuer", "https://bankid.test/realm")
+	cancel()
+	if err := <-ended; err != nil || issuer != "https://bankid.test/realm" {
+		t.Errorf("issuer %q, %v", issuer, err)
+	}
+}
+
+func TestSandboxCommandRefusals(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for name, test := range map[string]struct {
+		arguments []string
+		want      string
+	}{
+		"any address":        {[]string{"--listen", ":9771"}, "not a loopback address"},
+		"any IPv4 address":   {[]string{"--listen", "0.0.0.0:9771"}, "not a loopback address"},
+		"another address":    {[]string{"--listen", "192.0.2.1:9771"}, "not a loopback address"},
+		"any IPv6 address":   {[]string{"--listen", "[::]:9771"}, "not a loopback address"},
+		"no port":            {[]string{"--listen", "127.0.0.1"}, "missing port"},
+		"no address":         {[]string{"--listen", "127.0.0.1:none"}, "listen address"},
+		"port in use":        {[]string{"--listen", busy.Addr().String()}, "address already in use"},
+		"issuer with slash":  {[]string{"--listen", "127.0.0.1:0", "--issuer", "http://127.0.0.1/"}, "final slash"},
+		"argument":           {[]string{"now"}, "unknown command"},
+		"flag that is wrong": {[]string{"--port", "1"}, "unknown flag"},
+	} {
+		cmd := sandboxCommand()
+		cmd.SetArgs(test.arguments)
+		cmd.SetOut(io.Discard)
+		cmd.SetErr(io.Discard)
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A fault that never ends does not keep the command from ending.
+func TestSandboxCommandEndsWhileAClientHangs(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0")
+	origin := strings.TrimSuffix(issuer, "/auth/realms/sandbox")
+	faults := func(method, body string) string {
+		r, err := http.NewRequestWithContext(t.Context(), method, origin+"/sandbox/faults", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		list, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("status %d, %v", answer.StatusCode, err)
+		}
+		return strings.TrimSpace(string(list))
+	}
+	faults(http.MethodPost, `{"effect":"hang","count":1}`)
+	hung := make(chan error, 1)
+	go func() {
+		answer, err := http.Get(issuer + "/.well-known/openid-configuration")
+		if err == nil {
+			_ = answer.Body.Close()
+		}
+		hung <- err
+	}()
+	for faults(http.MethodGet, "") != "[]" { // until the request is there
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if err := <-hung; err == nil {
+		t.Error("the client got an answer")
+	}
+}

@@ -1,0 +1,169 @@
+package caddyesign_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// realm is the path of the issuer of a bank.
+const realm = "/auth/realms/sandbox"
+
+// A bank is a sandbox behind a listener of its own, that remembers which calls
+// of the APIs it saw and how it answered.
+type bank struct {
+	*httptest.Server
+	sandbox *sandbox.Server
+
+	mu        sync.Mutex
+	exchanges []*exchange         // since the last time
+	tokens    []string            // the access tokens that it issued
+	grants    map[string]int      // how many of them, by scope
+	onCall    func(*http.Request) // what happens to calls of the APIs on their way, if anything
+	onIssuer  func(*http.Request) // what happens to requests to the issuer
+}
+
+// An exchange is a call that a bank saw, and its answer.
+type exchange struct {
+	call          string // method and request target
+	authorization []string
+	proof         string
+	answer        *httptest.ResponseRecorder
+}
+
+// newBank starts a sandbox.
+func newBank(t *testing.T, options sandbox.Options) *bank {
+	t.Helper()
+	b := &bank{grants: make(map[string]int)}
+	b.Server = httptest.NewUnstartedServer(b)
+	options.Issuer = "http://" + b.Listener.Addr().String() + realm
+	if options.SigningDelay == 0 {
+		options.SigningDelay = time.Hour // only what a person does moves an order
+	}
+	var err error
+	if b.sandbox, err = sandbox.New(options); err != nil {
+		t.Fatal(err)
+	}
+	b.Start()
+	t.Cleanup(func() {
+		b.CloseClientConnections()
+		b.Close()
+	})
+	return b
+}
+
+// ServeHTTP implements http.Handler.
+func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	issuer := strings.HasPrefix(r.URL.Path, realm)
+	b.mu.Lock()
+	tamper := b.onCall
+	if issuer {
+		tamper = b.onIssuer
+	}
+	b.mu.Unlock()
+	if tamper != nil {
+		tamper(r)
+	}
+	var form url.Values
+	if issuer {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		form, _ = url.ParseQuery(string(body))
+	}
+	seen := &exchange{
+		call: r.Method + " " + r.RequestURI, authorization: r.Header["Authorization"], proof: r.Header.Get("DPoP"),
+		answer: httptest.NewRecorder(),
+	}
+	b.sandbox.ServeHTTP(seen.answer, r)
+	body := seen.answer.Body.Bytes()
+	b.mu.Lock()
+	switch {
+	case !issuer:
+		b.exchanges = append(b.exchanges, seen)
+	case seen.answer.Code == http.StatusOK && r.Method == http.MethodPost:
+		var granted struct {
+			Token string `json:"access_token"`
+		}
+		_ = json.Unmarshal(body, &granted)
+		b.tokens = append(b.tokens, granted.Token)
+		b.grants[form.Get("scope")]++
+	}
+	b.mu.Unlock()
+	maps.Copy(w.Header(), seen.answer.Header())
+	w.WriteHeader(seen.answer.Code)
+	_, _ = w.Write(body)
+}
+
+// token issues a token that the gateway knows nothing of.
+func (b *bank) token(t *testing.T, scope string) string {
+	t.Helper()
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "scope": {scope},
+		"client_id": {sandbox.ClientID}, "client_secret": {sandbox.ClientSecret},
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, realm+"/protocol/openid-connect/token", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	b.sandbox.ServeHTTP(w, r)
+	var granted struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &granted); err != nil || granted.Token == "" {
+		t.Fatalf("the token request is answered with %d %s", w.Code, w.Body)
+	}
+	return granted.Token
+}
+
+// seen returns the calls of the APIs since the last time.
+func (b *bank) seen() []*exchange {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	exchanges := b.exchanges
+	b.exchanges = nil
+	return exchanges
+}
+
+// issued returns the access tokens that were issued.
+func (b *bank) issued() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.tokens)
+}
+
+// granted returns how many token requests for scope were granted.
+func (b *bank) granted(scope string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.grants[scope]
+}
+
+// tamper makes f happen to calls of the APIs on their way.
+func (b *bank) tamper(f func(*http.Request)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.onCall = f
+}
+
+// tamperOnce makes f happen to the next call of an API.
+func (b *bank) tamperOnce(f func(*http.Request)) {
+	var once sync.Once
+	b.tamper(func(r *http.Request) { once.Do(func() { f(r) }) })
+}
+
+// tamperIssuer makes f happen to requests to the issuer on their way.
+func (b *bank) tamperIssuer(f func(*http.Request)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.onIssuer = f
+}

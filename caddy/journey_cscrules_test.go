@@ -1,0 +1,179 @@
+package caddyesign_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// Whatever a caller does wrong with a service token is between it and BankID:
+// the bank sees it once, and its answer comes back as it was.
+func TestJourneyOfASignatureBroken(t *testing.T) {
+	j := newJourney(t, sandbox.Options{})
+	const credential = "sandbox-credential"
+	hash, other := hashOf([]byte("agreed")), hashOf([]byte("other"))
+	many := make([]string, 51)
+	for i := range many {
+		many[i] = hashOf(fmt.Appendf(nil, "%d", i))
+	}
+	for _, test := range []struct {
+		name   string
+		do     func(*signing) *reply
+		status int
+		code   string
+		says   string
+	}{
+		{"token used twice at credentials/list", func(s *signing) *reply {
+			s.list()
+			return s.at(credentialsList, nil)
+		}, 400, "token_already_used", "was used at this endpoint, or at a later one, before"},
+		{"token used twice at credentials/info", func(s *signing) *reply {
+			body := map[string]any{"credentialID": s.list()}
+			s.at(credentialsInfo, body).passed(1, 200)
+			return s.at(credentialsInfo, body)
+		}, 400, "token_already_used", ""},
+		{"token used twice at credentials/authorize", func(s *signing) *reply {
+			s.authorize(s.list(), hash)
+			return s.at(credentialsAuthorize, authorization(credential, hash))
+		}, 400, "token_already_used", ""},
+		{"token used twice at signHash", func(s *signing) *reply {
+			body := signature(credential, s.authorize(s.list(), hash), hash)
+			s.at(signHash, body).passed(1, 200)
+			return s.at(signHash, body)
+		}, 400, "token_already_used", ""},
+		{"step back to credentials/list", func(s *signing) *reply {
+			s.authorize(s.list(), hash)
+			return s.at(credentialsList, nil)
+		}, 400, "token_already_used", ""},
+		{"credentials/info after credentials/authorize", func(s *signing) *reply {
+			s.authorize(s.list(), hash)
+			return s.at(credentialsInfo, map[string]any{"credentialID": credential})
+		}, 400, "token_already_used", ""},
+		{"credentials/authorize first", func(s *signing) *reply {
+			return s.at(credentialsAuthorize, authorization(credential, hash))
+		}, 400, "invalid_request", "at an earlier endpoint first"},
+		{"signHash without credentials/authorize", func(s *signing) *reply {
+			s.list()
+			return s.at(signHash, signature(credential, "none", hash))
+		}, 400, "invalid_request", "at an earlier endpoint first"},
+		{"refused for its content, the token is spent", func(s *signing) *reply {
+			s.list()
+			s.at(credentialsAuthorize, authorization("another", hash)).passed(1, 400).says("Invalid parameter credentialID")
+			return s.at(credentialsAuthorize, authorization(credential, hash))
+		}, 400, "token_already_used", ""},
+		{"hash that the SAD does not authorize", func(s *signing) *reply {
+			return s.at(signHash, signature(credential, s.authorize(s.list(), hash), other))
+		}, 400, "invalid_request", "Hash is not authorized by the SAD"},
+		{"one hash more than authorized", func(s *signing) *reply {
+			return s.at(signHash, signature(credential, s.authorize(s.list(), hash), hash, other))
+		}, 400, "invalid_request", "Hash is not authorized by the SAD"},
+		{"SAD of another session", func(s *signing) *reply {
+			theirs := s.sign()
+			sad := theirs.authorize(theirs.list(), hash)
+			s.authorize(s.list(), hash)
+			return s.at(signHash, signature(credential, sad, hash))
+		}, 400, "invalid_request", "Invalid parameter SAD"},
+		{"no SAD", func(s *signing) *reply {
+			s.authorize(s.list(), hash)
+			return s.at(signHash, signature(credential, "", hash))
+		}, 400, "invalid_request", "parameter SAD"},
+		{"51 hashes to authorize", func(s *signing) *reply {
+			s.list()
+			return s.at(credentialsAuthorize, authorization(credential, many...))
+		}, 400, "invalid_request", "Numbers of signatures is too high"},
+		{"51 hashes for 50 signatures", func(s *signing) *reply {
+			s.list()
+			body := authorization(credential, many...)
+			body["numSignatures"] = 50
+			return s.at(credentialsAuthorize, body)
+		}, 400, "invalid_request", "hashes has more than 50 elements"},
+		{"51 hashes to sign", func(s *signing) *reply {
+			return s.at(signHash, signature(credential, s.authorize(s.list(), hash), many...))
+		}, 400, "invalid_request", "hashes has more than 50 elements"},
+		{"no hash", func(s *signing) *reply {
+			s.list()
+			body := authorization(credential)
+			body["numSignatures"], body["hashes"] = 1, []string{}
+			return s.at(credentialsAuthorize, body)
+		}, 400, "invalid_request", "Empty hash array"},
+		{"hash that is not base64", func(s *signing) *reply {
+			s.list()
+			return s.at(credentialsAuthorize, authorization(credential, "!"))
+		}, 400, "invalid_request", "Invalid Base64 hash"},
+		{"hash of another algorithm", func(s *signing) *reply {
+			s.list()
+			return s.at(credentialsAuthorize, authorization(credential, encoded(make([]byte, 64))))
+		}, 400, "invalid_request", "Invalid digest value length"},
+		{"no hashAlgorithmOID", func(s *signing) *reply {
+			s.list()
+			body := authorization(credential, hash)
+			delete(body, "hashAlgorithmOID")
+			return s.at(credentialsAuthorize, body)
+		}, 400, "invalid_request", "hashAlgorithmOID"},
+		{"body over the limit", func(s *signing) *reply {
+			return s.at(credentialsList, map[string]any{"clientData": strings.Repeat("x", 64<<10)})
+		}, 413, "document_too_large", ""},
+		{"service token that is unknown", func(s *signing) *reply {
+			s.token = "unknown"
+			return s.at(credentialsList, nil)
+		}, 401, "invalid_token", "unknown or expired"},
+		{"token of BankID OIDC in its place", func(s *signing) *reply {
+			return s.post(credentialsList, "{}", "Authorization", "Bearer "+s.bank.token(s.t, "esign/csc"))
+		}, 401, "invalid_token", "unknown or expired"},
+		{"no service token", func(s *signing) *reply {
+			return s.post(credentialsList, "{}").bare()
+		}, 401, "authentication_required", "The service token is missing"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			j.in(t)
+			test.do(j.sign()).passed(1, test.status).says(`"errorCode":"`+test.code+`"`, `"errorReference":"`, test.says)
+		})
+	}
+	t.Run("no bearer token", func(t *testing.T) {
+		j.in(t)
+		j.post(credentialsList, "{}", "Authorization", "Basic eDp5").refused(403, "http_request_denied", "must be a single bearer token")
+		j.post(credentialsList, "{}", "Authorization", "Bearer a", "Authorization", "Bearer b").
+			refused(403, "http_request_denied", "must be a single bearer token")
+	})
+}
+
+// A code is single-use, whatever the gateway's token is worth.
+func TestJourneyOfACodeBroken(t *testing.T) {
+	j := newJourney(t, sandbox.Options{})
+	const formType = "application/x-www-form-urlencoded"
+	for _, test := range []struct {
+		name   string
+		do     func(code string) *reply
+		status int
+		code   string
+		says   string
+	}{
+		{"used twice", func(code string) *reply {
+			j.exchange(code, redirectURI).passed(1, 200)
+			return j.exchange(code, redirectURI)
+		}, 400, "invalid_grant", "used before"},
+		{"another redirect_uri", func(code string) *reply {
+			return j.exchange(code, "https://rp.example/callback")
+		}, 400, "invalid_grant", "bound to another redirect_uri"},
+		{"lost after another redirect_uri", func(code string) *reply {
+			j.exchange(code, "https://other.example").passed(1, 400)
+			return j.exchange(code, redirectURI)
+		}, 400, "invalid_grant", ""},
+		{"unknown", func(string) *reply { return j.exchange("unknown", redirectURI) }, 400, "invalid_grant", ""},
+		{"no redirect_uri", func(code string) *reply { return j.exchange(code, "") }, 400, "invalid_request", "redirect_uri is missing"},
+		{"another grant", func(string) *reply {
+			return j.call("POST", cscToken, "grant_type=client_credentials&code=x&redirect_uri=y", "Content-Type", formType)
+		}, 400, "unsupported_grant_type", ""},
+		{"JSON", func(code string) *reply {
+			return j.post(cscToken, `{"grant_type":"authorization_code","code":"`+code+`"}`)
+		}, 415, "invalid_request", ""},
+		{"no body", func(string) *reply { return j.call("POST", cscToken, "", "Content-Type", formType) }, 400, "invalid_request", "grant_type is missing"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			j.in(t)
+			test.do(j.consent()).passed(1, test.status).says(`"error":"`+test.code+`"`, test.says)
+		})
+	}
+}

@@ -1,0 +1,212 @@
+package caddyesign_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// carry returns a tampering that puts another credential on a call.
+func carry(authorization string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Authorization", authorization) }
+}
+
+// A tokenCall is a call that carries a token of the gateway's.
+type tokenCall struct {
+	name string
+	// do prepares what the call needs, has tamper happen to the bank's
+	// requests, and makes the call.
+	do func(j *journey, tamper func()) *reply
+}
+
+// tokenCalls are one call for each kind of answer to a bad token.
+func tokenCalls() []tokenCall {
+	simple := func(name, method, path, contentType, body string) tokenCall {
+		return tokenCall{name, func(j *journey, tamper func()) *reply {
+			tamper()
+			return j.call(method, path, body, "Content-Type", contentType)
+		}}
+	}
+	const jsonType = "application/json"
+	pdf := []byte("%PDF-1.7")
+	hash := hashOf([]byte("document"))
+	create := func(path string) tokenCall {
+		return simple("POST "+path, "POST", path, jsonType, `{"documents":[{"description":"d","pdf":"`+encoded(pdf)+`"}]}`)
+	}
+	status := func(path string) tokenCall {
+		return tokenCall{"GET " + path, func(j *journey, tamper func()) *reply {
+			query := j.create(path, pdf)
+			tamper()
+			return j.call("GET", path+query, "")
+		}}
+	}
+	collect := func(path string) tokenCall {
+		return tokenCall{"DELETE " + path, func(j *journey, tamper func()) *reply {
+			query := j.create(path, pdf)
+			j.drive(query, "SIGN_COMPLETED")
+			tamper()
+			return j.call("DELETE", path+query, "")
+		}}
+	}
+	exchange := tokenCall{"POST " + cscToken, func(j *journey, tamper func()) *reply {
+		code := j.consent()
+		tamper()
+		return j.exchange(code, redirectURI)
+	}}
+	return []tokenCall{
+		create(signDoc), status(signDoc), collect(signDoc),
+		simple("POST /v1/signdoc/convert", "POST", "/v1/signdoc/convert", jsonType, `[{"pdfSpec":"PDFA_2B","description":"d","pdf":"`+encoded(pdf)+`"}]`),
+		simple("GET /v1/signdoc/convert/pdf/specs", "GET", "/v1/signdoc/convert/pdf/specs", "", ""),
+		exchange,
+		simple("POST "+timestampToken, "POST", timestampToken, jsonType, `{"hash":"`+hash+`","hashAlgo":"`+sha256OID+`"}`),
+		simple("POST "+cmsesFromHashes, "POST", cmsesFromHashes, jsonType, `["`+hash+`"]`),
+		simple("POST "+b2bCSC+"/signatures/signHash", "POST", b2bCSC+"/signatures/signHash", jsonType,
+			`{"credentialID":"sandbox-b2b-credential","hashes":["`+hash+`"],"signAlgo":"`+sha256WithRSA+`"}`),
+		// These answer a bad token as they do a missing right: with 403.
+		create(signDocV0), status(signDocV0), collect(signDocV0),
+		create(lta), status(lta), collect(lta),
+	}
+}
+
+// A call whose token was revoked is made again with another one, and the caller
+// notices nothing: neither a code nor a document is lost. A 403 that may be for
+// want of a right is the caller's to see, as long as the token is new.
+func TestJourneyWithARevokedToken(t *testing.T) {
+	for _, test := range tokenCalls() {
+		t.Run(test.name, func(t *testing.T) {
+			j := newJourney(t, sandbox.Options{})
+			r := test.do(j, func() { j.bank.tamperOnce(carry("Bearer revoked")) })
+			if strings.HasSuffix(test.name, " "+signDocV0) || strings.HasSuffix(test.name, " "+lta) {
+				r.passed(1, 403)
+				return
+			}
+			r.passed(2, 200)
+			if code := r.seen[0].answer.Code; code != 401 {
+				t.Errorf("the first answer is %d", code)
+			}
+		})
+	}
+}
+
+// A call is made twice at most, and the second refusal is the caller's.
+func TestJourneyWithTokensThatAreAlwaysRefused(t *testing.T) {
+	for _, test := range tokenCalls() {
+		t.Run(test.name, func(t *testing.T) {
+			j := newJourney(t, sandbox.Options{})
+			r := test.do(j, func() { j.bank.tamper(carry("Bearer revoked")) })
+			if strings.HasSuffix(test.name, " "+signDocV0) || strings.HasSuffix(test.name, " "+lta) {
+				r.passed(1, 403)
+			} else {
+				r.passed(2, 401)
+			}
+		})
+	}
+}
+
+// A token without the scope is no reason for another one.
+func TestJourneyWithATokenWithoutTheScope(t *testing.T) {
+	says := map[string]string{
+		"POST " + cscToken:       `"error":"insufficient_scope"`,
+		"POST " + timestampToken: `"code":"SIG-TG403"`,
+		"POST " + lta:            `"access token lacks scope esign/qtsa"`,
+	}
+	for _, test := range tokenCalls() {
+		if strings.Contains(test.name, "/v0/b2b/") {
+			continue // TestJourneyWithATamperedProof has it
+		}
+		t.Run(test.name, func(t *testing.T) {
+			j := newJourney(t, sandbox.Options{})
+			token := j.bank.token(t, "esign/nnin")
+			test.do(j, func() { j.bank.tamper(carry("Bearer " + token)) }).passed(1, 403).says(says[test.name])
+		})
+	}
+}
+
+// What stands between the gateway and B2B must leave the proof alone. Who does
+// not, makes BankID refuse the call, and the caller see why.
+func TestJourneyWithATamperedProof(t *testing.T) {
+	hash := hashOf([]byte("document"))
+	for _, test := range []struct {
+		name   string
+		tamper func(*testing.T, *bank) func(*http.Request)
+		status int
+		says   string
+	}{
+		{"proof lost", func(*testing.T, *bank) func(*http.Request) {
+			return func(r *http.Request) { r.Header.Del("DPoP") }
+		}, 401, `"error":"use_dpop_header"`},
+		{"another scheme", func(*testing.T, *bank) func(*http.Request) {
+			return func(r *http.Request) {
+				carry("Bearer " + strings.TrimPrefix(r.Header.Get("Authorization"), "DPoP "))(r)
+			}
+		}, 401, `"error":"invalid_token"`},
+		{"token lost", func(*testing.T, *bank) func(*http.Request) {
+			return func(r *http.Request) { r.Header.Del("Authorization") }
+		}, 401, `"error":"invalid_token"`},
+		{"unbound token", func(t *testing.T, b *bank) func(*http.Request) {
+			return carry("DPoP " + b.token(t, "esign"))
+		}, 401, `"error_description":"The access token is not bound to a key"`},
+		{"bound token without a proof, as bearer token", func(*testing.T, *bank) func(*http.Request) {
+			return func(r *http.Request) {
+				carry("Bearer " + strings.TrimPrefix(r.Header.Get("Authorization"), "DPoP "))(r)
+				r.Header.Del("DPoP")
+			}
+		}, 401, `"error":"use_dpop_header"`},
+		{"proof replayed", func(*testing.T, *bank) func(*http.Request) {
+			var first string
+			var once sync.Once
+			return func(r *http.Request) {
+				once.Do(func() { first = r.Header.Get("DPoP") })
+				r.Header.Set("DPoP", first)
+			}
+		}, 401, `"error":"invalid_dpop_proof"`},
+		{"proof for another path", func(*testing.T, *bank) func(*http.Request) {
+			return func(r *http.Request) {
+				r.URL.Path = b2bCSC + "/credentials/list"
+				r.RequestURI = r.URL.Path
+			}
+		}, 401, `"error":"invalid_dpop_proof"`},
+		{"proof that is none", func(*testing.T, *bank) func(*http.Request) {
+			return func(r *http.Request) { r.Header.Set("DPoP", "x") }
+		}, 401, `"error":"invalid_dpop_proof"`},
+		{"proof twice", func(*testing.T, *bank) func(*http.Request) {
+			return func(r *http.Request) { r.Header["Dpop"] = append(r.Header["Dpop"], r.Header["Dpop"]...) }
+		}, 401, `"error":"invalid_dpop_proof"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			j := newJourney(t, sandbox.Options{})
+			j.post(cmsesFromHashes, `["`+hash+`"]`).sealed()
+			j.bank.tamper(test.tamper(t, j.bank))
+			r := j.post(cmsesFromHashes, `["`+hash+`"]`)
+			if test.name == "proof replayed" {
+				r.sealed() // the first of them
+				r = j.post(cmsesFromHashes, `["`+hash+`"]`)
+			}
+			r.passed(2, test.status).says(test.says, `"error_reference":"`)
+			if got := r.Header.Get("WWW-Authenticate"); !strings.HasPrefix(got, "DPoP ") {
+				t.Errorf("WWW-Authenticate is %q", got)
+			}
+		})
+	}
+}
+
+// The issuer grants less than it is asked for, and so B2B refuses the call.
+func TestJourneyWithASealingTokenWithoutTheScope(t *testing.T) {
+	j := newJourney(t, sandbox.Options{})
+	body := `["` + hashOf([]byte("document")) + `"]`
+	j.post(cmsesFromHashes, body).sealed()
+	j.bank.tamperOnce(carry("DPoP revoked")) // so that another token is asked for
+	j.bank.tamperIssuer(func(r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		form, _ := url.ParseQuery(string(text))
+		form.Del("scope")
+		r.Body = io.NopCloser(strings.NewReader(form.Encode()))
+	})
+	j.post(cmsesFromHashes, body).passed(2, 403).says(`"error":"insufficient_scope -- SIG_BB604"`)
+	j.post(cmsesFromHashes, body).passed(1, 403).says(`"error":"insufficient_scope -- SIG_BB604"`)
+}

@@ -1,0 +1,237 @@
+package caddyesign_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// A journey is an integrator's way through a gateway to a bank.
+type journey struct {
+	*fixture
+	bank *bank
+}
+
+// newJourney starts a bank and the gateway before it.
+func newJourney(t *testing.T, options sandbox.Options) *journey {
+	t.Helper()
+	f := newFixture(t)
+	key := f.writeKey(t)
+	f.writeSecret(sandbox.ClientSecret)
+	if !slices.ContainsFunc(options.Clients, func(c sandbox.Client) bool { return c.ID == "seal-client" }) {
+		options.Clients = append(options.Clients, sandbox.Client{
+			ID: "seal-client", DPoPRequired: true, Keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{publicKey(t, key)}},
+		})
+	}
+	j := &journey{fixture: f, bank: newBank(t, options)}
+	j.load("", "")
+	return j
+}
+
+// load loads the gateway's configuration, with further subdirectives for the
+// personal APIs and for b2b.
+func (j *journey) load(personal, b2b string) {
+	j.t.Helper()
+	config := fmt.Sprintf(`{
+		admin off
+		persist_config off
+		log {
+			output file %[1]s
+			level DEBUG
+		}
+		bankid_esign {
+			issuer %[2]s%[3]s
+			client_id %[4]s
+			client_secret {file.%[5]s}
+			client seal {
+				client_id seal-client
+				private_key {file.%[6]s}
+			}
+		}
+	}
+	%[7]s {
+		bind 127.0.0.1
+		handle /v0/b2b/* {
+			bankid_esign b2b {
+				callers local
+				client seal
+				upstream b2b %[2]s
+				%[9]s
+			}
+		}
+		handle {
+			bankid_esign signdoc csc timestamp {
+				callers local
+				upstream signdoc %[2]s
+				upstream csc %[2]s
+				upstream timestamp %[2]s
+				%[8]s
+			}
+		}
+	}`, j.log, j.bank.URL, realm, sandbox.ClientID, j.secret, j.keyFile(), j.site, personal, b2b)
+	if err := caddy.Load(adapt(j.t, config), true); err != nil {
+		j.t.Fatalf("loading: %v", err)
+	}
+	j.t.Cleanup(func() { j.hides("the log", j.logged()) })
+}
+
+// hides asserts that a text shows nothing that the gateway keeps to itself.
+func (j *journey) hides(where, text string) {
+	j.t.Helper()
+	for _, secret := range append(j.bank.issued(), sandbox.ClientSecret) {
+		if strings.Contains(text, secret) {
+			j.t.Errorf("%s shows a secret of the gateway's", where)
+		}
+	}
+}
+
+// publicKey returns what is registered of a key.
+func publicKey(t *testing.T, key *tokenauth.Key) jose.JSONWebKey {
+	t.Helper()
+	var public jose.JSONWebKey
+	text, err := key.Public()
+	if err == nil {
+		err = json.Unmarshal(text, &public)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public
+}
+
+// A reply is what a caller of the gateway got, and what the bank saw of it.
+type reply struct {
+	*answer
+	seen []*exchange
+}
+
+// call makes a request to the gateway. Whatever comes back, it shows no token of
+// the gateway's.
+func (j *journey) call(method, target, body string, header ...string) *reply {
+	j.t.Helper()
+	j.bank.seen()
+	r := &reply{answer: j.do(method, target, body, header...)}
+	r.seen = j.bank.seen()
+	j.hides("the answer to "+method+" "+target, fmt.Sprint(r.Header)+string(r.body))
+	return r
+}
+
+// post makes a request with JSON.
+func (j *journey) post(target, body string, header ...string) *reply {
+	j.t.Helper()
+	return j.call("POST", target, body, append(header, "Content-Type", "application/json")...)
+}
+
+// passed asserts that the bank saw the call so many times, and that its last
+// answer, with the given status, came back as it was.
+func (r *reply) passed(times, status int) *reply {
+	r.t.Helper()
+	if len(r.seen) != times {
+		r.t.Fatalf("the bank saw the call %d times, want %d; status is %d, Proxy-Status %q",
+			len(r.seen), times, r.StatusCode, r.Header.Get("Proxy-Status"))
+	}
+	r.is(status)
+	theirs := r.seen[times-1].answer
+	if theirs.Code != r.StatusCode || theirs.Body.String() != string(r.body) {
+		r.t.Errorf("the caller got %d %.200q, the bank said %d %.200q", r.StatusCode, r.body, theirs.Code, theirs.Body)
+	}
+	for name, values := range theirs.Header() {
+		if got := r.Header.Values(name); !slices.Equal(got, values) {
+			r.t.Errorf("%s is %q, the bank said %q", name, got, values)
+		}
+	}
+	if got := r.Header.Get("Proxy-Status"); got != "" {
+		r.t.Errorf("an answer of the bank has Proxy-Status %q", got)
+	}
+	return r
+}
+
+// bare asserts that the call carried no credential.
+func (r *reply) bare() *reply {
+	r.t.Helper()
+	for _, e := range r.seen {
+		if len(e.authorization) != 0 || e.proof != "" {
+			r.t.Errorf("%s carries %q and proof %q", e.call, e.authorization, e.proof)
+		}
+	}
+	return r
+}
+
+// says asserts what is in the body of a refusal.
+func (r *reply) says(parts ...string) *reply {
+	r.t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(string(r.body), part) {
+			r.t.Errorf("the body is %.300q, want %q in it", r.body, part)
+		}
+	}
+	return r
+}
+
+// refused asserts that the gateway refused the call by itself, and says why.
+func (r *reply) refused(status int, kind, details string) {
+	r.t.Helper()
+	r.is(status).byGateway(kind)
+	if got := r.Header.Get("Proxy-Status"); !strings.Contains(got, details) {
+		r.t.Errorf("Proxy-Status is %q, want %q in it", got, details)
+	}
+	if len(r.seen) != 0 {
+		r.t.Errorf("the bank saw %s", r.seen[0].call)
+	}
+}
+
+// into reads the body as JSON.
+func (r *reply) into(value any) {
+	r.t.Helper()
+	if err := json.Unmarshal(r.body, value); err != nil {
+		r.t.Fatalf("the body is %.300q: %v", r.body, err)
+	}
+}
+
+// visit makes a request to the bank itself, as a browser or a test does.
+func (j *journey) visit(method, target, body string) *answer {
+	j.t.Helper()
+	req, err := http.NewRequestWithContext(j.t.Context(), method, j.bank.URL+target, strings.NewReader(body))
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return roundTrip(j.t, req)
+}
+
+// write puts content into a file of the journey, for openssl.
+func (j *journey) write(name string, content []byte) {
+	j.t.Helper()
+	if err := os.WriteFile(filepath.Join(j.dir, name), content, 0o600); err != nil {
+		j.t.Fatal(err)
+	}
+}
+
+// openssl runs OpenSSL among the files of the journey, and asserts what it says.
+func (j *journey) openssl(want string, arguments ...string) {
+	j.t.Helper()
+	command := exec.CommandContext(j.t.Context(), "openssl", arguments...)
+	command.Dir = j.dir
+	out, err := command.CombinedOutput()
+	j.t.Logf("$ openssl %s\n%s", strings.Join(arguments, " "), out)
+	if err != nil || !strings.Contains(string(out), want) {
+		j.t.Errorf("openssl says %q, want %q: %v", out, want, err)
+	}
+}
+
+// encoded is base64 as the APIs write it.
+func encoded(content []byte) string { return base64.StdEncoding.EncodeToString(content) }

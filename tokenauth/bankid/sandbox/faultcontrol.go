@@ -1,0 +1,87 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// faultJSON is a Fault with its durations as people write them.
+type faultJSON struct {
+	plainFault
+	Delay      duration `json:"delay,omitzero"`
+	RetryAfter duration `json:"retry_after,omitzero"`
+	Offset     duration `json:"offset,omitzero"`
+}
+
+type plainFault Fault // without its methods
+
+// A duration is written as [time.ParseDuration] reads it.
+type duration time.Duration
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = duration(parsed)
+	return err
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// MarshalJSON implements [json.Marshaler].
+func (f Fault) MarshalJSON() ([]byte, error) {
+	return json.Marshal(faultJSON{plainFault(f), duration(f.Delay), duration(f.RetryAfter), duration(f.Offset)})
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. A member that a Fault does not
+// have is an error, since it would restrict nothing.
+func (f *Fault) UnmarshalJSON(text []byte) error {
+	var read faultJSON
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&read); err != nil {
+		return err
+	}
+	*f = Fault(read.plainFault)
+	f.Delay, f.RetryAfter, f.Offset = time.Duration(read.Delay), time.Duration(read.RetryAfter), time.Duration(read.Offset)
+	return nil
+}
+
+// injectFault lets whoever reaches it inject a fault. BankID has no such
+// endpoint; it is guarded as driveOrder is.
+func (s *Server) injectFault(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if !hasMediaType(r, "application/json") {
+		answerJSON(w, http.StatusUnsupportedMediaType, "the body is not application/json")
+		return
+	}
+	var f Fault
+	err := decodeSmall(w, r, &f)
+	switch {
+	case isTooLarge(err):
+		answerJSON(w, http.StatusRequestEntityTooLarge, "the body is too large")
+		return
+	case err != nil:
+		answerJSON(w, http.StatusBadRequest, "the body is not the JSON of a fault: "+abridged(err.Error()))
+		return
+	}
+	if err := s.Inject(f); err != nil {
+		answerJSON(w, http.StatusBadRequest, abridged(err.Error()))
+		return
+	}
+	s.listFaults(w, r)
+}
+
+// listFaults answers with the faults there are.
+func (s *Server) listFaults(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	answerJSON(w, http.StatusOK, s.Faults())
+}
+
+// endFaults ends them.
+func (s *Server) endFaults(w http.ResponseWriter, _ *http.Request) {
+	s.ClearFaults()
+	w.WriteHeader(http.StatusNoContent)
+}

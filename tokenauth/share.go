@@ -1,0 +1,281 @@
+package tokenauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"time"
+)
+
+const (
+	// lockWait is how long to wait for another process to obtain a token. It is
+	// longer than a storage takes to notice that the holder of a lock has died.
+	lockWait = 20 * time.Second
+
+	// While waiting, the store is read again after firstLook, and then after
+	// twice as long each time, up to lastLook.
+	firstLook = 50 * time.Millisecond
+	lastLook  = time.Second
+
+	// skewMargin is how much earlier a token of another process stops being sent
+	// if this machine's clock was not compared with the provider's yet; a fifth
+	// of its life if that is shorter.
+	skewMargin = time.Minute
+)
+
+// sharing is the part of one attempt to obtain a token that concerns other
+// processes. Nothing of it fails the attempt: what the store does not give is
+// asked from the provider.
+type sharing struct {
+	source      *Source
+	store       Store
+	credentials Credentials
+	token       *seal // of the token
+	document    *seal // of the discovery document
+	err         error // the first error of the store
+	broken      bool  // the store cannot be read
+}
+
+// sharedToken is a token in a store.
+type sharedToken struct {
+	AccessToken string        `json:"access_token"`
+	IssuedAt    time.Time     `json:"issued_at"` // by the provider's clock
+	Lifetime    time.Duration `json:"lifetime"`
+	Scopes      []string      `json:"scopes"` // granted; null if the provider did not say
+}
+
+// share takes a token that another process has obtained, or asks the provider
+// for one and leaves it for the others. The time of limited is for the
+// provider; what is spent with the store comes on top.
+func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.Client, event *Event) (*Token, error) {
+	defer func() { event.StoreErr = sh.err }()
+	metadata, err := s.config.Provider.Metadata(limited, client)
+	if err != nil {
+		metadata = sh.metadata(ctx)
+	}
+	event.Metadata, event.Shared = metadata, true
+	if token := sh.take(ctx, metadata); token != nil {
+		return token, nil
+	}
+	if metadata == nil {
+		event.Shared = false
+		return nil, err
+	}
+	if !sh.broken {
+		end, token := sh.turn(ctx, metadata)
+		if token != nil {
+			return token, nil
+		}
+		defer end()
+	}
+	event.Shared = false
+	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	token, err := s.ask(limited, client, metadata, sh.credentials, event)
+	if err == nil {
+		sh.put(ctx, token)
+	}
+	return token, err
+}
+
+// newSharing returns nil if the source's tokens are not shared: without a store,
+// or if they are bound to a key that no other process has.
+func (s *Source) newSharing(store Store, c Credentials) *sharing {
+	if store == nil || (s.config.DPoP && c.DPoPKey == nil) {
+		return nil
+	}
+	purpose := struct {
+		What, Issuer, ClientID, Audience, Thumbprint string
+		Scopes                                       []string
+	}{What: "discovery", Issuer: s.config.Provider.Issuer(), ClientID: c.ClientID}
+	document, err := newSeal(c, purpose)
+	if err != nil {
+		return nil // the request will say the same
+	}
+	purpose.What, purpose.Audience, purpose.Scopes = "token", s.config.Audience, s.config.Scopes
+	if s.config.DPoP {
+		purpose.Thumbprint = c.DPoPKey.thumbprint
+	}
+	token, err := newSeal(c, purpose)
+	if err != nil {
+		return nil
+	}
+	return &sharing{source: s, store: store, credentials: c, token: token, document: document}
+}
+
+// failed remembers an error of the store.
+func (sh *sharing) failed(err error) {
+	if sh.err == nil && !errors.Is(err, fs.ErrNotExist) {
+		sh.err = err
+	}
+}
+
+// load reads an entry, nil if there is none that can be used.
+func (sh *sharing) load(ctx context.Context, entry *seal) []byte {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	var value []byte
+	err := sh.source.use(ctx, func(ctx context.Context) (err error) {
+		value, err = entry.load(ctx, sh.store)
+		return err
+	})
+	if err != nil {
+		sh.failed(err)
+		sh.broken = sh.broken || (!errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errSealed))
+		return nil // value may still be written to
+	}
+	return value
+}
+
+// save writes an entry.
+func (sh *sharing) save(ctx context.Context, entry *seal, value []byte) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	sh.failed(sh.source.use(ctx, func(ctx context.Context) error { return entry.save(ctx, sh.store, value) }))
+}
+
+// metadata returns the configuration of the provider that another process has
+// read, nil if there is none.
+func (sh *sharing) metadata(ctx context.Context) *Metadata {
+	document := sh.load(ctx, sh.document)
+	if document == nil {
+		return nil
+	}
+	metadata, err := sh.source.config.Provider.adopt(document)
+	if err != nil {
+		return nil
+	}
+	return metadata
+}
+
+// take returns the token that another process has obtained, nil if there is none
+// that is better than the present one.
+func (sh *sharing) take(ctx context.Context, metadata *Metadata) *Token {
+	var shared sharedToken
+	value := sh.load(ctx, sh.token)
+	if value == nil || json.Unmarshal(value, &shared) != nil {
+		return nil
+	}
+	token := sh.read(shared, metadata)
+	sh.source.mu.Lock()
+	defer sh.source.mu.Unlock()
+	current, now := sh.source.current.Load(), time.Now()
+	switch {
+	case token == nil || !token.usable(now):
+		return nil
+	case current != nil && current.secret.Equal(token.secret):
+		return nil // to be replaced, since it is stale or was rejected
+	case current.usable(now) && current != sh.source.suspect && !token.expiresAt.After(current.expiresAt):
+		return nil
+	}
+	return token
+}
+
+// read makes a Token of what another process has stored. Its times are put
+// right for this machine's clock.
+func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
+	provider, now := sh.source.config.Provider, time.Now()
+	var prover *prover
+	if sh.source.config.DPoP {
+		var algorithms []string
+		if metadata != nil {
+			algorithms = metadata.DPoPAlgorithms
+		}
+		var err error
+		if prover, err = newProver(sh.credentials.DPoPKey, algorithms); err != nil {
+			return nil
+		}
+	}
+	sent := shared.IssuedAt.Add(-provider.ClockSkew())
+	if sent.After(now) {
+		sent = now // it has been issued already
+	}
+	res := &tokenResponse{accessToken: NewSecret(shared.AccessToken), lifetime: shared.Lifetime, scopes: shared.Scopes}
+	token := newToken(res, prover, sent, sent, sh.source.config.RefreshBefore)
+	if !provider.measured.Load() {
+		token.expiresAt = token.expiresAt.Add(-min(skewMargin, shared.Lifetime/5))
+		if token.refreshAt.After(token.expiresAt) {
+			token.refreshAt = token.expiresAt
+		}
+	}
+	return token
+}
+
+// put leaves a token for the other processes, and the document with which it was
+// obtained.
+func (sh *sharing) put(ctx context.Context, token *Token) {
+	if token.once || sh.broken {
+		return
+	}
+	provider := sh.source.config.Provider
+	value, err := json.Marshal(sharedToken{
+		AccessToken: token.secret.Reveal(), IssuedAt: token.issued.Add(provider.ClockSkew()),
+		Lifetime: token.lifetime, Scopes: token.scopes,
+	})
+	if err != nil {
+		sh.failed(err)
+		return
+	}
+	sh.save(ctx, sh.token, value)
+	if d := provider.current.Load(); d != nil && !sh.broken {
+		sh.save(ctx, sh.document, d.document)
+	}
+}
+
+// turn waits until it is this process's turn to ask the provider, and returns
+// what ends the turn; or the token that another process has obtained meanwhile.
+// If the store does not let it have a turn, it asks all the same.
+func (sh *sharing) turn(ctx context.Context, metadata *Metadata) (end func(), token *Token) {
+	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	lock := sh.source.begin(ctx, func(ctx context.Context) error { return sh.store.Lock(ctx, sh.token.name) })
+	look := time.NewTimer(firstLook)
+	defer look.Stop()
+	for wait := firstLook; ; {
+		select {
+		case err := <-lock:
+			end = func() {
+				if err == nil {
+					sh.failed(sh.unlock(ctx))
+				}
+				cancel()
+			}
+			sh.failed(err)
+			if token = sh.take(ctx, metadata); token != nil {
+				end()
+			}
+			return end, token
+		case <-look.C:
+			token = sh.take(ctx, metadata)
+			if token != nil || sh.broken {
+				sh.forgo(ctx, cancel, lock)
+				return func() {}, token
+			}
+			wait = min(2*wait, lastLook)
+			look.Reset(wait)
+		case <-ctx.Done():
+			sh.failed(errStoreSilent)
+			sh.forgo(ctx, cancel, lock)
+			return func() {}, nil
+		}
+	}
+}
+
+// forgo gives up waiting for the lock, and gives it back if it comes all the
+// same.
+func (sh *sharing) forgo(ctx context.Context, cancel context.CancelFunc, lock <-chan error) {
+	cancel()
+	go func() {
+		if <-lock == nil {
+			_ = sh.unlock(ctx) // it ends by itself in time
+		}
+	}()
+}
+
+// unlock gives the lock of the token back, whatever has become of ctx.
+func (sh *sharing) unlock(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return sh.source.use(ctx, func(ctx context.Context) error { return sh.store.Unlock(ctx, sh.token.name) })
+}

@@ -1,0 +1,418 @@
+package tokenauth_test
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A node is a source as one of several processes has it.
+type node struct {
+	*tokenauth.Source
+	events []tokenauth.Event
+	mu     sync.Mutex
+}
+
+// newNode returns a node that shares its tokens in store.
+func newNode(t *testing.T, server *tokenauthtest.Server, store tokenauth.Store, options ...func(*tokenauth.Config)) *node {
+	t.Helper()
+	n := &node{Source: newTestSource(t, server, options...)}
+	client := &http.Client{Transport: skewed{server.Client().Transport, 0}}
+	n.Attach(tokenauth.Runtime{Client: client, Store: store, Observe: func(e tokenauth.Event) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.events = append(n.events, e)
+	}})
+	return n
+}
+
+// last returns what the last attempt was.
+func (n *node) last(t *testing.T) tokenauth.Event {
+	t.Helper()
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.events) == 0 {
+		t.Fatal("there was no attempt")
+	}
+	return n.events[len(n.events)-1]
+}
+
+// newFleet returns n nodes with one store.
+func newFleet(t *testing.T, server *tokenauthtest.Server, store tokenauth.Store, n int) []*node {
+	t.Helper()
+	nodes := make([]*node, n)
+	for i := range nodes {
+		nodes[i] = newNode(t, server, store)
+	}
+	return nodes
+}
+
+func TestF05FleetAsksOnceAtAColdStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			answerToken("the-only-one", 300)(w, r)
+		})
+		nodes := newFleet(t, server, newMemoryStore(), 50)
+		var results []<-chan result
+		for _, n := range nodes {
+			results = append(results, startToken(t.Context(), n.Source))
+		}
+		shared := 0
+		for i, res := range results {
+			r := <-res
+			if r.err != nil {
+				t.Fatal(r.err)
+			}
+			wantBearer(t, r.token, "the-only-one")
+			if nodes[i].last(t).Shared {
+				shared++
+			}
+		}
+		wantRequests(t, server, 1)
+		if shared != 49 {
+			t.Errorf("%d of 50 say that they have another's token, want 49", shared)
+		}
+	})
+}
+
+func TestF05FleetAsksOnceInATokensLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		nodes := newFleet(t, server, newMemoryStore(), 8)
+		const lives = 20
+		start := time.Now()
+		for time.Since(start) < lives*300*time.Second {
+			for _, n := range nodes {
+				getToken(t, n.Source)
+			}
+			advance(time.Second)
+		}
+		// Each is renewed when 70 to 80 % of its life have passed.
+		if got := len(server.TokenRequests()); got < lives || got > lives*10/7+1 {
+			t.Errorf("%d token requests in %d lives", got, lives)
+		}
+	})
+}
+
+func TestRestartedFleetGoesOnWithTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		store := newMemoryStore()
+		token := getToken(t, newNode(t, server, store).Source)
+		advance(100 * time.Second)
+		for _, n := range newFleet(t, server, store, 8) {
+			again := getToken(t, n.Source)
+			if again.Authorization() != token.Authorization() || again.ExpiresAt().Sub(token.ExpiresAt()).Abs() > time.Second {
+				t.Errorf("it has another token, or until %v rather than %v", again.ExpiresAt(), token.ExpiresAt())
+			}
+		}
+		wantRequests(t, server, 1)
+	})
+}
+
+func TestRejectedTokenIsRenewedOnceForTheFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		nodes := newFleet(t, server, newMemoryStore(), 8)
+		var old []*tokenauth.Token
+		for _, n := range nodes {
+			old = append(old, getToken(t, n.Source))
+		}
+		for i, n := range nodes {
+			if next := n.Renew(t.Context(), old[i]); next == nil || next.Authorization() == old[i].Authorization() {
+				t.Errorf("node %d goes on with the rejected token", i)
+			}
+		}
+		wantRequests(t, server, 2)
+	})
+}
+
+// Nothing of what is stored can be read, or put in another's place.
+func TestStoredTokensAreSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(answerToken("planted-token", 300))
+		store := newMemoryStore()
+		getToken(t, newNode(t, server, store).Source)
+		entries := store.stored()
+		if len(entries) != 2 {
+			t.Fatalf("%d entries are stored, want a token and a document", len(entries))
+		}
+		for key, value := range entries {
+			for _, plain := range []string{"planted-token", testClientID, "esign/csc", "token_endpoint", "access_token"} {
+				if bytes.Contains(value, []byte(plain)) || bytes.Contains([]byte(key), []byte(plain)) {
+					t.Errorf("%s can be read in the storage", plain)
+				}
+			}
+		}
+		other := newNode(t, server, store, func(c *tokenauth.Config) {
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				return tokenauth.Credentials{ClientID: testClientID, ClientSecret: tokenauth.NewSecret("another secret")}, nil
+			}
+		})
+		getToken(t, other.Source)
+		if e := other.last(t); e.Shared || e.StoreErr != nil {
+			t.Errorf("with another secret: shared %t, %v", e.Shared, e.StoreErr)
+		}
+		scope := newNode(t, server, store, func(c *tokenauth.Config) { c.Scopes = []string{"esign"} })
+		getToken(t, scope.Source)
+		if scope.last(t).Shared {
+			t.Error("a token with other scopes was taken")
+		}
+		wantRequests(t, server, 3)
+	})
+}
+
+func TestEntryThatWasTamperedWithIsAMiss(t *testing.T) {
+	for name, tamper := range map[string]func(entries map[string][]byte, key string){
+		"changed":   func(e map[string][]byte, key string) { e[key][len(e[key])-1] ^= 1 },
+		"truncated": func(e map[string][]byte, key string) { e[key] = e[key][:20] },
+		"emptied":   func(e map[string][]byte, key string) { e[key] = nil },
+		"swapped": func(e map[string][]byte, key string) {
+			for other := range e {
+				if other != key {
+					e[key], e[other] = e[other], e[key]
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				defer server.Close()
+				store := newMemoryStore()
+				getToken(t, newNode(t, server, store).Source)
+				for key := range store.stored() {
+					tamper(store.entries, key)
+					if name == "swapped" {
+						break
+					}
+				}
+				n := newNode(t, server, store)
+				getToken(t, n.Source)
+				if e := n.last(t); e.Shared || e.StoreErr == nil {
+					t.Errorf("shared %t, %v", e.Shared, e.StoreErr)
+				}
+				again := newNode(t, server, store)
+				getToken(t, again.Source)
+				if e := again.last(t); !e.Shared || e.StoreErr != nil {
+					t.Errorf("it was not put right: shared %t, %v", e.Shared, e.StoreErr)
+				}
+				wantRequests(t, server, 2)
+			})
+		})
+	}
+}
+
+// Whatever is wrong with the storage, a token is obtained, and in time.
+func TestF22StorageThatFailsCostsNoToken(t *testing.T) {
+	broken := errors.New("broken")
+	for name, test := range map[string]struct {
+		store *memoryStore
+		held  bool // somebody has the lock and has died
+		wait  time.Duration
+	}{
+		"gone":      {store: &memoryStore{loadErr: broken, storeErr: broken, lockErr: broken}},
+		"read-only": {store: &memoryStore{storeErr: broken, lockErr: broken}},
+		"full":      {store: &memoryStore{storeErr: broken}},
+		"hanging":   {store: &memoryStore{hang: true}, wait: 2 * time.Second},
+		"locked":    {store: &memoryStore{}, held: true, wait: 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				defer server.Close()
+				store := test.store
+				store.entries, store.locks = make(map[string][]byte), make(map[string]chan struct{})
+				n := newNode(t, server, &lockedStore{memoryStore: store, dead: test.held})
+				start := time.Now()
+				getToken(t, n.Source)
+				if took := time.Since(start); took > test.wait {
+					t.Errorf("it takes %v", took)
+				}
+				if e := n.last(t); e.StoreErr == nil || e.Shared {
+					t.Errorf("shared %t, %v", e.Shared, e.StoreErr)
+				}
+				wantRequests(t, server, 1)
+				advance(2 * time.Hour) // for what hangs to end
+			})
+		})
+	}
+}
+
+// Those who wait for a process that hangs go on when its time is over.
+func TestF23HolderOfTheLockHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		store := newMemoryStore()
+		hung := newNode(t, server, store)
+		hung.Attach(tokenauth.Runtime{Client: &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return server.Client().Transport.RoundTrip(r)
+		})}, Store: store})
+		failed := startToken(t.Context(), hung.Source)
+		synctest.Wait()
+		start := time.Now()
+		var results []<-chan result
+		for _, n := range newFleet(t, server, store, 7) {
+			results = append(results, startToken(t.Context(), n.Source))
+		}
+		for _, res := range results {
+			if r := <-res; r.err != nil {
+				t.Error(r.err)
+			}
+		}
+		if took := time.Since(start); took < tokenauth.DefaultTimeout || took > tokenauth.DefaultTimeout+2*time.Second {
+			t.Errorf("they waited for %v", took)
+		}
+		if r := <-failed; r.err == nil {
+			t.Error("the one that hung has a token")
+		}
+		wantRequests(t, server, 1)
+	})
+}
+
+// Tokens that are bound to a key are shared by those who have the key.
+func TestBoundTokensAreSharedWithTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"access_token":"bound","token_type":"DPoP","expires_in":300}`))
+		})
+		bound := func(key *tokenauth.Key) func(*tokenauth.Config) {
+			return func(c *tokenauth.Config) {
+				c.DPoP = true
+				c.Credentials = func() (tokenauth.Credentials, error) {
+					credentials, err := testCredentials()
+					credentials.DPoPKey = key
+					return credentials, err
+				}
+			}
+		}
+		var keys [2]*tokenauth.Key
+		for i := range keys {
+			var err error
+			if keys[i], err = tokenauth.GenerateKey("ES256"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		store := newMemoryStore()
+		for i, test := range []struct {
+			key      *tokenauth.Key
+			shared   bool
+			requests int
+		}{{keys[0], false, 1}, {keys[0], true, 1}, {keys[1], false, 2}, {nil, false, 3}, {nil, false, 4}} {
+			n := newNode(t, server, store, bound(test.key))
+			getToken(t, n.Source)
+			if shared := n.last(t).Shared; shared != test.shared {
+				t.Errorf("number %d: shared %t, want %t", i, shared, test.shared)
+			}
+			wantRequests(t, server, test.requests)
+		}
+	})
+}
+
+// A token is used until it expires by the provider's clock, and not after,
+// whatever the clocks of those who share it say.
+func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
+	for name, test := range map[string]struct {
+		writer, reader time.Duration // by how much the provider's clock is ahead of theirs
+		unknown        bool          // the reader was not told
+		want           time.Duration // how long the reader uses the token
+	}{
+		"the same":                            {want: 270 * time.Second},
+		"reader ahead of the writer":          {writer: time.Minute, reader: 0, want: 270 * time.Second},
+		"all ahead":                           {writer: -time.Minute, reader: -2 * time.Minute, want: 270 * time.Second},
+		"reader behind, and does not know":    {writer: time.Minute, unknown: true, want: 210 * time.Second},
+		"reader ahead, and does not know":     {writer: -time.Minute, unknown: true, want: 150 * time.Second},
+		"reader far behind, does not know it": {writer: time.Hour, unknown: true, want: 210 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				defer server.Close()
+				store := newMemoryStore()
+				writer := newNode(t, server, store)
+				writer.Attach(tokenauth.Runtime{Client: &http.Client{Transport: skewed{server.Client().Transport, test.writer}}, Store: store})
+				getToken(t, writer.Source)
+				if !test.unknown {
+					// One moment, by the reader's clock.
+					advance(test.writer - test.reader)
+				}
+				reader := newNode(t, server, store)
+				client := server.Client() // whose answers have no Date
+				if !test.unknown {
+					client = &http.Client{Transport: skewed{server.Client().Transport, test.reader}}
+				}
+				reader.Attach(tokenauth.Runtime{Client: client, Store: store})
+				token := getToken(t, reader.Source)
+				if life := time.Until(token.ExpiresAt()); (life - test.want).Abs() > time.Second {
+					t.Errorf("it is used for %v, want %v", life, test.want)
+				}
+				for range 100 {
+					getToken(t, reader.Source)
+				}
+				wantRequests(t, server, 1)
+			})
+		})
+	}
+}
+
+// skewed is a connection to a provider whose clock differs.
+type skewed struct {
+	http.RoundTripper
+	by time.Duration
+}
+
+func (s skewed) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := s.RoundTripper.RoundTrip(r)
+	if err == nil {
+		res.Header.Set("Date", time.Now().Add(s.by).UTC().Format(http.TimeFormat))
+	}
+	return res, err
+}
+
+// While the provider is away, a process that starts goes on with what another
+// has left.
+func TestStoredTokenAndDocumentWhileTheProviderIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		store := newMemoryStore()
+		getToken(t, newNode(t, server, store).Source)
+		issued := time.Now()
+		server.HandleDiscovery(answerError(http.StatusServiceUnavailable, ""))
+		n := newNode(t, server, store)
+		n.Attach(tokenauth.Runtime{Client: server.Client(), Store: store}) // whose answers have no Date
+		token := getToken(t, n.Source)
+		if life := token.ExpiresAt().Sub(issued); life > 210*time.Second {
+			t.Errorf("without knowing the provider's clock, it uses the token for %v", life)
+		}
+		advance(time.Until(token.ExpiresAt()))
+		// The document is known, so a token can be had though there is no discovery.
+		getToken(t, n.Source)
+		wantRequests(t, server, 2)
+	})
+}
