@@ -50,12 +50,18 @@ func TestAnswersAreForTheirCallerAndSite(t *testing.T) {
 		f.do("DELETE", download("x"), "").is(401)
 		f.do("DELETE", download("x")+"&sign_id=x", "", basicAuth("app")...).is(404)
 		f.do("DELETE", download("y;sign_id=x"), "", basicAuth("app")...)
-		req, err := http.NewRequestWithContext(t.Context(), "DELETE", "http://"+other+download("x"), nil)
-		if err != nil {
-			t.Fatal(err)
+		// Another site, by its address or its name, may mean another "app".
+		for _, elsewhere := range []struct{ address, host string }{
+			{other, other}, {other, f.addr}, {f.addr, "other.example"},
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), "DELETE", "http://"+elsewhere.address+download("x"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = elsewhere.host
+			req.SetBasicAuth("app", "correct")
+			roundTrip(t, req).is(404)
 		}
-		req.SetBasicAuth("app", "correct")
-		roundTrip(t, req).is(404)
 		f.upstream.seen()
 		f.do("DELETE", download("x"), "", basicAuth("app")...).is(200)
 		if n := f.deletes(); n != 0 {
