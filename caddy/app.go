@@ -76,6 +76,7 @@ type App struct {
 	env      bankid.Environment
 	provider *tokenauth.Provider
 	budget   *tokenauth.Budget
+	held     *heldAnswers
 	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]bool
 	used     map[string][]*tokenauth.Source // by client name, "default" for the default one
@@ -148,6 +149,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.budget, err = use(&a.refs, budgetKey{}, func() (*tokenauth.Budget, error) {
 		return tokenauth.NewBudget(replayBudget), nil
+	})
+	if err != nil {
+		return err
+	}
+	a.held, err = use(&a.refs, heldKey{}, func() (*heldAnswers, error) {
+		return newHeldAnswers(heldLimit), nil
 	})
 	return err
 }

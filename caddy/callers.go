@@ -1,6 +1,8 @@
 package caddyesign
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
@@ -118,6 +120,24 @@ func userID(r *http.Request) string {
 // certificate that the server has verified. In early data, it has not yet.
 func hasVerifiedCertificate(r *http.Request) bool {
 	return r.TLS != nil && r.TLS.HandshakeComplete && len(r.TLS.VerifiedChains) > 0
+}
+
+// callerIdentity returns who makes r, as far as that can be told: by an
+// authentication handler, by a verified client certificate, or by being a
+// program on this machine. It returns "" if it cannot.
+func (h *Handler) callerIdentity(r *http.Request) string {
+	if id := userID(r); id != "" {
+		return "user:" + id
+	}
+	if hasVerifiedCertificate(r) {
+		// A renewed certificate for the same key is of the same caller.
+		key := sha256.Sum256(r.TLS.VerifiedChains[0][0].RawSubjectPublicKeyInfo)
+		return "key:" + hex.EncodeToString(key[:])
+	}
+	if h.Callers == callersLocal {
+		return callersLocal
+	}
+	return ""
 }
 
 // checkOwnBearer returns an error if the Authorization of a call that passes it

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -58,5 +59,44 @@ func TestCertificateInEarlyDataIsTooEarly(t *testing.T) {
 	err := h.ServeHTTP(httptest.NewRecorder(), r, nil)
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); !ok || handlerErr.StatusCode != http.StatusTooEarly {
 		t.Errorf("error is %v, want one with status 425", err)
+	}
+}
+
+func TestCallerIdentity(t *testing.T) {
+	certificate := func(key string) *tls.ConnectionState {
+		return &tls.ConnectionState{HandshakeComplete: true, VerifiedChains: [][]*x509.Certificate{{{RawSubjectPublicKeyInfo: []byte(key)}}}}
+	}
+	unverified := certificate("a")
+	unverified.VerifiedChains = nil
+	early := certificate("a")
+	early.HandshakeComplete = false
+	identity := func(callers, user string, state *tls.ConnectionState) string {
+		r := httptest.NewRequest("DELETE", "/v1/signdoc/pades", nil)
+		r.TLS = state
+		repl := caddy.NewReplacer()
+		if user != "" {
+			repl.Set("http.auth.user.id", user)
+		}
+		h := &Handler{Callers: callers}
+		return h.callerIdentity(r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)))
+	}
+	seen := make(map[string]bool)
+	for _, id := range []string{
+		identity("", "alice", nil), identity("", "bob", nil), identity(callersLocal, "", nil),
+		identity("", "", certificate("a")), identity("", "", certificate("b")),
+		identity("", callersLocal, nil), identity(callersAny, "", nil),
+	} {
+		if seen[id] {
+			t.Errorf("two callers are %q", id)
+		}
+		seen[id] = true
+	}
+	if !seen[""] || identity("", "", unverified) != "" || identity("", "", early) != "" {
+		t.Error("a caller that cannot be told has an identity")
+	}
+	for _, callers := range []string{callersAuthenticated, callersLocal, callersAny} {
+		if identity(callers, "alice", certificate("b")) != identity("", "alice", certificate("a")) {
+			t.Errorf("callers %s: the same user is two", callers)
+		}
 	}
 }

@@ -30,6 +30,14 @@ const defaultProxyName = "bankid_esign"
 // It decides whether the caller may, waits for an access token if the call
 // needs one, and proxies the call to the host of its API.
 //
+// The download of signed documents destroys BankID's copy. So a download goes on
+// when its caller leaves, and what it brought is kept in memory for ten minutes:
+// if the same caller asks for the same order again, it gets the same answer.
+// That is so where callers can be told apart: not with `callers any`, unless
+// an authentication handler or a client certificate says who they are. All
+// answers that are kept take up 128 MiB at most; a download that does not fit
+// ends with its caller.
+//
 // It is a terminal handler, like `reverse_proxy`. Its own errors carry a
 // `Proxy-Status` response header field (RFC 9209), which those of BankID do not.
 //
@@ -59,6 +67,8 @@ type Handler struct {
 	table  *tokenauth.Table
 	routes map[string]*route // by API
 	name   string            // in Proxy-Status
+	held   *heldAnswers
+	orders clientKey // whose orders the calls are about
 	logger *zap.Logger
 }
 
@@ -117,6 +127,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.name == "" {
 		h.name = defaultProxyName
 	}
+	client, err := app.client(h.Client)
+	if err != nil {
+		return err
+	}
+	h.held, h.orders = app.held, clientKey{app.env.Issuer, client.ClientID}
 	return nil
 }
 
@@ -258,13 +273,29 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if refusal := checkOwnBearer(call, r); refusal != nil {
 		return handlerError(refusal)
 	}
-	route := h.routes[call.Group]
+	if call.OneShot {
+		return h.serveOneShot(w, r, call, next)
+	}
+	return h.forward(w, r, call, next)
+}
+
+// forward makes a call, for as long as the context of r allows.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
+	if err := h.ready(r, call); err != nil {
+		return err
+	}
+	return h.routes[call.Group].proxy.ServeHTTP(w, h.leaving(r, call), next)
+}
+
+// ready waits until the call can be made.
+func (h *Handler) ready(r *http.Request, call *tokenauth.Call) error {
+	transport := h.routes[call.Group].transport
 	// Waiting is done here rather than in the transport, where a reverse proxy
 	// would take a failure for one of the API's host.
-	if err := route.transport.core.Ready(r, call, route.transport.delivery(r.Context())); err != nil {
+	if err := transport.core.Ready(r, call, transport.delivery(r.Context())); err != nil {
 		return waitError(err)
 	}
-	return route.proxy.ServeHTTP(w, h.leaving(r, call), next)
+	return nil
 }
 
 // leaving returns r with only those header fields that may leave, so that what

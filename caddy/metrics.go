@@ -94,7 +94,8 @@ func registerMetrics(ctx caddy.Context, extra ...prometheus.Collector) error {
 		return nil
 	}
 	for _, collector := range append(extra,
-		tokenRequests, tokenRequestDuration, tokensServed, rejections, replays, nonceRepeats, refusals, clockSkew) {
+		tokenRequests, tokenRequestDuration, tokensServed, rejections, replays, nonceRepeats, refusals, clockSkew,
+		rescuedAnswers, heldAnswerCount, heldAnswerBytes) {
 		err := registry.Register(collector)
 		if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok && err != nil {
 			return err

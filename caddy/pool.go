@@ -10,7 +10,7 @@ import (
 )
 
 // pool holds what outlives a configuration: tokens, what is known of providers,
-// and the state of the sandbox. Its keys are made of everything that decides
+// answers that are held for their callers, and the state of the sandbox. Its keys are made of everything that decides
 // what the value is, so that a changed configuration gets a new one while the
 // old one goes on for as long as it is used.
 var pool = caddy.NewUsagePool()
@@ -20,6 +20,7 @@ type (
 	providerKey [sha256.Size]byte
 	sourceKey   [sha256.Size]byte
 	budgetKey   struct{}
+	heldKey     struct{}
 	sandboxKey  struct{}
 )
 

@@ -34,7 +34,9 @@ const defaultResponseHeaderTimeout = 3 * time.Minute
 // call whose token was refused where that is safe. Calls that its table does
 // not name are answered with 404.
 //
-// It does not ask who the caller is: the handler `bankid_esign` does.
+// It does not ask who the caller is: the handler `bankid_esign` does. So it
+// cannot keep the only copy of a signed document for a caller that leaves during
+// the download, as that handler does: use the handler for downloads.
 //
 // Calls that it refuses are answered as if by the upstream, with `Proxy-Status`
 // (RFC 9209): a reverse proxy would take an error for a failure of the upstream.
@@ -208,6 +210,9 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
+	if err := leftBefore(req.Context()); err != nil {
+		return nil, err
+	}
 	if call := t.core.Table.Lookup(req); call != nil {
 		if refusal := checkOwnBearer(call, req); refusal != nil {
 			return t.refuse(req, refusal), nil

@@ -53,6 +53,10 @@ type Call struct {
 	// Replay says when the call may be sent a second time.
 	Replay Replay
 
+	// OneShot says that the answer is the only copy of what it holds: the call
+	// destroys the original. It must reach whoever asked for it.
+	OneShot bool
+
 	// Rejects reports whether a response refuses the credential of the call.
 	// It must restore the body if it reads from it. Default: status 401.
 	Rejects func(*http.Response) bool

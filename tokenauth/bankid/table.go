@@ -37,13 +37,17 @@ func Calls(apis ...API) []tokenauth.Call {
 }
 
 // NewCall returns a call of api that no row names, or another reading of one
-// that does. It reports what is wrong with it.
+// that does; whether its answer is the only copy, that row still says. It
+// reports what is wrong with it.
 func NewCall(api API, method, path string, kind tokenauth.Kind, replay tokenauth.Replay) (tokenauth.Call, error) {
 	call := tokenauth.Call{
 		Group: string(api), Method: method, Path: path, Kind: kind, Replay: replay,
 		Rejects: rejects(api), //nolint:bodyclose // there is no response yet
 		Source:  "configuration",
 	}
+	call.OneShot = slices.ContainsFunc(Calls(api), func(c tokenauth.Call) bool {
+		return c.OneShot && c.Method == method && c.Path == path
+	})
 	if (kind == tokenauth.DPoP) != (api == B2B) && (kind == tokenauth.DPoP || kind == tokenauth.Bearer) {
 		return call, fmt.Errorf("tokens for %s are not of kind %s: those for b2b are bound to a key, all others are not", api, kind)
 	}
@@ -84,7 +88,7 @@ func signDocCalls() []tokenauth.Call {
 	return rows(SignDoc,
 		row(http.MethodPost, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, elhub),
 		row(http.MethodGet, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Safe, elhub),
-		row(http.MethodDelete, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, elhub),
+		oneShot(row(http.MethodDelete, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, elhub)),
 		row(http.MethodPost, "/v1/signdoc/convert", tokenauth.Bearer, tokenauth.Rejected, convertSpec),
 		row(http.MethodGet, "/v1/signdoc/convert/pdf/specs", tokenauth.Bearer, tokenauth.Safe, convertSpec),
 		// The keys that sign SignerInfo. Its full path is unknown, and that it
@@ -95,7 +99,7 @@ func signDocCalls() []tokenauth.Call {
 		// legacy service and inferred.
 		row(http.MethodPost, "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, signDocErrors),
 		row(http.MethodGet, "/signdoc/pades", tokenauth.Bearer, tokenauth.Safe, signDocErrors),
-		row(http.MethodDelete, "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, signDocErrors),
+		oneShot(row(http.MethodDelete, "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, signDocErrors)),
 		row(http.MethodPost, "/signdoc/convert", tokenauth.Bearer, tokenauth.Rejected, signDocErrors),
 		row(http.MethodPost, "/signdoc/convert/pdf", tokenauth.Bearer, tokenauth.Rejected, legacyConvert),
 		row(http.MethodGet, "/signdoc/convert/pdf/specs", tokenauth.Bearer, tokenauth.Safe, legacyConvert),
@@ -109,7 +113,7 @@ func timestampCalls() []tokenauth.Call {
 		// Inferred from the sign_id parameter and the 404 of the specification.
 		row(http.MethodGet, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Safe, ltaSpec),
 		// Inferred from SignDoc's pattern.
-		row(http.MethodDelete, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Rejected, ltaSpec),
+		oneShot(row(http.MethodDelete, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Rejected, ltaSpec)),
 		// The path is documented; method and scope are inferred.
 		row(http.MethodPost, "/v1/timestamp/token", tokenauth.Bearer, tokenauth.Rejected, timestampError),
 	)
@@ -139,6 +143,12 @@ func b2bCalls() []tokenauth.Call {
 // row makes a row of the table.
 func row(method, path string, kind tokenauth.Kind, replay tokenauth.Replay, source string) tokenauth.Call {
 	return tokenauth.Call{Method: method, Path: path, Kind: kind, Replay: replay, Source: source}
+}
+
+// oneShot marks a row whose answer is the only copy.
+func oneShot(call tokenauth.Call) tokenauth.Call {
+	call.OneShot = true
+	return call
 }
 
 // rows gives calls to an API.

@@ -74,6 +74,27 @@ func TestRowsThatMatterMost(t *testing.T) {
 	}
 }
 
+func TestOneShotRows(t *testing.T) {
+	var got []string
+	for _, call := range bankid.Calls(bankid.APIs()...) {
+		if call.OneShot {
+			got = append(got, call.Method+" "+call.Path)
+		}
+	}
+	want := []string{"DELETE /v1/signdoc/pades", "DELETE /signdoc/pades", "DELETE /v1/timestamp/pades/lta"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the answers of %v are the only copy, want %v", got, want)
+	}
+	// Whoever reads a row differently does not change that.
+	call, err := bankid.NewCall(bankid.SignDoc, "DELETE", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Never)
+	if err != nil || !call.OneShot {
+		t.Errorf("configured: %+v, %v", call, err)
+	}
+	if call, _ := bankid.NewCall(bankid.SignDoc, "GET", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Safe); call.OneShot {
+		t.Error("a status is the only copy")
+	}
+}
+
 func TestLookupDoesNotAllocate(t *testing.T) {
 	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
 	r := httptest.NewRequest("POST", "/v0/b2b/csc/v2/signatures/signHash", nil)

@@ -1,0 +1,183 @@
+package caddyesign
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// aloneFor is how long a call goes on whose caller has left: the time that an
+// answer may take by default, and some for its body.
+const aloneFor = 5 * time.Minute
+
+// clientKey says whose orders can be seen: those of a client at its issuer.
+type clientKey struct{ Issuer, ClientID string }
+
+// serveOneShot makes a call whose answer is the only copy of what it holds. It
+// is made for a caller that is there, and then carried to its end, whether the
+// caller stays or not. An answer that arrived whole is held, and handed to the
+// caller from there, as often as the same caller asks for it while it is held.
+// Two calls for the same answer are made one after the other, so that the second
+// gets what the first brought.
+func (h *Handler) serveOneShot(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
+	key, order, ok := h.answerKey(r, call)
+	if !ok {
+		return h.forward(w, r, call, next)
+	}
+	answer, first, err := h.held.claim(r.Context(), key, zap.String("api", call.Group), zap.String("order", order))
+	if err != nil {
+		return caddyhttp.Error(statusClientClosedRequest, errors.New("the caller left while waiting for an earlier call for the same order"))
+	}
+	if first {
+		held, err := h.obtain(w, r, call, answer, next)
+		if !held {
+			return err
+		}
+	}
+	h.handOver(w, r, answer, first)
+	return nil
+}
+
+// answerKey returns what the answer to r is held by: site, caller and order. It
+// reports false if the answer could be handed to nobody, since the caller or the
+// order cannot be told. The order is returned in a form that can be logged.
+func (h *Handler) answerKey(r *http.Request, call *tokenauth.Call) (key answerKey, order string, ok bool) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	ids := query["sign_id"]
+	caller := h.callerIdentity(r)
+	within := r.Context().Value(callerErrKey{}) != nil // a route of such a call
+	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
+		return key, "", false
+	}
+	// Names of servers change when one is added; their addresses do not.
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	var listen []string
+	if server != nil {
+		listen = slices.Clone(server.Listen)
+	}
+	// Quoted, so that no two lists of values look the same.
+	about := fmt.Sprintf("%q", append(listen,
+		strings.ToLower(r.Host), h.orders.Issuer, h.orders.ClientID,
+		h.routes[call.Group].transport.core.Origin.String(), call.Method, call.Path, caller, ids[0]))
+	hash := sha256.Sum256([]byte(ids[0]))
+	return sha256.Sum256([]byte(about)), hex.EncodeToString(hash[:8]), true
+}
+
+// obtain makes the call, and reports whether its answer is held. If not, the
+// caller has got it, or an error is returned.
+func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, answer *heldAnswer, next caddyhttp.Handler) (held bool, err error) {
+	if err := h.ready(r, call); err != nil {
+		h.held.abandon(answer)
+		return false, err
+	}
+	ctx, attach, end := detach(r.Context(), func() {
+		h.logger.With(answer.about...).Info("one-shot call goes on without its caller")
+	})
+	defer end()
+	spool := newSpool(w, h.held, answer, attach)
+	whole := false
+	// The proxy panics when an answer breaks off.
+	defer func() {
+		if spool.tooLong {
+			rescuedAnswers.WithLabelValues(resultTooLarge).Inc()
+			h.logger.With(answer.about...).Info("one-shot answer not held: it does not fit")
+		}
+		held = spool.end(whole)
+	}()
+	err = h.routes[call.Group].proxy.ServeHTTP(spool, h.leaving(r.WithContext(ctx), call), next)
+	whole = err == nil
+	return false, err
+}
+
+// handOver writes a held answer to the caller. It panics as the reverse proxy
+// does if that breaks off.
+func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, answer *heldAnswer, first bool) {
+	delivered := false
+	defer func() {
+		kept := h.held.done(answer, delivered)
+		switch {
+		case delivered && !first:
+			rescuedAnswers.WithLabelValues(resultHandedOver).Inc()
+			answer.log(h.logger).Info("one-shot answer handed over")
+		case !delivered && kept:
+			rescuedAnswers.WithLabelValues(resultHeld).Inc()
+			answer.log(h.logger).Info("one-shot answer held: its transfer broke off")
+		case !delivered:
+			answer.observeExpired(h.logger)
+		}
+	}()
+	if r.Context().Err() != nil {
+		w.WriteHeader(statusClientClosedRequest) // for the log, as the reverse proxy does
+		return
+	}
+	header := w.Header()
+	delete(header, "Server") // as the reverse proxy does, too
+	for name, values := range answer.header {
+		header[name] = slices.Clone(values)
+	}
+	header.Set("Content-Length", strconv.FormatInt(answer.length, 10))
+	w.WriteHeader(answer.status)
+	present := true
+	for _, chunk := range answer.body {
+		// Once it has the last one, the caller is free to leave.
+		present = r.Context().Err() == nil
+		if _, err := w.Write(chunk); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	err := http.NewResponseController(w).Flush() //nolint:bodyclose // there is none
+	delivered = present && (err == nil || errors.Is(err, http.ErrNotSupported))
+}
+
+// callerErrKey is the key of a context's value that says whether the caller of a
+// detached call has left: what Err of its context returns.
+type callerErrKey struct{}
+
+// detach returns a context for a call that does not end with its caller, but at
+// most some time after it; left is called when the caller leaves. attach makes
+// it end with the caller after all; end must be called.
+func detach(caller context.Context, left func()) (ctx context.Context, attach, end func()) {
+	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(caller), callerErrKey{}, caller.Err))
+	stop := context.AfterFunc(caller, func() {
+		left()
+		limit := time.NewTimer(aloneFor)
+		defer limit.Stop()
+		select {
+		case <-limit.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	attach = func() {
+		stop()
+		context.AfterFunc(caller, cancel)
+	}
+	end = func() {
+		stop()
+		cancel()
+	}
+	return ctx, attach, end
+}
+
+// leftBefore returns an error if the caller of a detached call has left. The
+// call is not begun then: what was not asked for yet, the caller can ask for.
+func leftBefore(ctx context.Context) error {
+	if err, ok := ctx.Value(callerErrKey{}).(func() error); ok {
+		return err()
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package caddyesign_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// orders is an upstream that gives each document once, and can be stopped at any
+// stage of that.
+type orders struct {
+	mu    sync.Mutex
+	taken map[string]bool
+
+	size    int              // of a document
+	chunked bool             // says no length
+	stage   string           // where to stop: "header", "start", "middle", "end", or "" for not at all
+	reached chan struct{}    // it stopped there
+	goOn    chan struct{}    // lets it go on
+	aborted chan error       // gets why a call ended before its answer was whole
+	always  http.HandlerFunc // instead of a document
+}
+
+// newOrders returns orders of documents of size bytes.
+func newOrders(size int) *orders {
+	return &orders{
+		taken: make(map[string]bool), size: size,
+		reached: make(chan struct{}, 1), goOn: make(chan struct{}), aborted: make(chan error, 1),
+	}
+}
+
+// document returns the document of an order.
+func (o *orders) document(signID string) []byte {
+	return bytes.Repeat([]byte(signID+"."), o.size/(len(signID)+1)+1)[:o.size]
+}
+
+// stop waits at stage if it is the one to stop at. It reports false if the call
+// was cancelled meanwhile.
+func (o *orders) stop(r *http.Request, stage string) bool {
+	o.mu.Lock()
+	here := o.stage == stage
+	o.mu.Unlock()
+	if !here {
+		return true
+	}
+	o.reached <- struct{}{}
+	select {
+	case <-o.goOn:
+		return true
+	case <-r.Context().Done():
+		o.aborted <- context.Cause(r.Context())
+		return false
+	}
+}
+
+// answer makes every answer that of h.
+func (o *orders) answer(h http.HandlerFunc) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.always = h
+}
+
+// stopAt sets the stage to stop at.
+func (o *orders) stopAt(stage string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stage = stage
+}
+
+// ServeHTTP implements http.Handler.
+func (o *orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	signID := r.URL.Query().Get("sign_id")
+	o.mu.Lock()
+	taken, always := o.taken[signID], o.always
+	if r.Method == http.MethodDelete {
+		o.taken[signID] = true
+	}
+	o.mu.Unlock()
+	if always != nil {
+		always(w, r)
+		return
+	}
+	if taken {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	if !o.stop(r, "header") {
+		return
+	}
+	document := o.document(signID)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Order", signID)
+	w.Header().Set("Cache-Control", "no-store")
+	if !o.chunked {
+		w.Header().Set("Content-Length", strconv.Itoa(len(document)))
+	}
+	w.WriteHeader(http.StatusOK)
+	controller := http.NewResponseController(w)
+	sent := 0
+	for _, part := range []struct {
+		stage string
+		until int
+	}{{"start", 0}, {"middle", len(document) / 2}, {"end", len(document) - 1}} {
+		if n, err := w.Write(document[sent:part.until]); err != nil || n != part.until-sent {
+			return
+		}
+		sent = part.until
+		if err := controller.Flush(); err != nil || !o.stop(r, part.stage) {
+			return
+		}
+	}
+	_, _ = w.Write(document[sent:])
+}
+
+// serving makes the fixture's upstream one of orders.
+func (f *fixture) serving(o *orders) *orders {
+	f.upstream.handle(o.ServeHTTP)
+	return o
+}
+
+// deletes returns how many downloads the upstream saw since the last time.
+func (f *fixture) deletes() int {
+	n := 0
+	for _, call := range f.upstream.seen() {
+		if call.Method == http.MethodDelete {
+			n++
+		}
+	}
+	return n
+}
+
+// A leaver is a caller that can leave.
+type leaver struct {
+	transport *http.Transport
+	leave     context.CancelFunc
+	answer    chan *http.Response // closed if there is none
+}
+
+// newLeaver begins a request to the gateway.
+func (f *fixture) newLeaver(protocol, method, path, body string, header ...string) *leaver {
+	f.t.Helper()
+	ctx, leave := context.WithCancel(f.t.Context())
+	req, err := http.NewRequestWithContext(ctx, method, f.url+path, strings.NewReader(body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	l := &leaver{leave: leave, answer: make(chan *http.Response, 1), transport: &http.Transport{Protocols: new(http.Protocols)}}
+	l.transport.Protocols.SetHTTP1(protocol == "h1")
+	l.transport.Protocols.SetUnencryptedHTTP2(protocol == "h2c")
+	f.t.Cleanup(func() {
+		leave()
+		l.transport.CloseIdleConnections()
+	})
+	go func() {
+		defer close(l.answer)
+		res, err := l.transport.RoundTrip(req) //nolint:bodyclose // whoever receives it closes it
+		if err == nil {
+			l.answer <- res
+		}
+	}()
+	return l
+}
+
+// download is what callers that leave ask for.
+func download(signID string) string { return "/v1/signdoc/pades?sign_id=" + signID }
+
+// orderHash is how the log names an order.
+func orderHash(signID string) string {
+	sum := sha256.Sum256([]byte(signID))
+	return hex.EncodeToString(sum[:8])
+}
+
+// noticed waits until the log says of the order what happened to it, n times.
+func (f *fixture) noticed(message, signID string, n int) {
+	f.t.Helper()
+	eventually(f.t, func() bool { return len(f.oneShotLog(message, signID)) == n })
+}
+
+// oneShotLog returns the lines of the log with the message about an order.
+func (f *fixture) oneShotLog(message, signID string) []string {
+	f.t.Helper()
+	var lines []string
+	for line := range strings.Lines(f.logged()) {
+		var entry struct{ Msg, Order string }
+		if json.Unmarshal([]byte(line), &entry) == nil && strings.HasPrefix(entry.Msg, message) && entry.Order == orderHash(signID) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// What the log says of a one-shot call.
+const (
+	goesOn     = "one-shot call goes on"
+	isKept     = "one-shot answer held"
+	handedOver = "one-shot answer handed over"
+)
+
+// startH2C is start with a server that takes HTTP/2 without TLS, too.
+func (f *fixture) startH2C(site string) {
+	f.t.Helper()
+	config := strings.Replace(f.caddyfile(site), "log_credentials", "log_credentials\nprotocols h1 h2c", 1)
+	if err := caddy.Load(adapt(f.t, config), true); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// rescued asserts that the next download gets the whole document, and that the
+// upstream saw one in all.
+func (f *fixture) rescued(o *orders, signID string, header ...string) {
+	f.t.Helper()
+	answer := f.do("DELETE", download(signID), "", header...).is(200)
+	if !bytes.Equal(answer.body, o.document(signID)) {
+		f.t.Errorf("the next download brought %d bytes, want the document of %d", len(answer.body), o.size)
+	}
+	if answer.Header.Get("Content-Type") != "application/json" || answer.Header.Get("X-Order") != signID ||
+		answer.Header.Get("Cache-Control") != "no-store" || answer.ContentLength != int64(o.size) {
+		f.t.Errorf("the next download has the header %v", answer.Header)
+	}
+	if n := f.deletes(); n != 1 {
+		f.t.Errorf("upstream saw %d downloads, want 1", n)
+	}
+}
+
+// oneAPISite is oneAPI with the fixture's upstream.
+func oneAPISite(f *fixture) string { return strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1) }
