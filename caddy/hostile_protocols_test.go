@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
@@ -54,106 +53,68 @@ func TestEveryVersionOfHTTP(t *testing.T) {
 	h1.SetHTTP1(true)
 	h2.SetHTTP2(true)
 	h2c.SetUnencryptedHTTP2(true)
-	h3 := &http3.Transport{TLSClientConfig: config}
-	t.Cleanup(func() { h3.Close() })
 	for _, test := range []struct {
 		name, url string
 		major     int
-		transport http.RoundTripper
+		transport *http.Transport
 	}{
 		{"HTTP/1.1", f.url, 1, &http.Transport{TLSClientConfig: config.Clone(), Protocols: &h1}},
 		{"HTTP/1.1 in plain text", "http://" + plain, 1, &http.Transport{Protocols: &h1}},
 		{"HTTP/2", f.url, 2, &http.Transport{TLSClientConfig: config.Clone(), Protocols: &h2}},
 		{"HTTP/2 in plain text", "http://" + plain, 2, &http.Transport{Protocols: &h2c}},
-		{"HTTP/3", f.url, 3, h3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if transport, ok := test.transport.(*http.Transport); ok {
-				t.Cleanup(transport.CloseIdleConnections)
-			}
-			for _, call := range []struct {
-				method, target, body string
-				header               http.Header
-				status               int
-			}{
-				{"GET", path, "", http.Header{"Authorization": {"Bearer callers-own"}, "Cookie": {"a=b"}, "Dpop": {"proof"}}, 200},
-				{"POST", "/v1/signdoc/pades", strings.Repeat("x", 3<<20), http.Header{"Expect": {"100-continue"}}, 200},
-				{"DELETE", path, "", nil, 200},
-				{"DELETE", path, "", http.Header{"Early-Data": {"1"}}, 425},
-				{"POST", "/v1/signdoc/pades", "{}", http.Header{"Origin": {"https://evil.example"}}, 403},
-				{"POST", "/v1/timestamp/pades/lta", "{}", nil, 403},
-				{"GET", "/v1/signdoc/%70ades", "", nil, 404},
-				{"GET", "//v1/signdoc/pades", "", nil, 404},
-			} {
-				req, err := http.NewRequestWithContext(t.Context(), call.method, test.url+call.target, strings.NewReader(call.body))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if call.body == "" {
-					req.Body = http.NoBody
-				} else {
-					req.Trailer = http.Header{"X-Trailer": {"trailer"}}
-				}
-				maps.Copy(req.Header, call.header)
-				res, err := test.transport.RoundTrip(req)
-				if err != nil {
-					t.Fatalf("%s %s: %v", call.method, call.target, err)
-				}
-				_, _ = io.Copy(io.Discard, res.Body)
-				res.Body.Close()
-				if res.StatusCode != call.status || res.ProtoMajor != test.major {
-					t.Errorf("%s %s: status is %d by %s, want %d", call.method, call.target, res.StatusCode, res.Proto, call.status)
-				}
-				seen := f.upstream.seen()
-				if want := map[bool]int{true: 1}[call.status == 200]; len(seen) != want {
-					t.Fatalf("%s %s: the upstream saw %d calls, want %d", call.method, call.target, len(seen), want)
-				}
-				for _, got := range seen {
-					if got.RequestURI != call.target || string(got.body) != call.body || len(got.trailer) > 0 || len(got.Header["Authorization"]) != 1 ||
-						!strings.HasPrefix(got.Header.Get("Authorization"), "Bearer token-") || got.Header.Get("Cookie") != "" || got.Header.Get("Dpop") != "" {
-						t.Errorf("the upstream saw %s %s with %v", got.Method, got.RequestURI, got.Header)
-					}
-				}
-			}
+			t.Cleanup(test.transport.CloseIdleConnections)
+			f.checkAdmission(t, test.transport, test.url, test.major)
 		})
 	}
 }
 
-// A call over HTTP/3 in early data has proven nothing of its caller yet, and may
-// have been recorded and sent again by somebody else.
-func TestEarlyDataOfHTTP3(t *testing.T) {
-	f, _, config := newProtocols(t)
-	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	call := func(method, target string) int {
-		transport := &http3.Transport{TLSClientConfig: config}
-		defer transport.Close()
-		req, err := http.NewRequestWithContext(t.Context(), method, f.url+target, nil)
+// checkAdmission makes calls by a version of HTTP to a gateway of newProtocols.
+func (f *fixture) checkAdmission(t *testing.T, transport http.RoundTripper, url string, major int) {
+	for _, call := range []struct {
+		method, target, body string
+		header               http.Header
+		status               int
+	}{
+		{"GET", path, "", http.Header{"Authorization": {"Bearer callers-own"}, "Cookie": {"a=b"}, "Dpop": {"proof"}}, 200},
+		{"POST", "/v1/signdoc/pades", strings.Repeat("x", 3<<20), http.Header{"Expect": {"100-continue"}}, 200},
+		{"DELETE", path, "", nil, 200},
+		{"DELETE", path, "", http.Header{"Early-Data": {"1"}}, 425},
+		{"POST", "/v1/signdoc/pades", "{}", http.Header{"Origin": {"https://evil.example"}}, 403},
+		{"POST", "/v1/timestamp/pades/lta", "{}", nil, 403},
+		{"GET", "/v1/signdoc/%70ades", "", nil, 404},
+		{"GET", "//v1/signdoc/pades", "", nil, 404},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), call.method, url+call.target, strings.NewReader(call.body))
 		if err != nil {
 			t.Fatal(err)
 		}
+		if call.body == "" {
+			req.Body = http.NoBody
+		} else {
+			req.Trailer = http.Header{"X-Trailer": {"trailer"}}
+		}
+		maps.Copy(req.Header, call.header)
 		res, err := transport.RoundTrip(req)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s %s: %v", call.method, call.target, err)
 		}
-		defer res.Body.Close()
-		return res.StatusCode
-	}
-	if status := call(http.MethodGet, path); status != 200 { // leaves a ticket
-		t.Fatalf("status is %d", status)
-	}
-	f.upstream.seen()
-	if status := call(http3.MethodGet0RTT, path); status != 200 {
-		t.Errorf("status of a safe call is %d", status)
-	}
-	if calls := f.upstream.seen(); len(calls) != 1 {
-		t.Errorf("the upstream saw %d calls, want 1", len(calls))
-	}
-	// 425 in early data, 403 after it.
-	if status := call(http3.MethodGet0RTT, "/v1/timestamp/pades/lta"); status != 425 && status != 403 {
-		t.Errorf("status of a caller that is not authenticated is %d", status)
-	}
-	if calls := f.upstream.seen(); len(calls) != 0 {
-		t.Errorf("the upstream saw %d calls", len(calls))
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if res.StatusCode != call.status || res.ProtoMajor != major {
+			t.Errorf("%s %s: status is %d by %s, want %d", call.method, call.target, res.StatusCode, res.Proto, call.status)
+		}
+		seen := f.upstream.seen()
+		if want := map[bool]int{true: 1}[call.status == 200]; len(seen) != want {
+			t.Fatalf("%s %s: the upstream saw %d calls, want %d", call.method, call.target, len(seen), want)
+		}
+		for _, got := range seen {
+			if got.RequestURI != call.target || string(got.body) != call.body || len(got.trailer) > 0 || len(got.Header["Authorization"]) != 1 ||
+				!strings.HasPrefix(got.Header.Get("Authorization"), "Bearer token-") || got.Header.Get("Cookie") != "" || got.Header.Get("Dpop") != "" {
+				t.Errorf("the upstream saw %s %s with %v", got.Method, got.RequestURI, got.Header)
+			}
+		}
 	}
 }
 
