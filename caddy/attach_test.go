@@ -68,7 +68,7 @@ func TestEachRowCarriesItsAuthorization(t *testing.T) {
 	}
 }
 
-func TestConnectionHeaderCannotStripTheToken(t *testing.T) {
+func TestF25ConnectionHeaderCannotStripTheToken(t *testing.T) {
 	f := newFixture(t).start(localSite)
 	f.do("GET", "/v1/signdoc/pades?sign_id=x", "", "Connection", "Authorization, close").is(200)
 	for _, call := range f.upstream.seen() {
@@ -78,7 +78,7 @@ func TestConnectionHeaderCannotStripTheToken(t *testing.T) {
 	}
 }
 
-func TestCallersCredentialsDoNotLeave(t *testing.T) {
+func TestF25CallersCredentialsDoNotLeave(t *testing.T) {
 	f := newFixture(t).start(localSite)
 	const basic = "Basic Z2F0ZXdheTpwYXNzd29yZA=="
 	for _, test := range []struct {

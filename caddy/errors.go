@@ -208,6 +208,10 @@ func proxyErrorType(err error) string {
 		return connectionTerminated
 	case strings.HasSuffix(err.Error(), "no upstreams available"):
 		return destinationUnavailable
+	case strings.Contains(err.Error(), "stream error: "), strings.Contains(err.Error(), "GOAWAY"):
+		// HTTP/2 (RFC 9113 sections 6.4 and 6.8), by their text: where a call
+		// could be sent again but must not, it is all that is left of them.
+		return connectionTerminated
 	}
 	return proxyInternal
 }

@@ -27,15 +27,15 @@ type bank struct {
 	sandbox *sandbox.Server
 
 	mu        sync.Mutex
-	exchanges []*exchange         // since the last time
+	exchanges []*bankCall         // since the last time
 	tokens    []string            // the access tokens that it issued
 	grants    map[string]int      // how many of them, by scope
 	onCall    func(*http.Request) // what happens to calls of the APIs on their way, if anything
 	onIssuer  func(*http.Request) // what happens to requests to the issuer
 }
 
-// An exchange is a call that a bank saw, and its answer.
-type exchange struct {
+// A bankCall is a call that a bank saw, and its answer.
+type bankCall struct {
 	call          string // method and request target
 	authorization []string
 	proof         string
@@ -81,7 +81,7 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		form, _ = url.ParseQuery(string(body))
 	}
-	seen := &exchange{
+	seen := &bankCall{
 		call: r.Method + " " + r.RequestURI, authorization: r.Header["Authorization"], proof: r.Header.Get("DPoP"),
 		answer: httptest.NewRecorder(),
 	}
@@ -126,7 +126,7 @@ func (b *bank) token(t *testing.T, scope string) string {
 }
 
 // seen returns the calls of the APIs since the last time.
-func (b *bank) seen() []*exchange {
+func (b *bank) seen() []*bankCall {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	exchanges := b.exchanges

@@ -88,7 +88,7 @@ func (j *journey) sign() *signing {
 }
 
 // bearerOf is the bearer token that a call carried.
-func bearerOf(e *exchange) string {
+func bearerOf(e *bankCall) string {
 	if len(e.authorization) != 1 || len(e.authorization[0]) < 7 || e.authorization[0][:7] != "Bearer " {
 		return ""
 	}

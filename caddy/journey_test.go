@@ -116,7 +116,7 @@ func publicKey(t *testing.T, key *tokenauth.Key) jose.JSONWebKey {
 // A reply is what a caller of the gateway got, and what the bank saw of it.
 type reply struct {
 	*answer
-	seen []*exchange
+	seen []*bankCall
 }
 
 // call makes a request to the gateway. Whatever comes back, it shows no token of

@@ -38,7 +38,7 @@ func TestF32ReloadsKeepTheToken(t *testing.T) {
 	}
 }
 
-func TestReloadWithAnotherClientGetsAnotherToken(t *testing.T) {
+func TestF21ReloadWithAnotherClientGetsAnotherToken(t *testing.T) {
 	f := newFixture(t)
 	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
 	f.start(site)
@@ -114,7 +114,7 @@ func TestCallsDuringReloadsSucceed(t *testing.T) {
 	}
 }
 
-func TestNoGoroutineStays(t *testing.T) {
+func TestF32NoGoroutineStays(t *testing.T) {
 	f := newFixture(t)
 	// What Caddy itself starts once in a process is not ours.
 	f.start("respond ok")
@@ -148,7 +148,7 @@ func TestNoGoroutineStays(t *testing.T) {
 	goleak.VerifyNone(t, before, storage)
 }
 
-func TestLoadingNeedsNoIssuer(t *testing.T) {
+func TestF27LoadingNeedsNoIssuer(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.Close()
 	var cfg caddy.Config

@@ -6,16 +6,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"regexp"
-	"strings"
 )
 
 // maxErrorBody is as much of an error's body as is read to understand it.
 const maxErrorBody = 16 << 10
-
-// challengeError finds the error in a challenge (RFC 6750 section 3, RFC 9449
-// section 7.1).
-var challengeError = regexp.MustCompile(`(?i)\berror="([^"]*)"`)
 
 // ErrorCode returns the error code of a response: that of its body, in the JSON
 // of OAuth 2.0 ("error") or of CSC ("errorCode"), or else that of its challenge;
@@ -27,16 +21,6 @@ func ErrorCode(res *http.Response) string {
 	}
 	_ = json.Unmarshal(peek(res), &body)
 	return cmp.Or(body.Error, body.ErrorCode, challengeCode(res))
-}
-
-// challengeCode returns the error code in the challenge of a response, "" if
-// there is none.
-func challengeCode(res *http.Response) string {
-	match := challengeError.FindStringSubmatch(strings.Join(res.Header.Values("Www-Authenticate"), ","))
-	if match == nil {
-		return ""
-	}
-	return match[1]
 }
 
 // peek reads the beginning of the body of res, and puts it back.

@@ -23,7 +23,7 @@ import (
 )
 
 // privateKeys returns private keys in every form, by a name for it.
-func privateKeys(t *testing.T) map[string]string {
+func privateKeys(t testing.TB) map[string]string {
 	t.Helper()
 	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	ec384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)

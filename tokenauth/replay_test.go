@@ -272,3 +272,44 @@ func TestRequestsThatMustNotBeRepeatedLookIt(t *testing.T) {
 		}
 	})
 }
+
+// Where BankID says 403 of a token that is no good, a 403 for one that was good
+// a while ago has it renewed.
+func TestF26ForbiddenMeansAnotherTokenWhereItCan(t *testing.T) {
+	for _, test := range []struct {
+		path  string
+		age   time.Duration
+		sends int
+	}{
+		{"/v1/signdoc/pades", 4 * time.Second, 1},
+		{"/v1/signdoc/pades", 6 * time.Second, 2},
+		{"/v1/timestamp/pades/lta", 6 * time.Second, 2},
+		{"/csc/v2/oauth2/token", 6 * time.Second, 1},
+		{"/v0/b2b/ades/pades", 6 * time.Second, 1},
+	} {
+		t.Run(fmt.Sprint(test.path, test.age), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport, b, _ := newTransport(t)
+				call := func() int {
+					code, _ := status(t, transport, newRequest(t, "POST", test.path, "x"))
+					return code
+				}
+				call()
+				old := b.calls[0].Header.Get("Authorization")
+				b.answer = func(r *http.Request) (int, string) {
+					if r.Header.Get("Authorization") == old {
+						return 403, ""
+					}
+					return 200, ""
+				}
+				time.Sleep(test.age)
+				if got, want := call(), map[int]int{1: 403, 2: 200}[test.sends]; got != want {
+					t.Errorf("status is %d, want %d", got, want)
+				}
+				if got := len(b.calls) - 1; got != test.sends {
+					t.Errorf("it was sent %d times, want %d", got, test.sends)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,65 @@
+package caddyesign_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The table of failure modes has each of them, each with a test that carries its
+// number, or says that it cannot apply; and all tests that it names exist.
+func TestFailureModes(t *testing.T) {
+	table, err := os.ReadFile("docs/failure-modes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testsBelow(t, "..")
+	name := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
+	for _, match := range name.FindAllStringSubmatch(string(table), -1) {
+		if !tests[match[1]] {
+			t.Errorf("there is no %s", match[1])
+		}
+	}
+	row := regexp.MustCompile(`(?m)^\| (F\d\d) \| [^|]+ \| ([^|]+) \|([^|]*)\|$`)
+	rows := row.FindAllStringSubmatch(string(table), -1)
+	if len(rows) != 40 {
+		t.Fatalf("it has %d rows, want 40", len(rows))
+	}
+	for i, cells := range rows {
+		number, does, proof := cells[1], cells[2], cells[3]
+		if want := fmt.Sprintf("F%02d", i+1); number != want {
+			t.Errorf("row %d is %s, want %s", i+1, number, want)
+		}
+		if strings.HasPrefix(does, "Cannot apply: ") {
+			continue
+		}
+		if !regexp.MustCompile("`Test(F[0-9]{2})*" + number + "(F[0-9]{2})*[A-Z]").MatchString(proof) {
+			t.Errorf("%s has no test that carries its number", number)
+		}
+	}
+}
+
+// testsBelow returns the names of the tests in the directories below root.
+func testsBelow(t *testing.T, root string) map[string]bool {
+	t.Helper()
+	tests := make(map[string]bool)
+	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, match := range declaration.FindAllSubmatch(source, -1) {
+			tests[string(match[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tests
+}

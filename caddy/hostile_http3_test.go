@@ -1,0 +1,60 @@
+//go:build !race
+
+// Caddy starts its apps in no order. When TLS comes after HTTP, nothing that the
+// race detector knows of lies between that and a handshake over UDP.
+
+package caddyesign_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"testing"
+
+	"github.com/quic-go/quic-go/http3"
+)
+
+// TestEveryVersionOfHTTP has the others.
+func TestHTTP3(t *testing.T) {
+	f, _, config := newProtocols(t)
+	transport := &http3.Transport{TLSClientConfig: config}
+	t.Cleanup(func() { transport.Close() })
+	f.checkAdmission(t, transport, f.url, 3)
+}
+
+// A call over HTTP/3 in early data has proven nothing of its caller yet, and may
+// have been recorded and sent again by somebody else.
+func TestEarlyDataOfHTTP3(t *testing.T) {
+	f, _, config := newProtocols(t)
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	call := func(method, target string) int {
+		transport := &http3.Transport{TLSClientConfig: config}
+		defer transport.Close()
+		req, err := http.NewRequestWithContext(t.Context(), method, f.url+target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	if status := call(http.MethodGet, path); status != 200 { // leaves a ticket
+		t.Fatalf("status is %d", status)
+	}
+	f.upstream.seen()
+	if status := call(http3.MethodGet0RTT, path); status != 200 {
+		t.Errorf("status of a safe call is %d", status)
+	}
+	if calls := f.upstream.seen(); len(calls) != 1 {
+		t.Errorf("the upstream saw %d calls, want 1", len(calls))
+	}
+	// 425 in early data, 403 after it.
+	if status := call(http3.MethodGet0RTT, "/v1/timestamp/pades/lta"); status != 425 && status != 403 {
+		t.Errorf("status of a caller that is not authenticated is %d", status)
+	}
+	if calls := f.upstream.seen(); len(calls) != 0 {
+		t.Errorf("the upstream saw %d calls", len(calls))
+	}
+}

@@ -1,0 +1,281 @@
+package caddyesign_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+// A fault is what happens to a call the first time that it is made.
+type fault struct {
+	name    string
+	script  script        // of an upstream of HTTP/1.1
+	script2 script2       // of one of HTTP/2
+	proxy   string        // further subdirectives of the transport
+	header  []string      // of the request
+	prepare func(*matrix) // before the calls are made
+
+	// again reports whether the call is sent again, and then succeeds. Default:
+	// it never is.
+	again func(matrixCall) bool
+
+	// spares reports whether the fault is none for the call. Default: it always
+	// is one.
+	spares func(matrixCall) bool
+
+	// What the caller gets otherwise: the status; the proxy error, if that is the
+	// gateway's, as a regular expression; and whether the body breaks off.
+	status int
+	error  string
+	cut    bool
+
+	unseen bool // the upstream sees nothing of it
+}
+
+// faults are all that a call can meet on its way. What is expected of a call
+// follows from its kind, replay class and method, so that a new row of the table
+// needs nothing here.
+func faults() []fault {
+	const (
+		refused    = `{"error":"invalid_token"}`
+		ambiguous  = `{"error":"invalid_grant"}`
+		terminated = "connection_terminated"
+		broken     = "(http_response_incomplete|connection_terminated)"
+		brief      = "response_header_timeout 2s"
+	)
+	// What was not looked at, Go's HTTP/2 sends again by itself, if it can.
+	safeEmpty := func(c matrixCall) bool { return c.Replay == tokenauth.Safe && c.body == "" }
+	safeGet := func(c matrixCall) bool { return c.Replay == tokenauth.Safe && c.Method == http.MethodGet }
+	return []fault{
+		{name: "401", script: answers("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
+		// In CSC, it may be the code that is refused.
+		{name: "401 of a code", script: answers("401 Unauthorized", ambiguous), again: refusedFor(bankid.SignDoc, bankid.Timestamp, bankid.B2B), status: 401},
+		{name: "403 for a new token", script: answers("403 Forbidden", ""), status: 403},
+		{name: "403 for an old token", script: answers("403 Forbidden", ""), prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
+		{name: "425", script: answers("425 Too Early", ""), status: 425},
+		{name: "502", script: answers("502 Bad Gateway", ""), status: 502},
+		{name: "503", script: answers("503 Service Unavailable", ""), status: 503},
+		{name: "connection refused", prepare: func(m *matrix) { m.upstream.Close() }, status: 502, error: "connection_refused", unseen: true},
+		{name: "reset of an idle connection on reuse", script: resets(""), prepare: (*matrix).warm, again: safeGet, status: 502, error: terminated},
+		{name: "reset before the response", script: resets(""), again: safeGet, status: 502, error: terminated},
+		{name: "reset in the header of the response", script: resets("HTTP/1.1 200 O"), again: safeGet, status: 502, error: broken},
+		{name: "reset in the body of the response", script: resets("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), status: 200, cut: true},
+		{name: "timeout", script: hangs, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
+		{name: "GOAWAY", script2: goesAway, again: safeEmpty, status: 502, error: terminated},
+		{name: "REFUSED_STREAM", script2: resetsStream(http2.ErrCodeRefusedStream), again: safeEmpty, status: 502, error: terminated},
+		{name: "INTERNAL_ERROR of a stream", script2: resetsStream(http2.ErrCodeInternal), again: safeGet, status: 502, error: terminated},
+		{name: "reset of an HTTP2 connection", script2: resets2, again: safeGet, status: 502, error: broken},
+		{name: "timeout of a stream", script2: hangs2, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
+		{name: "early data", script: answers("200 OK", "ok"), header: []string{"Early-Data", "1"}, spares: safeGet, status: 425, error: "http_request_denied", unseen: true},
+	}
+}
+
+// refusedFor reports whether a call is sent again when its token is refused in
+// a way that means something for the given APIs.
+func refusedFor(apis ...bankid.API) func(matrixCall) bool {
+	return func(c matrixCall) bool {
+		return slices.Contains(apis, bankid.API(c.Group)) && c.Replay != tokenauth.Never &&
+			(c.Kind == tokenauth.Bearer || c.Kind == tokenauth.DPoP)
+	}
+}
+
+// A matrixCall is a call of the table, with a body or without.
+type matrixCall struct {
+	tokenauth.Call
+	n    int
+	body string
+}
+
+// name returns a name for a subtest.
+func (c matrixCall) name() string {
+	name := c.Method + strings.ReplaceAll(c.Path, "/", " ")
+	if c.body != "" {
+		name += " with a body"
+	}
+	return name
+}
+
+// matrixCalls returns each row of the table, with a body if it has any use for
+// one, and without.
+func matrixCalls() []matrixCall {
+	var calls []matrixCall
+	for _, row := range bankid.Calls(bankid.APIs()...) {
+		bodies := []string{""}
+		if row.Method != http.MethodGet {
+			bodies = []string{"", "{}"}
+		}
+		for _, body := range bodies {
+			calls = append(calls, matrixCall{row, len(calls), body})
+		}
+	}
+	return calls
+}
+
+// A matrix is a gateway before an upstream with a fault. Each call has a handler
+// and a client of its own, so that none finds what another left: a connection,
+// or a token that was renewed a moment ago and is not renewed again so soon.
+type matrix struct {
+	*fixture
+	upstream *scriptedUpstream
+	calls    []matrixCall
+	header   []string
+}
+
+// newMatrix starts the gateway for a fault.
+func newMatrix(t *testing.T, fault fault) *matrix {
+	f := newFixture(t)
+	m := &matrix{fixture: f, calls: matrixCalls(), header: fault.header}
+	transport := fault.proxy
+	var cert tls.Certificate
+	if fault.script2 != nil {
+		ca := newCA(t)
+		cert = ca.issue(t, "")
+		file := filepath.Join(f.dir, "ca.pem")
+		if err := os.WriteFile(file, ca.pem(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		transport += "\ntls_trust_pool file " + file
+	}
+	m.upstream = newScriptedUpstream(t, fault.script, fault.script2, cert)
+	var site strings.Builder
+	for _, c := range m.calls {
+		f.app += fmt.Sprintf("client c%d {\nclient_id c%[1]d\nclient_secret {file.%s}\n}\n", c.n, f.secret)
+		fmt.Fprintf(&site, `@c%d header X-Call %[1]d
+		bankid_esign @c%[1]d %s {
+			callers local
+			client c%[1]d
+			upstream %[2]s %s
+			lb_retries 2
+			transport http {
+				%s
+			}
+		}
+		`, c.n, c.Group, m.upstream.url, transport)
+	}
+	f.start(site.String())
+	return m
+}
+
+// A matrixAnswer is what the caller got.
+type matrixAnswer struct {
+	status int
+	proxy  string // Proxy-Status
+	body   string
+	err    error
+}
+
+// call makes a call; its query tells which one it is.
+func (m *matrix) call(c matrixCall, query string) matrixAnswer {
+	req, err := http.NewRequestWithContext(m.t.Context(), c.Method, m.url+c.target(query), strings.NewReader(c.body))
+	if err != nil {
+		return matrixAnswer{err: err}
+	}
+	req.Header.Set("X-Call", fmt.Sprint(c.n))
+	req.Header.Set("Authorization", "Bearer callers-own")
+	for i := 0; i < len(m.header); i += 2 {
+		req.Header.Set(m.header[i], m.header[i+1])
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		return matrixAnswer{err: err}
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return matrixAnswer{res.StatusCode, res.Header.Get("Proxy-Status"), string(body), err}
+}
+
+// target returns the target of a call.
+func (c matrixCall) target(query string) string {
+	return fmt.Sprintf("%s?%s=%d", c.Path, query, c.n)
+}
+
+// each makes all calls at once.
+func (m *matrix) each(query string) []matrixAnswer {
+	got := make([]matrixAnswer, len(m.calls))
+	var wg sync.WaitGroup
+	for i, c := range m.calls {
+		wg.Go(func() { got[i] = m.call(c, query) })
+	}
+	wg.Wait()
+	return got
+}
+
+// warm makes each call once without a fault. It leaves tokens, and idle
+// connections to the upstream.
+func (m *matrix) warm() {
+	for i, got := range m.each("warm") {
+		if got.status != 200 || got.body != "ok" {
+			m.t.Fatalf("%s %s: %+v", m.calls[i].Method, m.calls[i].Path, got)
+		}
+	}
+}
+
+// age makes each call once without a fault, and waits until the tokens are so old
+// that a 403 counts against them.
+func (m *matrix) age() {
+	m.warm()
+	obtained := time.Now()
+	eventually(m.t, func() bool { return time.Since(obtained) > 5*time.Second })
+}
+
+// How often does the API host see a call, and what does its caller get? All
+// calls of the table, and all that can happen to them.
+func TestReplayMatrix(t *testing.T) {
+	for _, fault := range faults() {
+		t.Run(fault.name, func(t *testing.T) {
+			m := newMatrix(t, fault)
+			if fault.prepare != nil {
+				fault.prepare(m)
+			}
+			for i, got := range m.each("fault") {
+				c := m.calls[i]
+				t.Run(c.name(), func(t *testing.T) { m.check(t, fault, c, got) })
+			}
+		})
+	}
+}
+
+// check checks what became of a call.
+func (m *matrix) check(t *testing.T, fault fault, c matrixCall, got matrixAnswer) {
+	want, proxy, cut, seen := fault.status, "", fault.cut, 1
+	switch {
+	case fault.again != nil && fault.again(c):
+		want, cut, seen = http.StatusOK, false, 2
+	case fault.spares != nil && fault.spares(c):
+		want = http.StatusOK
+	default:
+		if fault.error != "" {
+			proxy = "bankid_esign;error=" + fault.error + "(;.*)?"
+		}
+		if fault.unseen {
+			seen = 0
+		}
+	}
+	if n := m.upstream.count(c.Method, c.target("fault")); n != seen {
+		t.Errorf("the upstream saw it %d times, want %d", n, seen)
+	}
+	if got.status != want || (got.err != nil) != cut {
+		t.Errorf("status is %d, want %d; %v", got.status, want, got.err)
+	}
+	if !regexp.MustCompile("^" + proxy + "$").MatchString(got.proxy) {
+		t.Errorf("Proxy-Status is %q, want %q", got.proxy, proxy)
+	}
+	if want == http.StatusOK && !cut && got.body != "ok" {
+		t.Errorf("body is %q", got.body)
+	}
+}

@@ -1,0 +1,71 @@
+package tokenauth
+
+import (
+	"net/http"
+	"strings"
+)
+
+// challengeCode returns the error code in the challenge of a response (RFC 6750
+// section 3, RFC 9449 section 7.1), "" if there is none.
+func challengeCode(res *http.Response) string {
+	for _, challenge := range res.Header["Www-Authenticate"] {
+		for challenge != "" {
+			var name, value string
+			if name, value, challenge = nextParameter(challenge); strings.EqualFold(name, "error") {
+				return value
+			}
+		}
+	}
+	return ""
+}
+
+// nextParameter reads one auth-param (RFC 9110 section 11.2) from challenges,
+// and returns what is behind it. An auth-scheme is one without a value, and what
+// cannot be read one without a name.
+func nextParameter(challenges string) (name, value, rest string) {
+	challenges = strings.TrimLeft(challenges, " \t,")
+	end := strings.IndexFunc(challenges, isNoToken)
+	if end < 0 {
+		return challenges, "", ""
+	}
+	name, rest = challenges[:end], strings.TrimLeft(challenges[end:], " \t")
+	value, found := strings.CutPrefix(rest, "=")
+	if !found {
+		if name == "" && rest != "" {
+			rest = rest[1:] // it does not belong here
+		}
+		return name, "", rest
+	}
+	value = strings.TrimLeft(value, " \t")
+	if strings.HasPrefix(value, `"`) {
+		value, rest = unquote(value[1:])
+		return name, value, rest
+	}
+	if end = strings.IndexFunc(value, isNoToken); end < 0 {
+		return name, value, ""
+	}
+	return name, value[:end], value[end:]
+}
+
+// unquote reads a quoted-string (RFC 9110 section 5.6.4) after its first quote,
+// and returns what is behind it. One that does not end is empty.
+func unquote(s string) (value, rest string) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			return b.String(), s[i+1:]
+		case '\\':
+			if i++; i == len(s) {
+				return "", ""
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return "", ""
+}
+
+// isNoToken reports whether r cannot be in a token (RFC 9110 section 5.6.2).
+func isNoToken(r rune) bool {
+	return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
+}

@@ -1,0 +1,64 @@
+package tokenauth_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// challengeCode returns the error code of an answer with the given challenges.
+func challengeCode(challenges ...string) string {
+	return tokenauth.ErrorCode(&http.Response{Header: http.Header{"Www-Authenticate": challenges}, Body: http.NoBody})
+}
+
+func TestChallengeIsReadAsItIsWritten(t *testing.T) {
+	for _, test := range []struct {
+		challenges []string
+		want       string
+	}{
+		{[]string{`Bearer error="invalid_token"`}, "invalid_token"},
+		{[]string{`bearer realm="a, b",  ERROR = "invalid_token" , error_description="x"`}, "invalid_token"},
+		{[]string{`Bearer error=invalid_token`}, "invalid_token"},
+		{[]string{`Negotiate a87421000492aa==, DPoP algs="ES256", error="use_dpop_nonce"`}, "use_dpop_nonce"},
+		{[]string{`Basic realm="x"`, `DPoP error="use_dpop_nonce"`}, "use_dpop_nonce"},
+		{[]string{`Bearer realm="error=\"planted\"", error="invalid_token"`}, "invalid_token"},
+		{[]string{`Bearer realm=" error=", error="invalid_token"`}, "invalid_token"},
+		{[]string{`Bearer x-error="planted"`}, ""},
+		{[]string{`Bearer error_description="the error="`}, ""},
+		{[]string{`Bearer error="a\"b"`}, `a"b`},
+		{[]string{`Bearer error="unterminated`}, ""},
+		{[]string{`Bearer error=`}, ""},
+		{[]string{"", "Bearer", `"`, `=`, `,`}, ""},
+		{nil, ""},
+	} {
+		if got := challengeCode(test.challenges...); got != test.want {
+			t.Errorf("%q: code is %q, want %q", test.challenges, got, test.want)
+		}
+	}
+}
+
+// quoted returns s as a quoted-string (RFC 9110 section 5.6.4).
+func quoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// What stands in one parameter is not taken for another, and what is no
+// challenge at all harms nothing.
+func FuzzChallenge(f *testing.F) {
+	for _, seed := range []string{`"`, `\`, ` error=`, `error="x"`, `,`, `Bearer`, "\x00æ", `a="b`} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, realm, code string) {
+		if got := challengeCode(`Bearer realm=`+quoted(realm)+`, error=`+quoted(code), `Basic realm="x"`); got != code {
+			t.Errorf("realm %q: code is %q, want %q", realm, got, code)
+		}
+		if got := challengeCode(`DPoP error_description=` + quoted(realm) + `, x-error=` + quoted(code)); got != "" {
+			t.Errorf("description %q: code is %q, want none", realm, got)
+		}
+		if got := challengeCode(realm, code); len(got) > max(len(realm), len(code)) {
+			t.Errorf("%q and %q: code is %q", realm, code, got)
+		}
+	})
+}
