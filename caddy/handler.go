@@ -3,6 +3,7 @@ package caddyesign
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 
@@ -214,7 +215,9 @@ func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, er
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	err := h.serve(w, r, next)
+	body := &lingeringBody{ReadCloser: r.Body}
+	err := h.serve(w, r, body, next)
+	body.linger(w, r, err == nil)
 	if err == nil {
 		return nil
 	}
@@ -223,7 +226,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // serve takes a request through the gateway.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, body io.ReadCloser, next caddyhttp.Handler) error {
 	if refusal := h.admit(r); refusal != nil {
 		if r.TLS != nil && !r.TLS.HandshakeComplete {
 			// A client certificate counts only after the handshake (RFC 8470).
@@ -261,13 +264,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if err := route.transport.core.Ready(r, call, route.transport.delivery(r.Context())); err != nil {
 		return waitError(err)
 	}
-	return route.proxy.ServeHTTP(w, h.leaving(r, call), next)
+	return route.proxy.ServeHTTP(w, h.leaving(r, body, call), next)
 }
 
-// leaving returns r with only those header fields that may leave, so that what
-// the operator adds to a field is added to nothing of the caller's.
-func (h *Handler) leaving(r *http.Request, call *tokenauth.Call) *http.Request {
+// leaving returns r with body, and with only those header fields that may leave,
+// so that what the operator adds to a field is added to nothing of the caller's.
+func (h *Handler) leaving(r *http.Request, body io.ReadCloser, call *tokenauth.Call) *http.Request {
 	out := *r
+	out.Body = body
 	out.Header = make(http.Header, len(r.Header))
 	for name, values := range r.Header {
 		if tokenauth.Leaves(name) || (name == "Authorization" && call.Kind == tokenauth.Pass) {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ type toxicNet struct {
 	api       *toxicAPI
 	apiWay    *way
 	transport *http.Transport // of the caller
-	calls     int             // made so far
+	calls     atomic.Int64    // made so far
 }
 
 // newToxicNet starts all but the gateway.
@@ -232,8 +233,9 @@ func pump(dst io.Writer, src io.Reader, progress func(int64)) error {
 		if _, writeErr := dst.Write(buf[:n]); writeErr != nil {
 			return writeErr
 		}
-		total += int64(n)
-		progress(total)
+		if total += int64(n); n > 0 {
+			progress(total)
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -264,8 +266,7 @@ type outcome struct {
 // call has.
 func (n *toxicNet) make(t *testing.T, c call) (outcome, string) {
 	t.Helper()
-	n.calls++
-	target := fmt.Sprintf("%s%scall=%d", c.path, map[bool]string{true: "&", false: "?"}[strings.Contains(c.path, "?")], n.calls)
+	target := fmt.Sprintf("%s%scall=%d", c.path, map[bool]string{true: "&", false: "?"}[strings.Contains(c.path, "?")], n.calls.Add(1))
 	req, err := http.NewRequestWithContext(t.Context(), c.method, n.url+target, c.body)
 	if err != nil {
 		t.Fatal(err)
