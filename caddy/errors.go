@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ const (
 	connectionTerminated   = "connection_terminated"
 	responseTimeout        = "http_response_timeout"
 	responseIncomplete     = "http_response_incomplete"
+	protocolError          = "http_protocol_error"
 	dnsError               = "dns_error"
 	dnsTimeout             = "dns_timeout"
 	tlsCertificateError    = "tls_certificate_error"
@@ -204,8 +206,11 @@ func proxyErrorType(err error) string {
 		return responseTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return responseIncomplete
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
 		return connectionTerminated
+	case strings.Contains(err.Error(), "transport connection broken"):
+		// What net/http cannot read as an answer. Most of it has no type.
+		return protocolError
 	case strings.HasSuffix(err.Error(), "no upstreams available"):
 		return destinationUnavailable
 	case strings.Contains(err.Error(), "stream error: "), strings.Contains(err.Error(), "GOAWAY"):

@@ -273,10 +273,15 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if refusal := checkOwnBearer(call, r); refusal != nil {
 		return handlerError(refusal)
 	}
+	body, r := lingering(r)
+	var err error
 	if call.OneShot {
-		return h.serveOneShot(w, r, call, next)
+		err = h.serveOneShot(w, r, call, next)
+	} else {
+		err = h.forward(w, r, call, next)
 	}
-	return h.forward(w, r, call, next)
+	body.linger(w, r, err == nil)
+	return err
 }
 
 // forward makes a call, for as long as the context of r allows.

@@ -1,0 +1,52 @@
+package caddyesign_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// Answers that are no HTTP, or only half of it, are not the gateway's own fault,
+// and it does not say so.
+func TestBrokenAnswers(t *testing.T) {
+	for name, test := range map[string]struct{ answer, kind string }{
+		"nothing":                    {"", "connection_terminated"},
+		"half of a status line":      {"HTTP/1.1 20", "http_protocol_error"},
+		"a status line only":         {"HTTP/1.1 200 OK\r\n", "http_response_incomplete"},
+		"half of a field":            {"HTTP/1.1 200 OK\r\nDat", "http_protocol_error"},
+		"another protocol":           {"220 smtp.example.com ESMTP\r\n\r\n", "http_protocol_error"},
+		"a status that is no number": {"HTTP/1.1 good\r\n\r\n", "http_protocol_error"},
+		"a length that is no number": {"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "http_protocol_error"},
+		"two lengths":                {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "http_protocol_error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			go func() {
+				for {
+					conn, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+						_, _ = io.Copy(io.Discard, req.Body)
+						_, _ = io.WriteString(conn, test.answer)
+					}
+					conn.Close()
+				}
+			}()
+			f.start(`bankid_esign signdoc {
+				callers local
+				upstream signdoc http://` + ln.Addr().String() + `
+			}`)
+			f.do("DELETE", path, "").is(502).byGateway(test.kind)
+			f.do("POST", "/v1/signdoc/pades", "{}").is(502).byGateway(test.kind)
+		})
+	}
+}

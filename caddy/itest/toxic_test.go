@@ -1,0 +1,375 @@
+package itest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// documentSize is that of the documents that go through: BankID's limit is 40 Mi
+// characters, in base64.
+const documentSize = 30 << 20
+
+// document returns the document, from its beginning.
+func document() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{}), documentSize) }
+
+// documentSum is the digest of the document.
+var documentSum = sync.OnceValue(func() (sum [sha256.Size]byte) {
+	hash := sha256.New()
+	_, _ = io.Copy(hash, document())
+	return [sha256.Size]byte(hash.Sum(nil))
+})
+
+// A toxicNet is a gateway with a proxy full of toxics between itself and its
+// issuer, and another one between itself and the API.
+type toxicNet struct {
+	*gateway
+	issuer    *tokenauthtest.Server
+	issuerWay *way
+	api       *toxicAPI
+	apiWay    *way
+	transport *http.Transport // of the caller
+	calls     atomic.Int64    // made so far
+}
+
+// newToxicNet starts all but the gateway.
+func newToxicNet(t *testing.T) *toxicNet {
+	t.Helper()
+	n := &toxicNet{
+		issuer: tokenauthtest.NewHTTPServer(), api: newToxicAPI(t),
+		transport: &http.Transport{DisableCompression: true},
+	}
+	t.Cleanup(n.issuer.Close)
+	t.Cleanup(n.transport.CloseIdleConnections)
+	n.issuerWay = newWay(t, n.issuer.Address())
+	n.apiWay = newWay(t, n.api.Listener.Addr().String())
+	n.issuer.MoveTo("http://" + n.issuerWay.Listen)
+	return n
+}
+
+// start starts the gateway: app is added to the body of its global option, proxy
+// to that of each of its directives.
+func (n *toxicNet) start(t *testing.T, app, proxy string) {
+	t.Helper()
+	proxy = fmt.Sprintf(`
+			callers local
+			upstream %%s http://%s
+			lb_retries 2
+			%s`, n.apiWay.Listen, proxy)
+	n.gateway = startGateway(t, fmt.Sprintf(`
+		issuer %s
+		client_id app
+		client_secret secret
+		client seal {
+			client_id seal
+			client_secret secret
+		}
+		%s`, n.issuer.Issuer(), app), fmt.Sprintf(`
+	handle /v0/b2b/* {
+		bankid_esign b2b {
+			client seal`+proxy+`
+		}
+	}
+	handle {
+		bankid_esign signdoc {`+proxy+`
+		}
+	}`, "b2b", "signdoc"))
+}
+
+// A way is a toxiproxy, with the toxics that it has at the moment.
+type way struct{ *toxiproxy.Proxy }
+
+// newWay starts a proxy to address.
+func newWay(t *testing.T, address string) *way {
+	t.Helper()
+	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics have no other logger
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", address)
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	return &way{proxy}
+}
+
+// A toxic is a fault of a way, as toxiproxy is told it.
+type toxic struct {
+	kind       string
+	stream     string // upstream: of requests; downstream: of answers
+	attributes string
+}
+
+// String returns a name for a test.
+func (x toxic) String() string { return x.kind + " " + x.stream }
+
+// add adds x.
+func (w *way) add(t *testing.T, x toxic) {
+	t.Helper()
+	_, err := w.Toxics.AddToxicJson(strings.NewReader(
+		fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{%s}}`, x.kind, x.stream, x.attributes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// heal takes all toxics away.
+func (w *way) heal(t *testing.T) {
+	t.Helper()
+	w.Toxics.ResetToxics(t.Context())
+}
+
+// An arrival is a call that the API saw.
+type arrival struct {
+	target        string // method and request target
+	authorization string
+	proof         string
+	read          int64 // of its body, so far
+	complete      bool  // the body was read to its end
+	sum           [sha256.Size]byte
+}
+
+// A toxicAPI is an API that takes and gives documents, and remembers its calls.
+type toxicAPI struct {
+	*httptest.Server
+	mu       sync.Mutex
+	arrivals []*arrival
+	progress func(read int64)    // told of what is read of a body
+	pause    func(written int64) // called now and then while a document is sent
+}
+
+// newToxicAPI starts a toxicAPI.
+func newToxicAPI(t *testing.T) *toxicAPI {
+	t.Helper()
+	a := new(toxicAPI)
+	a.Server = httptest.NewServer(a)
+	t.Cleanup(func() {
+		a.CloseClientConnections()
+		a.Close()
+	})
+	return a
+}
+
+// ServeHTTP implements http.Handler. It answers a call whose target says
+// "document" with the document, its length being announced if it says "length";
+// and any other with "done".
+func (a *toxicAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	call := &arrival{
+		target:        r.Method + " " + r.RequestURI,
+		authorization: r.Header.Get("Authorization"), proof: r.Header.Get("DPoP"),
+	}
+	a.mu.Lock()
+	a.arrivals = append(a.arrivals, call)
+	progress, pause := a.progress, a.pause
+	a.mu.Unlock()
+	hash := sha256.New()
+	err := pump(hash, r.Body, func(n int64) {
+		a.mu.Lock()
+		call.read = n
+		a.mu.Unlock()
+		if progress != nil {
+			progress(n)
+		}
+	})
+	a.mu.Lock()
+	call.complete, call.sum = err == nil, [sha256.Size]byte(hash.Sum(nil))
+	a.mu.Unlock()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if !strings.Contains(r.RequestURI, "document") {
+		_, _ = io.WriteString(w, "done")
+		return
+	}
+	if strings.Contains(r.RequestURI, "length") {
+		w.Header().Set("Content-Length", fmt.Sprint(documentSize))
+	}
+	_ = pump(w, document(), func(n int64) {
+		if pause != nil {
+			_ = http.NewResponseController(w).Flush()
+			pause(n)
+		}
+	})
+}
+
+// hooks sets what is called while bodies pass through the API.
+func (a *toxicAPI) hooks(progress, pause func(int64)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.progress, a.pause = progress, pause
+}
+
+// seen returns the calls of target.
+func (a *toxicAPI) seen(target string) []arrival {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var seen []arrival
+	for _, call := range a.arrivals {
+		if call.target == target {
+			seen = append(seen, *call)
+		}
+	}
+	return seen
+}
+
+// pump copies src to dst, and tells progress how much it has copied.
+func pump(dst io.Writer, src io.Reader, progress func(int64)) error {
+	buf := make([]byte, 64<<10)
+	for total := int64(0); ; {
+		n, err := src.Read(buf)
+		if _, writeErr := dst.Write(buf[:n]); writeErr != nil {
+			return writeErr
+		}
+		if total += int64(n); n > 0 {
+			progress(total)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// A call is what a caller asks for.
+type call struct {
+	method, path string
+	body         io.Reader // nil for none
+	length       int64     // of the body, -1 if it is not announced
+	progress     func(read int64)
+}
+
+// An outcome is what a caller got.
+type outcome struct {
+	status int // 0 if there was no answer at all
+	header http.Header
+	size   int64
+	sum    [sha256.Size]byte
+	broken error // of the transfer
+}
+
+// make makes a call, and returns what came of it and its target, which no other
+// call has.
+func (n *toxicNet) make(t *testing.T, c call) (outcome, string) {
+	t.Helper()
+	target := fmt.Sprintf("%s%scall=%d", c.path, map[bool]string{true: "&", false: "?"}[strings.Contains(c.path, "?")], n.calls.Add(1))
+	req, err := http.NewRequestWithContext(t.Context(), c.method, n.url+target, c.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.body != nil {
+		req.ContentLength = c.length
+	}
+	target = c.method + " " + target
+	res, err := n.transport.RoundTrip(req)
+	if err != nil {
+		return outcome{broken: err}, target
+	}
+	defer res.Body.Close()
+	hash := sha256.New()
+	out := outcome{status: res.StatusCode, header: res.Header}
+	out.broken = pump(hash, res.Body, func(n int64) {
+		out.size = n
+		if c.progress != nil {
+			c.progress(n)
+		}
+	})
+	out.sum = [sha256.Size]byte(hash.Sum(nil))
+	return out, target
+}
+
+// wantDone fails the test unless a call was answered with "done".
+func wantDone(t *testing.T, out outcome) {
+	t.Helper()
+	if out.status != http.StatusOK || out.broken != nil || out.sum != sha256.Sum256([]byte("done")) {
+		t.Errorf("status %d, %d bytes, %v (Proxy-Status: %s), want it done", out.status, out.size, out.broken, out.header.Get("Proxy-Status"))
+	}
+}
+
+// wantError fails the test unless a call failed with status by the gateway's
+// own account.
+func wantError(t *testing.T, out outcome, status int, kind string) {
+	t.Helper()
+	if got := out.header.Get("Proxy-Status"); out.status != status || out.broken != nil || !strings.HasPrefix(got, "bankid_esign;error="+kind) {
+		t.Errorf("status %d, Proxy-Status %q, %v, want %d with error %s", out.status, got, out.broken, status, kind)
+	}
+}
+
+// wantOnce fails the test unless the API saw the target at most once, or in
+// case of a call that changes nothing, as often as was allowed; and every time
+// with a token.
+func (n *toxicNet) wantOnce(t *testing.T, target string) {
+	t.Helper()
+	limit := 1
+	if strings.HasPrefix(target, "GET ") {
+		limit = 6 // lb_retries, and net/http once each on an open connection
+	}
+	seen := n.api.seen(target)
+	if len(seen) > limit {
+		t.Errorf("the API saw %q %d times, want %d at most", target, len(seen), limit)
+	}
+	for _, call := range seen {
+		if !strings.HasPrefix(call.authorization, "Bearer token-") && (!strings.HasPrefix(call.authorization, "DPoP token-") || call.proof == "") {
+			t.Errorf("the API saw %q without a token", target)
+		}
+	}
+}
+
+// wantHealed fails the test unless the gateway is well again, without a fault
+// on the way.
+func (n *toxicNet) wantHealed(t *testing.T) {
+	t.Helper()
+	for _, path := range []string{"/v1/signdoc/pades", "/v0/b2b/ades/pades"} { // each has a token
+		eventually(t, func() bool {
+			out, _ := n.make(t, call{method: http.MethodPost, path: path})
+			return out.status == http.StatusOK && out.broken == nil
+		})
+	}
+	for _, c := range smallCalls() {
+		out, target := n.make(t, c)
+		wantDone(t, out)
+		if seen := len(n.api.seen(target)); seen != 1 {
+			t.Errorf("the API saw %q %d times, want once", target, seen)
+		}
+	}
+}
+
+// smallCalls are one of each kind.
+func smallCalls() []call {
+	return []call{
+		{method: http.MethodGet, path: "/v1/signdoc/pades"},
+		{method: http.MethodPost, path: "/v1/signdoc/pades", body: strings.NewReader("{}"), length: 2},
+		{method: http.MethodPost, path: "/v1/signdoc/convert"},
+		{method: http.MethodDelete, path: "/v1/signdoc/pades"},
+		{method: http.MethodPost, path: "/v0/b2b/ades/pades", body: strings.NewReader("{}"), length: 2},
+	}
+}
+
+// eventually waits until done reports true.
+func eventually(t *testing.T, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it does not come to pass")
+		}
+	}
+}

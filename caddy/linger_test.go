@@ -1,0 +1,82 @@
+package caddyesign_test
+
+import (
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A caller that is still sending when its call is answered gets the answer, and
+// no reset connection, whoever answers.
+func TestAnswerToAnUploadThatIsUnderWay(t *testing.T) {
+	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		_, _ = io.WriteString(w, "too large")
+	}))
+	defer early.Close()
+	for name, test := range map[string]struct {
+		site, path string
+		token      http.HandlerFunc
+		status     int
+	}{
+		"no such call":     {"callers local", "/nowhere", nil, 404},
+		"caller refused":   {"callers authenticated", "/v1/signdoc/pades", nil, 403},
+		"no token":         {"callers local", "/v1/signdoc/pades", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503},
+		"client refused":   {"callers local", "/v1/signdoc/pades", func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, 401, "invalid_client") }, 502},
+		"API refuses":      {"callers local\nupstream signdoc " + early.URL, "/v1/signdoc/pades", nil, 413},
+		"API is not there": {"callers local\nupstream signdoc http://" + freeAddress(t), "/v1/signdoc/pades", nil, 502},
+	} {
+		for kind, length := range map[string]int64{"length": 8 << 20, "chunked": -1} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				f := newFixture(t)
+				f.issuer.HandleToken(test.token)
+				if !strings.Contains(test.site, "upstream") {
+					test.site += "\nupstream signdoc " + f.upstream.URL
+				}
+				f.start("bankid_esign signdoc {\n" + test.site + "\n}")
+				transport := &http.Transport{}
+				defer transport.CloseIdleConnections()
+				for range 3 { // on the same connection
+					req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+test.path, io.LimitReader(rand.NewChaCha8([32]byte{}), 8<<20))
+					req.ContentLength = length
+					res, err := transport.RoundTrip(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					body, err := io.ReadAll(res.Body)
+					res.Body.Close()
+					if res.StatusCode != test.status || err != nil {
+						t.Errorf("status is %d, want %d; body: %q, %v", res.StatusCode, test.status, body, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A caller that waits to be asked for its body is not asked for one that nobody
+// wants.
+func TestRefusedUploadIsNotAskedFor(t *testing.T) {
+	f := newFixture(t).start(localSite)
+	body := strings.NewReader("never sent")
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+"/nowhere", body)
+	req.Header.Set("Expect", "100-continue")
+	transport := &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 404 {
+		t.Errorf("status is %d, want 404", res.StatusCode)
+	}
+	if body.Len() != len("never sent") {
+		t.Error("the body was asked for")
+	}
+}
