@@ -124,8 +124,10 @@ func TestMalformedHTTP2(t *testing.T) {
 	f, plain, _ := newProtocols(t)
 	request := func(change map[string]string) []hpack.HeaderField {
 		fields := []hpack.HeaderField{
-			{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"},
-			{Name: ":authority", Value: plain}, {Name: ":path", Value: "/v1/signdoc/pades"},
+			{Name: ":method", Value: "POST"},
+			{Name: ":scheme", Value: "http"},
+			{Name: ":authority", Value: plain},
+			{Name: ":path", Value: "/v1/signdoc/pades"},
 		}
 		for name, value := range change {
 			known := false

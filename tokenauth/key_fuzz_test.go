@@ -1,16 +1,15 @@
 package tokenauth_test
 
 import (
-	"encoding/json"
-	"encoding/pem"
-	"strings"
-	"testing"
-
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"strings"
+	"testing"
 
 	"github.com/go-jose/go-jose/v4"
 
