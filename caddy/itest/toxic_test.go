@@ -358,18 +358,3 @@ func smallCalls() []call {
 		{method: http.MethodPost, path: "/v0/b2b/ades/pades", body: strings.NewReader("{}"), length: 2},
 	}
 }
-
-// eventually waits until done reports true.
-func eventually(t *testing.T, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("it does not come to pass")
-		}
-	}
-}
