@@ -232,7 +232,7 @@ func TestF22StorageThatFailsCostsNoToken(t *testing.T) {
 		"read-only": {store: &memoryStore{storeErr: broken, lockErr: broken}},
 		"full":      {store: &memoryStore{storeErr: broken}},
 		"hanging":   {store: &memoryStore{hang: true}, wait: 2 * time.Second},
-		"locked":    {store: &memoryStore{}, held: true, wait: 20 * time.Second},
+		"locked":    {store: &memoryStore{}, held: true, wait: 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
