@@ -180,8 +180,8 @@ func (sh *sharing) take(ctx context.Context, metadata *Metadata) *Token {
 	return token
 }
 
-// read makes a Token of what another process has stored. Its times are put
-// right for this machine's clock.
+// read makes a Token of what another process has stored, nil if it cannot be
+// used. Its times are put right for this machine's clock.
 func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 	provider, now := sh.source.config.Provider, time.Now()
 	var prover *prover
@@ -195,17 +195,22 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 			return nil
 		}
 	}
-	sent := shared.IssuedAt.Add(-provider.ClockSkew())
-	if sent.After(now) {
-		sent = now // it has been issued already
+	age := now.Sub(shared.IssuedAt.Add(-provider.ClockSkew()))
+	margin := time.Duration(0)
+	if !provider.measured.Load() {
+		margin = min(skewMargin, shared.Lifetime/5)
+		if age < -margin-min(maxLeeway, shared.Lifetime/10) {
+			return nil // the clocks differ by more than the margins, and it may be of any age
+		}
 	}
+	// Counted back from now, so that it expires in time if this machine's clock is
+	// put right meanwhile.
+	sent := now.Add(-max(age, 0))
 	res := &tokenResponse{accessToken: NewSecret(shared.AccessToken), lifetime: shared.Lifetime, scopes: shared.Scopes}
 	token := newToken(res, prover, sent, sent, sh.source.config.RefreshBefore)
-	if !provider.measured.Load() {
-		token.expiresAt = token.expiresAt.Add(-min(skewMargin, shared.Lifetime/5))
-		if token.refreshAt.After(token.expiresAt) {
-			token.refreshAt = token.expiresAt
-		}
+	token.expiresAt = token.expiresAt.Add(-margin)
+	if token.refreshAt.After(token.expiresAt) {
+		token.refreshAt = token.expiresAt
 	}
 	return token
 }

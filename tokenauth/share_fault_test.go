@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -71,6 +72,26 @@ func TestF05FleetDoesNotAskAtOnceWhenALockIsHeldForEver(t *testing.T) {
 		}
 		if asked := len(server.TokenRequests()); asked > 10 {
 			t.Errorf("%d of 50 ask", asked)
+		}
+	})
+}
+
+// Without knowing the provider's clock, a token of a process whose clock is far
+// ahead could be of any age.
+func TestF06SharedTokenOfUnknownAgeIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		store := newMemoryStore()
+		writer := newNode(t, server, store)
+		writer.Attach(tokenauth.Runtime{Client: &http.Client{Transport: skewed{server.Client().Transport, time.Hour}}, Store: store})
+		first := getToken(t, writer.Source)
+		advance(200 * time.Second)
+		reader := newNode(t, server, store)
+		reader.Attach(tokenauth.Runtime{Client: server.Client(), Store: store}) // whose answers have no Date
+		token := getToken(t, reader.Source)
+		if token.Authorization() == first.Authorization() && token.ExpiresAt().After(first.ExpiresAt()) {
+			t.Errorf("it uses the token until %v, though it expires at %v", token.ExpiresAt(), first.ExpiresAt())
 		}
 	})
 }

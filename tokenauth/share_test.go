@@ -342,12 +342,11 @@ func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
 		unknown        bool          // the reader was not told
 		want           time.Duration // how long the reader uses the token
 	}{
-		"the same":                            {want: 270 * time.Second},
-		"reader ahead of the writer":          {writer: time.Minute, reader: 0, want: 270 * time.Second},
-		"all ahead":                           {writer: -time.Minute, reader: -2 * time.Minute, want: 270 * time.Second},
-		"reader behind, and does not know":    {writer: time.Minute, unknown: true, want: 210 * time.Second},
-		"reader ahead, and does not know":     {writer: -time.Minute, unknown: true, want: 150 * time.Second},
-		"reader far behind, does not know it": {writer: time.Hour, unknown: true, want: 210 * time.Second},
+		"the same":                         {want: 270 * time.Second},
+		"reader ahead of the writer":       {writer: time.Minute, reader: 0, want: 270 * time.Second},
+		"all ahead":                        {writer: -time.Minute, reader: -2 * time.Minute, want: 270 * time.Second},
+		"reader behind, and does not know": {writer: time.Minute, unknown: true, want: 210 * time.Second},
+		"reader ahead, and does not know":  {writer: -time.Minute, unknown: true, want: 150 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
