@@ -41,6 +41,7 @@ type sharing struct {
 	document    *seal // of the discovery document
 	err         error // the first error of the store
 	broken      bool  // the store cannot be read
+	look        bool  // the provider is not to be asked
 }
 
 // sharedToken is a token in a store.
@@ -52,7 +53,8 @@ type sharedToken struct {
 }
 
 // share takes a token that another process has obtained, or asks the provider
-// for one and leaves it for the others. The time of limited is for the
+// for one and leaves it for the others; with look, it returns nil rather than
+// ask. The time of limited is for the
 // provider; what is spent with the store comes on top.
 func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.Client, event *Event) (*Token, error) {
 	defer func() { event.StoreErr = sh.err }()
@@ -63,6 +65,9 @@ func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.C
 	event.Metadata, event.Shared = metadata, true
 	if token := sh.take(ctx, metadata); token != nil {
 		return token, nil
+	}
+	if sh.look {
+		return nil, nil
 	}
 	if metadata == nil {
 		event.Shared = false

@@ -95,3 +95,94 @@ func TestF06SharedTokenOfUnknownAgeIsNotUsed(t *testing.T) {
 		}
 	})
 }
+
+// The brake is on what is asked of the provider, not on what others have asked.
+func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		store := newMemoryStore()
+		nodes := newFleet(t, server, store, 3)
+		first := getToken(t, nodes[0].Source)
+		getToken(t, nodes[1].Source)
+		second := nodes[0].Renew(t.Context(), first) // and is braked
+		if second == nil {
+			t.Fatal("the rejected token is not renewed")
+		}
+		synctest.Wait()
+		events := nodes[0].attempts()
+		if next := nodes[0].Renew(t.Context(), second); next != nil {
+			t.Fatal("there is no brake")
+		}
+		synctest.Wait()
+		if nodes[0].attempts() != events {
+			t.Error("to find nothing is an attempt")
+		}
+		wantRequests(t, server, 2)
+		// Another whose brake is not on meets the same.
+		third := nodes[2].Renew(t.Context(), getToken(t, nodes[2].Source))
+		if third == nil {
+			t.Fatal("the rejected token is not renewed")
+		}
+		advance(time.Second)
+		if next := nodes[0].Renew(t.Context(), second); next == nil || next.Authorization() != third.Authorization() {
+			t.Error("it does not take the token that is there")
+		}
+		wantRequests(t, server, 3)
+		// However often it is rejected, it looks once in a second.
+		store.mu.Lock()
+		loads := store.loads
+		store.mu.Unlock()
+		for range 100 {
+			nodes[0].Renew(t.Context(), getToken(t, nodes[0].Source))
+		}
+		store.mu.Lock()
+		defer store.mu.Unlock()
+		if looks := store.loads - loads; looks > 1 {
+			t.Errorf("it looks %d times", looks)
+		}
+	})
+}
+
+// attempts returns how many there were.
+func (n *node) attempts() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.events)
+}
+
+// Who waits for a token while another call only looks for one gets one.
+func TestLookForATokenIsNoAnswerToThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		server.HandleToken(answerToken("short", 20))
+		store := &slowStore{memoryStore: newMemoryStore()}
+		n := newNode(t, server, store)
+		first := getToken(t, n.Source)
+		server.HandleToken(answerToken("renewed", 10))
+		second := n.Renew(t.Context(), first)
+		server.HandleToken(answerToken("asked-for", 300))
+		advance(5 * time.Second)
+		store.slow = time.Second
+		if n.Reject(second) == nil {
+			t.Fatal("it does not look")
+		}
+		token, err := n.TokenFor(t.Context(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantBearer(t, token, "asked-for")
+	})
+}
+
+// slowStore is a store whose reads take a time.
+type slowStore struct {
+	*memoryStore
+	slow time.Duration
+}
+
+func (s *slowStore) Load(ctx context.Context, key string) ([]byte, error) {
+	time.Sleep(s.slow)
+	return s.memoryStore.Load(ctx, key)
+}
