@@ -54,8 +54,9 @@ type sharedToken struct {
 
 // share takes a token that another process has obtained, or asks the provider
 // for one and leaves it for the others; with look, it returns nil rather than
-// ask. The time of limited is for the
-// provider; what is spent with the store comes on top.
+// ask. The time of limited is for discovery; the token request has as much again,
+// since a turn may be long in coming, and what is spent with the store comes on
+// top.
 func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.Client, event *Event) (*Token, error) {
 	defer func() { event.StoreErr = sh.err }()
 	metadata, err := s.config.Provider.Metadata(limited, client)

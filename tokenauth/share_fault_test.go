@@ -186,3 +186,27 @@ func (s *slowStore) Load(ctx context.Context, key string) ([]byte, error) {
 	time.Sleep(s.slow)
 	return s.memoryStore.Load(ctx, key)
 }
+
+func TestCloseDoesNotWaitForAStorageThatHangs(t *testing.T) {
+	for name, store := range map[string]tokenauth.Store{
+		"read":  &slowStore{newMemoryStore(), time.Hour},
+		"lock":  &lockedStore{newMemoryStore(), true},
+		"write": deafStore{newMemoryStore()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				defer server.Close()
+				n := newNode(t, server, store)
+				startToken(t.Context(), n.Source)
+				synctest.Wait() // it hangs now
+				start := time.Now()
+				n.Close()
+				if took := time.Since(start); took > 0 {
+					t.Errorf("it waits for %v", took)
+				}
+				advance(2 * time.Hour) // for what hangs to end
+			})
+		})
+	}
+}

@@ -55,7 +55,9 @@ type Config struct {
 	// gives then.
 	Scopes []string
 
-	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout.
+	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout. With
+	// a Store, discovery and the token request have that time each, and what is
+	// spent with the store comes on top.
 	Timeout time.Duration
 
 	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
