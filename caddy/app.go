@@ -22,7 +22,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(App{})
+	caddy.RegisterModule(new(App))
 }
 
 // replayBudget is how much memory, in bytes, all request bodies together may
@@ -97,8 +97,9 @@ type IssuerTLS struct {
 	CARaw json.RawMessage `json:"ca,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 }
 
-// CaddyModule returns the Caddy module information.
-func (App) CaddyModule() caddy.ModuleInfo {
+// CaddyModule returns the Caddy module information. Not of a copy: whoever emits
+// an event has it called, at any time.
+func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "bankid_esign",
 		New: func() caddy.Module { return new(App) },

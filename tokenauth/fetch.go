@@ -11,7 +11,10 @@ import (
 )
 
 // fetchLocked starts an attempt unless one is in flight.
-func (s *Source) fetchLocked() {
+func (s *Source) fetchLocked() { s.startLocked(&flight{done: make(chan struct{})}) }
+
+// startLocked starts the attempt f unless one is in flight.
+func (s *Source) startLocked(f *flight) {
 	if s.flight != nil || s.closed {
 		return
 	}
@@ -21,8 +24,10 @@ func (s *Source) fetchLocked() {
 	// Not the context of whoever asks: others wait for the result too, and the
 	// next one will want it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &flight{done: make(chan struct{})}
-	s.flight, s.cancel, s.attempted = f, cancel, time.Now()
+	s.flight, s.cancel = f, cancel
+	if !f.look {
+		s.attempted = time.Now()
+	}
 	s.background.Go(func() {
 		defer cancel()
 		s.fly(ctx, f)
@@ -63,8 +68,9 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 	event.ClientID = credentials.ClientID
 	s.remember(identity{clientID: credentials.ClientID})
 	if sharing := s.newSharing(runtime.Store, credentials); sharing != nil {
+		sharing.look = f.look
 		f.token, err = s.share(ctx, limited, sharing, runtime.Client, &event)
-	} else {
+	} else if !f.look {
 		f.token, err = s.obtain(limited, runtime.Client, credentials, &event)
 	}
 	if err != nil {
@@ -182,7 +188,7 @@ func (s *Source) newProver(credentials Credentials, metadata *Metadata) (*prover
 
 // land ends the flight f: it puts the new token in the place of the old one,
 // or notes the failure, and arranges what comes next. It reports whether Close
-// has ended the flight, which is news to nobody.
+// has ended the flight, or it has found nothing, which is news to nobody.
 func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,6 +207,12 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 			s.scheduleLocked(f.err.RetryAt, last)
 		}
 		return s.closed
+	}
+	if f.token == nil {
+		if last.usable(now) {
+			s.scheduleLocked(last.refreshAt, last)
+		}
+		return true
 	}
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)

@@ -33,21 +33,25 @@ func (e *TooSoonError) Error() string {
 // start of the attempt before, whoever asked for that one: the error is a
 // *TooSoonError then, and else an *Error, or that of ctx.
 func (s *Source) Refresh(ctx context.Context) error {
-	flight, err := s.refresh()
-	if err != nil {
-		return err
-	}
 	s.waiting.Add(1)
 	defer s.waiting.Add(-1)
-	select {
-	case <-flight.done:
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		flight, err := s.refresh()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-flight.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		switch {
+		case flight.err != nil:
+			return flight.err
+		case flight.token != nil:
+			return nil
+		} // else it has only looked for the token of another process
 	}
-	if flight.err != nil {
-		return flight.err
-	}
-	return nil
 }
 
 // refresh returns the flight that Refresh waits for, which it starts if there is

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -13,6 +14,10 @@ const (
 	// lockWait is how long to wait for another process to obtain a token. It is
 	// longer than a storage takes to notice that the holder of a lock has died.
 	lockWait = 20 * time.Second
+
+	// lockWaitJitter is by how much that is prolonged at random, so that those who
+	// started together do not give up together.
+	lockWaitJitter = 10 * time.Second
 
 	// While waiting, the store is read again after firstLook, and then after
 	// twice as long each time, up to lastLook.
@@ -36,6 +41,7 @@ type sharing struct {
 	document    *seal // of the discovery document
 	err         error // the first error of the store
 	broken      bool  // the store cannot be read
+	look        bool  // the provider is not to be asked
 }
 
 // sharedToken is a token in a store.
@@ -47,8 +53,10 @@ type sharedToken struct {
 }
 
 // share takes a token that another process has obtained, or asks the provider
-// for one and leaves it for the others. The time of limited is for the
-// provider; what is spent with the store comes on top.
+// for one and leaves it for the others; with look, it returns nil rather than
+// ask. The time of limited is for discovery; the token request has as much again,
+// since a turn may be long in coming, and what is spent with the store comes on
+// top.
 func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.Client, event *Event) (*Token, error) {
 	defer func() { event.StoreErr = sh.err }()
 	metadata, err := s.config.Provider.Metadata(limited, client)
@@ -58,6 +66,9 @@ func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.C
 	event.Metadata, event.Shared = metadata, true
 	if token := sh.take(ctx, metadata); token != nil {
 		return token, nil
+	}
+	if sh.look {
+		return nil, nil
 	}
 	if metadata == nil {
 		event.Shared = false
@@ -129,11 +140,13 @@ func (sh *sharing) load(ctx context.Context, entry *seal) []byte {
 	return value
 }
 
-// save writes an entry.
-func (sh *sharing) save(ctx context.Context, entry *seal, value []byte) {
+// save writes an entry, and reports whether it did.
+func (sh *sharing) save(ctx context.Context, entry *seal, value []byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	sh.failed(sh.source.use(ctx, func(ctx context.Context) error { return entry.save(ctx, sh.store, value) }))
+	err := sh.source.use(ctx, func(ctx context.Context) error { return entry.save(ctx, sh.store, value) })
+	sh.failed(err)
+	return err == nil
 }
 
 // metadata returns the configuration of the provider that another process has
@@ -173,8 +186,8 @@ func (sh *sharing) take(ctx context.Context, metadata *Metadata) *Token {
 	return token
 }
 
-// read makes a Token of what another process has stored. Its times are put
-// right for this machine's clock.
+// read makes a Token of what another process has stored, nil if it cannot be
+// used. Its times are put right for this machine's clock.
 func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 	provider, now := sh.source.config.Provider, time.Now()
 	var prover *prover
@@ -188,17 +201,22 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 			return nil
 		}
 	}
-	sent := shared.IssuedAt.Add(-provider.ClockSkew())
-	if sent.After(now) {
-		sent = now // it has been issued already
+	age := now.Sub(shared.IssuedAt.Add(-provider.ClockSkew()))
+	margin := time.Duration(0)
+	if !provider.measured.Load() {
+		margin = min(skewMargin, shared.Lifetime/5)
+		if age < -margin-min(maxLeeway, shared.Lifetime/10) {
+			return nil // the clocks differ by more than the margins, and it may be of any age
+		}
 	}
+	// Counted back from now, so that it expires in time if this machine's clock is
+	// put right meanwhile.
+	sent := now.Add(-max(age, 0))
 	res := &tokenResponse{accessToken: NewSecret(shared.AccessToken), lifetime: shared.Lifetime, scopes: shared.Scopes}
 	token := newToken(res, prover, sent, sent, sh.source.config.RefreshBefore)
-	if !provider.measured.Load() {
-		token.expiresAt = token.expiresAt.Add(-min(skewMargin, shared.Lifetime/5))
-		if token.refreshAt.After(token.expiresAt) {
-			token.refreshAt = token.expiresAt
-		}
+	token.expiresAt = token.expiresAt.Add(-margin)
+	if token.refreshAt.After(token.expiresAt) {
+		token.refreshAt = token.expiresAt
 	}
 	return token
 }
@@ -218,8 +236,7 @@ func (sh *sharing) put(ctx context.Context, token *Token) {
 		sh.failed(err)
 		return
 	}
-	sh.save(ctx, sh.token, value)
-	if d := provider.current.Load(); d != nil && !sh.broken {
+	if d := provider.current.Load(); sh.save(ctx, sh.token, value) && d != nil {
 		sh.save(ctx, sh.document, d.document)
 	}
 }
@@ -228,54 +245,67 @@ func (sh *sharing) put(ctx context.Context, token *Token) {
 // what ends the turn; or the token that another process has obtained meanwhile.
 // If the store does not let it have a turn, it asks all the same.
 func (sh *sharing) turn(ctx context.Context, metadata *Metadata) (end func(), token *Token) {
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
-	lock := sh.source.begin(ctx, func(ctx context.Context) error { return sh.store.Lock(ctx, sh.token.name) })
+	waiting, cancel := context.WithTimeout(ctx, lockWait+rand.N(lockWaitJitter)) //nolint:gosec // jitter
+	locked, over := make(chan struct{}), make(chan struct{})
+	// One operation until the lock is given back: an operation of its own may not
+	// be had, and this process would hold the lock for as long as it lives.
+	ended := sh.source.begin(waiting, func(ctx context.Context) error {
+		if err := sh.store.Lock(ctx, sh.token.name); err != nil {
+			return err
+		}
+		close(locked)
+		<-over
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		return sh.store.Unlock(ctx, sh.token.name)
+	})
+	// If the lock comes all the same, it goes back at once.
+	forgo := func() {
+		cancel()
+		close(over)
+	}
 	look := time.NewTimer(firstLook)
 	defer look.Stop()
 	for wait := firstLook; ; {
 		select {
-		case err := <-lock:
+		case <-locked:
 			end = func() {
-				if err == nil {
-					sh.failed(sh.unlock(ctx))
-				}
-				cancel()
+				defer cancel()
+				close(over)
+				sh.await(ended)
 			}
-			sh.failed(err)
 			if token = sh.take(ctx, metadata); token != nil {
 				end()
 			}
 			return end, token
+		case err := <-ended: // without the lock
+			cancel()
+			sh.failed(err)
+			return func() {}, sh.take(ctx, metadata)
 		case <-look.C:
 			token = sh.take(ctx, metadata)
 			if token != nil || sh.broken {
-				sh.forgo(ctx, cancel, lock)
+				forgo()
 				return func() {}, token
 			}
 			wait = min(2*wait, lastLook)
 			look.Reset(wait)
-		case <-ctx.Done():
+		case <-waiting.Done():
+			forgo()
 			sh.failed(errStoreSilent)
-			sh.forgo(ctx, cancel, lock)
-			return func() {}, nil
+			return func() {}, sh.take(ctx, metadata)
 		}
 	}
 }
 
-// forgo gives up waiting for the lock, and gives it back if it comes all the
-// same.
-func (sh *sharing) forgo(ctx context.Context, cancel context.CancelFunc, lock <-chan error) {
-	cancel()
-	go func() {
-		if <-lock == nil {
-			_ = sh.unlock(ctx) // it ends by itself in time
-		}
-	}()
-}
-
-// unlock gives the lock of the token back, whatever has become of ctx.
-func (sh *sharing) unlock(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	return sh.source.use(ctx, func(ctx context.Context) error { return sh.store.Unlock(ctx, sh.token.name) })
+// await waits for the end of an operation that cannot be waited for long.
+func (sh *sharing) await(ended <-chan error) {
+	timeout := time.NewTimer(storeTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-ended:
+		sh.failed(err)
+	case <-timeout.C:
+		sh.failed(errStoreSilent)
+	}
 }

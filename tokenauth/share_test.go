@@ -232,7 +232,7 @@ func TestF22StorageThatFailsCostsNoToken(t *testing.T) {
 		"read-only": {store: &memoryStore{storeErr: broken, lockErr: broken}},
 		"full":      {store: &memoryStore{storeErr: broken}},
 		"hanging":   {store: &memoryStore{hang: true}, wait: 2 * time.Second},
-		"locked":    {store: &memoryStore{}, held: true, wait: 20 * time.Second},
+		"locked":    {store: &memoryStore{}, held: true, wait: 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -342,12 +342,11 @@ func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
 		unknown        bool          // the reader was not told
 		want           time.Duration // how long the reader uses the token
 	}{
-		"the same":                            {want: 270 * time.Second},
-		"reader ahead of the writer":          {writer: time.Minute, reader: 0, want: 270 * time.Second},
-		"all ahead":                           {writer: -time.Minute, reader: -2 * time.Minute, want: 270 * time.Second},
-		"reader behind, and does not know":    {writer: time.Minute, unknown: true, want: 210 * time.Second},
-		"reader ahead, and does not know":     {writer: -time.Minute, unknown: true, want: 150 * time.Second},
-		"reader far behind, does not know it": {writer: time.Hour, unknown: true, want: 210 * time.Second},
+		"the same":                         {want: 270 * time.Second},
+		"reader ahead of the writer":       {writer: time.Minute, reader: 0, want: 270 * time.Second},
+		"all ahead":                        {writer: -time.Minute, reader: -2 * time.Minute, want: 270 * time.Second},
+		"reader behind, and does not know": {writer: time.Minute, unknown: true, want: 210 * time.Second},
+		"reader ahead, and does not know":  {writer: -time.Minute, unknown: true, want: 150 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -20,6 +20,10 @@ const (
 	// asked for, since a provider's new token may be rejected for good.
 	renewalBrake = 30 * time.Second
 
+	// lookBrake is the least time between two looks for a token that another
+	// process has renewed, while renewalBrake holds.
+	lookBrake = time.Second
+
 	// credentialCheck is how often a held-back Source looks whether its refused
 	// credentials have been replaced.
 	credentialCheck = time.Second
@@ -51,7 +55,9 @@ type Config struct {
 	// gives then.
 	Scopes []string
 
-	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout.
+	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout. With
+	// a Store, discovery and the token request have that time each, and what is
+	// spent with the store comes on top.
 	Timeout time.Duration
 
 	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
@@ -88,6 +94,7 @@ type Source struct {
 	suspect    *Token      // the one that was
 	attempted  time.Time   // when the last attempt started
 	heldUntil  time.Time   // until when the provider wants to be left alone
+	looked     time.Time   // when another process's was last looked for instead
 	timer      *time.Timer // renews in the background
 	closed     bool
 	cancel     context.CancelFunc // ends the flight
@@ -101,7 +108,8 @@ type Source struct {
 // flight is one attempt in the making, which any number of callers wait for.
 type flight struct {
 	done  chan struct{} // closed when token and err are set
-	token *Token
+	look  bool          // for what another process has obtained, and no further
+	token *Token        // nil without an error if such a look finds nothing
 	err   *Error
 }
 
@@ -206,7 +214,7 @@ func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 // used. It returns one that differs, waiting for it as long as ctx allows, or
 // nil if none can be had: because of an error, which does not end the life of
 // the rejected one, or because tokens have been renewed for that reason less
-// than 30 seconds ago.
+// than 30 seconds ago, and no other process has left a newer one.
 func (s *Source) Renew(ctx context.Context, rejected *Token) *Token {
 	flight := s.Reject(rejected)
 	if flight != nil {
@@ -234,11 +242,16 @@ func (s *Source) Reject(rejected *Token) <-chan struct{} {
 		return nil // renewed already: a late rejection says nothing of the new one
 	}
 	if s.flight == nil {
-		if now.Before(s.retryAtLocked()) || (!s.renewed.IsZero() && now.Sub(s.renewed) < renewalBrake) {
+		if now.Before(s.retryAtLocked()) {
 			return nil
 		}
-		s.renewed, s.suspect = now, rejected
-		s.fetchLocked()
+		if s.renewed.IsZero() || now.Sub(s.renewed) >= renewalBrake {
+			s.renewed, s.suspect = now, rejected
+			s.fetchLocked()
+		} else if runtime, _ := s.runtimes.newest(); runtime.Store != nil && now.Sub(s.looked) >= lookBrake {
+			s.looked, s.suspect = now, rejected
+			s.startLocked(&flight{done: make(chan struct{}), look: true})
+		}
 	}
 	if s.flight == nil {
 		return nil
@@ -287,6 +300,9 @@ func (s *Source) wait(ctx context.Context) (*Token, error) {
 	}
 	if flight.err != nil {
 		return nil, flight.err
+	}
+	if flight.token == nil {
+		return s.wait(ctx) // that was not for this call
 	}
 	flight.token.markUsed()
 	return flight.token, nil

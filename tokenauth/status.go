@@ -48,8 +48,8 @@ type Status struct {
 	// for a bearer token or none.
 	Thumbprint string
 
-	// ObtainedAt, RefreshAt and ExpiresAt are when the token was received, when
-	// it is due to be renewed, and until when it may be sent. They are zero if
+	// ObtainedAt, RefreshAt and ExpiresAt are when the token was received (issued,
+	// if another process received it), when it is due to be renewed, and until when it may be sent. They are zero if
 	// there is no usable one.
 	ObtainedAt, RefreshAt, ExpiresAt time.Time
 

@@ -98,7 +98,7 @@ func newSeal(c Credentials, purpose any) (*seal, error) {
 
 // save seals value and stores it.
 func (s *seal) save(ctx context.Context, store Store, value []byte) error {
-	return store.Store(ctx, s.name, s.aead.Seal(nil, nil, value, []byte(s.name)))
+	return store.Store(ctx, s.name, s.aead.Seal(nil, nil, value, []byte(s.name))) //nolint:gosec // it makes its own nonce
 }
 
 // load returns what save has stored. An entry that it has not is errSealed.

@@ -21,7 +21,8 @@ type Token struct {
 	used      atomic.Bool
 }
 
-// ObtainedAt returns when the token was received.
+// ObtainedAt returns when the token was received; when it was issued, if another
+// process received it.
 func (t *Token) ObtainedAt() time.Time { return t.obtained }
 
 // ExpiresAt returns until when the token may be sent.

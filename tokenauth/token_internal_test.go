@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,5 +20,22 @@ func TestTokenIsStaleBeforeItExpires(t *testing.T) {
 				t.Errorf("life %v: there is no leeway", life)
 			}
 		}
+	}
+}
+
+// The machine's clock may be put right while a token is used.
+func TestSharedTokenExpiresByTheMonotonicClock(t *testing.T) {
+	provider, err := NewProvider("https://issuer.example", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh := &sharing{source: &Source{config: Config{Provider: provider}}}
+	issued := time.Now().Add(-time.Minute).Round(0) // as it is read from a store
+	token := sh.read(sharedToken{AccessToken: "token", IssuedAt: issued, Lifetime: 5 * time.Minute}, nil)
+	if !strings.Contains(token.expiresAt.String(), "m=") {
+		t.Error("it expires by the clock on the wall")
+	}
+	if want := issued.Add(210 * time.Second); token.expiresAt.Sub(want).Abs() > time.Second {
+		t.Errorf("it expires at %v, want %v", token.expiresAt, want)
 	}
 }

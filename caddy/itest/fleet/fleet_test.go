@@ -88,8 +88,25 @@ func (f *fleet) write(name, content string) {
 	}
 }
 
-// start starts gateway i, and waits until it answers.
-func (f *fleet) start(i int) {
+// start starts all gateways at once, and waits until they answer.
+func (f *fleet) start() {
+	f.t.Helper()
+	for i := range f.gateways {
+		f.launch(i)
+	}
+	for _, g := range f.gateways {
+		f.eventually(func() bool {
+			res, err := http.Get("http://" + g.address + ":8080/up") //nolint:noctx // it is repeated
+			if err != nil {
+				return false
+			}
+			return res.Body.Close() == nil
+		})
+	}
+}
+
+// launch starts gateway i.
+func (f *fleet) launch(i int) {
 	f.t.Helper()
 	g := f.gateways[i]
 	name := fmt.Sprintf("Caddyfile-%d", i)
@@ -132,13 +149,6 @@ http://:8080 {
 	if err := g.process.Start(); err != nil {
 		f.t.Fatal(err)
 	}
-	f.eventually(func() bool {
-		res, err := http.Get("http://" + g.address + ":8080/up") //nolint:noctx // it is repeated
-		if err != nil {
-			return false
-		}
-		return res.Body.Close() == nil
-	})
 }
 
 // kill ends gateway i at once.
@@ -160,9 +170,7 @@ func (f *fleet) kill(i int) {
 func (f *fleet) restart() {
 	f.t.Helper()
 	f.stop()
-	for i := range f.gateways {
-		f.start(i)
-	}
+	f.start()
 }
 
 // stop ends all gateways.

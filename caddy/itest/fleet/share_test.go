@@ -88,7 +88,7 @@ func (f *fleet) testSharing(empty func()) {
 	if asked := f.bank.asked(); len(asked) != 1 {
 		t.Errorf("a cold start of all made %d token requests, want 1: %v", len(asked), asked)
 	}
-	// All start again, one after the other and at once.
+	// All start again.
 	f.restart()
 	f.all(everyone()...)
 	if asked := f.bank.asked(); len(asked) != 0 {
@@ -100,9 +100,7 @@ func (f *fleet) testSharing(empty func()) {
 	empty()
 	release := f.bank.holdTokens()
 	defer release()
-	for i := range f.gateways {
-		f.start(i) // which asks for a token at once
-	}
+	f.start() // and each asks for a token at once
 	f.eventually(func() bool { return len(f.bank.waiting()) > 0 })
 	holder := slices.IndexFunc(f.gateways[:], func(g *gateway) bool { return g.address == f.bank.waiting()[0] })
 	f.kill(holder)
