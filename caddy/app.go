@@ -22,7 +22,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(App{})
+	caddy.RegisterModule(new(App))
 }
 
 // replayBudget is how much memory, in bytes, all request bodies together may
@@ -94,8 +94,9 @@ type IssuerTLS struct {
 	CARaw json.RawMessage `json:"ca,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 }
 
-// CaddyModule returns the Caddy module information.
-func (App) CaddyModule() caddy.ModuleInfo {
+// CaddyModule returns the Caddy module information. Unlike that of most modules,
+// it copies no receiver: events ask for it while the app is being cleaned up.
+func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "bankid_esign",
 		New: func() caddy.Module { return new(App) },
