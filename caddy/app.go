@@ -39,7 +39,7 @@ const replayBudget = 64 << 20
 // ------|------|-----
 // `bankid_esign_token_obtained` | at every token, renewals included | `client_id`; `lifetime` in seconds; `failed_attempts` before it, of which there are some when a failure has ended
 // `bankid_esign_token_failed` | when an attempt fails for another reason than the one before, or when a failure has lasted until the token expired | `cause` (`unavailable`, `timeout`, `refused`, `unusable` or `configuration`); `code`, the OAuth error code or empty; `error`; `attempt`, counted since the last success; `token_usable`; `next_attempt`, not before which time there will be another (RFC 3339)
-// `bankid_esign_token_unavailable` | besides, when there is no usable token any more, once until there is one | the same
+// `bankid_esign_token_unavailable` | besides, when an attempt fails and there is no usable token any more, once until there is one; that can be one step of back-off after it expired | the same
 //
 // All have `client`, `issuer` and `scope` (space-separated) besides. Handlers
 // are called one after the other, and calls do not wait for them; but what is
@@ -97,8 +97,8 @@ type IssuerTLS struct {
 	CARaw json.RawMessage `json:"ca,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 }
 
-// CaddyModule returns the Caddy module information. Not of a copy: whoever emits
-// an event has it called, at any time.
+// CaddyModule returns the Caddy module information. Unlike that of most modules,
+// it copies no receiver: events ask for it while the app is being cleaned up.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "bankid_esign",

@@ -13,6 +13,8 @@ import (
 )
 
 // The events that the app emits; its documentation says when.
+//
+//nolint:gosec // names, not tokens
 const (
 	eventTokenObtained    = "bankid_esign_token_obtained"
 	eventTokenFailed      = "bankid_esign_token_failed"

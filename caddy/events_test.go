@@ -2,6 +2,7 @@ package caddyesign_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -158,4 +159,35 @@ func TestEventsOfAConfigurationThatDoesNotStart(t *testing.T) {
 	}
 	f.app = ""
 	f.do("GET", path, "").is(200)
+}
+
+// The webhook of the example, when there is no token any more.
+func TestWebhookExample(t *testing.T) {
+	hook := newUpstream(t)
+	f := newFixture(t)
+	f.global = "events {\non bankid_esign_token_unavailable webhook " + hook.URL + "/alert\n}"
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
+	})
+	f.start(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
+	var posts []*call
+	eventually(t, func() bool {
+		posts = append(posts, hook.seen()...)
+		return len(posts) > 0
+	})
+	var post struct {
+		Type string
+		Data struct{ Client, Cause, Code string }
+	}
+	if err := json.Unmarshal(posts[0].body, &post); err != nil {
+		t.Fatal(err)
+	}
+	if post.Type != "bankid_esign_token_unavailable" || post.Data.Client != "default" || post.Data.Cause != "refused" || post.Data.Code != "invalid_client" {
+		t.Errorf("the webhook got %s", posts[0].body)
+	}
+	// Neither the failures that follow nor calls post again.
+	f.do("GET", path, "").is(502)
+	if posts = append(posts, hook.seen()...); len(posts) != 1 {
+		t.Errorf("the webhook was called %d times", len(posts))
+	}
 }

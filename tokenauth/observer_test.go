@@ -63,7 +63,8 @@ func TestObserverIsToldOfTokens(t *testing.T) {
 		status(t, transport, newRequest(t, "POST", pades, strings.Repeat("x", 2<<10)))
 		n.want(t, "waited signdoc 0s false", "served signdoc none")
 		advance(time.Hour)
-		if _, err := transport.RoundTrip(newRequest(t, "GET", pades, "")); err == nil {
+		if res, err := transport.RoundTrip(newRequest(t, "GET", pades, "")); err == nil {
+			res.Body.Close()
 			t.Error("the call was sent without a token")
 		}
 		n.want(t, "waited signdoc 0s true")
@@ -89,11 +90,13 @@ func TestObserverIsToldOfRejectionsAndRepeats(t *testing.T) {
 		b.answer = nil
 		b.err = context.DeadlineExceeded // the call may have been received
 		d := new(tokenauth.Delivery)
-		if _, err := transport.Deliver(newRequest(t, "GET", pades, ""), d); err == nil {
+		res, err := transport.Deliver(newRequest(t, "GET", pades, ""), d)
+		if err == nil {
+			res.Body.Close()
 			t.Fatal("no error")
 		}
 		b.err = nil
-		res, err := transport.Deliver(newRequest(t, "GET", pades, ""), d)
+		res, err = transport.Deliver(newRequest(t, "GET", pades, ""), d)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -185,9 +185,10 @@ func TestDashboardHasData(t *testing.T) {
 		loaded = 0
 		for _, group := range rules.Groups {
 			for _, rule := range group.Rules {
-				if rule.Health == "ok" {
+				switch rule.Health {
+				case "ok":
 					loaded++
-				} else if rule.Health == "err" {
+				case "err":
 					t.Fatalf("%s: %s", rule.Name, rule.LastError)
 				}
 			}
