@@ -15,10 +15,13 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "bankid-esign",
-		Usage: "keygen --out <file>",
+		Usage: "<command>",
 		Short: "Tools for the BankID eSign gateway",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(keygenCommand())
+			cmd.AddCommand(checkCommand())
+			cmd.AddCommand(statusCommand())
+			cmd.AddCommand(refreshCommand())
 		},
 	})
 }
