@@ -234,7 +234,7 @@ func TestCheckHints(t *testing.T) {
 	run(t, args(issuer, "other-client")...).exits(1).prints(
 		"FAIL authentication other-client by client_secret_basic",
 		"FAIL esign token request failed: HTTP status 401: invalid_client",
-		"hint the issuer does not know this client with this credential",
+		"hint the issuer does not know this client, or not with this credential",
 		"esign/csc not tried, since the client was refused")
 	if n := len(f.issuer.TokenRequests()) - before; n != 1 {
 		t.Errorf("%d failed logins, want 1", n)
@@ -249,7 +249,7 @@ func TestCheckHints(t *testing.T) {
 	run(t, args(issuer, "test-client")...).exits(1).prints("FAIL authentication not tried", "reading client credentials failed: client_secret", f.secret)
 	f.writeSecret(clientSecret)
 	run(t, args(strings.Replace(issuer, "/realms/test", "/realms/other", 1), "test-client")...).exits(1).
-		prints("FAIL discovery discovery failed", "hint what answers at the issuer's URL is not the provider of that name")
+		prints("FAIL discovery", "hint what answers at the issuer's URL is not the provider of that name")
 	f.issuer.HandleDiscovery(http.NotFound)
 	run(t, args(issuer, "test-client")...).exits(1).prints("hint there is no OpenID provider at the issuer's URL")
 	f.issuer.HandleDiscovery(nil)

@@ -66,8 +66,8 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 		report.Hint = fmt.Sprintf("this machine's clock differs from the provider's by %s, so that it does not accept what is signed here: set the clock", report.ClockSkew.Abs())
 	case oddity != "":
 		report.Hint = oddity
-	case report.AuthMethod == PrivateKeyJWT && report.Err.Op == opToken:
-		report.Hint += "; the public key must be registered for it, under the same kid"
+	case report.AuthMethod == PrivateKeyJWT && report.Err.Code == "invalid_client":
+		report.Hint += "; the public key must be registered for the client, under the same kid"
 	}
 	return report, err
 }

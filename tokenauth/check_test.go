@@ -88,13 +88,13 @@ func TestCheckFindsTheScopesThatAreMissing(t *testing.T) {
 
 func TestCheckHintsAtOddCredentials(t *testing.T) {
 	for secret, hint := range map[string]string{
-		"s3cr3t+/:%& æ":     "every environment has clients and secrets of its own",
+		"s3cr3t+/:%& æ":     "look whether both belong to this environment",
 		"s3cr3t+/:%& æ\n":   "the client secret ends with a line break",
 		"s3cr3t+/:%& æ\r\n": "the client secret ends with a line break",
 		" s3cr3t+/:%& æ":    "the client secret begins or ends with white space",
 		"s3cr3t+/:%& æ\t":   "the client secret begins or ends with white space",
 		`"s3cr3t+/:%& æ"`:   "the client secret stands in quotation marks",
-		`"`:                 "every environment",
+		`"`:                 "look whether both belong",
 	} {
 		server := tokenauthtest.NewServer()
 		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
