@@ -169,6 +169,7 @@ func (k *tokenStatus) print(t *table) {
 			m = odd
 		}
 		t.row(m, "", fmt.Sprintf("%d failed: %s", k.Failures, k.LastError.Text))
+		t.hint(k.Hint)
 	}
 }
 

@@ -45,6 +45,7 @@ func TestStatusAndRefresh(t *testing.T) {
 		"client idle at", "tokens no handler or transport uses this client",
 		"client second/one at", "FAIL esign/qtsa none, next attempt in",
 		"FAIL 1 failed: token request failed: HTTP status 401: invalid_client",
+		"hint the issuer does not know this client, or not with this credential",
 	)
 	var clients []shownClient
 	out := run(t, "status", "--address", a.address, "--json").exits(0)

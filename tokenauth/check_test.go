@@ -147,6 +147,22 @@ func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
 	}
 }
 
+func TestCheckHintsAtTheClockForProofs(t *testing.T) {
+	for code, hint := range map[string]string{
+		"invalid_dpop_proof": "this machine's clock differs from the provider's by 1m",
+		"invalid_client":     "look whether both belong to this environment", // the secret is not signed
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := tokenauthtest.NewServer()
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
+				tokenauthtest.WriteError(w, http.StatusBadRequest, code)
+			})
+			wantHint(t, check(t, server, func(c *tokenauth.Config) { c.DPoP = true }), hint)
+		})
+	}
+}
+
 func TestCheckOfWhatIsNotConfiguredWell(t *testing.T) {
 	server := tokenauthtest.NewServer()
 	report := check(t, server, func(c *tokenauth.Config) {

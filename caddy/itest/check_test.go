@@ -75,7 +75,8 @@ func testCheck(t *testing.T, issuer string, key jose.JSONWebKey) {
 			[]string{"ok authentication esign-gateway by client_secret_basic", "ok esign token of", "ok esign/csc token of", "ok esign/qtsa token of"},
 		},
 		"right, with a key and DPoP": {
-			[]string{"--issuer", issuer, "--client-id", b2bClientID, "--key-file", pem, "--dpop"}, 0,
+			[]string{"--issuer", issuer, "--client-id", b2bClientID, "--key-file", pem, "--dpop"},
+			0,
 			[]string{"ok authentication esign-gateway-b2b by private_key_jwt (ES256), with DPoP (ES256)", "ok esign/b2b token of"},
 		},
 		"wrong secret": {
@@ -103,11 +104,13 @@ func testCheck(t *testing.T, issuer string, key jose.JSONWebKey) {
 			[]string{"FAIL discovery", "hint nothing listens at the issuer's address"},
 		},
 		"key that is not registered": {
-			[]string{"--issuer", issuer, "--client-id", keyClientID, "--key-file", writePEM(t, newKey(t)), "--scope", "esign"}, 1,
+			[]string{"--issuer", issuer, "--client-id", keyClientID, "--key-file", writePEM(t, newKey(t)), "--scope", "esign"},
+			1,
 			[]string{"FAIL authentication esign-gateway-key by private_key_jwt", "the public key must be registered for the client"},
 		},
 		"DPoP client without DPoP": {
-			[]string{"--issuer", issuer, "--client-id", b2bClientID, "--key-file", pem, "--scope", "esign/b2b"}, 1,
+			[]string{"--issuer", issuer, "--client-id", b2bClientID, "--key-file", pem, "--scope", "esign/b2b"},
+			1,
 			[]string{"FAIL authentication", "hint the provider may demand DPoP for this client"},
 		},
 	} {
