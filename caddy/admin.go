@@ -122,19 +122,21 @@ func (a *App) refresh(ctx context.Context, name string) error {
 		wg.Go(func() { errs[i] = source.Refresh(ctx) })
 	}
 	wg.Wait()
-	var tooSoon error
-	asked := 0
+	var tooSoon *tokenauth.TooSoonError // the first one that it will not be for
+	asked := false
 	for _, err := range errs {
-		if _, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
-			tooSoon = err
+		if e, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
+			if tooSoon == nil || e.RetryAt.Before(tooSoon.RetryAt) {
+				tooSoon = e
+			}
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		asked++
+		asked = true
 	}
-	if asked > 0 {
+	if tooSoon == nil || asked {
 		return nil
 	}
 	return tooSoon

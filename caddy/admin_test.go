@@ -68,6 +68,7 @@ type shownToken struct {
 	NextAttempt string `json:"next_attempt"`
 	Failures    int
 	Waiting     int
+	Hint        string
 	LastError   *struct {
 		Cause, Code, Text string
 		Status            int
@@ -163,7 +164,7 @@ func TestAdminShowsABoundTokenAndWhyThereIsNone(t *testing.T) {
 	}
 	token := c.Tokens[0]
 	if !token.Bound || token.AuthMethod != "private_key_jwt" || token.Granted != nil || token.ExpiresAt != "" ||
-		token.Failures != 1 || token.NextAttempt == "" {
+		token.Failures != 1 || token.NextAttempt == "" || !strings.Contains(token.Hint, "does not know this client") {
 		t.Errorf("the token is %+v", token)
 	}
 	if e := token.LastError; e == nil || e.Cause != "refused" || e.Code != "invalid_client" || e.Status != 401 ||

@@ -62,10 +62,12 @@ type tokenStatus struct {
 	RefreshAt  time.Time `json:"refresh_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
-	// LastError is why the last attempt failed, left out if it did not; Failures
-	// is how many have failed since the last success, and NextAttempt when the
-	// next one is made at the earliest, left out if nothing holds it back.
+	// LastError is why the last attempt failed, left out if it did not, and Hint
+	// the likely mistake behind it; Failures is how many have failed since the
+	// last success, and NextAttempt when the next one is made at the earliest,
+	// left out if nothing holds it back.
 	LastError   *tokenError `json:"last_error,omitempty"`
+	Hint        string      `json:"hint,omitempty"`
 	Failures    int         `json:"failures"`
 	NextAttempt time.Time   `json:"next_attempt,omitzero"`
 
@@ -130,7 +132,7 @@ func (a *App) clientStatus(name string) clientStatus {
 
 // newTokenStatus returns s as the admin API shows it.
 func newTokenStatus(s tokenauth.Status) tokenStatus {
-	return tokenStatus{
+	status := tokenStatus{
 		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes,
 		Bound: s.DPoP, Thumbprint: s.Thumbprint,
 		ClientID: s.ClientID, AuthMethod: s.AuthMethod,
@@ -139,4 +141,8 @@ func newTokenStatus(s tokenauth.Status) tokenStatus {
 		LastError: newTokenError(s.Err), Failures: s.Failures, NextAttempt: s.NextAttempt.UTC(),
 		Fetching: s.Fetching, Waiting: s.Waiting,
 	}
+	if s.Err != nil {
+		status.Hint = s.Err.Hint()
+	}
+	return status
 }

@@ -18,7 +18,8 @@ func init() {
 		Usage: "<command>",
 		Short: "Tools for the BankID eSign gateway",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(keygenCommand(), sandboxCommand(), versionCommand())
+			cmd.AddCommand(checkCommand(), statusCommand(), refreshCommand(),
+				keygenCommand(), sandboxCommand(), versionCommand())
 		},
 	})
 }

@@ -111,7 +111,7 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 	for _, call := range errorPage.seen() {
 		showsNone(t, "what the error page's backend saw", fmt.Sprint(call.Header, call.RequestURI, string(call.body)))
 	}
-	for _, path := range []string{"/config/", "/reverse_proxy/upstreams", "/metrics", "/debug/vars", "/debug/pprof/goroutine?debug=2"} {
+	for _, path := range []string{"/config/", "/reverse_proxy/upstreams", "/metrics", "/debug/vars", "/debug/pprof/goroutine?debug=2", "/bankid_esign/clients", "/bankid_esign/clients/default"} {
 		res, err := http.Get("http://" + admin + path) //nolint:noctx // a test
 		if err != nil {
 			t.Fatal(err)

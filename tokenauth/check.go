@@ -23,9 +23,6 @@ type Report struct {
 	// that it refuses one by one.
 	MissingScopes []string
 
-	// Duration is how long the attempt took.
-	Duration time.Duration
-
 	// Hint says what the likely mistake is, "" if there is none, or none can be
 	// told.
 	Hint string
@@ -58,7 +55,7 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 	if credentials, err := config.Credentials(); err == nil {
 		oddity = credentials.oddity()
 	}
-	signed := report.AssertionAlgorithm != "" || report.ProofAlgorithm != ""
+	signed := report.AssertionAlgorithm != "" || report.Err.Code == "invalid_dpop_proof"
 	switch {
 	case report.Err.Code == "invalid_scope":
 		report.MissingScopes, err = refusedScopes(ctx, config, client)
@@ -66,8 +63,8 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 		report.Hint = fmt.Sprintf("this machine's clock differs from the provider's by %s, so that it does not accept what is signed here: set the clock", report.ClockSkew.Abs())
 	case oddity != "":
 		report.Hint = oddity
-	case report.AuthMethod == PrivateKeyJWT && report.Err.Op == opToken:
-		report.Hint += "; the public key must be registered for it, under the same kid"
+	case report.AuthMethod == PrivateKeyJWT && report.Err.Code == "invalid_client":
+		report.Hint += "; the public key must be registered for the client, under the same kid"
 	}
 	return report, err
 }
@@ -84,7 +81,7 @@ func try(ctx context.Context, config Config, client *http.Client) (Report, error
 	source.Close() // and the event is complete
 	report := Report{
 		Status: source.Status(), Lifetime: event.Lifetime, LifetimeAssumed: event.LifetimeAssumed,
-		MissingScopes: event.MissingScopes, Duration: event.Duration,
+		MissingScopes: event.MissingScopes,
 	}
 	if err := ctx.Err(); err != nil {
 		report.Err = transportError(opToken, err)

@@ -88,13 +88,13 @@ func TestCheckFindsTheScopesThatAreMissing(t *testing.T) {
 
 func TestCheckHintsAtOddCredentials(t *testing.T) {
 	for secret, hint := range map[string]string{
-		"s3cr3t+/:%& æ":     "every environment has clients and secrets of its own",
+		"s3cr3t+/:%& æ":     "look whether both belong to this environment",
 		"s3cr3t+/:%& æ\n":   "the client secret ends with a line break",
 		"s3cr3t+/:%& æ\r\n": "the client secret ends with a line break",
 		" s3cr3t+/:%& æ":    "the client secret begins or ends with white space",
 		"s3cr3t+/:%& æ\t":   "the client secret begins or ends with white space",
 		`"s3cr3t+/:%& æ"`:   "the client secret stands in quotation marks",
-		`"`:                 "every environment",
+		`"`:                 "look whether both belong",
 	} {
 		server := tokenauthtest.NewServer()
 		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
@@ -143,6 +143,22 @@ func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
 			if report.AssertionAlgorithm != "ES256" {
 				t.Errorf("the algorithm is %q", report.AssertionAlgorithm)
 			}
+		})
+	}
+}
+
+func TestCheckHintsAtTheClockForProofs(t *testing.T) {
+	for code, hint := range map[string]string{
+		"invalid_dpop_proof": "this machine's clock differs from the provider's by 1m",
+		"invalid_client":     "look whether both belong to this environment", // the secret is not signed
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := tokenauthtest.NewServer()
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
+				tokenauthtest.WriteError(w, http.StatusBadRequest, code)
+			})
+			wantHint(t, check(t, server, func(c *tokenauth.Config) { c.DPoP = true }), hint)
 		})
 	}
 }

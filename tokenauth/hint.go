@@ -21,6 +21,8 @@ func (e *Error) Hint() string {
 		return "the issuer's certificate is not trusted here or belongs to another host: if a proxy breaks up TLS, or the issuer has a certificate authority of its own, add that to the trust pool"
 	case faultTLS:
 		return "whoever answers at the issuer's address does not speak TLS: look at the port, and for a proxy in between"
+	case faultUnknown:
+		// the cause may tell
 	}
 	switch e.Cause {
 	case CauseTimeout:
@@ -40,6 +42,8 @@ func (e *Error) Hint() string {
 			return "what answers at the issuer's URL is not the provider of that name: write the issuer exactly as the provider does, and look for a proxy that answers in its place"
 		}
 		return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
+	case CauseConfiguration:
+		// the error itself says what to mend
 	}
 	return ""
 }
@@ -55,13 +59,16 @@ func (e *Error) refusalHint() string {
 		return "the provider does not accept the proof of the key (DPoP): look at the clock of this machine"
 	case "invalid_request":
 		return "the provider may demand DPoP for this client, or another authentication method: compare with how it is registered"
-	case "invalid_client", "unauthorized_client", "invalid_grant", "access_denied", "not_allowed":
-		return "the issuer does not know this client with this credential, or does not let it use client credentials: every environment has clients and secrets of its own"
+	case "invalid_client":
+		return "the issuer does not know this client, or not with this credential: look whether both belong to this environment, since each has its own"
+	case "unauthorized_client":
+		// Keycloak says so of a wrong secret; RFC 6749, of the grant.
+		return "the issuer knows this client, but not with this secret, or does not let it use client credentials: look whether the secret belongs to this environment and client"
 	}
 	if e.Op == opDiscovery {
 		return "the provider's configuration is public, yet access to it is refused: look for a proxy in between"
 	}
-	return "the issuer does not let this client in: every environment has clients and secrets of its own"
+	return "the issuer does not let this client in: look whether it belongs to this environment, and how it is registered"
 }
 
 // oddity says what looks wrong about credentials that were refused, "" if

@@ -49,6 +49,7 @@ func TestKeycloak(t *testing.T) {
 	t.Run("wrong secret", func(t *testing.T) { testWrongSecret(t, issuer) })
 	t.Run("private_key_jwt", func(t *testing.T) { testKeyClient(t, issuer, keyClientID, key, "auth_method private_key_jwt") })
 	t.Run("private_key_jwt from discovery", func(t *testing.T) { testKeyClient(t, issuer, keyClientID, key, "") })
+	t.Run("check", func(t *testing.T) { testCheck(t, issuer, key) })
 	// Tokens bound to a key that the gateway makes for itself.
 	t.Run("DPoP", func(t *testing.T) { testB2BClient(t, issuer, b2bClientID, key, nil) })
 }

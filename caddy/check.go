@@ -1,0 +1,219 @@
+package caddyesign
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// checkReport is what a check of a configuration found, as it is printed with
+// --json. It holds nothing secret.
+type checkReport struct {
+	// OK reports whether everything that is used works.
+	OK bool `json:"ok"`
+
+	// Environment is the BankID environment, left out for an issuer of one's own.
+	Environment string `json:"environment,omitempty"`
+
+	// Issuer is the issuer identifier of the OpenID provider.
+	Issuer string `json:"issuer"`
+
+	// TokenEndpoint is where tokens are asked for, left out if the provider's
+	// configuration could not be read; Error and Hint say why then.
+	TokenEndpoint string      `json:"token_endpoint,omitempty"`
+	Error         *tokenError `json:"error,omitempty"`
+	Hint          string      `json:"hint,omitempty"`
+
+	// ESignBaseURL is where the provider says that the APIs are, left out if it
+	// does not, and ESignBaseURLDiffers reports that calls go elsewhere.
+	ESignBaseURL        string `json:"esign_baseurl,omitempty"`
+	ESignBaseURLDiffers bool   `json:"esign_baseurl_differs"`
+
+	// ClockSkew is by how many seconds the provider's clock is ahead of this
+	// machine's.
+	ClockSkew float64 `json:"clock_skew_seconds"`
+
+	// Clients are those that are configured, by name.
+	Clients []checkedClient `json:"clients"`
+}
+
+// checkedClient is what was found of one client.
+type checkedClient struct {
+	// Name is that of the configuration, "default" for the default client.
+	Name string `json:"name"`
+
+	// Tokens are those that handlers and transports need, one for each set of
+	// scopes. A client that none of them uses has none.
+	Tokens []checkedToken `json:"tokens"`
+}
+
+// checkedToken is what came of asking for one token.
+type checkedToken struct {
+	// OK reports whether all that was asked for was granted.
+	OK bool `json:"ok"`
+
+	// Skipped reports that it was not asked for: the client had been refused
+	// before, and repeated failed logins can lock it out.
+	Skipped bool `json:"skipped"`
+
+	// Scopes are those asked for, GrantedScopes those of the token, and
+	// MissingScopes those that the client has not been given.
+	Scopes        []string `json:"scopes"`
+	GrantedScopes []string `json:"granted_scopes,omitempty"`
+	MissingScopes []string `json:"missing_scopes,omitempty"`
+
+	// Bound reports whether the token is bound to a key (DPoP).
+	Bound bool `json:"bound"`
+
+	// How it was asked for: the client identifier, the client authentication
+	// method, and the JWS algorithms of assertion and proof.
+	ClientID           string               `json:"client_id,omitempty"`
+	AuthMethod         tokenauth.AuthMethod `json:"auth_method,omitempty"`
+	AssertionAlgorithm string               `json:"assertion_alg,omitempty"`
+	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
+
+	// Lifetime is the token's, in seconds, and LifetimeAssumed reports that the
+	// provider did not say.
+	Lifetime        float64 `json:"lifetime_seconds,omitempty"`
+	LifetimeAssumed bool    `json:"lifetime_assumed,omitempty"`
+
+	// Error is why there is none, and Hint the likely mistake.
+	Error *tokenError `json:"error,omitempty"`
+	Hint  string      `json:"hint,omitempty"`
+}
+
+// need is a token that a configuration uses.
+type need struct {
+	client string // "" for the default client
+	scopes []string
+	dpop   bool
+}
+
+// check obtains the tokens that are needed, with the provider and the clients of
+// the app that cfg configures. It starts no server. The error says that cfg
+// cannot be loaded.
+func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, error) {
+	// A configuration of its own around the app: what cfg says of logs, servers
+	// and the rest is not for this process. Its modules are cleaned up with the
+	// inner context.
+	shell := &caddy.Config{
+		StorageRaw: cfg.StorageRaw,
+		Logging:    &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN"}}}},
+	}
+	outer, err := caddy.ProvisionContext(shell)
+	if err != nil {
+		return nil, err
+	}
+	inner, cancel := caddy.NewContext(outer)
+	defer cancel()
+	shell.AppsRaw = cfg.AppsRaw
+	mod, err := inner.AppIfConfigured("bankid_esign")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mod.(*App).check(ctx, needs)
+}
+
+// check obtains the tokens that are needed, which are thrown away.
+func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
+	configs := make([]tokenauth.Config, len(needs))
+	for i, n := range needs {
+		var err error
+		if configs[i], _, err = a.tokenConfig(n.client, n.scopes, n.dpop); err != nil {
+			return nil, err
+		}
+	}
+	report := &checkReport{OK: true, Environment: a.env.Name, Issuer: a.env.Issuer, Clients: a.uncheckedClients(needs)}
+	if !a.checkProvider(ctx, report) {
+		return report, nil
+	}
+	for i, n := range needs {
+		client := report.client(n.client)
+		token := checkedToken{Scopes: n.scopes, Bound: n.dpop, Skipped: client.refused()}
+		if !token.Skipped {
+			found, err := tokenauth.Check(ctx, configs[i], a.http)
+			if err != nil {
+				return nil, err
+			}
+			token = newCheckedToken(found)
+		}
+		report.OK = report.OK && token.OK
+		client.Tokens = append(client.Tokens, token)
+	}
+	report.ClockSkew = a.provider.ClockSkew().Seconds()
+	return report, nil
+}
+
+// checkProvider reads the provider's configuration, and reports whether that
+// went well.
+func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(a.Timeout), tokenauth.DefaultTimeout))
+	defer cancel()
+	metadata, err := a.provider.Metadata(ctx, a.http)
+	if failure, ok := errors.AsType[*tokenauth.Error](err); ok {
+		report.OK, report.Error, report.Hint = false, newTokenError(failure), failure.Hint()
+		if a.sandbox != nil && failure.Cause == tokenauth.CauseUnavailable {
+			report.Hint = "the sandbox is served by the gateway itself: start that first"
+		}
+		return false
+	}
+	report.TokenEndpoint = metadata.TokenEndpoint
+	report.ESignBaseURL = metadata.Text("esign-baseurl")
+	report.ESignBaseURLDiffers = a.env.Name != "" && report.ESignBaseURL != "" && !a.env.Serves(report.ESignBaseURL)
+	return true
+}
+
+// uncheckedClients returns the clients that are configured or needed, sorted by
+// name.
+func (a *App) uncheckedClients(needs []need) []checkedClient {
+	names := a.clientNames()
+	for _, n := range needs {
+		names = append(names, cmp.Or(n.client, defaultClient))
+	}
+	slices.Sort(names)
+	clients := make([]checkedClient, 0, len(names))
+	for _, name := range slices.Compact(names) {
+		clients = append(clients, checkedClient{Name: name, Tokens: []checkedToken{}})
+	}
+	return clients
+}
+
+// client returns the client that a configuration calls name.
+func (r *checkReport) client(name string) *checkedClient {
+	i := slices.IndexFunc(r.Clients, func(c checkedClient) bool { return c.Name == cmp.Or(name, defaultClient) })
+	return &r.Clients[i]
+}
+
+// refused reports whether the client, rather than a scope, was refused.
+func (c *checkedClient) refused() bool {
+	return slices.ContainsFunc(c.Tokens, func(t checkedToken) bool { return t.Error != nil && t.Error.Code != "invalid_scope" })
+}
+
+// newCheckedToken returns what was found as it is printed.
+func newCheckedToken(r tokenauth.Report) checkedToken {
+	return checkedToken{
+		OK: r.OK(), Scopes: r.Scopes, GrantedScopes: r.GrantedScopes, MissingScopes: r.MissingScopes, Bound: r.DPoP,
+		ClientID: r.ClientID, AuthMethod: r.AuthMethod,
+		AssertionAlgorithm: r.AssertionAlgorithm, ProofAlgorithm: r.ProofAlgorithm,
+		Lifetime: r.Lifetime.Seconds(), LifetimeAssumed: r.LifetimeAssumed,
+		Error: newTokenError(r.Err), Hint: r.Hint,
+	}
+}
+
+// scopeList returns scopes as a person reads them.
+func scopeList(scopes []string) string {
+	if len(scopes) == 0 {
+		return "(no scope)"
+	}
+	return strings.Join(scopes, " ")
+}

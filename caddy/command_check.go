@@ -1,0 +1,305 @@
+package caddyesign
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+)
+
+// Exit statuses of check, besides 0.
+const (
+	exitFailed    = 1 // something does not work
+	exitUnchecked = 2 // wrong usage, or a configuration that cannot be loaded
+)
+
+// checkFlags are those of the check command.
+type checkFlags struct {
+	config, adapter            string
+	environment, issuer        string
+	clientID, secretFile       string
+	keyFile, keyID, authMethod string
+	scopes                     []string
+	dpop, json                 bool
+}
+
+// checkCommand tries the clients of a configuration, or one client.
+func checkCommand() *cobra.Command {
+	var flags checkFlags
+	cmd := &cobra.Command{
+		Use:   "check [--config <path> [--adapter <name>] | --environment <name> --client-id <id> --secret-file <path>] [--json]",
+		Short: "Tries to obtain every access token that the gateway needs",
+		Long: `
+Tries what the gateway does before its first call: reads the configuration of the
+OpenID provider, and asks for an access token for every set of scopes. Prints what
+it found, and a hint at the likely mistake where that failed. The tokens are
+thrown away, and no secret is printed.
+
+With --config, it checks the clients of a configuration, with the scopes that its
+handlers and transports need. It starts no server, and runs beside one. By default
+that is the Caddyfile in the current directory.
+
+With --environment or --issuer, it checks one client: its identifier, its secret
+or private key in a file, and each --scope by itself; by default those of all APIs,
+or with --dpop that of b2b, and tokens that are bound to a key.
+
+Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+
+The exit status is 0 if everything works, 1 if something does not, and 2 if
+nothing could be checked: for wrong usage, or a configuration that cannot be
+loaded.
+
+With --json, one JSON object is printed, whose members do not change their
+meaning; new ones may be added:
+
+	ok                      whether everything works
+	environment, issuer     of the OpenID provider
+	token_endpoint          where tokens are asked for
+	error, hint             why the provider's configuration could not be read
+	esign_baseurl           where the provider says that the APIs are
+	esign_baseurl_differs   whether calls go elsewhere
+	clock_skew_seconds      by how much the provider's clock is ahead
+	clients                 array, by name:
+	  name                  "default" for the default client
+	  tokens                array, one for each set of scopes:
+	    ok, skipped         whether all was granted; whether it was not tried,
+	                        since the client had been refused
+	    scopes, granted_scopes, missing_scopes
+	    bound               whether it is bound to a key (DPoP)
+	    client_id, auth_method, assertion_alg, proof_alg
+	    lifetime_seconds, lifetime_assumed
+	    error, hint         why there is none: cause (unavailable, timeout,
+	                        refused, unusable, configuration), status, code, text`,
+		Args: func(cmd *cobra.Command, args []string) error { return unchecked(cmd, cobra.NoArgs(cmd, args)) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return flags.run(cmd) })(cmd, nil)
+		},
+	}
+	cmd.SetFlagErrorFunc(unchecked)
+	cmd.Flags().StringVarP(&flags.config, "config", "c", "", "The configuration to check; - for the standard input")
+	cmd.Flags().StringVarP(&flags.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
+	cmd.Flags().StringVar(&flags.environment, "environment", "", "The BankID environment of the client: production, current or sandbox")
+	cmd.Flags().StringVar(&flags.issuer, "issuer", "", "The issuer identifier of another OpenID provider")
+	cmd.Flags().StringVar(&flags.clientID, "client-id", "", "The client identifier")
+	cmd.Flags().StringVar(&flags.secretFile, "secret-file", "", "The file with the client secret")
+	cmd.Flags().StringVar(&flags.keyFile, "key-file", "", "The file with the private key of private_key_jwt")
+	cmd.Flags().StringVar(&flags.keyID, "key-id", "", "The kid of the private key")
+	cmd.Flags().StringVar(&flags.authMethod, "auth-method", "", "The client authentication method; default: by what the provider supports")
+	cmd.Flags().StringArrayVar(&flags.scopes, "scope", nil, "A scope to ask for; can be repeated")
+	cmd.Flags().BoolVar(&flags.dpop, "dpop", false, "Whether the client's tokens are bound to a key (b2b)")
+	cmd.Flags().BoolVar(&flags.json, "json", false, "Print JSON")
+	return cmd
+}
+
+// unchecked makes err end the command with the status of wrong usage.
+func unchecked(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUnchecked, err })(cmd, nil)
+}
+
+// run checks, and returns the exit status.
+func (f *checkFlags) run(cmd *cobra.Command) (int, error) {
+	cfg, needs, err := f.load(cmd.InOrStdin())
+	if err != nil {
+		return exitUnchecked, err
+	}
+	report, err := check(cmd.Context(), cfg, needs)
+	if err != nil {
+		return exitUnchecked, err
+	}
+	if f.json {
+		err = printJSON(cmd.OutOrStdout(), report)
+	} else {
+		err = report.print(cmd.OutOrStdout())
+	}
+	if err == nil && !report.OK {
+		err = errors.New("the check found something that does not work")
+	}
+	if err != nil {
+		return exitFailed, err
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+// load returns the configuration to check, and the tokens that it needs.
+func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
+	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.authMethod
+	if single != "" || f.scopes != nil || f.dpop {
+		if f.config != "" || f.adapter != "" {
+			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client do not go with it")
+		}
+		return f.client()
+	}
+	file := f.config
+	if file == "" {
+		file = "Caddyfile"
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, errors.New("nothing to check: there is no Caddyfile in the current directory; use --config, or --environment and --client-id")
+		}
+	}
+	cfg, err := readConfig(file, f.adapter, stdin)
+	if err != nil {
+		return nil, nil, err
+	}
+	needs, err := findNeeds(cfg)
+	return cfg, needs, err
+}
+
+// client returns the configuration of the one client that the flags describe.
+func (f *checkFlags) client() (*caddy.Config, []need, error) {
+	if f.environment == "" && f.issuer == "" {
+		return nil, nil, errors.New("--environment or --issuer is missing")
+	}
+	if f.keyFile != "" && f.secretFile != "" {
+		return nil, nil, errors.New("--secret-file and --key-file exclude each other")
+	}
+	if f.environment != bankid.Sandbox.Name && (f.clientID == "" || f.keyFile+f.secretFile == "") {
+		return nil, nil, errors.New("--client-id is missing, or --secret-file or --key-file")
+	}
+	app := App{Environment: f.environment, Issuer: f.issuer, Client: Client{
+		ClientID: f.clientID, KeyID: f.keyID, AuthMethod: f.authMethod,
+	}}
+	for file, value := range map[string]*string{f.secretFile: &app.ClientSecret, f.keyFile: &app.PrivateKey} {
+		if file == "" {
+			continue
+		}
+		if strings.ContainsAny(file, "{}") {
+			return nil, nil, fmt.Errorf("the name of the file %s must not have braces", file)
+		}
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		*value = "{file." + path + "}"
+	}
+	cfg := &caddy.Config{AppsRaw: caddy.ModuleMap{"bankid_esign": caddyconfig.JSON(app, nil)}}
+	scopes := f.scopes
+	if scopes == nil {
+		apis := []bankid.API{bankid.CSC, bankid.SignDoc, bankid.Timestamp}
+		if f.dpop {
+			apis = []bankid.API{bankid.B2B}
+		}
+		for _, api := range apis {
+			scopes = append(scopes, bankid.Scopes(api, nil)...)
+		}
+	}
+	var needs []need
+	for _, scope := range scopes {
+		if err := tokenauth.CheckScope(scope); err != nil {
+			return nil, nil, err
+		}
+		needs = append(needs, need{scopes: []string{scope}, dpop: f.dpop})
+	}
+	return cfg, sortNeeds(needs), nil
+}
+
+// print writes the report for a person.
+func (r *checkReport) print(w io.Writer) error {
+	t := newTable(w)
+	environment := ""
+	if r.Environment != "" {
+		environment = " (environment " + r.Environment + ")"
+	}
+	t.heading("issuer " + r.Issuer + environment)
+	if r.Error != nil {
+		t.row(bad, "discovery", r.Error.Text)
+		t.hint(r.Hint)
+		return t.flush()
+	}
+	t.row(good, "discovery", "token endpoint "+r.TokenEndpoint)
+	if r.ESignBaseURLDiffers {
+		t.row(odd, "esign-baseurl", r.ESignBaseURL+" is what the provider says; calls do not go there")
+	} else if r.ESignBaseURL != "" {
+		t.row(good, "esign-baseurl", r.ESignBaseURL)
+	}
+	if skew := time.Duration(r.ClockSkew * float64(time.Second)); skew.Abs() >= badSkew {
+		t.row(odd, "clock", "the provider's is ahead of this machine's by "+skew.String())
+	} else {
+		t.row(good, "clock", "agrees with the provider's")
+	}
+	for _, client := range r.Clients {
+		client.print(t)
+	}
+	return t.flush()
+}
+
+// print writes the client into the table.
+func (c *checkedClient) print(t *table) {
+	t.heading("client " + c.Name)
+	if len(c.Tokens) == 0 {
+		t.row(odd, "tokens", "no handler or transport uses this client: nothing to check")
+		return
+	}
+	who := c.Tokens[0].describe()
+	if c.refused() {
+		t.row(bad, "authentication", who)
+	} else {
+		t.row(good, "authentication", who)
+	}
+	for _, token := range c.Tokens {
+		token.print(t)
+	}
+}
+
+// describe says how the token was asked for.
+func (k *checkedToken) describe() string {
+	if k.AuthMethod == "" {
+		return "not tried"
+	}
+	text := k.ClientID + " by " + string(k.AuthMethod)
+	if k.AssertionAlgorithm != "" {
+		text += " (" + k.AssertionAlgorithm + ")"
+	}
+	if k.ProofAlgorithm != "" {
+		text += ", with DPoP (" + k.ProofAlgorithm + ")"
+	}
+	return text
+}
+
+// print writes the token into the table.
+func (k *checkedToken) print(t *table) {
+	scopes := scopeList(k.Scopes)
+	life := "token of " + (time.Duration(k.Lifetime) * time.Second).String()
+	if k.LifetimeAssumed {
+		life += " (assumed: the provider does not say)"
+	}
+	switch {
+	case k.Skipped:
+		t.row(none, scopes, "not tried, since the client was refused")
+	case k.Error != nil:
+		t.row(bad, scopes, k.Error.Text)
+	case !k.OK:
+		t.row(bad, scopes, life+", granted for "+scopeList(k.GrantedScopes))
+	default:
+		t.row(good, scopes, life)
+	}
+	if len(k.MissingScopes) > 0 && len(k.Scopes) > 1 {
+		t.row(none, "missing", scopeList(k.MissingScopes))
+	}
+	t.hint(k.Hint)
+}
+
+// printJSON writes v as indented JSON.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

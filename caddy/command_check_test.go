@@ -1,0 +1,291 @@
+package caddyesign_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// prints asserts that what was printed has all the texts, white space aside.
+func (o *output) prints(texts ...string) *output {
+	o.t.Helper()
+	printed := strings.Join(strings.Fields(o.stdout+o.stderr), " ")
+	for _, text := range texts {
+		if !strings.Contains(printed, text) {
+			o.t.Errorf("it does not print %q:\n%s%s", text, o.stdout, o.stderr)
+		}
+	}
+	return o
+}
+
+// A checked is what check prints with --json, as far as it is compared.
+type checked struct {
+	OK      bool
+	Issuer  string
+	Clients []struct {
+		Name   string
+		Tokens []struct {
+			OK, Skipped, Bound bool
+			Scopes             []string
+			Missing            []string `json:"missing_scopes"`
+			Error              *struct{ Cause, Code string }
+			Hint               string
+		}
+	}
+}
+
+// checked reads the JSON.
+func (o *output) checked() (c checked) {
+	o.t.Helper()
+	if err := json.Unmarshal([]byte(o.stdout), &c); err != nil {
+		o.t.Errorf("it prints %s: %v", o.stdout, err)
+	}
+	return c
+}
+
+// writeConfig writes a configuration into a file.
+func (f *fixture) writeConfig(site string) string {
+	f.t.Helper()
+	file := filepath.Join(f.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(f.caddyfile(site)), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	return file
+}
+
+func TestCheckOfAClient(t *testing.T) {
+	f := newFixture(t)
+	args := []string{"check", "--issuer", f.issuer.Issuer(), "--client-id", "test-client", "--secret-file", f.secret}
+	out := run(t, args...).exits(0).prints(
+		"issuer "+f.issuer.Issuer(),
+		"ok discovery token endpoint "+f.issuer.Issuer()+"/protocol/openid-connect/token",
+		"ok clock agrees",
+		"client default",
+		"ok authentication test-client by client_secret_basic",
+		"ok esign token of 5m0s", "ok esign/csc token of 5m0s", "ok esign/qtsa token of 5m0s",
+	)
+	if out.stderr != "" || strings.Contains(out.stdout, "\x1b") {
+		t.Errorf("it prints more than the table: %q %q", out.stdout, out.stderr)
+	}
+	if n := f.issuer.Discoveries(); n != 1 {
+		t.Errorf("%d discovery requests, want 1", n)
+	}
+	c := run(t, append(args, "--scope", "esign/nnin", "--auth-method", "client_secret_post", "--json")...).exits(0).checked()
+	if !c.OK || c.Issuer != f.issuer.Issuer() || len(c.Clients) != 1 || len(c.Clients[0].Tokens) != 1 ||
+		!slices.Equal(c.Clients[0].Tokens[0].Scopes, []string{"esign/nnin"}) {
+		t.Errorf("the report is %+v", c)
+	}
+	requests := f.issuer.TokenRequests()
+	if last := requests[len(requests)-1]; last.Form.Get("client_secret") != clientSecret || last.Form.Get("scope") != "esign/nnin" {
+		t.Error("the flags are not followed")
+	}
+}
+
+func TestCheckOfABoundClient(t *testing.T) {
+	f := newB2B(t)
+	run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "b2b-client", "--key-file", f.keyFile(), "--key-id", "kid", "--dpop").exits(0).
+		prints("ok authentication b2b-client by private_key_jwt (ES256), with DPoP (ES256)", "ok esign/b2b token of 5m0s")
+}
+
+// The tokens that check finds in a configuration are those that the server gets
+// when it runs.
+func TestCheckOfAConfigurationTriesWhatTheServerUses(t *testing.T) {
+	f := newB2B(t)
+	f.app += `
+	client second {
+		client_id second-client
+		client_secret {file.` + f.secret + `}
+	}
+	client idle {
+		client_id idle-client
+		client_secret {file.` + f.secret + `}
+	}`
+	site := `handle /own/* {
+		uri strip_prefix /own
+		reverse_proxy ` + f.upstream.URL + ` {
+			transport bankid_esign {
+				api timestamp
+				client second
+				upstream ` + f.upstream.URL + `
+			}
+		}
+	}
+	handle /v1/* {
+		bankid_esign signdoc {
+			callers local
+			client second
+			scope signdoc/read_write esign/nnin
+			upstream signdoc ` + f.upstream.URL + `
+		}
+	}
+	handle /v0/* {
+		` + f.b2bSite("") + `
+	}
+	handle {
+		` + localSite + `
+	}`
+	a := f.startAdmin(site)
+	used := make(map[string][]string)
+	for _, c := range decode[[]shownClient](a.ask("GET", "/bankid_esign/clients").is(200)) {
+		used[c.Name] = nil
+		for _, token := range c.Tokens {
+			used[c.Name] = append(used[c.Name], fmt.Sprint(token.Scopes, token.Bound))
+		}
+	}
+	before := len(f.issuer.TokenRequests())
+	tried := make(map[string][]string)
+	for _, c := range run(t, "check", "--config", f.writeConfig(site), "--json").exits(0).checked().Clients {
+		tried[c.Name] = nil
+		for _, token := range c.Tokens {
+			tried[c.Name] = append(tried[c.Name], fmt.Sprint(token.Scopes, token.Bound))
+		}
+	}
+	if fmt.Sprint(tried) != fmt.Sprint(used) || len(used) != 4 || len(used["second"]) != 2 {
+		t.Errorf("it tries\n%v, and the server uses\n%v", tried, used)
+	}
+	eventually(t, func() bool { return len(f.issuer.TokenRequests())-before >= 6 })
+	run(t, "check", "-c", f.writeConfig(site)).exits(0).
+		prints("client b2b", "client idle", "warn tokens no handler or transport uses this client", "esign/nnin signdoc/read_write token of 5m0s")
+}
+
+func TestCheckReadsConfigurations(t *testing.T) {
+	f := newFixture(t)
+	raw := filepath.Join(f.dir, "caddy.json")
+	if err := os.WriteFile(raw, adapt(t, f.caddyfile(localSite)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "check", "--config", raw).exits(0)
+	other := filepath.Join(f.dir, "gateway.conf")
+	if err := os.WriteFile(other, []byte(f.caddyfile(localSite)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "check", "--config", other, "--adapter", "caddyfile").exits(0)
+	run(t, "check", "--config", other).exits(2).prints("decoding the configuration")
+	run(t, "check", "--config", other, "--adapter", "nginx!").exits(2).prints("unrecognized config adapter: nginx!")
+	run(t, "check", "--config", "absent.json").exits(2).prints("no such file")
+	if err := os.WriteFile(other, []byte("{\nbankid_esign {\nenvironment nowhere\n}\n}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "check", "--config", other, "--adapter", "caddyfile").exits(2).prints("unknown environment 'nowhere'", "gateway.conf:3")
+	if err := os.WriteFile(other, []byte(":80 {\nrespond ok\n}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "check", "--config", other, "--adapter", "caddyfile").exits(2).prints("the bankid_esign app is not configured")
+	f.app = "client unused {\nclient_id x\nclient_secret {file." + f.secret + "}\n}"
+	run(t, "check", "--config", f.writeConfig(strings.Replace(localSite, "callers local", "callers local\nclient nobody", 1))).
+		exits(2).prints("no client 'nobody' is configured")
+}
+
+func TestCheckOfWrongUsage(t *testing.T) {
+	for want, args := range map[string][]string{
+		"nothing to check: there is no Caddyfile":            {},
+		"unknown flag: --nothing":                            {"--nothing"},
+		"unknown command":                                    {"x"},
+		"--environment or --issuer is missing":               {"--client-id", "x"},
+		"--client-id is missing":                             {"--environment", "current"},
+		"do not go with it":                                  {"--config", "x", "--dpop"},
+		"exclude each other":                                 {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
+		"must not have braces":                               {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
+		"unknown environment 'preprod'":                      {"--environment", "preprod", "--client-id", "x", "--secret-file", "a"},
+		"must be https: plain http":                          {"--issuer", "http://bankid.example", "--client-id", "x", "--secret-file", "a"},
+		"has a comma: scopes are separated by spaces":        {"--environment", "sandbox", "--scope", "a,b"},
+		"unknown auth_method 'x'":                            {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--auth-method", "x"},
+		"environment and issuer exclude each other":          {"--environment", "current", "--issuer", "https://x", "--client-id", "x", "--secret-file", "a"},
+		"in production, BankID lets no client with a secret": {"--environment", "production", "--client-id", "x", "--secret-file", "a", "--dpop"},
+	} {
+		run(t, append([]string{"check"}, args...)...).exits(2).prints(want)
+	}
+}
+
+func TestCheckHints(t *testing.T) {
+	f := newFixture(t)
+	accept := func(w http.ResponseWriter, r *http.Request) {
+		requests := f.issuer.TokenRequests()
+		last := requests[len(requests)-1]
+		switch user, password, _ := r.BasicAuth(); {
+		case user != "test-client" || password != url.QueryEscape(clientSecret):
+			tokenauthtest.WriteJSON(w, 401, map[string]string{"error": "invalid_client", "error_description": clientSecret + plantedToken})
+		case last.Form.Get("scope") == "esign/qtsa":
+			tokenauthtest.WriteError(w, 400, "invalid_scope")
+		default:
+			tokenauthtest.WriteToken(w, plantedToken, 300)
+		}
+	}
+	f.issuer.HandleToken(accept)
+	args := func(issuer, id string, more ...string) []string {
+		return append([]string{"check", "--issuer", issuer, "--client-id", id, "--secret-file", f.secret}, more...)
+	}
+	issuer := f.issuer.Issuer()
+	run(t, args(issuer, "test-client", "--scope", "esign", "--scope", "esign/qtsa")...).exits(1).prints(
+		"ok authentication test-client", "ok esign token of 5m0s",
+		"FAIL esign/qtsa token request failed: HTTP status 400: invalid_scope hint the client has not been given this scope: order it")
+	before := len(f.issuer.TokenRequests())
+	run(t, args(issuer, "other-client")...).exits(1).prints(
+		"FAIL authentication other-client by client_secret_basic",
+		"FAIL esign token request failed: HTTP status 401: invalid_client",
+		"hint the issuer does not know this client, or not with this credential",
+		"esign/csc not tried, since the client was refused")
+	if n := len(f.issuer.TokenRequests()) - before; n != 1 {
+		t.Errorf("%d failed logins, want 1", n)
+	}
+	f.writeSecret(clientSecret + "\n")
+	run(t, args(issuer, "test-client")...).exits(1).prints("hint the client secret ends with a line break")
+	f.writeSecret(clientSecret + " ")
+	run(t, args(issuer, "test-client")...).exits(1).prints("hint the client secret begins or ends with white space")
+	if err := os.Remove(f.secret); err != nil {
+		t.Fatal(err)
+	}
+	run(t, args(issuer, "test-client")...).exits(1).prints("FAIL authentication not tried", "reading client credentials failed: client_secret", f.secret)
+	f.writeSecret(clientSecret)
+	run(t, args(strings.Replace(issuer, "/realms/test", "/realms/other", 1), "test-client")...).exits(1).
+		prints("FAIL discovery", "hint what answers at the issuer's URL is not the provider of that name")
+	f.issuer.HandleDiscovery(http.NotFound)
+	run(t, args(issuer, "test-client")...).exits(1).prints("hint there is no OpenID provider at the issuer's URL")
+	f.issuer.HandleDiscovery(nil)
+	run(t, args("http://"+freeAddress(t), "test-client")...).exits(1).prints("hint nothing listens")
+	run(t, args("https"+strings.TrimPrefix(issuer, "http"), "test-client")...).exits(1).prints("hint whoever answers at the issuer's address does not speak TLS")
+	run(t, "check", "--environment", "sandbox").exits(1).prints("hint the sandbox is served by the gateway itself")
+	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+		accept(w, r)
+	})
+	run(t, args(issuer, "test-client", "--scope", "esign")...).exits(0).prints("warn clock the provider's is ahead of this machine's by 1h0m0s")
+}
+
+func TestCheckComparesWhereTheAPIsAre(t *testing.T) {
+	f := newFixture(t)
+	config := `{
+		admin off
+		persist_config off
+		bankid_esign {
+			environment sandbox
+		}
+	}
+	` + f.site + ` {
+		bind 127.0.0.1
+		bankid_esign csc signdoc timestamp {
+			callers local
+		}
+	}`
+	file := filepath.Join(f.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(adapt(t, config), true); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "check", "--config", file).exits(0).prints(
+		"(environment sandbox)", "ok esign-baseurl http://127.0.0.1:9771", "ok esign/csc token of 5m0s")
+	run(t, "check", "--environment", "sandbox", "--dpop").exits(0).prints("with DPoP", "ok esign/b2b token of 5m0s")
+}

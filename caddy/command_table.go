@@ -1,0 +1,70 @@
+package caddyesign
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+)
+
+// A mark says at the beginning of a line how things are.
+type mark struct {
+	text   string
+	colour string // an SGR parameter (ECMA-48)
+}
+
+// The marks. All are of one width, colour included, so that columns align.
+var (
+	good = mark{"ok  ", "32"}
+	odd  = mark{"warn", "33"}
+	bad  = mark{"FAIL", "31"}
+	none = mark{"    ", "39"}
+)
+
+// A table is what a command prints for a person: lines of a mark, a subject and
+// what is to say about it.
+type table struct {
+	lines  *tabwriter.Writer
+	colour bool
+	begun  bool
+}
+
+// newTable returns a table that is written to w, in colour if that is a terminal
+// and the user has not asked for none (https://no-color.org).
+func newTable(w io.Writer) *table {
+	file, ok := w.(*os.File)
+	return &table{
+		lines:  tabwriter.NewWriter(w, 0, 0, 2, ' ', 0),
+		colour: ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "", //nolint:gosec // a file descriptor
+	}
+}
+
+// heading begins a section.
+func (t *table) heading(text string) {
+	if t.begun {
+		fmt.Fprintln(t.lines)
+	}
+	t.begun = true
+	fmt.Fprintln(t.lines, text)
+}
+
+// row adds a line.
+func (t *table) row(m mark, subject, text string) {
+	shown := m.text
+	if t.colour {
+		shown = "\x1b[" + m.colour + "m" + shown + "\x1b[0m"
+	}
+	fmt.Fprintf(t.lines, "%s\t%s\t%s\n", shown, subject, text)
+}
+
+// hint adds what to look at, if there is something.
+func (t *table) hint(text string) {
+	if text != "" {
+		t.row(none, "hint", text)
+	}
+}
+
+// flush writes the table.
+func (t *table) flush() error { return t.lines.Flush() }

@@ -1,0 +1,64 @@
+package caddyesign_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+)
+
+// TestCaddyItself is Caddy when run runs this test again, and no test.
+func TestCaddyItself(t *testing.T) {
+	args := os.Getenv("RUN_CADDY")
+	if args == "" {
+		return
+	}
+	os.Args = []string{"caddy"}
+	var more []string
+	if err := json.Unmarshal([]byte(args), &more); err != nil {
+		t.Fatal(err)
+	}
+	os.Args = append(os.Args, more...)
+	caddycmd.Main()
+	os.Exit(0) // or the test prints too
+}
+
+// An output is what a command printed, and its exit status.
+type output struct {
+	t              *testing.T
+	stdout, stderr string
+	status         int
+}
+
+// run runs `caddy bankid-esign` with the arguments, in a process of its own.
+func run(t *testing.T, args ...string) *output {
+	t.Helper()
+	enc, err := json.Marshal(append([]string{"bankid-esign"}, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCaddyItself$")
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "RUN_CADDY="+string(enc))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	showsNone(t, "the output", stdout.String()+stderr.String())
+	return &output{t, stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// exits asserts the exit status.
+func (o *output) exits(status int) *output {
+	o.t.Helper()
+	if o.status != status {
+		o.t.Errorf("the exit status is %d, want %d:\n%s%s", o.status, status, o.stdout, o.stderr)
+	}
+	return o
+}
