@@ -18,8 +18,10 @@ const (
 // backoff returns how long to hold back after the n-th failure in a row
 // (n >= 1): exponential and capped, with full jitter where the provider is
 // merely away, so that many gateways do not return together; at least half of
-// the step where it refused; and never less than it asked for.
-func backoff(e *Error, n int) time.Duration {
+// the step where it refused; and never less than it asked for. If the provider
+// is away, and the present token can still be used for left, that is half of it
+// at most, so that nobody notices if the provider is back before it expires.
+func backoff(e *Error, n int, left time.Duration) time.Duration {
 	if e.Cause == CauseConfiguration {
 		return backoffLocal // reads a file; costs nobody anything
 	}
@@ -32,5 +34,8 @@ func backoff(e *Error, n int) time.Duration {
 		step = min(first<<shift, limit)
 	}
 	wait := time.Duration(float64(step) * (floor + (1-floor)*rand.Float64())) //nolint:gosec // jitter
+	if e.Cause != CauseRefused && left > 0 {
+		wait = min(wait, left/2)
+	}
 	return max(wait, e.retryAfter, backoffFirst/10)
 }

@@ -185,7 +185,11 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 	if f.err != nil {
 		s.failures++
 		if !s.closed {
-			f.err.RetryAt = now.Add(backoff(f.err, s.failures))
+			var left time.Duration
+			if last.usable(now) {
+				left = last.expiresAt.Sub(now)
+			}
+			f.err.RetryAt = now.Add(backoff(f.err, s.failures, left))
 		}
 		s.failure, s.refused, s.checked = f.err, credentials, now
 		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)

@@ -157,7 +157,7 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 		s.mu.Unlock()
 		return token, nil
 	}
-	return s.wait(ctx)
+	return s.wait(ctx, token)
 }
 
 // TokenFor is Token, for a call that takes long: the token has at least life
@@ -172,7 +172,7 @@ func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, erro
 	if token.once || time.Until(token.expiresAt) >= min(life, whole/2) {
 		return token, nil
 	}
-	if next, err := s.wait(ctx); err == nil {
+	if next, err := s.wait(ctx, token); err == nil {
 		return next, nil
 	} else if ctx.Err() != nil || !token.usable(time.Now()) {
 		return nil, err
@@ -247,64 +247,73 @@ func (s *Source) Close() {
 	s.background.Wait()
 }
 
-// wait waits for the fetch in flight, or a new one.
-func (s *Source) wait(ctx context.Context) (*Token, error) {
+// wait waits for the fetch in flight, or a new one, for whoever has use for
+// another token than found.
+func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	flight, failure := s.join(ctx)
+	token, flight, failure := s.join(ctx, found)
 	if failure != nil {
 		return nil, failure
 	}
-	select {
-	case <-flight.done:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if flight != nil {
+		select {
+		case <-flight.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if flight.err != nil {
+			return nil, flight.err
+		}
+		token = flight.token
 	}
-	if flight.err != nil {
-		return nil, flight.err
-	}
-	flight.token.markUsed()
-	return flight.token, nil
+	token.markUsed()
+	return token, nil
 }
 
-// join returns the flight to wait for, which it starts if there is none, or
-// why there will be none now.
-func (s *Source) join(ctx context.Context) (*flight, *Error) {
-	if failure := s.heldBack(ctx); failure != nil {
-		return nil, failure
-	}
+// join returns the flight to wait for, which it starts if there is none; or the
+// token that came since found was found; or why there will be none now.
+func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Error) {
+	seen, held := s.heldBack(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fetchLocked()
-	if s.flight == nil {
-		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	now := time.Now()
+	if token := s.current.Load(); token != found && token.usable(now) {
+		return token, nil, nil
 	}
-	return s.flight, nil
+	if s.flight == nil {
+		// Another attempt may have failed meanwhile, too.
+		if now.Before(s.retryAtLocked()) && (held || s.failure != seen) {
+			return nil, nil, s.failure
+		}
+		s.fetchLocked()
+	}
+	if s.flight == nil {
+		return nil, nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	}
+	return nil, s.flight, nil
 }
 
-// heldBack returns the last failure if no attempt may be made yet. If that was
-// a refusal, it looks now and then whether the credentials that were refused
-// are still the present ones; if not, there is no reason to hold back.
-func (s *Source) heldBack(ctx context.Context) *Error {
+// heldBack returns the last failure, if any, and whether no attempt may be made
+// because of it. If that was a refusal, it looks now and then whether the
+// credentials that were refused are still the present ones; if not, there is no
+// reason to hold back.
+func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	s.mu.Lock()
-	now, failure, refused := time.Now(), s.failure, s.refused
-	held := s.flight == nil && now.Before(s.retryAtLocked())
+	now, refused := time.Now(), s.refused
+	failure, held = s.failure, s.flight == nil && now.Before(s.retryAtLocked())
 	check := held && failure.Cause == CauseRefused && now.Sub(s.checked) >= credentialCheck
 	if check {
 		s.checked = now
 	}
 	s.mu.Unlock()
-	if !held {
-		return nil
+	if !check {
+		return failure, held
 	}
-	if check {
-		// Reads files, so not under the lock.
-		if present, err := s.credentials(ctx); err == nil && !present.equal(refused) {
-			return nil
-		}
-	}
-	return failure
+	// Reads files, so not under the lock.
+	present, err := s.credentials(ctx)
+	return failure, err != nil || present.equal(refused)
 }
 
 // credentials returns the present credentials, waiting for them as long as ctx
