@@ -189,7 +189,11 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 			if last.usable(now) {
 				left = last.expiresAt.Sub(now)
 			}
-			f.err.RetryAt = now.Add(backoff(f.err, s.failures, left))
+			wait, step := backoff(f.err, s.steps, left)
+			if step {
+				s.steps++
+			}
+			f.err.RetryAt = now.Add(wait)
 		}
 		s.failure, s.refused, s.checked = f.err, credentials, now
 		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)
@@ -199,7 +203,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) {
 		return
 	}
 	event.Failures, event.Usable = s.failures, true
-	s.failure, s.failures = nil, 0
+	s.failure, s.failures, s.steps = nil, 0, 0
 	if last != nil && last.secret.Equal(f.token.secret) {
 		// Some providers hand out the same token until it expires. To ask again
 		// before that would be to ask in vain.

@@ -238,3 +238,28 @@ func TestTokenThatComesMeanwhileIsUsed(t *testing.T) {
 		})
 	}
 }
+
+// Attempts that are made early for the sake of the token do not make it longer
+// to come back after it.
+func TestShortLivedTokenIsSoonBackAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const times = 100
+		var waits time.Duration
+		for range times {
+			server := tokenauthtest.NewServer()
+			server.HandleToken(answerToken("short", 5))
+			source := newTestSource(t, server)
+			getToken(t, source)
+			server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+			advance(4499 * time.Millisecond)
+			getToken(t, source)
+			advance(time.Millisecond)
+			waits += time.Until(getError(t, source).RetryAt)
+		}
+		// A second of outage is two or three steps, the next of which is four
+		// seconds at most, and half of that on average.
+		if mean := waits / times; mean > 4*time.Second {
+			t.Errorf("holds back for %v on average", mean)
+		}
+	})
+}

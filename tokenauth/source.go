@@ -82,6 +82,7 @@ type Source struct {
 	flight     *flight
 	failure    *Error
 	failures   int
+	steps      int         // of the back-off
 	refused    Credentials // those that failure is about, if it is a refusal
 	checked    time.Time   // when they were last compared with the present ones
 	renewed    time.Time   // when a rejected token was last renewed
