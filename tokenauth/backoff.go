@@ -15,22 +15,29 @@ const (
 	backoffLocal       = time.Second
 )
 
-// backoff returns how long to hold back after the n-th failure in a row
-// (n >= 1): exponential and capped, with full jitter where the provider is
-// merely away, so that many gateways do not return together; at least half of
-// the step where it refused; and never less than it asked for.
-func backoff(e *Error, n int) time.Duration {
+// backoff returns how long to hold back after a failure, after n steps (n >= 0)
+// of the back-off before it, and whether that is another step: exponential and
+// capped, with full jitter where the provider is merely away, so that many
+// gateways do not return together; at least half of the step where it refused;
+// and never less than it asked for.
+//
+// If it is away, and the present token can be used for left, that is half of it
+// at most, so that nobody notices if it is back before the token expires.
+func backoff(e *Error, n int, left time.Duration) (wait time.Duration, step bool) {
 	if e.Cause == CauseConfiguration {
-		return backoffLocal // reads a file; costs nobody anything
+		return backoffLocal, true // reads a file; costs nobody anything
 	}
 	first, limit, floor := backoffFirst, backoffMax, 0.0
 	if e.Cause == CauseRefused {
 		first, limit, floor = backoffFirstDenied, backoffMaxDenied, 0.5
 	}
-	step := limit
-	if shift := n - 1; shift < 16 {
-		step = min(first<<shift, limit)
+	most := limit
+	if n < 16 {
+		most = min(first<<n, limit)
 	}
-	wait := time.Duration(float64(step) * (floor + (1-floor)*rand.Float64())) //nolint:gosec // jitter
-	return max(wait, e.retryAfter, backoffFirst/10)
+	wait = time.Duration(float64(most) * (floor + (1-floor)*rand.Float64())) //nolint:gosec // jitter
+	if step = left <= 0 || wait <= left/2 || e.Cause == CauseRefused; !step {
+		wait = left / 2
+	}
+	return max(wait, e.retryAfter, backoffFirst/10), step
 }

@@ -198,7 +198,15 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	if f.err != nil {
 		s.failures++
 		if !s.closed {
-			f.err.RetryAt = now.Add(backoff(f.err, s.failures))
+			var left time.Duration
+			if last.usable(now) {
+				left = last.expiresAt.Sub(now)
+			}
+			wait, step := backoff(f.err, s.steps, left)
+			if step {
+				s.steps++
+			}
+			f.err.RetryAt = now.Add(wait)
 			s.heldUntil = now.Add(f.err.retryAfter)
 		}
 		s.failure, s.refused, s.checked = f.err, credentials, now
@@ -216,7 +224,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	}
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
-	s.failure, s.failures = nil, 0
+	s.failure, s.failures, s.steps = nil, 0, 0
 	if last != nil && last.secret.Equal(f.token.secret) {
 		// Some providers hand out the same token until it expires. To ask again
 		// before that would be to ask in vain.

@@ -88,6 +88,7 @@ type Source struct {
 	flight     *flight
 	failure    *Error
 	failures   int
+	steps      int         // of the back-off
 	refused    Credentials // those that failure is about, if it is a refusal
 	checked    time.Time   // when they were last compared with the present ones
 	renewed    time.Time   // when a rejected token was last renewed
@@ -161,7 +162,7 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 	if state != StateNone {
 		return token, nil
 	}
-	return s.wait(ctx)
+	return s.wait(ctx, token)
 }
 
 // TokenFor is Token, for a call that takes long: the token has at least life
@@ -203,7 +204,7 @@ func (s *Source) cached(life time.Duration) (*Token, State) {
 // instead waits for a token that takes the place of short, which lasts too
 // short, or of none. If it cannot be had, short is better than nothing.
 func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
-	token, err := s.wait(ctx)
+	token, err := s.wait(ctx, short)
 	if err != nil && ctx.Err() == nil && short.usable(time.Now()) {
 		return short, nil
 	}
@@ -282,69 +283,78 @@ func (s *Source) Close() {
 	s.background.Wait()
 }
 
-// wait waits for the fetch in flight, or a new one.
-func (s *Source) wait(ctx context.Context) (*Token, error) {
+// wait waits for the fetch in flight, or a new one, for whoever has use for
+// another token than found.
+func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	flight, failure := s.join(ctx)
+	token, flight, failure := s.join(ctx, found)
 	if failure != nil {
 		return nil, failure
 	}
-	s.waiting.Add(1)
-	defer s.waiting.Add(-1)
-	select {
-	case <-flight.done:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if flight != nil {
+		s.waiting.Add(1)
+		defer s.waiting.Add(-1)
+		select {
+		case <-flight.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if flight.err != nil {
+			return nil, flight.err
+		}
+		if flight.token == nil {
+			return s.wait(ctx, found) // that was not for this call
+		}
+		token = flight.token
 	}
-	if flight.err != nil {
-		return nil, flight.err
-	}
-	if flight.token == nil {
-		return s.wait(ctx) // that was not for this call
-	}
-	flight.token.markUsed()
-	return flight.token, nil
+	token.markUsed()
+	return token, nil
 }
 
-// join returns the flight to wait for, which it starts if there is none, or
-// why there will be none now.
-func (s *Source) join(ctx context.Context) (*flight, *Error) {
-	if failure := s.heldBack(ctx); failure != nil {
-		return nil, failure
-	}
+// join returns the flight to wait for, which it starts if there is none; or the
+// token that came since found was found; or why there will be none now.
+func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Error) {
+	seen, held := s.heldBack(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fetchLocked()
-	if s.flight == nil {
-		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	now := time.Now()
+	if token := s.current.Load(); token != found && token.usable(now) {
+		return token, nil, nil
 	}
-	return s.flight, nil
+	if s.flight == nil {
+		// Another attempt may have failed meanwhile, too.
+		if now.Before(s.retryAtLocked()) && (held || s.failure != seen) {
+			return nil, nil, s.failure
+		}
+		s.fetchLocked()
+	}
+	if s.flight == nil {
+		return nil, nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+	}
+	return nil, s.flight, nil
 }
 
-// heldBack returns the last failure if no attempt may be made yet. If that was
-// a refusal, it looks now and then whether the credentials that were refused
-// are still the present ones; if not, there is no reason to hold back.
-func (s *Source) heldBack(ctx context.Context) *Error {
+// heldBack returns the last failure, if any, and whether no attempt may be made
+// because of it. If that was a refusal, it looks now and then whether the
+// credentials that were refused are still the present ones; if not, there is no
+// reason to hold back.
+func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	s.mu.Lock()
-	now, failure, refused := time.Now(), s.failure, s.refused
-	held := s.flight == nil && now.Before(s.retryAtLocked())
+	now, refused := time.Now(), s.refused
+	failure, held = s.failure, s.flight == nil && now.Before(s.retryAtLocked())
 	check := held && failure.Cause == CauseRefused && now.Sub(s.checked) >= credentialCheck
 	if check {
 		s.checked = now
 	}
 	s.mu.Unlock()
-	if !held {
-		return nil
+	if !check {
+		return failure, held
 	}
-	if check {
-		// Reads files, so not under the lock.
-		if present, err := s.credentials(ctx); err == nil && !present.equal(refused) {
-			return nil
-		}
-	}
-	return failure
+	// Reads files, so not under the lock.
+	present, err := s.credentials(ctx)
+	return failure, err != nil || present.equal(refused)
 }
 
 // credentials returns the present credentials, waiting for them as long as ctx

@@ -1,0 +1,204 @@
+package caddyesign_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+const (
+	churnLife = 5 * time.Second
+	// churnLeeway is how long before its expiry a token of that life is no
+	// longer sent.
+	churnLeeway = churnLife / 10
+)
+
+// A churnModel is an issuer and an API that know which token is good for what.
+type churnModel struct {
+	t     *testing.T
+	begin time.Time
+	api   *httptest.Server
+
+	loading, loaded atomic.Int64 // generation of the second client: when it may be used, when it must
+	secrets         atomic.Int64
+	given           atomic.Int64
+	failed          atomic.Int64
+	refused         atomic.Int64
+	late            atomic.Int64
+
+	mu     sync.Mutex
+	secret string
+	tokens map[string]*churnToken
+	calls  map[string]bool // that arrived
+}
+
+// A churnToken is a token that was given to a client.
+type churnToken struct {
+	client    string
+	asked     time.Duration // when it was asked for
+	delivered time.Duration // 0 if it has not been yet
+}
+
+// newChurnModel starts the API, and tells the issuer what to do.
+func newChurnModel(t *testing.T, issuer *tokenauthtest.Server) *churnModel {
+	m := &churnModel{t: t, begin: time.Now(), tokens: make(map[string]*churnToken), calls: make(map[string]bool)}
+	m.api = httptest.NewServer(http.HandlerFunc(m.serveAPI))
+	issuer.HandleToken(m.serveToken)
+	issuer.HandleDiscovery(func(w http.ResponseWriter, r *http.Request) {
+		if !m.fail(w) {
+			tokenauthtest.WriteJSON(w, http.StatusOK, issuer.Document())
+		}
+	})
+	return m
+}
+
+// now returns how long it is since the beginning.
+func (m *churnModel) now() time.Duration { return time.Since(m.begin) }
+
+// rotate makes secret the only valid one.
+func (m *churnModel) rotate(secret string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.secret = secret
+	m.secrets.Add(1)
+}
+
+// fail fails half of the answers, and reports whether it did.
+func (m *churnModel) fail(w http.ResponseWriter) bool {
+	fault := rand.IntN(8)
+	if fault > 3 {
+		return false
+	}
+	m.failed.Add(1)
+	switch fault {
+	case 0:
+		w.WriteHeader(http.StatusInternalServerError)
+	case 1:
+		panic(http.ErrAbortHandler)
+	case 2:
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	case 3:
+		_, _ = io.WriteString(w, `{"access_token":"broken","token_type":"bearer","expires_in":`)
+	}
+	return true
+}
+
+// serveToken is the token endpoint.
+func (m *churnModel) serveToken(w http.ResponseWriter, r *http.Request) {
+	asked := m.now()
+	client, password, _ := r.BasicAuth()
+	password, _ = url.QueryUnescape(password)
+	m.mu.Lock()
+	good := password == m.secret
+	m.mu.Unlock()
+	switch {
+	case !good:
+		m.refused.Add(1)
+		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
+	case !m.fail(w):
+		token := fmt.Sprintf("token-%d", m.given.Add(1))
+		given := &churnToken{client: client, asked: asked}
+		m.mu.Lock()
+		m.tokens[token] = given
+		m.mu.Unlock()
+		tokenauthtest.WriteToken(w, token, int(churnLife/time.Second))
+		_ = http.NewResponseController(w).Flush()
+		m.mu.Lock()
+		given.delivered = m.now()
+		m.mu.Unlock()
+	}
+}
+
+// serveAPI is the API: it checks the token of a call, and answers it with its
+// name after a while.
+func (m *churnModel) serveAPI(w http.ResponseWriter, r *http.Request) {
+	now, last := m.now(), m.loading.Load()
+	query := r.URL.Query()
+	id := query.Get("call")
+	nanoseconds, _ := strconv.ParseInt(query.Get("start"), 10, 64)
+	start := time.Duration(nanoseconds)
+	first, _ := strconv.ParseInt(query.Get("generation"), 10, 64)
+	body, err := io.ReadAll(r.Body)
+	if err != nil || (r.Method == http.MethodPost && string(body) != id) {
+		m.t.Errorf("the body of call %s is %q, %v", id, body, err)
+	}
+	m.mu.Lock()
+	twice := m.calls[id]
+	m.calls[id] = true
+	token := m.tokens[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+	m.mu.Unlock()
+	switch {
+	case twice && r.Method != http.MethodGet:
+		m.t.Errorf("%s %s arrived twice", r.Method, r.URL.Path)
+	case token == nil:
+		m.t.Errorf("%s %s arrived without a token that was given", r.Method, r.URL.Path)
+	case !slices.Contains(clientsOf(r.URL.Path, first, last), token.client):
+		m.t.Errorf("%s %s arrived with a token of %s", r.Method, r.URL.Path, token.client)
+	case start >= token.asked+churnLife-churnLeeway:
+		// Whatever a call takes: when it was made, the token was no longer to
+		// be sent.
+		m.t.Errorf("%s %s was made %v after its token was asked for", r.Method, r.URL.Path, start-token.asked)
+	case now >= token.asked+churnLife:
+		m.late.Add(1) // it took longer than the leeway
+	}
+	select {
+	case <-time.After(time.Duration(rand.Int64N(int64(time.Second)))):
+	case <-r.Context().Done():
+	}
+	_, _ = io.WriteString(w, id)
+}
+
+// arrived reports whether a call arrived.
+func (m *churnModel) arrived(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls[id]
+}
+
+// hadToken reports whether every client that may have been the one for a call
+// had a token all the time between start and end.
+func (m *churnModel) hadToken(path string, first, last int64, start, end time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	with := make(map[string]bool)
+	for _, token := range m.tokens {
+		// A slow machine counts from earlier than asked, so another leeway.
+		if token.delivered > 0 && token.delivered < start && end < token.asked+churnLife-2*churnLeeway {
+			with[token.client] = true
+		}
+	}
+	for _, client := range clientsOf(path, first, last) {
+		if !with[client] {
+			return false
+		}
+	}
+	return true
+}
+
+// clientsOf returns the clients that may be the one for a call which was made
+// when the generation first had been loaded, until last was about to be. What is
+// loaded already may still be served by the configuration before, on an open
+// connection.
+func clientsOf(path string, first, last int64) []string {
+	if !strings.HasPrefix(path, "/csc/") {
+		return []string{"first"}
+	}
+	var clients []string
+	for generation := max(first-1, 1); generation <= last; generation++ {
+		clients = append(clients, fmt.Sprintf("second-%d", generation))
+	}
+	return clients
+}
