@@ -304,12 +304,23 @@ func (h *Handler) ready(r *http.Request, call *tokenauth.Call) error {
 }
 
 // leaving returns r with only those header fields that may leave, so that what
-// the operator adds to a field is added to nothing of the caller's.
+// the operator adds to a field is added to nothing of the caller's. Most callers
+// are programs whose fields all may; then it is r itself.
 func (h *Handler) leaving(r *http.Request, call *tokenauth.Call) *http.Request {
+	leaves := func(name string) bool {
+		return tokenauth.Leaves(name) || (name == "Authorization" && call.Kind == tokenauth.Pass)
+	}
+	stays := false
+	for name := range r.Header {
+		stays = stays || !leaves(name)
+	}
+	if !stays {
+		return r
+	}
 	out := *r
 	out.Header = make(http.Header, len(r.Header))
 	for name, values := range r.Header {
-		if tokenauth.Leaves(name) || (name == "Authorization" && call.Kind == tokenauth.Pass) {
+		if leaves(name) {
 			out.Header[name] = values
 		}
 	}

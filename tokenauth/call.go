@@ -114,8 +114,9 @@ func (c *Call) Validate() error {
 	return nil
 }
 
-// callKey is what a request is found by.
-type callKey struct{ method, path string }
+// callKey is what a request is found by: its method, and its path as net/url
+// has parsed it, which takes no work and tells every spelling from every other.
+type callKey struct{ method, path, rawPath string }
 
 // A Table decides, per method and path, which authorization a call carries and
 // whether it may be sent twice. What it does not name must not be called. It is
@@ -125,9 +126,18 @@ type Table struct{ calls map[callKey]*Call }
 // NewTable makes a table of calls. A later call with the method and path of an
 // earlier one takes its place.
 func NewTable(calls ...Call) *Table {
-	t := &Table{calls: make(map[callKey]*Call, len(calls))}
+	t := &Table{calls: make(map[callKey]*Call, 2*len(calls))}
 	for _, call := range calls {
-		t.calls[callKey{call.Method, call.Path}] = &call
+		path, err := url.PathUnescape(call.Path)
+		if err != nil {
+			continue // no request has such a path
+		}
+		// A spelling is in RawPath if it is not the usual one of the path, and
+		// may be there if it is.
+		t.calls[callKey{call.Method, path, call.Path}] = &call
+		if usual := (url.URL{Path: path}); usual.EscapedPath() == call.Path {
+			t.calls[callKey{call.Method, path, ""}] = &call
+		}
 	}
 	return t
 }
@@ -139,5 +149,5 @@ func (t *Table) Lookup(r *http.Request) *Call {
 	if r.URL.Opaque != "" {
 		return nil
 	}
-	return t.calls[callKey{r.Method, r.URL.EscapedPath()}]
+	return t.calls[callKey{r.Method, r.URL.Path, r.URL.RawPath}]
 }

@@ -80,14 +80,6 @@ func (d *Delivery) done() {
 	}
 }
 
-// oneWay hides from net/http that a body could be read from its beginning
-// again, or that there is none. Otherwise it repeats the request on its own
-// account when a connection breaks.
-type oneWay struct{ io.Reader }
-
-// Close implements io.Closer.
-func (oneWay) Close() error { return nil }
-
 // streamedBody is a body that is read once. Its Close does nothing before that,
 // since the call may be tried again if no connection could be made.
 type streamedBody struct {
@@ -110,8 +102,10 @@ func (b *streamedBody) Close() error {
 	return b.body.Close()
 }
 
-// sliceReader reads a slice. Unlike bytes.Reader, net/http does not know it and
-// so makes no use of its being in memory.
+// sliceReader is a body in memory. Unlike bytes.Reader, net/http does not know
+// it, and so not that it could be read from its beginning again, or that there
+// is none. Otherwise it repeats the request on its own account when a connection
+// breaks.
 type sliceReader struct{ rest []byte }
 
 // Read implements io.Reader.
@@ -123,3 +117,6 @@ func (r *sliceReader) Read(p []byte) (int, error) {
 	r.rest = r.rest[n:]
 	return n, nil
 }
+
+// Close implements io.Closer.
+func (*sliceReader) Close() error { return nil }

@@ -1,7 +1,11 @@
 package tokenauth_test
 
 import (
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
@@ -21,38 +25,77 @@ func TestFreshTokenAllocatesNothing(t *testing.T) {
 	}
 }
 
+// BenchmarkSourceToken measures what a fresh token costs, beside the least that
+// it could: to load it, and to look at the clock.
 func BenchmarkSourceToken(b *testing.B) {
-	config := tokenauth.Config{Credentials: testCredentials}
-	server := tokenauthtest.NewServer()
-	config.Provider, _ = tokenauth.NewProvider(server.Issuer(), true)
-	source, err := tokenauth.NewSource(config)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer source.Close()
-	source.Attach(tokenauth.Runtime{Client: server.Client()})
-	server.HandleToken(answerToken("long", 86400))
+	source := newBenchSource(b, false)
 	ctx := b.Context()
-	if _, err := source.Token(ctx); err != nil {
-		b.Fatal(err)
+	var current atomic.Pointer[tokenauth.Token]
+	current.Store(benchToken(b, source))
+	for _, goroutines := range []int{1, 2, 8} {
+		b.Run(fmt.Sprintf("bare/goroutines=%d", goroutines), func(b *testing.B) {
+			runOn(b, goroutines, func() bool { return current.Load() != nil && !time.Now().IsZero() })
+		})
+		b.Run(fmt.Sprintf("fresh/goroutines=%d", goroutines), func(b *testing.B) {
+			runOn(b, goroutines, func() bool {
+				_, err := source.Token(ctx)
+				return err == nil
+			})
+		})
 	}
-	b.Run("sequential", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := source.Token(ctx); err != nil {
-				b.Fatal(err)
-			}
+}
+
+// runOn shares the benchmark's iterations of f out to goroutines. f reports
+// whether it succeeded.
+func runOn(b *testing.B, goroutines int, f func() bool) {
+	b.Helper()
+	b.ReportAllocs()
+	var wg sync.WaitGroup
+	for i := range goroutines {
+		n := b.N / goroutines
+		if i < b.N%goroutines {
+			n++
 		}
-	})
-	b.Run("parallel", func(b *testing.B) {
-		b.ReportAllocs()
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				if _, err := source.Token(ctx); err != nil {
-					b.Error(err)
+		wg.Go(func() {
+			for range n {
+				if !f() {
+					b.Error("failed")
 					return
 				}
 			}
 		})
-	})
+	}
+	wg.Wait()
+}
+
+// newBenchSource returns a source whose token lives for a day, bound to a key if
+// dpop is true.
+func newBenchSource(b *testing.B, dpop bool) *tokenauth.Source {
+	b.Helper()
+	server := tokenauthtest.NewServer()
+	provider, err := tokenauth.NewProvider(server.Issuer(), true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	source, err := tokenauth.NewSource(tokenauth.Config{Provider: provider, Credentials: testCredentials, DPoP: dpop})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(source.Close)
+	source.Attach(tokenauth.Runtime{Client: server.Client()})
+	if !dpop {
+		server.HandleToken(answerToken("long", 86400))
+	}
+	benchToken(b, source)
+	return source
+}
+
+// benchToken returns the token of source.
+func benchToken(b *testing.B, source *tokenauth.Source) *tokenauth.Token {
+	b.Helper()
+	token, err := source.Token(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return token
 }

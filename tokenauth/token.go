@@ -10,6 +10,7 @@ import (
 // modified, and replaced as a whole.
 type Token struct {
 	secret    Secret
+	field     Secret        // the value of Authorization
 	issued    time.Time     // when it was asked for
 	lifetime  time.Duration // counted from then
 	obtained  time.Time
@@ -30,12 +31,7 @@ func (t *Token) ExpiresAt() time.Time { return t.expiresAt }
 
 // Authorization returns the value of the Authorization field that carries the
 // token (RFC 6750 section 2.1, RFC 9449 section 7.1).
-func (t *Token) Authorization() string {
-	if t.prover != nil {
-		return "DPoP " + t.secret.Reveal()
-	}
-	return "Bearer " + t.secret.Reveal()
-}
+func (t *Token) Authorization() string { return t.field.Reveal() }
 
 // Thumbprint returns the thumbprint of the key that the token is bound to, ""
 // for a bearer token.
@@ -81,8 +77,13 @@ func newToken(res *tokenResponse, prover *prover, sent, now time.Time, refreshBe
 	if refreshBefore > 0 {
 		refreshAfter = max(life-leeway-refreshBefore, life/2)
 	}
+	scheme := "Bearer "
+	if prover != nil {
+		scheme = "DPoP "
+	}
 	return &Token{
 		secret:    res.accessToken,
+		field:     NewSecret(scheme + res.accessToken.Reveal()),
 		prover:    prover,
 		scopes:    res.scopes,
 		issued:    sent,

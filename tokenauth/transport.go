@@ -196,7 +196,7 @@ func (t *Transport) check(req *http.Request, call *Call) error {
 	if err := call.Check(req); err != nil {
 		return err
 	}
-	if req.URL.Scheme != t.Origin.Scheme || CanonicalHost(req.URL) != CanonicalHost(t.Origin) {
+	if req.URL.Scheme != t.Origin.Scheme || (req.URL.Host != t.Origin.Host && CanonicalHost(req.URL) != CanonicalHost(t.Origin)) {
 		return &CallError{http.StatusBadGateway, fmt.Sprintf("the call is directed to %s://%s, and may go to %s://%s only",
 			req.URL.Scheme, req.URL.Host, t.Origin.Scheme, t.Origin.Host)}
 	}
@@ -240,11 +240,11 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 	case d.rest != nil:
 		out.Body = &streamedBody{Reader: d.rest, body: req.Body}
 	case d.held != nil:
-		out.Body, out.ContentLength = oneWay{&sliceReader{d.held}}, int64(len(d.held))
+		out.Body, out.ContentLength = &sliceReader{d.held}, int64(len(d.held))
 	case call.Replay == Safe && call.Kind != DPoP: // a proof is for one request
 		out.Body = nil
 	default:
-		out.Body = oneWay{&sliceReader{}}
+		out.Body = new(sliceReader)
 	}
 	d.sent = true
 	res, err := t.Base.RoundTrip(&out)

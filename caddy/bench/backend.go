@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// path is that of all calls: one that carries a token.
+const path = "/v1/signdoc/pades"
+
+// accessToken is a token of about the size of BankID's.
+var accessToken = strings.Repeat("bench.token.", 80)
+
+// upstream is what is behind the contenders. It answers with a small JSON, or
+// with as many bytes as the query parameter "bytes" says.
+type upstream struct {
+	server http.Server
+	url    string
+}
+
+// newUpstream starts an upstream.
+func newUpstream() (*upstream, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	u := &upstream{url: "http://" + ln.Addr().String()}
+	u.server.Handler = http.HandlerFunc(answer)
+	go func() { _ = u.server.Serve(ln) }()
+	return u, nil
+}
+
+// block is what large bodies are made of.
+var block [64 << 10]byte
+
+// answer answers a call.
+func answer(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	if size, err := strconv.Atoi(r.URL.Query().Get("bytes")); err == nil {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		for rest := size; rest > 0; rest -= len(block) {
+			if _, err := w.Write(block[:min(rest, len(block))]); err != nil {
+				return
+			}
+		}
+		return
+	}
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"status": "waiting", "scheme": scheme, "proof": r.Header.Get("DPoP") != "",
+		"sign_id": "d7a5bca4-4e1f-4a0b-8a51-2b6d1d4f9b36", "signers": []string{"first", "second"},
+	})
+}
+
+// close ends the upstream.
+func (u *upstream) close() { _ = u.server.Close() }
+
+// issuer is an authorization server whose answers to token requests can be slow,
+// or failures.
+type issuer struct {
+	*tokenauthtest.Server
+	requests atomic.Int64
+}
+
+// newIssuer starts an issuer of tokens that live for life, which it takes delay
+// to make. If it fails, it takes as long to say so.
+func newIssuer(life, delay time.Duration, fails bool) *issuer {
+	i := &issuer{Server: tokenauthtest.NewHTTPServer()}
+	i.HandleToken(func(w http.ResponseWriter, r *http.Request) {
+		i.requests.Add(1)
+		sleep(r.Context(), delay)
+		if fails {
+			tokenauthtest.WriteError(w, http.StatusServiceUnavailable, "temporarily_unavailable")
+			return
+		}
+		kind := "Bearer"
+		if r.Header.Get("DPoP") != "" {
+			kind = "DPoP"
+		}
+		tokenauthtest.WriteJSON(w, http.StatusOK, map[string]any{
+			"access_token": strconv.FormatInt(i.requests.Load(), 10) + accessToken, "token_type": kind, "expires_in": int(life.Seconds()),
+		})
+	})
+	return i
+}
+
+// tokenURL returns the URL of the token endpoint.
+func (i *issuer) tokenURL() string { return i.Document()["token_endpoint"].(string) }
+
+// sleep waits for d, or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// renewalEvery is how often tokens are renewed in the renewal scenario.
+const renewalEvery = 2 * time.Second
+
+// renewalSlice has two renewals in it.
+const renewalSlice = 2 * renewalEvery
+
+// runRenewal measures what callers notice of renewals.
+func (b *bench) runRenewal(ctx context.Context) error {
+	const delay = 20 * time.Millisecond // of the issuer's answers
+	// The gateway stops using a token a tenth of its life before it expires, and
+	// is told to renew it 0.7 s before that; x/oauth2 renews 10 s before.
+	short, shortForOAuth2 := newIssuer(3*time.Second, delay, false), newIssuer(10*time.Second+renewalEvery, delay, false)
+	defer short.Close()
+	defer shortForOAuth2.Close()
+	renewing := bearer("refresh_before 700ms")
+	renewing.name += ", renewing"
+	steady, goRenewing := bearer(""), goProxy
+	goRenewing.name += ", renewing"
+	var runners []*runner
+	defer func() {
+		for _, r := range runners {
+			r.stop()
+		}
+	}()
+	var clients []*client
+	for _, c := range []struct {
+		contender
+		issuer *issuer
+	}{{steady, b.issuer}, {renewing, short}, {goRenewing, shortForOAuth2}} {
+		r, err := c.run(ctx, setting{programs: b.programs, upstream: b.upstream.url, issuer: c.issuer})
+		if err != nil {
+			return err
+		}
+		runners = append(runners, r)
+		if err := r.check(ctx); err != nil {
+			return err
+		}
+		client := newClient(r, shape{connections: 32})
+		defer client.close()
+		clients = append(clients, client)
+	}
+	all := make([]figures, len(runners))
+	slice := min(renewalSlice, 10*b.slice)
+	for round := range b.rounds {
+		for i := range runners {
+			j := (i + round) % len(runners)
+			if err := all[j].measure(ctx, runners[j], clients[j], slice); err != nil {
+				return err
+			}
+		}
+	}
+	b.report.renewal(runners, all, []int64{b.issuer.requests.Load(), short.requests.Load(), shortForOAuth2.requests.Load()})
+	return nil
+}
+
+// coldCallers is how many call at once where there is no token.
+const coldCallers = 256
+
+// stampede is what came of cold callers.
+type stampede struct {
+	requests []float64 // token requests
+	served   []float64 // callers that got an answer of the upstream
+	first    []float64 // until the first was answered, ms
+	last     []float64 // until the last was
+}
+
+// runStampedes lets callers come to gateways that have no token.
+func (b *bench) runStampedes(ctx context.Context) error {
+	for _, kind := range []struct {
+		name  string
+		delay time.Duration
+		fails bool
+	}{
+		{"the issuer takes 500 ms", 500 * time.Millisecond, false},
+		{"the issuer answers 503, after 20 ms", 20 * time.Millisecond, true},
+	} {
+		contenders := []contender{bearer(""), goProxy}
+		all := make([]stampede, len(contenders))
+		for range max(b.rounds/5, 1) {
+			for i, c := range contenders {
+				if err := b.stampede(ctx, c, newIssuer(time.Hour, kind.delay, kind.fails), &all[i]); err != nil {
+					return err
+				}
+			}
+		}
+		b.report.stampede(kind.name, contenders, all)
+	}
+	return nil
+}
+
+// stampede starts a contender, and calls it as soon as it listens.
+func (b *bench) stampede(ctx context.Context, c contender, i *issuer, result *stampede) error {
+	defer i.Close()
+	r, err := c.run(ctx, setting{programs: b.programs, upstream: b.upstream.url, issuer: i})
+	if err != nil {
+		return err
+	}
+	defer r.stop()
+	client := newClient(r, shape{connections: coldCallers})
+	defer client.close()
+	answered := make([]time.Duration, coldCallers)
+	served := make([]bool, coldCallers)
+	errs := make(chan error, coldCallers)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for n, transport := range client.transports {
+		wg.Go(func() {
+			_, status, err := get(ctx, transport, client.url)
+			if err != nil {
+				errs <- fmt.Errorf("%s: %v", c.name, err)
+			}
+			answered[n], served[n] = time.Since(start), status == 200
+		})
+	}
+	wg.Wait()
+	close(errs)
+	if err := <-errs; err != nil {
+		return err
+	}
+	n, first, last := 0, answered[0], answered[0]
+	for k := range answered {
+		if served[k] {
+			n++
+		}
+		first, last = min(first, answered[k]), max(last, answered[k])
+	}
+	result.requests = append(result.requests, float64(i.requests.Load()))
+	result.served = append(result.served, float64(n))
+	result.first = append(result.first, milliseconds(first))
+	result.last = append(result.last, milliseconds(last))
+	return nil
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// runStartup measures how long a Caddy takes until it answers, and how large its
+// program is.
+func (b *bench) runStartup(ctx context.Context) error {
+	plain := caddy("", "reverse_proxy UPSTREAM")
+	kinds := []contender{
+		{"stock Caddy, plain reverse_proxy", "", false, func(s setting) ([]string, error) {
+			_, err := plain(s)
+			return append([]string{s.programs.stock}, caddyArgs(s)...), err
+		}},
+		{"gateway's binary, plain reverse_proxy", "", false, plain},
+		bearer(""),
+	}
+	ready := make([][]float64, len(kinds))
+	for round := range b.rounds {
+		for i := range kinds {
+			j := (i + round) % len(kinds)
+			took, err := b.timeToReady(ctx, kinds[j])
+			if err != nil {
+				return err
+			}
+			ready[j] = append(ready[j], milliseconds(took))
+		}
+	}
+	var sizes []int64
+	for _, program := range []string{b.programs.stock, b.programs.gateway} {
+		info, err := os.Stat(program)
+		if err != nil {
+			return err
+		}
+		sizes = append(sizes, info.Size())
+	}
+	b.report.startup(kinds, ready, sizes)
+	return nil
+}
+
+// timeToReady returns how long it takes from the start of a program to its first
+// answer, token and all.
+func (b *bench) timeToReady(ctx context.Context, c contender) (time.Duration, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return 0, err
+	}
+	other, err := freeAddress()
+	if err != nil {
+		return 0, err
+	}
+	dir := filepath.Join(b.programs.dir, "startup")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, err
+	}
+	args, err := c.command(setting{dir: dir, programs: b.programs, h1: address, h2: other, upstream: b.upstream.url, issuer: b.issuer})
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	p, err := startProcess(ctx, dir, []string{"BENCH_SECRET=secret"}, args[0], args[1:]...)
+	if err != nil {
+		return 0, err
+	}
+	defer p.stop()
+	if _, err := p.await(ctx, "http://"+address+path); err != nil {
+		return 0, fmt.Errorf("%s: %v", c.name, err)
+	}
+	return time.Since(start), nil
+}

@@ -1,0 +1,42 @@
+package tokenauth_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// A row is found by the spelling that goes over the wire, and by no other.
+func TestLookupBySpelling(t *testing.T) {
+	spellings := []string{
+		"/a/b", "/a%2Fb", "/a%2fb", "/%61/b", "/a%20b", "/a+b", "/a%2Bb", "/a[b]", "/a%5Bb%5D", "/æ", "/%C3%A6", "/%c3%a6", "/a//b", "/a/b/", "/%25",
+	}
+	for _, row := range spellings {
+		call := tokenauth.Call{Method: http.MethodGet, Path: row, Kind: tokenauth.None, Replay: tokenauth.Safe}
+		if call.Validate() != nil {
+			continue // no row can have it
+		}
+		table := tokenauth.NewTable(call)
+		for _, spelling := range spellings {
+			u, err := url.ParseRequestURI(spelling)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := table.Lookup(&http.Request{Method: http.MethodGet, URL: u}) != nil, spelling == row; got != want {
+				t.Errorf("row %s finds %s: %t, want %t", row, spelling, got, want)
+			}
+			// As what has rewritten a URL may leave it.
+			u.RawPath = u.EscapedPath()
+			if got, want := table.Lookup(&http.Request{Method: http.MethodGet, URL: u}) != nil, u.RawPath == row; got != want {
+				t.Errorf("row %s finds %s with a raw path: %t, want %t", row, spelling, got, want)
+			}
+		}
+		// A raw path that is not one of the path.
+		contradiction := &url.URL{Path: "/other", RawPath: row}
+		if table.Lookup(&http.Request{Method: http.MethodGet, URL: contradiction}) != nil {
+			t.Errorf("row %s finds a URL that contradicts itself", row)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package tokenauth_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// noop answers every request without looking at it.
+var noop = roundTripFunc(func(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_ = r.Body.Close()
+	}
+	return noopResponse, nil
+})
+
+var noopResponse = &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{"Content-Type": {"application/json"}}}
+
+// newBenchTransport returns a transport over noop whose source has a token, and
+// a request that it sends.
+func newBenchTransport(tb testing.TB, source *tokenauth.Source) (*tokenauth.Transport, *http.Request) {
+	tb.Helper()
+	origin, err := url.Parse("https://api.example")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, origin.String()+"/v1/signdoc/pades?sign_id=1", nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r.Header = http.Header{"Accept": {"*/*"}, "User-Agent": {"bench"}, "X-Forwarded-For": {"127.0.0.1"}, "Via": {"1.1 Caddy"}}
+	return &tokenauth.Transport{
+		Base: noop,
+		Table: tokenauth.NewTable(
+			tokenauth.Call{Group: "api", Method: http.MethodGet, Path: "/v1/signdoc/pades", Kind: tokenauth.Bearer, Replay: tokenauth.Safe},
+			tokenauth.Call{Group: "api", Method: http.MethodPost, Path: "/v1/signdoc/pades", Kind: tokenauth.Bearer, Replay: tokenauth.Rejected},
+		),
+		Sources:      map[string]*tokenauth.Source{"api": source},
+		Origin:       origin,
+		ReplayBuffer: 1 << 20,
+	}, r
+}
+
+// BenchmarkTransport measures what the authorization of a call costs, beside
+// sending it without any, which costs nothing here.
+func BenchmarkTransport(b *testing.B) {
+	transport, get := newBenchTransport(b, newBenchSource(b, false))
+	for _, bench := range []struct {
+		name string
+		base http.RoundTripper
+		body string
+	}{{"noop", noop, ""}, {"bearer", transport, ""}, {"noop-post", noop, "{}"}, {"bearer-post", transport, "{}"}} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := get
+				if bench.body != "" {
+					r = new(http.Request)
+					*r = *get
+					r.Method, r.ContentLength = http.MethodPost, int64(len(bench.body))
+					r.Body = io.NopCloser(strings.NewReader(bench.body))
+				}
+				if _, err := bench.base.RoundTrip(r); err != nil { //nolint:bodyclose // there is none
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestBearerAllocations(t *testing.T) {
+	source := newTestSource(t, tokenauthtest.NewServer())
+	transport, r := newBenchTransport(t, source)
+	getToken(t, source)
+	// The copy of the request, its header in two, and the value of one field.
+	const want = 4
+	if allocs := testing.AllocsPerRun(1000, func() {
+		if _, err := transport.RoundTrip(r); err != nil { //nolint:bodyclose // there is none
+			t.Error(err)
+		}
+	}); allocs > want {
+		t.Errorf("%v allocations, want at most %v", allocs, want)
+	}
+}
