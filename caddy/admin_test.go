@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -224,20 +225,23 @@ func TestAdminWithoutTheApp(t *testing.T) {
 	a.ask("GET", "/bankid_esign/clients").is(404).says("the bankid_esign app is not configured")
 }
 
-func TestAdminRefreshStormMakesOneAttempt(t *testing.T) {
+// askLater is an issuer that wants to be left alone for an hour.
+func askLater(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "3600")
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+func TestAdminRefreshStormMakesNoAttempt(t *testing.T) {
 	f := newFixture(t)
-	// A failure that asks for nothing is the state in which an operator refreshes.
-	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
-		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
-	})
+	f.issuer.HandleToken(askLater)
 	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	a.client("default", "backing_off")
 	var storm sync.WaitGroup
 	for range 20 {
 		storm.Go(func() {
-			got := a.ask("POST", "/bankid_esign/clients/default/refresh").is(429).says("too recent")
-			if after := got.Header.Get("Retry-After"); after == "" || after == "0" {
-				t.Errorf("Retry-After is %q", after)
+			got := a.ask("POST", "/bankid_esign/clients/default/refresh").is(429).says("client 'default': it is too soon")
+			if after, err := strconv.Atoi(got.Header.Get("Retry-After")); err != nil || after < 3000 || after > 3600 {
+				t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
 			}
 		})
 	}

@@ -101,8 +101,9 @@ type need struct {
 // cannot be loaded.
 func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, error) {
 	// A configuration of its own around the app: what cfg says of logs, servers
-	// and the rest is not for this process. Its modules are cleaned up with the
-	// inner context.
+	// and the rest is not for this process. The apps are put in afterwards, so
+	// that only those are loaded that are asked for, and they are cleaned up with
+	// the inner context.
 	shell := &caddy.Config{
 		StorageRaw: cfg.StorageRaw,
 		Logging:    &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN"}}}},

@@ -81,7 +81,17 @@ func TestRefreshObtainsTokens(t *testing.T) {
 	a.waitFor(1)
 	close(release)
 	(<-done).exits(0).prints("ok esign fresh, expires in 4m")
-	run(t, "refresh", "default", "--address", a.address).exits(1).prints("HTTP 429", "too recent")
+}
+
+func TestRefreshTooSoon(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleToken(askLater)
+	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
+	a.client("default", "backing_off")
+	run(t, "refresh", "default", "--address", a.address).exits(1).prints("HTTP 429", "client 'default': it is too soon after the last attempt")
+	if n := len(f.issuer.TokenRequests()); n != 1 {
+		t.Errorf("%d token requests, want that of the start alone", n)
+	}
 }
 
 func TestStatusOfNoGateway(t *testing.T) {

@@ -33,17 +33,20 @@ func TestReadyFollowsTheTokens(t *testing.T) {
 	if calls := f.upstream.seen(); len(calls) != 0 {
 		t.Errorf("upstream saw %d calls", len(calls))
 	}
-	// A usable token is enough while its renewal fails.
-	f.issuer.HandleToken(fail)
-	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	f.do("GET", path, "").is(401)
-	f.do("GET", "/readyz", "").is(200)
 	n := len(f.issuer.TokenRequests())
 	f.start(strings.Replace(readySite, "CLIENTS", "default", 1))
 	f.do("GET", "/readyz", "").is(200) // over a reload
 	if got := len(f.issuer.TokenRequests()); got != n {
 		t.Errorf("%d token requests for a reload", got-n)
 	}
+	// A usable token is enough while its renewal fails.
+	f.issuer.HandleToken(fail)
+	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	f.do("GET", path, "").is(401)
+	if got := len(f.issuer.TokenRequests()); got == n {
+		t.Error("no renewal has failed")
+	}
+	f.do("GET", "/readyz", "").is(200)
 }
 
 func TestReadyIsNotUntilTheFirstTokenIsThere(t *testing.T) {

@@ -13,6 +13,8 @@
 //     of the request, notices when it was rejected, and repeats the call where
 //     the table allows that.
 //
+// [Check] tries a client before any of that, and hints at what is wrong with it.
+//
 // Secrets and tokens are of type [Secret], which no formatting verb, logger or
 // encoder prints.
 package tokenauth

@@ -20,7 +20,7 @@ type TooSoonError struct {
 // Error implements error.
 func (e *TooSoonError) Error() string {
 	wait := max(time.Until(e.RetryAt), 0).Round(time.Second)
-	return fmt.Sprintf("the last attempt to obtain a token was too recent: the next one can be asked for in %s", max(wait, time.Second))
+	return fmt.Sprintf("it is too soon after the last attempt to obtain a token: the next one can be made in %s", max(wait, time.Second))
 }
 
 // Refresh obtains another token now, whether or not there is a usable one, for
