@@ -254,10 +254,10 @@ func TestShortLivedTokenIsSoonBackAfterAnOutage(t *testing.T) {
 			advance(4499 * time.Millisecond)
 			getToken(t, source)
 			advance(time.Millisecond)
+			advance(time.Until(getError(t, source).RetryAt)) // the last early one
 			waits += time.Until(getError(t, source).RetryAt)
 		}
-		// A second of outage is two or three steps, the next of which is four
-		// seconds at most, and half of that on average.
+		// A second of outage is a step or two, and the next is a second or two.
 		if mean := waits / times; mean > 4*time.Second {
 			t.Errorf("holds back for %v on average", mean)
 		}
