@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -135,27 +136,34 @@ func BenchmarkProvision(b *testing.B) {
 func TestIdleClientsHoldNoGoroutine(t *testing.T) {
 	const n = 10_000
 	issuer := tokenauthtest.NewServer()
-	app := &App{Issuer: issuer.Issuer(), Clients: make(map[string]*Client, n)}
 	t.Setenv("BENCH_SECRET", "secret")
 	name := func(i int) string { return fmt.Sprintf("client%d", i) }
+	clients := make(object, n)
 	for i := range n {
-		app.Clients[name(i)] = &Client{ClientID: name(i), ClientSecret: "{env.BENCH_SECRET}"}
+		clients[name(i)] = object{"client_id": name(i), "client_secret": "{env.BENCH_SECRET}"}
 	}
-	before := runtime.NumGoroutine()
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-	defer cancel()
-	if err := app.Provision(ctx); err != nil {
+	raw, err := json.Marshal(object{"issuer": issuer.Issuer(), "clients": clients})
+	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{"bankid_esign": raw}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := ctx.App("bankid_esign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := mod.(*App)
 	defer func() {
 		if err := app.Cleanup(); err != nil {
 			t.Error(err)
 		}
 	}()
 	app.http, app.logger = issuer.Client(), zap.NewNop()
+	before := runtime.NumGoroutine()
 	sources := make([]*tokenauth.Source, n)
 	for i := range n {
-		var err error
 		if sources[i], err = app.source(name(i), []string{"esign"}, false); err != nil {
 			t.Fatal(err)
 		}

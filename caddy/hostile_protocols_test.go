@@ -3,6 +3,7 @@ package caddyesign_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -79,7 +80,7 @@ func (f *fixture) checkAdmission(t *testing.T, transport http.RoundTripper, url 
 	}{
 		{"GET", path, "", http.Header{"Authorization": {"Bearer callers-own"}, "Cookie": {"a=b"}, "Dpop": {"proof"}}, 200},
 		{"POST", "/v1/signdoc/pades", strings.Repeat("x", 3<<20), http.Header{"Expect": {"100-continue"}}, 200},
-		{"DELETE", path, "", nil, 200},
+		{"DELETE", "/v1/signdoc/pades?sign_id=" + rand.Text(), "", nil, 200},
 		{"DELETE", path, "", http.Header{"Early-Data": {"1"}}, 425},
 		{"POST", "/v1/signdoc/pades", "{}", http.Header{"Origin": {"https://evil.example"}}, 403},
 		{"POST", "/v1/timestamp/pades/lta", "{}", nil, 403},
