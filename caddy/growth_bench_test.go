@@ -161,6 +161,7 @@ func TestIdleClientsHoldNoGoroutine(t *testing.T) {
 		}
 	}()
 	app.http, app.logger = issuer.Client(), zap.NewNop()
+	app.events.stop() // it would wait for apps to start
 	before := runtime.NumGoroutine()
 	sources := make([]*tokenauth.Source, n)
 	for i := range n {
