@@ -2,11 +2,12 @@
 package main
 
 import (
+	// Plug in the storage, Caddy's standard modules, and the gateway's.
+	_ "github.com/pberkel/caddy-storage-redis"
+
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	// Plug in Caddy's standard modules, the storage, and the gateway's.
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
-	_ "github.com/pberkel/caddy-storage-redis"
 
 	_ "github.com/esigngateway/caddy-bankid-esign"
 )
