@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"time"
 )
@@ -121,11 +122,10 @@ func (b *bench) runScenario(ctx context.Context, s scenario) error {
 		}
 	}
 	all := make([]figures, len(runners))
-	for round := range b.rounds {
-		for i := range runners {
-			// Nobody has always the same before it.
-			j := (i + round) % len(runners)
-			if err := all[j].measure(ctx, runners[j], clients[j], b.slice); err != nil {
+	for range b.rounds {
+		// In no order, so that nobody has always the same before it.
+		for _, i := range rand.Perm(len(runners)) { //nolint:gosec // an order
+			if err := all[i].measure(ctx, runners[i], clients[i], b.slice); err != nil {
 				return err
 			}
 		}
