@@ -193,6 +193,6 @@ func TestDashboardHasData(t *testing.T) {
 				}
 			}
 		}
-		return loaded == 9
+		return loaded == 10
 	})
 }
