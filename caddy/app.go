@@ -231,7 +231,7 @@ func (a *App) provisionClients() error {
 			continue // it supplies its own
 		}
 		if err := client.validate(); err != nil {
-			return fmt.Errorf("client '%s': %v", name, err)
+			return fmt.Errorf("client '%s': %v", clientLabel(name), err)
 		}
 		if names := client.writtenOut(); len(names) > 0 {
 			a.logger.Warn("a secret is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/bankid}",

@@ -135,7 +135,7 @@ func countRefusal(client, kind string, status int) {
 // clientLabel returns what the client goes by in metrics and logs.
 func clientLabel(name string) string {
 	if name == "" {
-		return "default"
+		return defaultClient
 	}
 	return name
 }

@@ -41,7 +41,11 @@ func (a *App) client(name string) (Client, error) {
 	}
 	client, ok := a.Clients[name]
 	if !ok || client == nil {
-		return Client{}, fmt.Errorf("no client '%s' is configured: there are %v", name, slices.Sorted(maps.Keys(a.Clients)))
+		names := slices.Sorted(maps.Keys(a.Clients))
+		if name == defaultClient && !a.Client.empty() {
+			return Client{}, errors.New("the default client has no name: leave 'client' out")
+		}
+		return Client{}, fmt.Errorf("no client '%s' is configured: those with a name are %v", name, names)
 	}
 	return *client, nil
 }

@@ -55,7 +55,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		}
 	}()
 	if !attached {
-		f.err = &Error{Op: opToken, Cause: CauseUnavailable, Err: errors.New("nobody is using the token source")}
+		f.err = &Error{Op: opToken, Cause: CauseUnavailable, Err: errors.New("nobody is using the token source: nothing is attached to it")}
 		return
 	}
 	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)

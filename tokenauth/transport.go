@@ -196,6 +196,9 @@ func (t *Transport) check(req *http.Request, call *Call) error {
 	if err := call.Check(req); err != nil {
 		return err
 	}
+	if t.Origin == nil {
+		return &CallError{http.StatusBadGateway, "the call may go nowhere: no origin is configured"}
+	}
 	if req.URL.Scheme != t.Origin.Scheme || (req.URL.Host != t.Origin.Host && CanonicalHost(req.URL) != CanonicalHost(t.Origin)) {
 		return &CallError{http.StatusBadGateway, fmt.Sprintf("the call is directed to %s://%s, and may go to %s://%s only",
 			req.URL.Scheme, req.URL.Host, t.Origin.Scheme, t.Origin.Host)}

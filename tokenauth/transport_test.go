@@ -356,3 +356,19 @@ func TestSourceThatNobodyUsesSendsNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestTransportWithoutAnOriginSendsNothing(t *testing.T) {
+	transport := &tokenauth.Transport{
+		Base:  roundTripFunc(func(*http.Request) (*http.Response, error) { panic("it was sent") }),
+		Table: tokenauth.NewTable(tokenauth.Call{Method: "GET", Path: "/x", Kind: tokenauth.None, Replay: tokenauth.Safe}),
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := transport.RoundTrip(req)
+	if err == nil {
+		res.Body.Close()
+		t.Error("it is sent")
+	}
+}

@@ -32,7 +32,8 @@ const (
 	B2BClientSecret = "not/a:secret + 100%fake & public b2b" //nolint:gosec // published on purpose
 )
 
-// Options configure a [Server]. The zero value is a working sandbox.
+// Options configure a [Server]. The zero value is a working sandbox at the address
+// of [bankid.Sandbox]; elsewhere, it needs its Issuer.
 type Options struct {
 	// Issuer is the issuer identifier, without a trailing slash. Its origin is
 	// also where the APIs are said to be. Default: that of [bankid.Sandbox].
