@@ -59,7 +59,7 @@ func (h *Handler) answerKey(r *http.Request, call *tokenauth.Call) (key answerKe
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]
 	caller := h.callerIdentity(r)
-	within := r.Context().Value(callerErrKey{}) != nil // a route of such a call
+	within := r.Context().Value(detachedKey{}) != nil // a route of such a call
 	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
 		return key, "", false
 	}
@@ -99,7 +99,8 @@ func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth
 		held = spool.end(whole)
 	}()
 	err = h.routes[call.Group].proxy.ServeHTTP(spool, h.leaving(r.WithContext(ctx), call), next)
-	whole = err == nil
+	// What the operator answers in the place of an error is not the document.
+	whole = err == nil && detachedFrom(ctx).status == http.StatusOK
 	return false, err
 }
 
@@ -143,15 +144,26 @@ func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, answer *heldA
 	delivered = present && (err == nil || errors.Is(err, http.ErrNotSupported))
 }
 
-// callerErrKey is the key of a context's value that says whether the caller of a
-// detached call has left: what Err of its context returns.
-type callerErrKey struct{}
+// detachedKey is the key of a context's value of type *detached.
+type detachedKey struct{}
+
+// A detached call does not end with its caller.
+type detached struct {
+	callerErr func() error // why the caller has left, nil if it has not
+	status    int          // of the server's last answer
+}
+
+// detachedFrom returns the detached call of ctx, nil if it is of none.
+func detachedFrom(ctx context.Context) *detached {
+	d, _ := ctx.Value(detachedKey{}).(*detached)
+	return d
+}
 
 // detach returns a context for a call that does not end with its caller, but at
 // most some time after it; left is called when the caller leaves. attach makes
 // it end with the caller after all; end must be called.
 func detach(caller context.Context, left func()) (ctx context.Context, attach, end func()) {
-	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(caller), callerErrKey{}, caller.Err))
+	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(caller), detachedKey{}, &detached{callerErr: caller.Err}))
 	stop := context.AfterFunc(caller, func() {
 		left()
 		limit := time.NewTimer(aloneFor)
@@ -176,8 +188,8 @@ func detach(caller context.Context, left func()) (ctx context.Context, attach, e
 // leftBefore returns an error if the caller of a detached call has left. The
 // call is not begun then: what was not asked for yet, the caller can ask for.
 func leftBefore(ctx context.Context) error {
-	if err, ok := ctx.Value(callerErrKey{}).(func() error); ok {
-		return err()
+	if d := detachedFrom(ctx); d != nil {
+		return d.callerErr()
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -197,5 +198,33 @@ func TestHandlersAroundSeeAHeldAnswer(t *testing.T) {
 	}
 	if n := f.deletes(); n != 1 {
 		t.Errorf("upstream saw %d downloads, want 1", n)
+	}
+}
+
+// What the operator answers in the place of BankID's error is not kept: the
+// document may still be there.
+func TestAnswerOfTheOperatorIsNotHeld(t *testing.T) {
+	f := newFixture(t).start(strings.Replace(localSite, "UPSTREAM", `UPSTREAM
+		@away status 503
+		handle_response @away {
+			respond "try again later" 200
+		}`, 1))
+	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	for range 2 {
+		if got := f.do("DELETE", download("x"), "").is(200); string(got.body) != "try again later" {
+			t.Errorf("the answer is %q", got.body)
+		}
+	}
+	if n := len(f.upstream.seen()); n != 2 {
+		t.Errorf("the API saw %d calls, want 2", n)
+	}
+	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("document")) })
+	for range 2 {
+		if got := f.do("DELETE", download("x"), "").is(200); string(got.body) != "document" {
+			t.Errorf("the answer is %q", got.body)
+		}
+	}
+	if n := len(f.upstream.seen()); n != 1 {
+		t.Errorf("the API saw %d calls, want 1", n)
 	}
 }

@@ -104,8 +104,8 @@ func (s *spool) pass() error {
 	s.attach()
 	clear(s.Header())
 	maps.Copy(s.Header(), s.header)
+	defer s.held.abandon(s.answer) // also if that panics
 	s.ResponseWriter.WriteHeader(s.status)
-	defer s.held.abandon(s.answer)
 	for _, chunk := range s.answer.body {
 		if _, err := s.ResponseWriter.Write(chunk); err != nil {
 			return err

@@ -220,6 +220,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := t.core.Deliver(req, t.delivery(req.Context()))
 	if err == nil {
+		if d := detachedFrom(req.Context()); d != nil {
+			d.status = res.StatusCode
+		}
 		t.logReference(req, res)
 		return res, nil
 	}

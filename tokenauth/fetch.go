@@ -49,9 +49,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		ended := s.land(f, credentials, &event)
 		close(f.done)
 		if runtime.Observe != nil && !ended {
-			s.observing.Lock()
-			defer s.observing.Unlock()
-			runtime.Observe(event)
+			s.tell(runtime.Observe, event)
 		}
 	}()
 	if !attached {
@@ -76,6 +74,15 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 	if err != nil {
 		f.token, f.err = nil, asError(err)
 	}
+}
+
+// tell tells the observer of an attempt. It may be anybody's code: a panic of it
+// is not to end the process.
+func (s *Source) tell(observe func(Event), event Event) {
+	s.observing.Lock()
+	defer s.observing.Unlock()
+	defer func() { _ = recover() }()
+	observe(event)
 }
 
 // asError returns err as an *Error.

@@ -204,6 +204,27 @@ func TestF37PanicFailsTheAttemptOnly(t *testing.T) {
 	}
 }
 
+func TestF37PanicOfTheObserverHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		source := newTestSource(t, server)
+		told := 0
+		source.Attach(tokenauth.Runtime{Client: server.Client(), Observe: func(tokenauth.Event) {
+			told++
+			panic("of a module that somebody else wrote")
+		}})
+		token := getToken(t, source)
+		if source.Renew(t.Context(), token) == nil {
+			t.Error("after a panic of the observer, there is no renewal")
+		}
+		synctest.Wait()
+		if told != 2 {
+			t.Errorf("the observer was told %d times, want 2", told)
+		}
+	})
+}
+
 func TestF37PanicWhileHoldingBackLocksNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
