@@ -297,7 +297,10 @@ func TestMetricsAreWellNamed(t *testing.T) {
 	var own strings.Builder
 	families := 0
 	for line := range strings.Lines(scrapeText(t, admin)) {
-		if strings.Contains(line, "caddy_bankid_esign_") {
+		// The linter compares each series with every other one, and other tests may
+		// have had thousands of clients.
+		others := strings.Contains(line, `client="`) && !strings.Contains(line, `client="default"`)
+		if strings.Contains(line, "caddy_bankid_esign_") && !others {
 			own.WriteString(line)
 			if strings.HasPrefix(line, "# TYPE") {
 				families++
