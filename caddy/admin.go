@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -145,8 +142,7 @@ func (a *App) refresh(ctx context.Context, name string) error {
 // refreshError translates the error of a refresh.
 func refreshError(w http.ResponseWriter, name string, err error) error {
 	if tooSoon, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
-		seconds := math.Ceil(max(time.Until(tooSoon.RetryAt).Seconds(), 1))
-		w.Header().Set("Retry-After", strconv.FormatFloat(seconds, 'f', 0, 64))
+		w.Header().Set("Retry-After", retryAfter(tooSoon.RetryAt))
 		return adminError(http.StatusTooManyRequests, fmt.Errorf("client '%s': %w", name, err))
 	}
 	status := http.StatusInternalServerError

@@ -179,7 +179,7 @@ func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
 func (a *App) uncheckedClients(needs []need) []checkedClient {
 	names := a.clientNames()
 	for _, n := range needs {
-		names = append(names, cmp.Or(n.client, defaultClient))
+		names = append(names, clientLabel(n.client))
 	}
 	slices.Sort(names)
 	clients := make([]checkedClient, 0, len(names))
@@ -191,7 +191,7 @@ func (a *App) uncheckedClients(needs []need) []checkedClient {
 
 // client returns the client that a configuration calls name.
 func (r *checkReport) client(name string) *checkedClient {
-	i := slices.IndexFunc(r.Clients, func(c checkedClient) bool { return c.Name == cmp.Or(name, defaultClient) })
+	i := slices.IndexFunc(r.Clients, func(c checkedClient) bool { return c.Name == clientLabel(name) })
 	return &r.Clients[i]
 }
 

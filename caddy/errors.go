@@ -139,6 +139,13 @@ func setErrorPlaceholder(r *http.Request, kind string) {
 	}
 }
 
+// retryAfter returns the value of Retry-After for at, in whole seconds, rounded
+// up: to come back early would be in vain.
+func retryAfter(at time.Time) string {
+	seconds := math.Ceil(max(time.Until(at).Seconds(), 1))
+	return strconv.FormatFloat(seconds, 'f', 0, 64)
+}
+
 // setErrorHeader adds Proxy-Status and Retry-After for err to header, which
 // tells an integrator that the error is not BankID's (RFC 9209). It returns the
 // proxy error type. What Caddy has said already, it leaves.
@@ -147,9 +154,7 @@ func setErrorHeader(header http.Header, name string, err error) string {
 	if e, ok := errors.AsType[*gatewayError](err); ok {
 		kind, details = e.kind, e.message
 		if !e.retryAfter.IsZero() {
-			// Whole seconds, rounded up: to come back early would be in vain.
-			seconds := math.Ceil(max(time.Until(e.retryAfter).Seconds(), 1))
-			header.Set("Retry-After", strconv.FormatFloat(seconds, 'f', 0, 64))
+			header.Set("Retry-After", retryAfter(e.retryAfter))
 		}
 	}
 	if kind == "" || header.Get("Proxy-Status") != "" {

@@ -14,20 +14,20 @@ const (
 // a configuration.
 var (
 	rescuedAnswers = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: "caddy",
-		Subsystem: "bankid_esign",
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
 		Name:      "rescued_answers_total",
 		Help:      "Counter of answers that are the only copy: held because their transfer broke off, handed over to a later call, expired before any transfer was complete, or too large to be held.",
 	}, []string{"result"})
 	heldAnswerCount = prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: "caddy",
-		Subsystem: "bankid_esign",
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
 		Name:      "held_answers",
 		Help:      "Number of answers in memory that are the only copy, including those that were handed over.",
 	})
 	heldAnswerBytes = prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: "caddy",
-		Subsystem: "bankid_esign",
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
 		Name:      "held_bytes",
 		Help:      "Memory taken up or reserved for answers that are the only copy.",
 	})

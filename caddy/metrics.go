@@ -132,7 +132,8 @@ func countRefusal(client, kind string, status int) {
 	refusals.WithLabelValues(clientLabel(client), kind, strconv.Itoa(status)).Inc()
 }
 
-// clientLabel returns what the client goes by in metrics and logs.
+// clientLabel returns what the client goes by outside of the configuration, as
+// in metrics, logs and the admin API.
 func clientLabel(name string) string {
 	if name == "" {
 		return defaultClient

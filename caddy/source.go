@@ -1,7 +1,6 @@
 package caddyesign
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -118,7 +117,7 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 		a.detach = append(a.detach, source.Attach(runtime))
 		a.sources[source.Source] = true
 	}
-	name := cmp.Or(clientName, defaultClient)
+	name := clientLabel(clientName)
 	if !slices.Contains(a.used[name], source.Source) {
 		a.used[name] = append(a.used[name], source.Source)
 	}

@@ -1,25 +1,14 @@
 package tokenauth
 
-import "time"
-
 // Ready reports whether Token would return a token at once. It counts as use of
 // the token, as Token does, but never waits: if there is none, or it is due to
 // be renewed, an attempt starts in the background, unless one is held back. So
 // a Source that is asked regularly whether it is ready keeps its token renewed,
 // and does not turn out to be unready only because nobody called.
 func (s *Source) Ready() bool {
-	token, now := s.current.Load(), time.Now()
-	ready := token.usable(now)
-	if ready {
-		token.markUsed()
-		if now.Before(token.refreshAt) {
-			return true
-		}
+	if _, state := s.cached(0); state != StateNone {
+		return true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.After(s.retryAtLocked()) {
-		s.fetchLocked()
-	}
-	return ready
+	s.Warm()
+	return false
 }

@@ -229,31 +229,32 @@ func (s *Source) Close() {
 // wait waits for the fetch in flight, or a new one, for whoever has use for
 // another token than found.
 func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	token, flight, failure := s.join(ctx, found)
-	if failure != nil {
-		return nil, failure
-	}
-	if flight != nil {
-		s.waiting.Add(1)
-		defer s.waiting.Add(-1)
-		select {
-		case <-flight.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		if flight.err != nil {
-			return nil, flight.err
+		token, flight, failure := s.join(ctx, found)
+		if failure != nil {
+			return nil, failure
 		}
-		if flight.token == nil {
-			return s.wait(ctx, found) // that was not for this call
+		if flight != nil {
+			select {
+			case <-flight.done:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			if flight.err != nil {
+				return nil, flight.err
+			}
+			token = flight.token
 		}
-		token = flight.token
+		if token != nil { // else the flight was not for this call
+			token.markUsed()
+			return token, nil
+		}
 	}
-	token.markUsed()
-	return token, nil
 }
 
 // join returns the flight to wait for, which it starts if there is none; or the
