@@ -334,65 +334,6 @@ func TestBoundTokensAreSharedWithTheKey(t *testing.T) {
 	})
 }
 
-// A token is used until it expires by the provider's clock, and not after,
-// whatever the clocks of those who share it say.
-func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
-	for name, test := range map[string]struct {
-		writer, reader time.Duration // by how much the provider's clock is ahead of theirs
-		unknown        bool          // the reader was not told
-		want           time.Duration // how long the reader uses the token
-	}{
-		"the same":                         {want: 270 * time.Second},
-		"reader ahead of the writer":       {writer: time.Minute, reader: 0, want: 270 * time.Second},
-		"all ahead":                        {writer: -time.Minute, reader: -2 * time.Minute, want: 270 * time.Second},
-		"reader behind, and does not know": {writer: time.Minute, unknown: true, want: 210 * time.Second},
-		"reader ahead, and does not know":  {writer: -time.Minute, unknown: true, want: 150 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := tokenauthtest.NewServer()
-				defer server.Close()
-				store := newMemoryStore()
-				writer := newNode(t, server, store)
-				writer.Attach(tokenauth.Runtime{Client: &http.Client{Transport: skewed{server.Client().Transport, test.writer}}, Store: store})
-				getToken(t, writer.Source)
-				if !test.unknown {
-					// One moment, by the reader's clock.
-					advance(test.writer - test.reader)
-				}
-				reader := newNode(t, server, store)
-				client := server.Client() // whose answers have no Date
-				if !test.unknown {
-					client = &http.Client{Transport: skewed{server.Client().Transport, test.reader}}
-				}
-				reader.Attach(tokenauth.Runtime{Client: client, Store: store})
-				token := getToken(t, reader.Source)
-				if life := time.Until(token.ExpiresAt()); (life - test.want).Abs() > time.Second {
-					t.Errorf("it is used for %v, want %v", life, test.want)
-				}
-				for range 100 {
-					getToken(t, reader.Source)
-				}
-				wantRequests(t, server, 1)
-			})
-		})
-	}
-}
-
-// skewed is a connection to a provider whose clock differs.
-type skewed struct {
-	http.RoundTripper
-	by time.Duration
-}
-
-func (s skewed) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := s.RoundTripper.RoundTrip(r)
-	if err == nil {
-		res.Header.Set("Date", time.Now().Add(s.by).UTC().Format(http.TimeFormat))
-	}
-	return res, err
-}
-
 // While the provider is away, a process that starts goes on with what another
 // has left.
 func TestStoredTokenAndDocumentWhileTheProviderIsAway(t *testing.T) {
