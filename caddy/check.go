@@ -170,7 +170,7 @@ func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
 	}
 	report.TokenEndpoint = metadata.TokenEndpoint
 	report.ESignBaseURL = metadata.Text("esign-baseurl")
-	report.ESignBaseURLDiffers = a.env.Name != "" && report.ESignBaseURL != "" && !a.env.Serves(report.ESignBaseURL)
+	report.ESignBaseURLDiffers = a.env.Elsewhere(report.ESignBaseURL)
 	return true
 }
 
