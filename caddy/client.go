@@ -33,7 +33,9 @@ type Client struct {
 	// thumbprint of the key (RFC 7638).
 	KeyID string `json:"key_id,omitempty"`
 
-	// The audience of client assertions. Default: the issuer.
+	// The audience of client assertions, which names the OpenID provider: its
+	// issuer identifier or the URL of its token endpoint. It goes with
+	// `private_key`. Default: the issuer.
 	Audience string `json:"audience,omitempty"`
 
 	// The private key that tokens of the API `b2b` are bound to (DPoP), in the
