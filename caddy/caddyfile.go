@@ -46,6 +46,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    audience      <url>
 //	    dpop_key      <PEM or JWK>
 //	    auth_method   private_key_jwt|client_secret_basic|client_secret_post
+//	    share_tokens
 //
 //	    # further clients
 //	    client <name> {
