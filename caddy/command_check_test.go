@@ -34,7 +34,11 @@ type checked struct {
 	OK      bool
 	Issuer  string
 	Clients []struct {
-		Name   string
+		Name        string
+		Credentials *struct {
+			OK    bool
+			Error *struct{ Cause string }
+		}
 		Tokens []struct {
 			OK, Skipped, Bound bool
 			Scopes             []string
@@ -171,7 +175,7 @@ func TestCheckReadsConfigurations(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, "check", "--config", other, "--adapter", "caddyfile").exits(0)
-	run(t, "check", "--config", other).exits(2).prints("decoding the configuration")
+	run(t, "check", "--config", other).exits(2).prints("decoding the configuration", "if it is not JSON, name its adapter by --adapter")
 	run(t, "check", "--config", other, "--adapter", "nginx!").exits(2).prints("unrecognized config adapter: nginx!")
 	run(t, "check", "--config", "absent.json").exits(2).prints("no such file")
 	if err := os.WriteFile(other, []byte("{\nbankid_esign {\nenvironment nowhere\n}\n}"), 0o600); err != nil {
@@ -194,6 +198,8 @@ func TestCheckOfWrongUsage(t *testing.T) {
 		"unknown command":                                    {"x"},
 		"--environment or --issuer is missing":               {"--client-id", "x"},
 		"--client-id is missing":                             {"--environment", "current"},
+		"--secret-file or --key-file is missing":             {"--environment", "current", "--client-id", "x"},
+		"the sandbox has clients of its own":                 {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
 		"do not go with it":                                  {"--config", "x", "--dpop"},
 		"exclude each other":                                 {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
 		"must not have braces":                               {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
@@ -255,12 +261,91 @@ func TestCheckHints(t *testing.T) {
 	f.issuer.HandleDiscovery(nil)
 	run(t, args("http://"+freeAddress(t), "test-client")...).exits(1).prints("hint nothing listens")
 	run(t, args("https"+strings.TrimPrefix(issuer, "http"), "test-client")...).exits(1).prints("hint whoever answers at the issuer's address does not speak TLS")
-	run(t, "check", "--environment", "sandbox").exits(1).prints("hint the sandbox is served by the gateway itself")
+	run(t, "check", "--environment", "sandbox").exits(1).prints("hint nothing serves the sandbox at 127.0.0.1:9771: start it by 'caddy bankid-esign sandbox'")
 	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 		accept(w, r)
 	})
 	run(t, args(issuer, "test-client", "--scope", "esign")...).exits(0).prints("warn clock the provider's is ahead of this machine's by 1h0m0s")
+}
+
+// Without the provider, the credentials are looked at all the same.
+func TestCheckOfCredentialsWithoutTheProvider(t *testing.T) {
+	f := newB2B(t)
+	empty := filepath.Join(f.dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	issuer := "http://" + freeAddress(t)
+	args := func(more ...string) []string {
+		return append([]string{"check", "--issuer", issuer, "--client-id", "test-client"}, more...)
+	}
+	for _, test := range []struct {
+		secret string
+		args   []string
+		want   []string
+	}{
+		{clientSecret, args("--secret-file", f.secret), []string{"FAIL discovery", "client default ok credentials test-client, with a client secret tokens not tried, since the provider's configuration could not be read"}},
+		{clientSecret + "\n", args("--secret-file", f.secret), []string{"warn credentials test-client, with a client secret hint the client secret ends with a line break"}},
+		{clientSecret, args("--secret-file", empty), []string{"FAIL credentials", "client_secret", "the file " + empty + " is empty"}},
+		{clientSecret, args("--secret-file", f.dir), []string{"FAIL credentials", f.dir + ": is a directory"}},
+		{clientSecret, args("--secret-file", filepath.Join(f.dir, "absent")), []string{"FAIL credentials", "open " + f.dir + "/absent: no such file or directory"}},
+		{clientSecret, args("--key-file", f.secret), []string{"FAIL credentials", "private_key from {file." + f.secret + "}"}},
+		{clientSecret, args("--key-file", f.keyFile()), []string{"ok credentials test-client, with a private key"}},
+	} {
+		f.writeSecret(test.secret)
+		run(t, test.args...).exits(1).prints(test.want...)
+	}
+	c := run(t, args("--secret-file", empty, "--json")...).exits(1).checked().Clients
+	if len(c) != 1 || c[0].Credentials == nil || c[0].Credentials.OK || c[0].Credentials.Error.Cause != "configuration" || len(c[0].Tokens) != 3 || !c[0].Tokens[0].Skipped {
+		t.Errorf("the clients are %+v", c)
+	}
+	if c := run(t, args("--secret-file", f.secret, "--json")...).exits(1).checked().Clients; len(c) != 1 || !c[0].Credentials.OK {
+		t.Errorf("the clients are %+v", c)
+	}
+}
+
+// Only a client that is refused, or a provider that asks for it, ends the attempts.
+func TestCheckGoesOnAfterTrouble(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer   http.HandlerFunc // to the first request for a token
+		requests int
+		want     []string
+	}{
+		"refused":          {answerWith(401, ""), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
+		"wrong secret":     {answerWith(400, "unauthorized_client"), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
+		"asked too often":  {answerWith(429, ""), 1, []string{"warn authentication", "it is not known whether that is right", "esign/csc not tried, since the provider has been asked too often"}},
+		"trouble":          {answerWith(503, ""), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 503", "ok esign/csc token of"}},
+		"another refusal":  {answerWith(400, "invalid_request"), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 400: invalid_request", "ok esign/csc token of"}},
+		"what is no token": {answerWith(200, ""), 3, []string{"ok authentication", "FAIL esign", "ok esign/qtsa token of"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
+				if len(f.issuer.TokenRequests()) == 1 {
+					test.answer(w, r)
+					return
+				}
+				tokenauthtest.WriteToken(w, plantedToken, 300)
+			})
+			run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "test-client", "--secret-file", f.secret).exits(1).prints(test.want...)
+			if n := len(f.issuer.TokenRequests()); n != test.requests {
+				t.Errorf("%d token requests, want %d", n, test.requests)
+			}
+		})
+	}
+	f := newFixture(t)
+	f.issuer.HandleToken(answerWith(503, ""))
+	out := run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "test-client", "--secret-file", f.secret).exits(1).
+		prints("warn authentication test-client by client_secret_basic: it is not known whether that is right")
+	if n := strings.Count(out.stdout, "trouble of its own"); n != 1 {
+		t.Errorf("it hints at the same %d times:\n%s", n, out.stdout)
+	}
+}
+
+// answerWith answers with an OAuth error.
+func answerWith(status int, code string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, status, code) }
 }
 
 func TestCheckComparesWhereTheAPIsAre(t *testing.T) {

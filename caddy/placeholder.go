@@ -2,6 +2,7 @@ package caddyesign
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 
@@ -44,5 +45,29 @@ func resolve(value string) (string, error) {
 	if err := checkPlaceholders(value); err != nil {
 		return "", err
 	}
-	return caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	if err != nil {
+		return "", fmt.Errorf("%w%s", err, whyEmpty(value))
+	}
+	return resolved, nil
+}
+
+// whyEmpty says which file or variable of the placeholders in value holds
+// nothing.
+func whyEmpty(value string) string {
+	for _, name := range placeholders(value) {
+		if file, ok := strings.CutPrefix(name, "file."); ok {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return ": " + err.Error()
+			}
+			if len(strings.TrimRight(string(content), "\r\n")) == 0 {
+				return ": the file " + file + " is empty"
+			}
+		}
+		if variable, ok := strings.CutPrefix(name, "env."); ok && os.Getenv(variable) == "" {
+			return ": the environment variable " + variable + " is not set"
+		}
+	}
+	return ""
 }
