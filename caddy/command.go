@@ -24,9 +24,9 @@ func init() {
 			cmd.AddCommand(checkCommand(), statusCommand(), refreshCommand(),
 				keygenCommand(), sandboxCommand(), versionCommand())
 			cmd.SetFlagErrorFunc(unchecked) // of all of them
-			var names []string
-			for _, sub := range cmd.Commands() {
-				names = append(names, sub.Name())
+			names := make([]string, len(cmd.Commands()))
+			for i, sub := range cmd.Commands() {
+				names[i] = sub.Name()
 				valid := sub.Args
 				sub.Args = func(cmd *cobra.Command, args []string) error { return unchecked(cmd, valid(cmd, args)) }
 			}

@@ -80,8 +80,9 @@ meaning; new ones may be added:
 	    client_id, key      who it is; whether by a private key
 	    error, hint         why not, or what looks wrong
 	  tokens                array, one for each set of scopes:
-	    ok, skipped         whether all was granted; whether it was not tried,
-	                        since that could not go well or do harm by then
+	    ok, skipped         whether all was granted; whether it was not tried, for
+	                        want of the provider's configuration, or for what had
+	                        come of the token before: a client that was refused
 	    scopes, granted_scopes, missing_scopes
 	    bound               whether it is bound to a key (DPoP)
 	    client_id, auth_method, assertion_alg, proof_alg

@@ -26,9 +26,9 @@ tokens: how long they live, or why there are none and when the next attempt is
 made. No token is shown.
 
 The exit status is 0 if all those tokens can be used and the last attempt to obtain
-each went well, 1 if not, or if the server cannot be asked, and 2 for wrong usage.
-A token that nobody has used for its lifetime is obtained at the next call, and
-counts as one that cannot be used until then.
+each went well; 1 if not, or if the server cannot be asked; and 2 for wrong usage, or
+a configuration that cannot be loaded. A token that nobody has used for its lifetime
+is obtained at the next call, and counts as one that cannot be used until then.
 
 With --json, what GET /bankid_esign/clients answers is printed: an array of
 clients.`,
@@ -60,8 +60,9 @@ A failed attempt leaves the tokens that there are in use. Less than 10 seconds
 after the attempt before, or for as long as the OpenID provider has asked to be
 left alone, none is made.
 
-The exit status is 0 if all tokens of the client were obtained, 1 if not, or if the
-server cannot be asked, and 2 for wrong usage.
+The exit status is 0 if that went well, so that all tokens of the client can be used;
+1 if not, or if the server cannot be asked; and 2 for wrong usage, or a configuration
+that cannot be loaded.
 
 With --json, what POST /bankid_esign/clients/<client>/refresh answers is printed:
 a client.`,

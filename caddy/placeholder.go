@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -47,27 +48,27 @@ func resolve(value string) (string, error) {
 	}
 	resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
 	if err != nil {
-		return "", fmt.Errorf("%w%s", err, whyEmpty(value))
+		return "", cmp.Or(unresolved(value), err)
 	}
 	return resolved, nil
 }
 
-// whyEmpty says which file or variable of the placeholders in value holds
-// nothing.
-func whyEmpty(value string) string {
+// unresolved says which file or variable of the placeholders in value is absent
+// or empty, nil if none is: Caddy says only that the result is empty.
+func unresolved(value string) error {
 	for _, name := range placeholders(value) {
 		if file, ok := strings.CutPrefix(name, "file."); ok {
 			content, err := os.ReadFile(file)
 			if err != nil {
-				return ": " + err.Error()
+				return fmt.Errorf("{%s}: %w", name, err)
 			}
 			if len(strings.TrimRight(string(content), "\r\n")) == 0 {
-				return ": the file " + file + " is empty"
+				return fmt.Errorf("{%s}: the file %s is empty", name, file)
 			}
 		}
 		if variable, ok := strings.CutPrefix(name, "env."); ok && os.Getenv(variable) == "" {
-			return ": the environment variable " + variable + " is not set"
+			return fmt.Errorf("{%s}: the environment variable %s is empty or not set", name, variable)
 		}
 	}
-	return ""
+	return nil
 }
