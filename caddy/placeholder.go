@@ -78,6 +78,9 @@ func resolve(value string) (string, error) {
 			return nil, fmt.Errorf("placeholder {%s}: %v", name, fileError(strings.TrimPrefix(name, "file.")))
 		}
 		if caddy.ToString(val) == "" {
+			if strings.HasPrefix(name, "env.") {
+				return nil, fmt.Errorf("placeholder {%s}: the environment variable is empty or not set", name)
+			}
 			return nil, fmt.Errorf("placeholder {%s} is empty", name)
 		}
 		return val, nil
