@@ -1,12 +1,23 @@
 package tokenauth
 
-import "sync/atomic"
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+)
 
-// A Budget bounds the memory that held request bodies take up together. A nil
-// Budget is unlimited.
+// chunkSize is the size, in bytes, of the pieces in which request bodies are
+// held, that of the last rounded up.
+const chunkSize = 32 << 10
+
+// A Budget bounds the memory that held request bodies take up together, and
+// uses it again. A nil Budget is unlimited.
 type Budget struct {
 	limit int64
 	used  atomic.Int64
+	// chunks are those that nobody uses. A body is large for Go's heap: to
+	// allocate and collect each would cost more than to send it.
+	chunks sync.Pool
 }
 
 // NewBudget returns a budget of limit bytes.
@@ -28,5 +39,40 @@ func (b *Budget) reserve(n int64) bool {
 func (b *Budget) release(n int64) {
 	if b != nil {
 		b.used.Add(-n)
+	}
+}
+
+// read reads length bytes, which were reserved, and no less: a body that ends
+// before is an error.
+func (b *Budget) read(body io.Reader, length int64) ([][]byte, error) {
+	chunks := make([][]byte, 0, (length+chunkSize-1)/chunkSize)
+	for ; length > 0; length -= chunkSize {
+		chunk := b.chunk(min(length, chunkSize))
+		chunks = append(chunks, chunk)
+		if _, err := io.ReadFull(body, chunk); err != nil {
+			b.recycle(chunks)
+			return nil, err
+		}
+	}
+	return chunks, nil
+}
+
+// chunk returns memory for n bytes. Small ones are not worth keeping.
+func (b *Budget) chunk(n int64) []byte {
+	if b != nil && n > chunkSize/2 {
+		if chunk, ok := b.chunks.Get().(*[chunkSize]byte); ok {
+			return chunk[:n]
+		}
+		return new([chunkSize]byte)[:n]
+	}
+	return make([]byte, n)
+}
+
+// recycle takes back the chunks of a body that nobody reads any more.
+func (b *Budget) recycle(chunks [][]byte) {
+	for _, chunk := range chunks {
+		if b != nil && cap(chunk) == chunkSize {
+			b.chunks.Put((*[chunkSize]byte)(chunk[:chunkSize]))
+		}
 	}
 }

@@ -1,8 +1,6 @@
 package tokenauth
 
 import (
-	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -15,9 +13,8 @@ import (
 type Delivery struct {
 	token    *Token    // obtained for this call, before it was first sent
 	prepared bool      // the body has been looked at
-	held     []byte    // the body, if it can be sent again
+	held     *heldBody // the body, if it can be sent again
 	rest     io.Reader // the body, if it cannot
-	release  func()    // gives the memory of held back
 
 	sent bool  // the other side may have seen the call
 	err  error // of the last send
@@ -44,28 +41,32 @@ func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error
 	if size > limit || !budget.reserve(size) {
 		return nil
 	}
-	var body []byte
+	held := &heldBody{length: req.ContentLength}
 	var err error
-	if req.ContentLength >= 0 {
-		body = make([]byte, size)
-		_, err = io.ReadFull(req.Body, body)
+	if held.length >= 0 {
+		held.chunks, err = budget.read(req.Body, size)
 	} else {
 		// One more byte than is allowed tells whether there are more.
+		var body []byte
 		body, err = io.ReadAll(io.LimitReader(req.Body, limit+1))
+		held.length, held.chunks = int64(len(body)), [][]byte{body}
 	}
-	if err != nil || int64(len(body)) > limit {
+	if err != nil {
+		d.prepared = false // it is not all there
 		budget.release(size)
-		d.rest = io.MultiReader(bytes.NewReader(body), req.Body)
 		return err
 	}
-	d.held, d.rest = body, nil
-	// The request outlives a send that failed, since the proxy may try again.
-	stop := context.AfterFunc(req.Context(), func() { budget.release(size) })
-	d.release = func() {
-		if stop() {
-			budget.release(size)
-		}
+	if held.length > limit {
+		budget.release(size)
+		d.rest = io.MultiReader(held.reader(), req.Body)
+		return nil
 	}
+	d.held, d.rest = held, nil
+	// The request outlives a send that failed, since the proxy may try again.
+	held.holdUntil(req.Context(), func() {
+		budget.recycle(held.chunks)
+		budget.release(size)
+	})
 	return nil
 }
 
@@ -74,9 +75,16 @@ func (d *Delivery) repeatable() bool { return d.rest == nil }
 
 // done lets go of the body: the call was answered.
 func (d *Delivery) done() {
-	if d.release != nil {
-		d.release()
-		d.release, d.held, d.rest = nil, nil, http.NoBody
+	if d.held != nil {
+		d.held.answer()
+		d.held, d.rest = nil, http.NoBody
+	}
+}
+
+// fail lets go of the body, which nobody may send any more.
+func (d *Delivery) fail() {
+	if d.held != nil {
+		d.held.abandon()
 	}
 }
 
@@ -102,21 +110,12 @@ func (b *streamedBody) Close() error {
 	return b.body.Close()
 }
 
-// sliceReader is a body in memory. Unlike bytes.Reader, net/http does not know
-// it, and so not that it could be read from its beginning again, or that there
-// is none. Otherwise it repeats the request on its own account when a connection
-// breaks.
-type sliceReader struct{ rest []byte }
+// emptyBody is the body of a request that has none. As with heldReader, net/http
+// does not know that.
+type emptyBody struct{}
 
 // Read implements io.Reader.
-func (r *sliceReader) Read(p []byte) (int, error) {
-	if len(r.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
-}
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
 
 // Close implements io.Closer.
-func (*sliceReader) Close() error { return nil }
+func (emptyBody) Close() error { return nil }

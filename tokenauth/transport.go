@@ -69,7 +69,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	d := new(Delivery)
 	res, err := t.Deliver(req, d)
 	if err != nil {
-		d.done()
+		d.fail()
 		if req.Body != nil {
 			_ = req.Body.Close() // a RoundTripper closes it in any case
 		}
@@ -243,11 +243,11 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 	case d.rest != nil:
 		out.Body = &streamedBody{Reader: d.rest, body: req.Body}
 	case d.held != nil:
-		out.Body, out.ContentLength = &sliceReader{d.held}, int64(len(d.held))
+		out.Body, out.ContentLength = d.held.reader(), d.held.length
 	case call.Replay == Safe && call.Kind != DPoP: // a proof is for one request
 		out.Body = nil
 	default:
-		out.Body = new(sliceReader)
+		out.Body = emptyBody{}
 	}
 	d.sent = true
 	res, err := t.Base.RoundTrip(&out)
