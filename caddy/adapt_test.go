@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,31 @@ func TestAdapt(t *testing.T) {
 				t.Errorf("validating: %v", err)
 			}
 		})
+	}
+}
+
+// What an error says can stand there can.
+func TestKnownSubdirectives(t *testing.T) {
+	for name, block := range map[string]string{
+		"app":       "{\nbankid_esign {\n%s\n}\n}\n",
+		"client":    "{\nbankid_esign {\nclient x {\n%s\n}\n}\n}\n",
+		"tls":       "{\nbankid_esign {\ntls {\n%s\n}\n}\n}\n",
+		"handler":   ":8080 {\nbankid_esign csc {\n%s\n}\n}\n",
+		"transport": ":8080 {\nreverse_proxy {\ntransport bankid_esign {\napi csc\n%s\n}\n}\n}\n",
+	} {
+		message := adapted(t, fmt.Sprintf(block, "nonsense"))
+		_, known, ok := strings.Cut(message, "unrecognized subdirective 'nonsense': must be ")
+		known, _, _ = strings.Cut(strings.TrimPrefix(known, "one of "), ", at ")
+		known, _, _ = strings.Cut(known, ", or one of ")
+		if !ok || known == "" {
+			t.Errorf("%s: %s", name, message)
+			continue
+		}
+		for subdirective := range strings.SplitSeq(known, ", ") {
+			if message := adapted(t, fmt.Sprintf(block, subdirective)); strings.Contains(message, "unrecognized") {
+				t.Errorf("%s: %s", name, message)
+			}
+		}
 	}
 }
 

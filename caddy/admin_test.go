@@ -313,9 +313,10 @@ func TestAdminFollowsReloads(t *testing.T) {
 		t.Errorf("the client that is not used any more is %+v", c)
 	}
 	// A configuration that is refused changes nothing.
-	bad := strings.Replace(f.caddyfile(strings.Replace(site, "callers local", "callers local\nclient nobody", 1)), "admin off", "admin "+a.address, 1)
-	if err := caddy.Load(adapt(t, bad), true); err == nil {
-		t.Error("a bad configuration was loaded")
+	good := strings.Replace(f.caddyfile(site), "admin off", "admin "+a.address, 1)
+	bad := strings.Replace(string(adapt(t, good)), `"callers":"local"`, `"callers":"local","client":"nobody"`, 1)
+	if err := caddy.Load([]byte(bad), true); err == nil || !strings.Contains(err.Error(), "no client 'nobody'") {
+		t.Errorf("loading a bad configuration: %v", err)
 	}
 	a.client("second", "fresh")
 }

@@ -172,7 +172,7 @@ func (a *App) provisionEnvironment() error {
 		}
 		var ok bool
 		if a.env, ok = bankid.EnvironmentByName(name); !ok {
-			return unknownEnvironment(name)
+			return unknownEnvironment(name, a.Environment)
 		}
 	case a.Issuer != "":
 		issuer, err := resolve(a.Issuer)
@@ -180,7 +180,7 @@ func (a *App) provisionEnvironment() error {
 			return fmt.Errorf("issuer: %v", err)
 		}
 		if _, err := tokenauth.ParseIssuer(issuer); err != nil {
-			return fmt.Errorf("issuer '%s' %v", issuer, err)
+			return fmt.Errorf("issuer '%s' %v", a.Issuer, err)
 		}
 		a.env = bankid.Environment{Issuer: issuer}
 	default:
@@ -196,8 +196,9 @@ func (a *App) provisionEnvironment() error {
 	return err
 }
 
-// unknownEnvironment is the error for an environment that does not exist.
-func unknownEnvironment(name string) error {
+// unknownEnvironment is the error for an environment that does not exist, which
+// it shows as it was typed.
+func unknownEnvironment(name, typed string) error {
 	environments := bankid.Environments()
 	names := make([]string, len(environments))
 	for i, env := range environments {
@@ -207,7 +208,7 @@ func unknownEnvironment(name string) error {
 	if name == "preprod" || name == "test" {
 		hint = "; what eSign calls preprod is 'current' in BankID OIDC"
 	}
-	return fmt.Errorf("unknown environment '%s': must be one of %s%s", name, strings.Join(names, ", "), hint)
+	return fmt.Errorf("unknown environment '%s': must be one of %s%s", typed, strings.Join(names, ", "), hint)
 }
 
 // provisionClients checks the clients.

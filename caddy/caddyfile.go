@@ -46,6 +46,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    audience      <url>
 //	    dpop_key      <PEM or JWK>
 //	    auth_method   private_key_jwt|client_secret_basic|client_secret_post
+//	    share_tokens
 //
 //	    # further clients
 //	    client <name> {
@@ -80,7 +81,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 			if _, ok := bankid.EnvironmentByName(a.Environment); !ok && len(placeholders(a.Environment)) == 0 {
-				return d.WrapErr(unknownEnvironment(a.Environment))
+				return d.WrapErr(unknownEnvironment(a.Environment, a.Environment))
 			}
 
 		case "issuer":
@@ -114,7 +115,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 
 		default:
-			return d.Errf("unrecognized subdirective '%s'", d.Val())
+			return unrecognized(d, "environment, issuer, "+clientSubdirectives+", client, tls, timeout, refresh_before")
 		}
 		if a.Environment != "" && a.Issuer != "" {
 			return d.Err("environment and issuer exclude each other: an environment has its issuer")
@@ -123,7 +124,37 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if a.Environment == "" && a.Issuer == "" {
 		return d.Err("neither environment nor issuer is given: write 'environment production', 'environment current' or 'environment sandbox'")
 	}
+	if a.Client.empty() || a.maybeSandbox() {
+		return nil
+	}
+	if err := a.Client.validate(); err != nil {
+		return d.Errf("client '%s': %v", defaultClient, err)
+	}
 	return nil
+}
+
+// maybeSandbox reports whether the environment is the sandbox, which brings its
+// own clients, as far as that can be told without resolving placeholders.
+func (a *App) maybeSandbox() bool {
+	return a.Environment == bankid.Sandbox.Name || len(placeholders(a.Environment)) > 0
+}
+
+// clientSubdirectives are those of a client.
+const clientSubdirectives = "client_id, client_secret, private_key, key_id, audience, dpop_key, auth_method, share_tokens"
+
+// unrecognized is the error for the subdirective that d has just read, where
+// only those of known can stand.
+func unrecognized(d *caddyfile.Dispenser, known string) error {
+	return d.Errf("unrecognized subdirective '%s': must be one of %s", d.Val(), known)
+}
+
+// unrecognizedBy is err, by which a module of Caddy refuses what d has left for
+// it. If it does not recognize the subdirective, it says which others there are.
+func unrecognizedBy(d *caddyfile.Dispenser, err error, known string) error {
+	if strings.HasPrefix(err.Error(), "unrecognized subdirective "+d.Val()+", at ") {
+		return unrecognized(d, known)
+	}
+	return err
 }
 
 // unmarshalClient sets up a named client.
@@ -148,7 +179,7 @@ func (a *App) unmarshalClient(d *caddyfile.Dispenser) error {
 			return err
 		}
 		if !ok {
-			return d.Errf("unrecognized subdirective '%s'", d.Val())
+			return unrecognized(d, clientSubdirectives)
 		}
 	}
 	if err := client.validate(); err != nil {
@@ -180,17 +211,19 @@ func (c *Client) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 		c.ShareTokens = true
 		return true, nil
 	}
-	field, ok := map[string]*string{
-		"client_id": &c.ClientID, "client_secret": &c.ClientSecret, "private_key": &c.PrivateKey,
-		"key_id": &c.KeyID, "audience": &c.Audience, "dpop_key": &c.DPoPKey,
-	}[d.Val()]
-	if !ok {
-		return false, nil
+	for _, field := range c.fields() {
+		if d.Val() != field.name {
+			continue
+		}
+		if err := onceString(d, field.value); err != nil {
+			return true, err
+		}
+		if err := field.check(); err != nil {
+			return true, d.Errf("%s: %v", field.name, err)
+		}
+		return true, nil
 	}
-	if err := onceString(d, field); err != nil {
-		return true, err
-	}
-	return true, wrapErr(d, checkPlaceholders(*field))
+	return false, nil
 }
 
 // unmarshalTLS sets up TLS towards the provider.
@@ -204,7 +237,7 @@ func (a *App) unmarshalTLS(d *caddyfile.Dispenser) error {
 	a.TLS = new(IssuerTLS)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() != "trust_pool" {
-			return d.Errf("unrecognized subdirective '%s'", d.Val())
+			return d.Errf("unrecognized subdirective '%s': must be trust_pool", d.Val())
 		}
 		if a.TLS.CARaw != nil {
 			return d.Err("trust_pool already specified")

@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -35,11 +36,14 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 	if err := h.unmarshalOwn(d); err != nil {
 		return nil, err
 	}
+	if err := h.checkClient(helper); err != nil {
+		return nil, err
+	}
 	// The tokens that are left are the reverse proxy's.
 	d.Reset()
 	proxy := new(reverseproxy.Handler)
 	if err := proxy.UnmarshalCaddyfile(d); err != nil {
-		return nil, err
+		return nil, unrecognizedBy(d, err, "client, scope, callers, upstream, call, replay_buffer, or one of reverse_proxy")
 	}
 	if err := proxy.FinalizeUnmarshalCaddyfile(helper); err != nil {
 		return nil, err
@@ -48,6 +52,24 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 		h.ProxyRaw = raw
 	}
 	return h, nil
+}
+
+// checkClient reports an error if the global option, if it is there, has not the
+// client.
+func (h *Handler) checkClient(helper httpcaddyfile.Helper) error {
+	option, ok := helper.Option("bankid_esign").(httpcaddyfile.App)
+	if !ok {
+		return nil
+	}
+	app := new(App)
+	if err := json.Unmarshal(option.Value, app); err != nil {
+		return helper.WrapErr(err)
+	}
+	if app.maybeSandbox() {
+		return nil
+	}
+	_, err := app.client(h.Client)
+	return wrapErr(helper.Dispenser, err)
 }
 
 // unmarshalOwn sets up the handler from its own tokens, and deletes them.

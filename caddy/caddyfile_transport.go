@@ -47,7 +47,10 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.WrapErr(err)
 	}
 	d.Reset()
-	return t.HTTPTransport.UnmarshalCaddyfile(d)
+	if err := t.HTTPTransport.UnmarshalCaddyfile(d); err != nil {
+		return unrecognizedBy(d, err, "api, client, scope, upstream, call, replay_buffer, or one of the http transport")
+	}
+	return nil
 }
 
 // unmarshalSubdirective sets a field of the transport, and reports whether the

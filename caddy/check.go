@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
 // checkReport is what a check of a configuration found, as it is printed with
@@ -49,9 +51,40 @@ type checkedClient struct {
 	// Name is that of the configuration, "default" for the default client.
 	Name string `json:"name"`
 
+	// Credentials are what can be said without the provider, left out if its
+	// configuration could be read.
+	Credentials *checkedCredentials `json:"credentials,omitempty"`
+
 	// Tokens are those that handlers and transports need, one for each set of
 	// scopes. A client that none of them uses has none.
 	Tokens []checkedToken `json:"tokens"`
+}
+
+// checkedCredentials are what was found of a client's credentials without using
+// them.
+type checkedCredentials struct {
+	// OK reports whether they can be read.
+	OK bool `json:"ok"`
+
+	// ClientID is the client identifier, and Key reports whether there is a
+	// private key rather than a secret.
+	ClientID string `json:"client_id,omitempty"`
+	Key      bool   `json:"key"`
+
+	// Error is why they cannot be read, and Hint what looks wrong about them.
+	Error *tokenError `json:"error,omitempty"`
+	Hint  string      `json:"hint,omitempty"`
+}
+
+// checkCredentials looks at credentials without using them.
+func checkCredentials(read func() (tokenauth.Credentials, error)) *checkedCredentials {
+	credentials, err := read()
+	if err != nil {
+		return &checkedCredentials{Error: newTokenError(&tokenauth.Error{
+			Op: "reading client credentials", Cause: tokenauth.CauseConfiguration, Err: err,
+		})}
+	}
+	return &checkedCredentials{OK: true, ClientID: credentials.ClientID, Key: credentials.Key != nil, Hint: credentials.Hint()}
 }
 
 // checkedToken is what came of asking for one token.
@@ -59,8 +92,8 @@ type checkedToken struct {
 	// OK reports whether all that was asked for was granted.
 	OK bool `json:"ok"`
 
-	// Skipped reports that it was not asked for: the client had been refused
-	// before, and repeated failed logins can lock it out.
+	// Skipped reports that it was not asked for: there was no provider to ask, or
+	// what came of asking for another one made an end of it.
 	Skipped bool `json:"skipped"`
 
 	// Scopes are those asked for, GrantedScopes those of the token, and
@@ -117,7 +150,7 @@ func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, 
 	shell.AppsRaw = cfg.AppsRaw
 	mod, err := inner.AppIfConfigured("bankid_esign")
 	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
+		return nil, errNotConfigured
 	}
 	if err != nil {
 		return nil, err
@@ -135,12 +168,13 @@ func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
 		}
 	}
 	report := &checkReport{OK: true, Environment: a.env.Name, Issuer: a.env.Issuer, Clients: a.uncheckedClients(needs)}
-	if !a.checkProvider(ctx, report) {
-		return report, nil
-	}
+	reached := a.checkProvider(ctx, report)
 	for i, n := range needs {
 		client := report.client(n.client)
-		token := checkedToken{Scopes: n.scopes, Bound: n.dpop, Skipped: client.refused()}
+		if !reached && client.Credentials == nil {
+			client.Credentials = checkCredentials(configs[i].Credentials)
+		}
+		token := checkedToken{Scopes: n.scopes, Bound: n.dpop, Skipped: !reached || client.ended() != ""}
 		if !token.Skipped {
 			found, err := tokenauth.Check(ctx, configs[i], a.http)
 			if err != nil {
@@ -163,14 +197,14 @@ func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
 	metadata, err := a.provider.Metadata(ctx, a.http)
 	if failure, ok := errors.AsType[*tokenauth.Error](err); ok {
 		report.OK, report.Error, report.Hint = false, newTokenError(failure), failure.Hint()
-		if a.sandbox != nil && failure.Cause == tokenauth.CauseUnavailable {
-			report.Hint = "the sandbox is served by the gateway itself: start that first"
+		if a.sandbox != nil && failure.Status == 0 {
+			report.Hint = "nothing serves the sandbox at " + sandbox.Address + ": start it by 'caddy bankid-esign sandbox', or a gateway with environment sandbox"
 		}
 		return false
 	}
 	report.TokenEndpoint = metadata.TokenEndpoint
 	report.ESignBaseURL = metadata.Text("esign-baseurl")
-	report.ESignBaseURLDiffers = a.env.Name != "" && report.ESignBaseURL != "" && !a.env.Serves(report.ESignBaseURL)
+	report.ESignBaseURLDiffers = a.env.Elsewhere(report.ESignBaseURL)
 	return true
 }
 
@@ -195,9 +229,43 @@ func (r *checkReport) client(name string) *checkedClient {
 	return &r.Clients[i]
 }
 
-// refused reports whether the client, rather than a scope, was refused.
+// ended says why no further token of the client is asked for, "" if nothing
+// speaks against it. Repeated failed logins can lock a client out.
+func (c *checkedClient) ended() string {
+	for _, token := range c.Tokens {
+		switch e := token.Error; {
+		case e == nil:
+		case e.refusesClient():
+			return "the client was refused"
+		case e.Cause == tokenauth.CauseConfiguration.String():
+			return "the client cannot be used as it is configured"
+		case e.Status == http.StatusTooManyRequests:
+			return "the provider has been asked too often"
+		}
+	}
+	return ""
+}
+
+// refused reports whether the client cannot authenticate.
 func (c *checkedClient) refused() bool {
-	return slices.ContainsFunc(c.Tokens, func(t checkedToken) bool { return t.Error != nil && t.Error.Code != "invalid_scope" })
+	return slices.ContainsFunc(c.Tokens, func(t checkedToken) bool {
+		return t.Error != nil && (t.Error.refusesClient() || t.Error.Cause == tokenauth.CauseConfiguration.String())
+	})
+}
+
+// granted reports whether the client was let in, if only to be told that it has
+// not been given a scope.
+func (c *checkedClient) granted() bool {
+	return !c.refused() && slices.ContainsFunc(c.Tokens, func(t checkedToken) bool {
+		return !t.Skipped && (t.Error == nil || t.Error.Code == "invalid_scope")
+	})
+}
+
+// refusesClient reports whether the provider refused the client itself, rather
+// than a scope or the form of the request (RFC 6749 section 5.2).
+func (e *tokenError) refusesClient() bool {
+	return e.Cause == tokenauth.CauseRefused.String() &&
+		(e.Status == http.StatusUnauthorized || e.Code == "invalid_client" || e.Code == "unauthorized_client")
 }
 
 // newCheckedToken returns what was found as it is printed.

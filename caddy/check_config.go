@@ -45,7 +45,10 @@ func readConfig(file, adapter string, stdin io.Reader) (*caddy.Config, error) {
 	}
 	cfg := new(caddy.Config)
 	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), cfg); err != nil {
-		return nil, fmt.Errorf("decoding the configuration: %w", err)
+		if adapter == "" {
+			return nil, fmt.Errorf("decoding the configuration %s: %w; if it is not JSON, name its adapter by --adapter", file, err)
+		}
+		return nil, fmt.Errorf("decoding the configuration %s: %w", file, err)
 	}
 	return cfg, nil
 }

@@ -33,7 +33,9 @@ type Client struct {
 	// thumbprint of the key (RFC 7638).
 	KeyID string `json:"key_id,omitempty"`
 
-	// The audience of client assertions. Default: the issuer.
+	// The audience of client assertions, which names the OpenID provider: its
+	// issuer identifier or the URL of its token endpoint. It goes with
+	// `private_key`. Default: the issuer.
 	Audience string `json:"audience,omitempty"`
 
 	// The private key that tokens of the API `b2b` are bound to (DPoP), in the
@@ -72,12 +74,12 @@ func (c Client) validate() error {
 	if c.KeyID != "" && c.PrivateKey == "" {
 		return errors.New("key_id goes with private_key")
 	}
-	for name, value := range map[string]string{
-		"client_id": c.ClientID, "client_secret": c.ClientSecret, "private_key": c.PrivateKey,
-		"key_id": c.KeyID, "audience": c.Audience, "dpop_key": c.DPoPKey,
-	} {
-		if err := checkPlaceholders(value); err != nil {
-			return fmt.Errorf("%s: %v", name, err)
+	if c.Audience != "" && c.PrivateKey == "" {
+		return errors.New("audience goes with private_key: it is that of client assertions")
+	}
+	for _, field := range c.fields() {
+		if err := field.check(); err != nil {
+			return fmt.Errorf("%s: %v", field.name, err)
 		}
 	}
 	if err := checkAuthMethod(c.AuthMethod); err != nil {
@@ -93,14 +95,57 @@ func (c Client) validate() error {
 // in the configuration.
 func (c Client) writtenOut() []string {
 	var names []string
-	for name, value := range map[string]string{"client_secret": c.ClientSecret, "private_key": c.PrivateKey, "dpop_key": c.DPoPKey} {
+	for _, field := range c.fields() {
 		// A JWK has braces too, so an unresolvable placeholder is no sign.
-		if value != "" && len(placeholders(value)) == 0 {
-			names = append(names, name)
+		if field.secret && *field.value != "" && len(placeholders(*field.value)) == 0 {
+			names = append(names, field.name)
 		}
 	}
-	slices.Sort(names)
 	return names
+}
+
+// clientField is a field of a client that may hold placeholders.
+type clientField struct {
+	name   string
+	value  *string
+	secret bool
+}
+
+// fields returns the fields of c that may hold placeholders.
+func (c *Client) fields() []clientField {
+	return []clientField{
+		{"client_id", &c.ClientID, false},
+		{"client_secret", &c.ClientSecret, true},
+		{"private_key", &c.PrivateKey, true},
+		{"key_id", &c.KeyID, false},
+		{"audience", &c.Audience, false},
+		{"dpop_key", &c.DPoPKey, true},
+	}
+}
+
+// check reports an error if the field cannot have its value, as far as that can
+// be told without resolving placeholders.
+func (f clientField) check() error {
+	switch {
+	case f.secret:
+		return checkSecretPlaceholders(*f.value)
+	case f.name == "audience" && *f.value != "" && len(placeholders(*f.value)) == 0:
+		_, err := resolveAudience(*f.value)
+		return err
+	}
+	return checkPlaceholders(*f.value)
+}
+
+// resolveAudience resolves an audience. Errors show it as it was typed.
+func resolveAudience(typed string) (string, error) {
+	audience, err := resolve(typed)
+	if err != nil || audience == "" {
+		return "", err
+	}
+	if err := tokenauth.CheckAudience(audience); err != nil {
+		return "", fmt.Errorf("'%s' %v", typed, err)
+	}
+	return audience, nil
 }
 
 // checkAuthMethod reports an error if method is given and unknown.

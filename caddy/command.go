@@ -2,8 +2,11 @@ package caddyesign
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +23,40 @@ func init() {
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(checkCommand(), statusCommand(), refreshCommand(),
 				keygenCommand(), sandboxCommand(), versionCommand())
+			cmd.SetFlagErrorFunc(unchecked) // of all of them
+			names := make([]string, len(cmd.Commands()))
+			for i, sub := range cmd.Commands() {
+				names[i] = sub.Name()
+				valid := sub.Args
+				sub.Args = func(cmd *cobra.Command, args []string) error { return unchecked(cmd, valid(cmd, args)) }
+			}
+			// Runnable, or an unknown command would print the help and succeed.
+			cmd.DisableFlagsInUseLine = true
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return nil
+				}
+				return unchecked(cmd, fmt.Errorf("unknown command '%s': must be one of %s", args[0], strings.Join(names, ", ")))
+			}
 		},
 	})
+}
+
+// exitUnchecked is the exit status for wrong usage, or a configuration that
+// cannot be loaded; for what else goes wrong, it is 1.
+const exitUnchecked = 2
+
+// unchecked makes err, if it is one, end the command with the status
+// exitUnchecked. It prints err as cobra does: Caddy would log it, which in a pipe
+// is JSON.
+func unchecked(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	cmd.PrintErrln(cmd.ErrPrefix(), err.Error())
+	cmd.SilenceErrors = true
+	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUnchecked, nil })(cmd, nil)
 }
 
 // keygenCommand makes a key for private_key_jwt or DPoP.
@@ -72,6 +107,9 @@ func keygen(out, alg string) (string, error) {
 	}
 	// An existing file may be a key in use, or readable by others.
 	file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("%s exists already, and may be a key in use: name a file that does not exist", out)
+	}
 	if err != nil {
 		return "", fmt.Errorf("writing the private key: %w", err)
 	}

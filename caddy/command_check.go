@@ -13,19 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
-)
-
-// Exit statuses of check, besides 0.
-const (
-	exitFailed    = 1 // something does not work
-	exitUnchecked = 2 // wrong usage, or a configuration that cannot be loaded
 )
 
 // checkFlags are those of the check command.
@@ -54,9 +46,15 @@ With --config, it checks the clients of a configuration, with the scopes that it
 handlers and transports need. It starts no server, and runs beside one. By default
 that is the Caddyfile in the current directory.
 
+Without the provider's configuration, it can still say whether the credentials can
+be read. A client that was refused is not tried with further scopes, which could
+lock it out.
+
 With --environment or --issuer, it checks one client: its identifier, its secret
 or private key in a file, and each --scope by itself; by default those of all APIs,
-or with --dpop that of b2b, and tokens that are bound to a key.
+or with --dpop that of b2b, and tokens that are bound to a key. With --environment
+sandbox, that is a client of the sandbox, which must be running ('caddy bankid-esign
+sandbox', or a gateway).
 
 Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
 
@@ -76,21 +74,24 @@ meaning; new ones may be added:
 	clock_skew_seconds      by how much the provider's clock is ahead
 	clients                 array, by name:
 	  name                  "default" for the default client
+	  credentials           if the provider's configuration could not be read, what
+	                        can be said without it:
+	    ok                  whether they can be read
+	    client_id, key      who it is; whether by a private key
+	    error, hint         why not, or what looks wrong
 	  tokens                array, one for each set of scopes:
-	    ok, skipped         whether all was granted; whether it was not tried,
-	                        since the client had been refused
+	    ok, skipped         whether all was granted; whether it was not tried, for
+	                        want of the provider's configuration, or for what had
+	                        come of the token before: a client that was refused
 	    scopes, granted_scopes, missing_scopes
 	    bound               whether it is bound to a key (DPoP)
 	    client_id, auth_method, assertion_alg, proof_alg
 	    lifetime_seconds, lifetime_assumed
 	    error, hint         why there is none: cause (unavailable, timeout,
 	                        refused, unusable, configuration), status, code, text`,
-		Args: func(cmd *cobra.Command, args []string) error { return unchecked(cmd, cobra.NoArgs(cmd, args)) },
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return flags.run(cmd) })(cmd, nil)
-		},
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
-	cmd.SetFlagErrorFunc(unchecked)
 	cmd.Flags().StringVarP(&flags.config, "config", "c", "", "The configuration to check; - for the standard input")
 	cmd.Flags().StringVarP(&flags.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
 	cmd.Flags().StringVar(&flags.environment, "environment", "", "The BankID environment of the client: production, current or sandbox")
@@ -106,23 +107,15 @@ meaning; new ones may be added:
 	return cmd
 }
 
-// unchecked makes err end the command with the status of wrong usage.
-func unchecked(cmd *cobra.Command, err error) error {
-	if err == nil {
-		return nil
-	}
-	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUnchecked, err })(cmd, nil)
-}
-
-// run checks, and returns the exit status.
-func (f *checkFlags) run(cmd *cobra.Command) (int, error) {
+// run checks. The error ends cmd.
+func (f *checkFlags) run(cmd *cobra.Command) error {
 	cfg, needs, err := f.load(cmd.InOrStdin())
 	if err != nil {
-		return exitUnchecked, err
+		return unchecked(cmd, err)
 	}
 	report, err := check(cmd.Context(), cfg, needs)
 	if err != nil {
-		return exitUnchecked, err
+		return unchecked(cmd, err)
 	}
 	if f.json {
 		err = printJSON(cmd.OutOrStdout(), report)
@@ -132,10 +125,7 @@ func (f *checkFlags) run(cmd *cobra.Command) (int, error) {
 	if err == nil && !report.OK {
 		err = errors.New("the check found something that does not work")
 	}
-	if err != nil {
-		return exitFailed, err
-	}
-	return caddy.ExitCodeSuccess, nil
+	return err
 }
 
 // load returns the configuration to check, and the tokens that it needs.
@@ -170,8 +160,14 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 	if f.keyFile != "" && f.secretFile != "" {
 		return nil, nil, errors.New("--secret-file and --key-file exclude each other")
 	}
-	if f.environment != bankid.Sandbox.Name && (f.clientID == "" || f.keyFile+f.secretFile == "") {
-		return nil, nil, errors.New("--client-id is missing, or --secret-file or --key-file")
+	if f.environment == bankid.Sandbox.Name {
+		if f.clientID+f.secretFile+f.keyFile+f.keyID+f.authMethod != "" {
+			return nil, nil, errors.New("the sandbox has clients of its own, which are checked without a flag that describes one; to check the client of a sandbox as that of another provider, give its --issuer")
+		}
+	} else if f.clientID == "" {
+		return nil, nil, errors.New("--client-id is missing")
+	} else if f.keyFile+f.secretFile == "" {
+		return nil, nil, errors.New("--secret-file or --key-file is missing")
 	}
 	app := App{Environment: f.environment, Issuer: f.issuer, Client: Client{
 		ClientID: f.clientID, KeyID: f.keyID, AuthMethod: f.authMethod,
@@ -221,6 +217,9 @@ func (r *checkReport) print(w io.Writer) error {
 	if r.Error != nil {
 		t.row(bad, "discovery", r.Error.Text)
 		t.hint(r.Hint)
+		for _, client := range r.Clients {
+			client.print(t)
+		}
 		return t.flush()
 	}
 	t.row(good, "discovery", "token endpoint "+r.TokenEndpoint)
@@ -247,15 +246,49 @@ func (c *checkedClient) print(t *table) {
 		t.row(odd, "tokens", "no handler or transport uses this client: nothing to check")
 		return
 	}
+	if c.Credentials != nil {
+		c.Credentials.print(t)
+		t.row(none, "tokens", "not tried, since the provider's configuration could not be read")
+		return
+	}
 	who := c.Tokens[0].describe()
-	if c.refused() {
-		t.row(bad, "authentication", who)
-	} else {
+	switch {
+	case c.granted():
 		t.row(good, "authentication", who)
+	case c.refused():
+		t.row(bad, "authentication", who)
+	default:
+		t.row(odd, "authentication", who+": it is not known whether that is right")
 	}
+	reason, hint := c.ended(), ""
 	for _, token := range c.Tokens {
-		token.print(t)
+		token.print(t, reason)
+		if token.Hint != hint { // it would say the same of every token
+			t.hint(token.Hint)
+		}
+		hint = token.Hint
 	}
+}
+
+// print writes the credentials into the table.
+func (c *checkedCredentials) print(t *table) {
+	switch {
+	case !c.OK:
+		t.row(bad, "credentials", c.Error.Text)
+	case c.Hint != "":
+		t.row(odd, "credentials", c.describe())
+	default:
+		t.row(good, "credentials", c.describe())
+	}
+	t.hint(c.Hint)
+}
+
+// describe says what there is.
+func (c *checkedCredentials) describe() string {
+	if c.Key {
+		return c.ClientID + ", with a private key"
+	}
+	return c.ClientID + ", with a client secret"
 }
 
 // describe says how the token was asked for.
@@ -273,8 +306,9 @@ func (k *checkedToken) describe() string {
 	return text
 }
 
-// print writes the token into the table.
-func (k *checkedToken) print(t *table) {
+// print writes the token into the table, with the reason why the client's tokens
+// were tried no more. The hint is left to the caller.
+func (k *checkedToken) print(t *table, reason string) {
 	scopes := scopeList(k.Scopes)
 	life := "token of " + (time.Duration(k.Lifetime) * time.Second).String()
 	if k.LifetimeAssumed {
@@ -282,7 +316,7 @@ func (k *checkedToken) print(t *table) {
 	}
 	switch {
 	case k.Skipped:
-		t.row(none, scopes, "not tried, since the client was refused")
+		t.row(none, scopes, "not tried, since "+reason)
 	case k.Error != nil:
 		t.row(bad, scopes, k.Error.Text)
 	case !k.OK:
@@ -293,7 +327,6 @@ func (k *checkedToken) print(t *table) {
 	if len(k.MissingScopes) > 0 && len(k.Scopes) > 1 {
 		t.row(none, "missing", scopeList(k.MissingScopes))
 	}
-	t.hint(k.Hint)
 }
 
 // printJSON writes v as indented JSON.

@@ -34,7 +34,11 @@ type checked struct {
 	OK      bool
 	Issuer  string
 	Clients []struct {
-		Name   string
+		Name        string
+		Credentials *struct {
+			OK    bool
+			Error *struct{ Cause string }
+		}
 		Tokens []struct {
 			OK, Skipped, Bound bool
 			Scopes             []string
@@ -171,7 +175,7 @@ func TestCheckReadsConfigurations(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, "check", "--config", other, "--adapter", "caddyfile").exits(0)
-	run(t, "check", "--config", other).exits(2).prints("decoding the configuration")
+	run(t, "check", "--config", other).exits(2).prints("decoding the configuration", "if it is not JSON, name its adapter by --adapter")
 	run(t, "check", "--config", other, "--adapter", "nginx!").exits(2).prints("unrecognized config adapter: nginx!")
 	run(t, "check", "--config", "absent.json").exits(2).prints("no such file")
 	if err := os.WriteFile(other, []byte("{\nbankid_esign {\nenvironment nowhere\n}\n}"), 0o600); err != nil {
@@ -194,6 +198,8 @@ func TestCheckOfWrongUsage(t *testing.T) {
 		"unknown command":                                    {"x"},
 		"--environment or --issuer is missing":               {"--client-id", "x"},
 		"--client-id is missing":                             {"--environment", "current"},
+		"--secret-file or --key-file is missing":             {"--environment", "current", "--client-id", "x"},
+		"the sandbox has clients of its own":                 {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
 		"do not go with it":                                  {"--config", "x", "--dpop"},
 		"exclude each other":                                 {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
 		"must not have braces":                               {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
@@ -255,7 +261,7 @@ func TestCheckHints(t *testing.T) {
 	f.issuer.HandleDiscovery(nil)
 	run(t, args("http://"+freeAddress(t), "test-client")...).exits(1).prints("hint nothing listens")
 	run(t, args("https"+strings.TrimPrefix(issuer, "http"), "test-client")...).exits(1).prints("hint whoever answers at the issuer's address does not speak TLS")
-	run(t, "check", "--environment", "sandbox").exits(1).prints("hint the sandbox is served by the gateway itself")
+	run(t, "check", "--environment", "sandbox").exits(1).prints("hint nothing serves the sandbox at 127.0.0.1:9771: start it by 'caddy bankid-esign sandbox'")
 	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 		accept(w, r)

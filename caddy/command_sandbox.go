@@ -85,12 +85,16 @@ certificate         GET /sandbox/ca.pem
 func listenLoopback(listen string) (net.Listener, error) {
 	address, err := net.ResolveTCPAddr("tcp", listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen address %q: %v", listen, err)
+		return nil, fmt.Errorf("listen address %q must be a host and a port such as %s: %v", listen, sandbox.Address, err)
 	}
 	if !address.IP.IsLoopback() {
 		return nil, fmt.Errorf("listen address %q is not a loopback address such as %s: whoever can reach the sandbox can drive it", listen, sandbox.Address)
 	}
-	return net.ListenTCP("tcp", address)
+	ln, err := net.ListenTCP("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use already, perhaps by a gateway with environment sandbox, which serves it too: end that, or choose another address, such as --listen 127.0.0.1:0 for any free port", listen)
+	}
+	return ln, err
 }
 
 // sandboxIssuer is the default issuer, at another address.

@@ -1,28 +1,18 @@
 package caddyesign
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
-
-// adminFlags are those of the commands that talk to a running server.
-type adminFlags struct {
-	address, config, adapter string
-	json                     bool
-}
 
 // statusCommand shows the clients of a running server.
 func statusCommand() *cobra.Command {
@@ -35,16 +25,23 @@ Asks the running server, by its admin API, for the state of every client's acces
 tokens: how long they live, or why there are none and when the next attempt is
 made. No token is shown.
 
+The exit status is 0 if all those tokens can be used and the last attempt to obtain
+each went well; 1 if not, or if the server cannot be asked; and 2 for wrong usage, or
+a configuration that cannot be loaded. A token that nobody has used for its lifetime
+is obtained at the next call, and counts as one that cannot be used until then.
+
 With --json, what GET /bankid_esign/clients answers is printed: an array of
 clients.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var clients []clientStatus
+			if err := flags.ask(cmd, http.MethodGet, "/bankid_esign/clients", &clients); err != nil {
+				return err
+			}
+			return printClients(cmd.OutOrStdout(), flags.json, clients, clients)
+		},
 	}
-	flags.register(cmd, cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
-		var clients []clientStatus
-		if err := flags.ask(http.MethodGet, "/bankid_esign/clients", &clients); err != nil {
-			return err
-		}
-		return printClients(cmd.OutOrStdout(), flags.json, clients, clients)
-	})
+	flags.register(cmd)
 	return cmd
 }
 
@@ -61,66 +58,64 @@ client without a name is "default".
 
 A failed attempt leaves the tokens that there are in use. Less than 10 seconds
 after the attempt before, or for as long as the OpenID provider has asked to be
-left alone, none is made. In either case the exit status is 1.
+left alone, none is made.
+
+The exit status is 0 if that went well, so that all tokens of the client can be used;
+1 if not, or if the server cannot be asked; and 2 for wrong usage, or a configuration
+that cannot be loaded.
 
 With --json, what POST /bankid_esign/clients/<client>/refresh answers is printed:
 a client.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || args[0] == "" {
+				return errors.New("name one client, such as default: 'caddy bankid-esign status' lists them")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var client clientStatus
+			path := "/bankid_esign/clients/" + url.PathEscape(args[0]) + "/refresh"
+			if err := flags.ask(cmd, http.MethodPost, path, &client); err != nil {
+				return err
+			}
+			return printClients(cmd.OutOrStdout(), flags.json, client, []clientStatus{client})
+		},
 	}
-	flags.register(cmd, cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
-		var client clientStatus
-		path := "/bankid_esign/clients/" + url.PathEscape(args[0]) + "/refresh"
-		if err := flags.ask(http.MethodPost, path, &client); err != nil {
-			return err
-		}
-		return printClients(cmd.OutOrStdout(), flags.json, client, []clientStatus{client})
-	})
+	flags.register(cmd)
 	return cmd
 }
 
-// register adds the flags to cmd, and makes it do what act does.
-func (f *adminFlags) register(cmd *cobra.Command, args cobra.PositionalArgs, act func(*cobra.Command, []string) error) {
-	cmd.Args = func(cmd *cobra.Command, given []string) error { return unchecked(cmd, args(cmd, given)) }
-	cmd.RunE = func(cmd *cobra.Command, given []string) error {
-		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
-			if err := act(cmd, given); err != nil {
-				return exitFailed, err
-			}
-			return caddy.ExitCodeSuccess, nil
-		})(cmd, nil)
+// printClients writes v as JSON, or the clients for a person. It is an error if a
+// token of them cannot be had.
+func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error {
+	write := printTable
+	if asJSON {
+		write = func(w io.Writer, _ []clientStatus) error { return printJSON(w, v) }
 	}
-	cmd.SetFlagErrorFunc(unchecked)
-	cmd.Flags().StringVar(&f.address, "address", "", "The address of the admin API; default: that of --config, or localhost:2019")
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration that has the address of the admin API")
-	cmd.Flags().StringVarP(&f.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
-	cmd.Flags().BoolVar(&f.json, "json", false, "Print JSON")
-}
-
-// ask makes a request to the admin API, and decodes the answer into v.
-func (f *adminFlags) ask(method, path string, v any) error {
-	address, err := caddycmd.DetermineAdminAPIAddress(f.address, nil, f.config, f.adapter)
-	if err != nil {
-		return fmt.Errorf("finding the address of the admin API: %w", err)
-	}
-	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
-	if err != nil {
+	if err := write(w, clients); err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err != nil {
-		return fmt.Errorf("reading the answer of the admin API: %w", err)
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return errors.New("the answer of the admin API is not that of a gateway")
+	for _, client := range clients {
+		if !client.works() {
+			return errors.New("not every access token can be had")
+		}
 	}
 	return nil
 }
 
-// printClients writes v as JSON, or the clients for a person.
-func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error {
-	if asJSON {
-		return printJSON(w, v)
-	}
+// works reports whether all tokens of the client can be used, and the last
+// attempts to obtain them went well.
+func (c *clientStatus) works() bool {
+	return !slices.ContainsFunc(c.Tokens, func(k tokenStatus) bool { return !k.usable() || k.LastError != nil })
+}
+
+// usable reports whether there is a token to send.
+func (k *tokenStatus) usable() bool {
+	return k.State == tokenauth.StateFresh || k.State == tokenauth.StateStale
+}
+
+// printTable writes the clients for a person.
+func printTable(w io.Writer, clients []clientStatus) error {
 	t := newTable(w)
 	if len(clients) == 0 {
 		t.heading("no client is configured")
@@ -151,9 +146,9 @@ func (c *clientStatus) print(t *table) {
 
 // print writes the token into the table.
 func (k *tokenStatus) print(t *table) {
-	m, text := none, "none, is obtained at the next call"
+	m, text := odd, "none, is obtained at the next call"
 	switch {
-	case k.State == tokenauth.StateFresh || k.State == tokenauth.StateStale:
+	case k.usable():
 		m, text = good, fmt.Sprintf("%s, expires in %s", k.State, until(k.ExpiresAt))
 	case k.State == tokenauth.StateBackingOff:
 		m, text = bad, "none, next attempt in "+until(k.NextAttempt)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -39,28 +41,29 @@ func TestStatusAndRefresh(t *testing.T) {
 	}`)
 	a.client("default", "fresh")
 	a.client("second%2Fone", "backing_off")
-	run(t, "status", "--address", a.address).exits(0).prints(
+	run(t, "status", "--address", a.address).exits(1).prints(
 		"client default at "+f.issuer.Issuer(),
 		"ok esign fresh, expires in 4m", "ok esign/csc fresh", "ok esign/qtsa fresh",
 		"client idle at", "tokens no handler or transport uses this client",
 		"client second/one at", "FAIL esign/qtsa none, next attempt in",
 		"FAIL 1 failed: token request failed: HTTP status 401: invalid_client",
 		"hint the issuer does not know this client, or not with this credential",
+		"Error: not every access token can be had",
 	)
 	var clients []shownClient
-	out := run(t, "status", "--address", a.address, "--json").exits(0)
+	out := run(t, "status", "--address", a.address, "--json").exits(1)
 	if err := json.Unmarshal([]byte(out.stdout), &clients); err != nil || len(clients) != 3 || clients[0].Tokens[0].State != "fresh" {
 		t.Errorf("it prints %s: %v", out.stdout, err)
 	}
 
-	run(t, "refresh", "nobody", "--address", a.address).exits(1).prints("HTTP 404", "no client 'nobody' is configured")
-	run(t, "refresh", "second/one", "--address", a.address).exits(1).prints("client 'second/one': ")
+	run(t, "refresh", "nobody", "--address", a.address).exits(1).prints("the admin API at " + a.address + " says: no client 'nobody' is configured, but [default idle second/one]")
+	run(t, "refresh", "second/one", "--address", a.address).exits(1).prints("says: client 'second/one': ")
 	// The address is that of the configuration that runs.
 	config := filepath.Join(f.dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(strings.Replace(f.caddyfile(localSite), "admin off", "admin "+a.address, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "status", "--config", config).exits(0).prints("client default")
+	run(t, "status", "--config", config).exits(1).prints("client default")
 	run(t, "refresh", "idle", "--config", config).exits(0).prints("client idle")
 	if err := json.Unmarshal([]byte(run(t, "refresh", "idle", "--config", config, "--json").exits(0).stdout), new(shownClient)); err != nil {
 		t.Error(err)
@@ -75,12 +78,13 @@ func TestRefreshObtainsTokens(t *testing.T) {
 		tokenauthtest.WriteToken(w, plantedToken, 300)
 	})
 	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
-	run(t, "status", "--address", a.address).exits(0).prints("esign none, is obtained at the next call; being fetched, 0 waiting")
+	run(t, "status", "--address", a.address).exits(1).prints("warn esign none, is obtained at the next call; being fetched, 0 waiting")
 	done := make(chan *output, 1)
 	go func() { done <- run(t, "refresh", "default", "--address", a.address) }()
 	a.waitFor(1)
 	close(release)
 	(<-done).exits(0).prints("ok esign fresh, expires in 4m")
+	run(t, "status", "--address", a.address).exits(0).prints("ok esign fresh")
 }
 
 func TestRefreshTooSoon(t *testing.T) {
@@ -88,22 +92,54 @@ func TestRefreshTooSoon(t *testing.T) {
 	f.issuer.HandleToken(askLater)
 	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	a.client("default", "backing_off")
-	run(t, "refresh", "default", "--address", a.address).exits(1).prints("HTTP 429", "client 'default': it is too soon after the last attempt")
+	run(t, "refresh", "default", "--address", a.address).exits(1).prints("client 'default': it is too soon after the last attempt")
 	if n := len(f.issuer.TokenRequests()); n != 1 {
 		t.Errorf("%d token requests, want that of the start alone", n)
 	}
 }
 
 func TestStatusOfNoGateway(t *testing.T) {
-	run(t, "status", "--address", freeAddress(t)).exits(1).prints("connection refused")
-	run(t, "refresh", "default", "--address", freeAddress(t)).exits(1).prints("connection refused")
+	absent := freeAddress(t)
+	for _, args := range [][]string{{"status"}, {"refresh", "default"}} {
+		out := run(t, append(args, "--address", absent)...).exits(1).prints(
+			"Error: no Caddy answers at the admin address "+absent+" (dial tcp "+absent+": connect: connection refused): start the gateway",
+			"--address or --config")
+		if strings.Contains(out.stderr, "{") {
+			t.Errorf("it prints JSON: %s", out.stderr)
+		}
+	}
 	other := tokenauthtest.NewHTTPServer()
 	defer other.Close()
-	run(t, "status", "--address", other.Address()).exits(1).prints("HTTP 404")
+	run(t, "status", "--address", other.Address()).exits(1).prints("what answers at the admin address " + other.Address() + " is no Caddy with this gateway in it")
 	strange := newUpstream(t)
-	run(t, "status", "--address", strings.TrimPrefix(strange.URL, "http://")).exits(1).prints("is not that of a gateway")
+	run(t, "status", "--address", strings.TrimPrefix(strange.URL, "http://")).exits(1).prints("is no Caddy with this gateway in it")
+	strange.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	run(t, "status", "--address", strings.TrimPrefix(strange.URL, "http://")).exits(1).prints("answers with HTTP status 502")
+	run(t, "status", "--address", "localhost:port").exits(2).prints("localhost:port is not an address of an admin API", "localhost:2019")
+}
+
+func TestStatusOfWrongUsage(t *testing.T) {
 	run(t, "status", "--nothing").exits(2).prints("unknown flag")
 	run(t, "status", "x").exits(2).prints("unknown command")
-	run(t, "refresh").exits(2).prints("accepts 1 arg(s)")
-	run(t, "status", "--config", "absent").exits(1).prints("no such file")
+	for _, args := range [][]string{{}, {""}, {"one", "two"}} {
+		run(t, append([]string{"refresh"}, args...)...).exits(2).prints("name one client", "'caddy bankid-esign status' lists them")
+	}
+	run(t, "status", "--config", "absent").exits(2).prints("open absent: no such file")
+	run(t, "status", "--address", "localhost:2019", "--config", "absent").exits(2).prints("exclude each other")
+	run(t, "status", "--adapter", "caddyfile").exits(2).prints("--adapter goes with --config")
+}
+
+func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {
+	f := newFixture(t)
+	run(t, "status", "--config", f.writeConfig(localSite)).exits(1).prints("turns the admin API off (admin off), without which a running gateway cannot be asked")
+	address := freeAddress(t)
+	if err := caddy.Load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"), true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	run(t, "status", "--address", address).exits(1).prints("says: the bankid_esign app is not configured: add the bankid_esign global option")
 }

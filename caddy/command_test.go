@@ -62,3 +62,14 @@ func (o *output) exits(status int) *output {
 	}
 	return o
 }
+
+func TestUnknownCommands(t *testing.T) {
+	out := run(t, "bogus").exits(2).prints("Error: unknown command 'bogus': must be one of check, keygen, refresh, sandbox, status, version")
+	if out.stdout != "" {
+		t.Errorf("it prints %q", out.stdout)
+	}
+	run(t, "--bogus").exits(2).prints("unknown flag: --bogus")
+	run(t, "version", "bogus").exits(2).prints("unknown command")
+	run(t, "sandbox", "--port", "1").exits(2).prints("unknown flag: --port")
+	run(t).exits(0).prints("Tools for the BankID eSign gateway", "keygen", "sandbox")
+}

@@ -261,7 +261,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	}
 	call := h.table.Lookup(r)
 	if call == nil {
-		message := "no such call: the method and path are not in the call table"
+		message := tokenauth.NoSuchCall
 		if hint := bankid.Hint(r.Method, r.URL.EscapedPath()); hint != "" {
 			message = hint
 		}

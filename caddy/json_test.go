@@ -3,6 +3,8 @@ package caddyesign_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -58,6 +60,8 @@ func TestBadJSON(t *testing.T) {
 		{"no client", app(`"environment": "current"`), goodHandler, "no default client is configured"},
 		{"null client", app(`"environment": "current", "clients": {"x": null}`), goodHandler, "client 'x': client_id is missing"},
 		{"unknown auth_method", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "auth_method": "none"`), goodHandler, "unknown auth_method"},
+		{"audience with a secret", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "audience": "https://x.example"`), goodHandler, "audience goes with private_key"},
+		{"audience that is no URL", app(`"environment": "current", "client_id": "x", "private_key": "{env.X}", "audience": "://x.example"`), goodHandler, "audience: '://x.example' is not a URL"},
 		{"negative timeout", app(`"environment": "current", "timeout": -1`), goodHandler, "must not be negative"},
 		{"unknown app field", app(`"environment": "current", "secret": "x"`), goodHandler, "unknown field"},
 		{"no APIs", goodApp, `{"handler": "bankid_esign"}`, "no API is given"},
@@ -109,5 +113,39 @@ func TestBadJSON(t *testing.T) {
 				t.Errorf("error is %v, want one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// What a placeholder stands for may be a secret that was put in the wrong place.
+func TestErrorsShowPlaceholdersAsTyped(t *testing.T) {
+	t.Setenv("MISPLACED", "s3cret value")
+	for field, app := range map[string]string{
+		"environment": `"environment": "{env.MISPLACED}"`,
+		"issuer":      `"issuer": "https://{env.MISPLACED}"`,
+		"audience":    `"environment": "current", "client_id": "x", "private_key": "{env.X}", "audience": "{env.MISPLACED}"`,
+	} {
+		err := validate(t, `"bankid_esign": {`+app+`},`, goodHandler)
+		if err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "{env.MISPLACED}'") || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: error is %v", field, err)
+		}
+	}
+}
+
+func TestFileThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "absent"): "no such file or directory",
+		dir:                          "is a directory",
+		filepath.Join(file, "below"): "not a directory",
+		file:                         "is empty",
+	} {
+		err := validate(t, fmt.Sprintf(`"bankid_esign": {"environment": "{file.%s}"},`, path), goodHandler)
+		if err == nil || !strings.Contains(err.Error(), "environment: placeholder {file."+path+"}") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error is %v, want one with %q", path, err, want)
+		}
 	}
 }

@@ -131,11 +131,11 @@ func (u *sourceUser) observeStore(e tokenauth.Event) {
 // observeProvider compares where the provider says the APIs are with where the
 // calls go. It is not followed: a document does not decide who gets a token.
 func (u *sourceUser) observeProvider(m *tokenauth.Metadata) {
-	if m == nil || u.env.Name == "" {
+	if m == nil {
 		return
 	}
 	base := m.Text("esign-baseurl")
-	elsewhere := base != "" && !u.env.Serves(base)
+	elsewhere := u.env.Elsewhere(base)
 	if elsewhere && !u.elsewhere {
 		u.logger.Warn("the provider names another host for the eSign APIs than calls go to",
 			zap.String("esign_baseurl", base), zap.String("upstream", u.env.ESign))

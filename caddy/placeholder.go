@@ -1,7 +1,10 @@
 package caddyesign
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"regexp"
 	"strings"
 
@@ -12,19 +15,45 @@ import (
 // of the environment or a file: those of a request would let its sender choose
 // the client, the scope or the host.
 func checkPlaceholders(value string) error {
-	for _, name := range placeholders(value) {
-		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
-			if !placeholderName.MatchString(name) {
-				name = "…" // a secret that is written out may have braces
-			}
-			return fmt.Errorf("placeholder {%s} cannot be used here: only {env.*} and {file.*} can", name)
-		}
+	if name, ok := foreignPlaceholder(value); ok {
+		return refusedPlaceholder(name)
 	}
 	return nil
 }
 
-// placeholderName matches the names of Caddy's placeholders.
-var placeholderName = regexp.MustCompile(`^[a-z_]+(\.[A-Za-z0-9_-]+)+$`)
+// checkSecretPlaceholders is checkPlaceholders for a secret. One that is written
+// out may have braces, and what is between them is not shown then.
+func checkSecretPlaceholders(secret string) error {
+	name, ok := foreignPlaceholder(secret)
+	if !ok {
+		return nil
+	}
+	if !placeholderName.MatchString(name) {
+		name = "…"
+	}
+	return refusedPlaceholder(name)
+}
+
+// foreignPlaceholder returns the first placeholder in value that is not of the
+// environment or a file, and whether there is one.
+func foreignPlaceholder(value string) (string, bool) {
+	for _, name := range placeholders(value) {
+		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// refusedPlaceholder is the error for a placeholder that is not of the
+// environment or a file.
+func refusedPlaceholder(name string) error {
+	return fmt.Errorf("placeholder {%s} cannot be used here: only {env.*} and {file.*} can", name)
+}
+
+// placeholderName matches the names of Caddy's placeholders, and what people
+// write for them: words that are joined, as in env:SECRET or CLIENT_SECRET.
+var placeholderName = regexp.MustCompile(`^\$?[A-Za-z]+([._:/][A-Za-z0-9_./-]*)+$`)
 
 // placeholders returns the names of the placeholders in value.
 func placeholders(value string) []string {
@@ -38,11 +67,31 @@ func placeholders(value string) []string {
 	return names
 }
 
-// resolve replaces the placeholders in value. An empty or unknown one is an
-// error, which names the placeholder and not its value.
+// resolve replaces the placeholders in value. One that is empty, or whose file
+// cannot be read, is an error, which names the placeholder and not its value.
 func resolve(value string) (string, error) {
 	if err := checkPlaceholders(value); err != nil {
 		return "", err
 	}
-	return caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	return caddy.NewReplacer().ReplaceFunc(value, func(name string, val any) (any, error) {
+		if val == nil {
+			return nil, fmt.Errorf("placeholder {%s}: %v", name, fileError(strings.TrimPrefix(name, "file.")))
+		}
+		if caddy.ToString(val) == "" {
+			if strings.HasPrefix(name, "env.") {
+				return nil, fmt.Errorf("placeholder {%s}: the environment variable is empty or not set", name)
+			}
+			return nil, fmt.Errorf("placeholder {%s} is empty", name)
+		}
+		return val, nil
+	})
+}
+
+// fileError says why a file cannot be read, which Caddy's replacer does not.
+func fileError(path string) error {
+	_, err := os.ReadFile(path)
+	if failure, ok := errors.AsType[*fs.PathError](err); ok {
+		return failure.Err // the placeholder has the path
+	}
+	return errors.New("it could not be read")
 }

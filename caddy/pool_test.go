@@ -20,7 +20,7 @@ func TestF21TokensAreSharedByEqualClientsOnly(t *testing.T) {
 		{name: "id", first: client, second: "client_id other\nclient_secret {file.%[1]s}", tokens: 2},
 		{name: "secret", first: client, second: "client_id shared\nclient_secret {file.%[2]s}", tokens: 2},
 		{name: "method", first: client, second: client + "auth_method client_secret_post", tokens: 2},
-		{name: "audience", first: client, second: client + "audience https://elsewhere.example", tokens: 2},
+		{name: "audience", first: "client_id shared\nprivate_key {file.%[3]s}", second: "client_id shared\nprivate_key {file.%[3]s}\naudience https://elsewhere.example", tokens: 2},
 		{name: "key of proofs", first: client, second: client + "dpop_key {file.%[3]s}", tokens: 2},
 		{name: "scope", first: client, second: client, scope: "scope esign/nnin", tokens: 2},
 		{name: "credential", first: client, second: "client_id shared\nprivate_key {file.%[3]s}", tokens: 2},

@@ -59,13 +59,14 @@ func TestFailedReloadHarmsNothing(t *testing.T) {
 	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
 	f.start(site)
 	f.do("GET", path, "").is(200)
-	for _, bad := range []string{
+	other := site + "\nreverse_proxy http://127.0.0.1:1 {\ntransport bankid_esign {\napi csc\n}\n}"
+	for bad, want := range map[string]string{
 		// Fails after the app and a handler have been provisioned.
-		site + "\nreverse_proxy http://127.0.0.1:1 {\ntransport bankid_esign {\napi csc\n}\n}",
-		strings.Replace(site, "callers local", "callers local\nclient nobody", 1),
+		string(adapt(t, f.caddyfile(other))): "no upstream is given",
+		strings.Replace(string(adapt(t, f.caddyfile(site))), `"callers":"local"`, `"callers":"local","client":"nobody"`, 1): "no client 'nobody'",
 	} {
-		if err := caddy.Load(adapt(t, f.caddyfile(bad)), true); err == nil {
-			t.Error("a bad configuration was loaded")
+		if err := caddy.Load([]byte(bad), true); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("loading a bad configuration: %v, want an error with %q", err, want)
 		}
 		f.do("GET", path, "").is(200)
 	}

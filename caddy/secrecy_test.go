@@ -149,8 +149,8 @@ func TestMissingSecretFile(t *testing.T) {
 	}
 	f.start(localSite)
 	f.do("GET", "/v1/signdoc/pades", "").is(502).byGateway("proxy_configuration_error")
-	if !strings.Contains(f.logged(), f.secret) {
-		t.Error("the log does not name the missing file")
+	if !strings.Contains(f.logged(), "client_secret: placeholder {file."+f.secret+"}: no such file or directory") {
+		t.Error("the log does not say which file is missing")
 	}
 	if n := len(f.issuer.TokenRequests()); n != 0 {
 		t.Errorf("%d token requests were made without a secret", n)

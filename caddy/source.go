@@ -59,7 +59,7 @@ func (a *App) tokenConfig(clientName string, scopes []string, dpop bool) (tokena
 	if err := a.checkBinding(clientName, client, dpop); err != nil {
 		return tokenauth.Config{}, client, err
 	}
-	if client.Audience, err = resolve(client.Audience); err != nil {
+	if client.Audience, err = resolveAudience(client.Audience); err != nil {
 		return tokenauth.Config{}, client, fmt.Errorf("audience: %v", err)
 	}
 	credentials := client.credentials

@@ -3,6 +3,9 @@ package tokenauth
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"net/url"
+	"strings"
 	"time"
 )
 
@@ -11,6 +14,19 @@ const assertionLife = time.Minute
 
 // assertionType is the client_assertion_type of a JWT (RFC 7523 section 2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// CheckAudience reports what is wrong with the audience of client assertions,
+// which names the provider: its issuer identifier or its token endpoint (RFC
+// 7523 section 3), or any other string, but one with a colon is a URI (RFC 7519
+// section 2).
+func CheckAudience(audience string) error {
+	odd := strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r > '~' })
+	u, err := url.Parse(audience)
+	if odd || strings.Contains(audience, ":") && (err != nil || !u.IsAbs()) {
+		return errors.New("is not a URL")
+	}
+	return nil
+}
 
 // assertion makes a client assertion (RFC 7523 section 3): a new one for every
 // attempt, since providers take each jti once. It has one audience, as a

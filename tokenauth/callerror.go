@@ -17,9 +17,12 @@ type CallError struct {
 // Error implements error.
 func (e *CallError) Error() string { return e.Reason }
 
+// NoSuchCall is the reason of the CallError for a call that no table names.
+const NoSuchCall = "no such call: the method and path are not in the call table"
+
 // Reasons for which a call is not made.
 var (
-	errNoRow   = &CallError{http.StatusNotFound, "no such call: the method and path are not in the call table"}
+	errNoRow   = &CallError{http.StatusNotFound, NoSuchCall}
 	errUpgrade = &CallError{http.StatusBadRequest, "protocol upgrades are not supported"}
 	errEarly   = &CallError{http.StatusTooEarly, "this call is not accepted in TLS early data, which can be replayed"}
 	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}

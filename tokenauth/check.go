@@ -53,7 +53,7 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 	}
 	var oddity string
 	if credentials, err := config.Credentials(); err == nil {
-		oddity = credentials.oddity()
+		oddity = credentials.Hint()
 	}
 	signed := report.AssertionAlgorithm != "" || report.Err.Code == "invalid_dpop_proof"
 	switch {

@@ -6,11 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,15 +205,21 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	byName := strings.Replace(secure.Issuer(), "127.0.0.1", "localhost", 1)
 	for name, test := range map[string]struct {
 		issuer string
 		client *http.Client
 		hint   string
 	}{
-		"name":        {"https://issuer.invalid/", new(http.Client), "cannot be resolved"},
+		"name":        {"https://issuer.test", &http.Client{Transport: failing(&net.DNSError{Err: "no such host", Name: "issuer.test", IsNotFound: true})}, "the DNS knows no host"},
+		"no DNS":      {"https://issuer.test", resolving(syscall.ENETUNREACH), "the DNS does not answer here"},
+		"slow DNS":    {"https://issuer.test", resolving(os.ErrDeadlineExceeded), "the DNS does not answer here"},
+		"no network":  {"https://issuer.test", &http.Client{Transport: failing(syscall.ENETUNREACH)}, "no route to the issuer"},
+		"no host":     {"https://issuer.test", &http.Client{Transport: failing(syscall.EHOSTUNREACH)}, "no route to the issuer"},
 		"refused":     {refusing(t), new(http.Client), "nothing listens"},
 		"proxy":       {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}, "egress proxy cannot be reached"},
-		"certificate": {secure.Issuer(), new(http.Client), "certificate is not trusted"},
+		"certificate": {secure.Issuer(), new(http.Client), "of an authority that is not trusted here"},
+		"other host":  {byName, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, "the certificate of another host"},
 		"expired":     {secure.Issuer(), &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: later}}}, "look at the clock"},
 		"no TLS":      {"https" + strings.TrimPrefix(plain.Issuer(), "http"), new(http.Client), "does not speak TLS"},
 		"timeout":     {"https://issuer.test", &http.Client{Transport: failing(context.DeadlineExceeded)}, "does not answer"},
@@ -232,6 +241,14 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 			wantHint(t, report, test.hint)
 		})
 	}
+}
+
+// resolving returns a client whose DNS server cannot be reached, for err.
+func resolving(err error) *http.Client {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "udp", Err: err}
+	}}
+	return &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Resolver: resolver}).DialContext}}
 }
 
 // failing is a round tripper that fails.

@@ -15,11 +15,14 @@ type fault int
 // The faults.
 const (
 	faultUnknown     fault = iota
-	faultName              // the host name cannot be resolved
+	faultName              // there is no host of that name
+	faultResolver          // the DNS does not answer
+	faultRoute             // there is no way to the host
 	faultRefused           // nothing listens there
 	faultProxy             // the egress proxy cannot be reached
 	faultExpired           // the certificate is not valid now
-	faultCertificate       // the certificate is not trusted, or another host's
+	faultHost              // the certificate is another host's
+	faultCertificate       // the certificate is not trusted
 	faultTLS               // whoever answers does not speak TLS
 )
 
@@ -28,11 +31,17 @@ func faultOf(err error) fault {
 	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "proxyconnect" {
 		return faultProxy
 	}
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return faultName
+	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
+		if dnsErr.IsNotFound {
+			return faultName
+		}
+		return faultResolver
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return faultExpired
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return faultHost
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return faultCertificate
@@ -42,6 +51,9 @@ func faultOf(err error) fault {
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return faultRefused
+	}
+	if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) {
+		return faultRoute
 	}
 	return faultUnknown
 }

@@ -10,15 +10,21 @@ import (
 func (e *Error) Hint() string {
 	switch e.fault {
 	case faultName:
-		return "the host name of the issuer cannot be resolved: look at its spelling, and at this machine's DNS"
+		return "the DNS knows no host of the issuer's name: look at the DNS of this machine, at the egress proxy (HTTPS_PROXY) if outer names resolve only there, and at the spelling of an issuer of your own"
+	case faultResolver:
+		return "the DNS does not answer here: look at this machine's network and DNS, and at the egress proxy (HTTPS_PROXY) if outer names resolve only there"
+	case faultRoute:
+		return "there is no route to the issuer from this machine: look at its network and the firewall, and at the egress proxy (HTTPS_PROXY)"
 	case faultRefused:
-		return "nothing listens at the issuer's address: look at host and port, and at the firewall"
+		return "nothing listens at the issuer's address, or a firewall refuses the connection: look at host and port, and at the egress proxy (HTTPS_PROXY)"
 	case faultProxy:
 		return "the egress proxy cannot be reached: look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 	case faultExpired:
 		return "the issuer's certificate is not valid at this machine's time: look at the clock, then at the certificate"
+	case faultHost:
+		return "whoever answers shows the certificate of another host: look at the issuer's host name, and for a proxy or a login page of the network in between"
 	case faultCertificate:
-		return "the issuer's certificate is not trusted here or belongs to another host: if a proxy breaks up TLS, or the issuer has a certificate authority of its own, add that to the trust pool"
+		return "the issuer's certificate is of an authority that is not trusted here: a company's proxy that breaks up TLS has one of its own, as the issuer may; add its root certificate to this machine's (SSL_CERT_FILE), or to the trust pool"
 	case faultTLS:
 		return "whoever answers at the issuer's address does not speak TLS: look at the port, and for a proxy in between"
 	case faultUnknown:
@@ -71,9 +77,9 @@ func (e *Error) refusalHint() string {
 	return "the issuer does not let this client in: look whether it belongs to this environment, and how it is registered"
 }
 
-// oddity says what looks wrong about credentials that were refused, "" if
-// nothing does.
-func (c Credentials) oddity() string {
+// Hint says what looks wrong about the credentials, in one sentence that holds
+// nothing secret; "" if nothing does. They may be right even so.
+func (c Credentials) Hint() string {
 	for _, field := range []struct{ name, value string }{
 		{"client secret", c.ClientSecret.Reveal()},
 		{"client identifier", c.ClientID},

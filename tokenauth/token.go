@@ -22,10 +22,6 @@ type Token struct {
 	used      atomic.Bool
 }
 
-// ObtainedAt returns when the token was received; when it was issued, if another
-// process received it.
-func (t *Token) ObtainedAt() time.Time { return t.obtained }
-
 // ExpiresAt returns until when the token may be sent.
 func (t *Token) ExpiresAt() time.Time { return t.expiresAt }
 

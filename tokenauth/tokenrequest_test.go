@@ -262,7 +262,7 @@ func FuzzTokenResponse(f *testing.F) {
 		if !ok || value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			t.Fatalf("Authorization is %q", token.Authorization())
 		}
-		if status != http.StatusOK || token.ExpiresAt().Sub(token.ObtainedAt()) > 24*time.Hour {
+		if status != http.StatusOK || time.Until(token.ExpiresAt()) > 24*time.Hour {
 			t.Fatalf("a token of status %d until %v", status, token.ExpiresAt())
 		}
 	})

@@ -111,7 +111,7 @@ func testCheck(t *testing.T, issuer string, key jose.JSONWebKey) {
 		"DPoP client without DPoP": {
 			[]string{"--issuer", issuer, "--client-id", b2bClientID, "--key-file", pem, "--scope", "esign/b2b"},
 			1,
-			[]string{"FAIL authentication", "hint the provider may demand DPoP for this client"},
+			[]string{"warn authentication", "FAIL esign/b2b", "hint the provider may demand DPoP for this client"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

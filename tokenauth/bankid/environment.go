@@ -77,12 +77,13 @@ func (e Environment) Origin(api API) string {
 	return e.ESign
 }
 
-// Serves reports whether baseURL, such as "esign-baseurl" of the discovery
-// document, is on one of the hosts of the environment.
-func (e Environment) Serves(baseURL string) bool {
-	base, err := url.Parse(baseURL)
-	if err != nil {
+// Elsewhere reports whether baseURL, such as "esign-baseurl" of the discovery
+// document, is given and is on none of the hosts of the environment. One without
+// a Name has none to compare with.
+func (e Environment) Elsewhere(baseURL string) bool {
+	if e.Name == "" || baseURL == "" {
 		return false
 	}
-	return slices.Contains([]string{e.CSC, e.ESign}, base.Scheme+"://"+base.Host)
+	base, err := url.Parse(baseURL)
+	return err != nil || !slices.Contains([]string{e.CSC, e.ESign}, base.Scheme+"://"+base.Host)
 }

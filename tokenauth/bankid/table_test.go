@@ -197,7 +197,15 @@ func TestEnvironments(t *testing.T) {
 			t.Errorf("%s is %+v", name, env)
 		}
 	}
-	if env := bankid.Current; !env.Serves("https://api.preprod.esign-stoetest.cloud/v1") || env.Serves("https://api.esign-stoe.cloud") {
+	if env := bankid.Current; env.Elsewhere("https://api.preprod.esign-stoetest.cloud/v1") || env.Elsewhere("") {
 		t.Error("current does not know its own hosts")
+	}
+	for _, base := range []string{"https://api.esign-stoe.cloud", "http://api.preprod.esign-stoetest.cloud", "%"} {
+		if !bankid.Current.Elsewhere(base) {
+			t.Errorf("current takes %s for its own", base)
+		}
+	}
+	if (bankid.Environment{Issuer: "https://issuer.example"}).Elsewhere("https://api.esign-stoe.cloud") {
+		t.Error("another provider is held to hosts of BankID")
 	}
 }

@@ -1,8 +1,14 @@
 package sandbox
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 )
 
 // controlPath is where all is that BankID does not have.
@@ -13,40 +19,69 @@ const controlPath = "/sandbox/"
 // order, so the sandbox has to listen on loopback only.
 func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	// A page in the user's browser cannot send this type to another origin
-	// unasked.
-	if !hasMediaType(r, "application/json") {
-		answerJSON(w, http.StatusUnsupportedMediaType, "the body is not application/json")
+	var wanted struct {
+		Status string `json:"status"`
+	}
+	if !readControl(w, r, &wanted) {
 		return
 	}
 	signIDs := r.URL.Query()["sign_id"]
 	if len(signIDs) != 1 || signIDs[0] == "" {
-		answerJSON(w, http.StatusBadRequest, "sign_id must be given once")
+		answerJSON(w, http.StatusBadRequest, "sign_id must be given once, in the query")
 		return
 	}
-	var wanted struct {
-		Status string `json:"status"`
-	}
-	err := decodeSmall(w, r, &wanted)
 	states := []string{orderReceived, userSigning, rejected, failed, timedOut, signCompleted}
-	switch {
-	case isTooLarge(err):
-		answerJSON(w, http.StatusRequestEntityTooLarge, "the body is too large")
-		return
-	case err != nil:
-		answerJSON(w, http.StatusBadRequest, "the body is not a JSON object with a status")
-		return
-	case !slices.Contains(states, wanted.Status):
-		answerJSON(w, http.StatusBadRequest, "the status is none that an order can have")
+	if !slices.Contains(states, wanted.Status) {
+		answerJSON(w, http.StatusBadRequest, fmt.Sprintf("status %q is none of %s", abridged(wanted.Status), strings.Join(states, ", ")))
 		return
 	}
 	state, moved, ok := s.orders.drive(signIDs[0], wanted.Status)
 	switch {
 	case !ok:
-		w.WriteHeader(http.StatusNotFound)
+		answerJSON(w, http.StatusNotFound, "there is no order with this sign_id, or no longer")
 	case !moved:
 		answerJSON(w, http.StatusConflict, "the order is already "+state)
 	default:
 		answerJSON(w, http.StatusOK, map[string]string{"sign_id": signIDs[0], "status": state})
 	}
+}
+
+// readControl reads the body of a request to one of the sandbox's own paths, and
+// reports whether it could. If not, it has answered why.
+func readControl(w http.ResponseWriter, r *http.Request, into any) bool {
+	// A page in the user's browser cannot send this type to another origin
+	// unasked.
+	if !hasMediaType(r, "application/json") {
+		answerJSON(w, http.StatusUnsupportedMediaType, "the body must be JSON: send Content-Type: application/json")
+		return false
+	}
+	switch err := decodeSmall(w, r, into); {
+	case err == nil:
+		return true
+	case isTooLarge(err):
+		answerJSON(w, http.StatusRequestEntityTooLarge, "the body is too large")
+	default:
+		answerJSON(w, http.StatusBadRequest, abridged(mistake(err)))
+	}
+	return false
+}
+
+// mistake says why a body could not be decoded, in terms of JSON, not of Go.
+func mistake(err error) string {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case errors.Is(err, io.EOF):
+		return "the body is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the body ends too early"
+	case !ok:
+		return "the body cannot be read: " + err.Error()
+	case wrong.Field == "":
+		return "the body must be a JSON object"
+	}
+	field := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:] // less the names of Go's types
+	if wrong.Type == reflect.TypeFor[duration]() {
+		return field + ` must be a text such as "5s"`
+	}
+	return fmt.Sprintf("%s cannot be a JSON %s", field, wrong.Value)
 }

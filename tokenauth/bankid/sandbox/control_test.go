@@ -63,7 +63,7 @@ func TestSignerJourneys(t *testing.T) {
 				}
 				if last == "SIGN_COMPLETED" {
 					decode[fetched](t, send(t, s, call{method: "DELETE", target: target + "?sign_id=" + id, authorization: authorization}), http.StatusOK)
-					wantNoBody(t, drive(t, s, id, last), http.StatusNotFound)
+					decode[string](t, drive(t, s, id, last), http.StatusNotFound)
 				}
 			})
 		}
@@ -115,20 +115,38 @@ func TestControlRefusals(t *testing.T) {
 	s := newServer(t, sandbox.Options{SigningDelay: time.Hour})
 	id := opened(t, s, "/v1/signdoc/pades", bearer(t, s, "esign"))
 	target := "/sandbox/orders?sign_id=" + id
-	for _, body := range []string{``, `[]`, `{}`, `null`, `{"status":1}`, `{"status":"DONE"}`, `{"status":"rejected"}`, `{"status":"REJECTED"}x`, `{"status":"REJECTED"}{}`} {
+	for body, want := range map[string]string{
+		``:                        "the body is empty",
+		`[]`:                      "must be a JSON object",
+		`{}`:                      `status "" is none of ORDER_RECEIVED, `,
+		`null`:                    `status ""`,
+		`{"status":1}`:            "status cannot be a JSON number",
+		`{"state":"REJECTED"}`:    `status ""`,
+		`{"status":"DONE"}`:       `status "DONE" is none of ORDER_RECEIVED, `,
+		`{"status":"rejected"}`:   `, REJECTED, `,
+		`{"status":"REJECTED"`:    "ends too early",
+		`{"status":"REJECTED"}x`:  "invalid character",
+		`{"status":"REJECTED"}{}`: "more than one JSON value",
+	} {
 		w := send(t, s, call{method: "POST", target: target, contentType: jsonType, body: strings.NewReader(body)})
-		if decode[string](t, w, http.StatusBadRequest) == "" {
-			t.Errorf("%s: no reason", body)
+		if got := decode[string](t, w, http.StatusBadRequest); !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", body, got, want)
 		}
 	}
 	for query, status := range map[string]int{"": 400, "?sign_id=": 400, "?sign_id=a&sign_id=b": 400, "?sign_id=none": 404} {
 		w := send(t, s, call{method: "POST", target: "/sandbox/orders" + query, contentType: jsonType, body: strings.NewReader(`{"status":"REJECTED"}`)})
-		if w.Code != status {
-			t.Errorf("%q: status %d, want %d", query, w.Code, status)
+		if got := decode[string](t, w, status); !strings.Contains(got, "sign_id") {
+			t.Errorf("%q: %q does not say what of", query, got)
 		}
 	}
 	w := send(t, s, call{method: "POST", target: target, contentType: "text/plain", body: strings.NewReader(`{"status":"REJECTED"}`)})
-	decode[string](t, w, http.StatusUnsupportedMediaType)
+	if got := decode[string](t, w, http.StatusUnsupportedMediaType); !strings.Contains(got, "Content-Type: application/json") {
+		t.Errorf("refusal of another type is %q", got)
+	}
+	w = send(t, s, call{method: "GET", target: target})
+	if w.Code != http.StatusMethodNotAllowed || !strings.Contains(w.Body.String(), "it takes POST") {
+		t.Errorf("refusal of another method is %d %q", w.Code, w.Body)
+	}
 	w = send(t, s, call{method: "POST", target: target, contentType: jsonType, body: strings.NewReader(`{"status":"` + strings.Repeat("x", 64<<10) + `"}`)})
 	decode[string](t, w, http.StatusRequestEntityTooLarge)
 	wantState(t, s, "/v1/signdoc/pades", bearer(t, s, "esign"), id, "ORDER_RECEIVED")

@@ -99,8 +99,8 @@ type Fault struct {
 func (f Fault) check() error {
 	onRequests := []Effect{Delay, Status, Hang, Reset, BrokenJSON, DemandNonce}
 	onSandbox := []Effect{RevokeTokens, MoveClock, RotateKey}
-	if !slices.Contains(onRequests, f.Effect) && !slices.Contains(onSandbox, f.Effect) {
-		return fmt.Errorf("effect %q is unknown", f.Effect)
+	if known := slices.Concat(onRequests, onSandbox); !slices.Contains(known, f.Effect) {
+		return fmt.Errorf("effect %q is unknown: it must be one of %v", abridged(string(f.Effect)), known)
 	}
 	for _, field := range []struct {
 		name  string

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -23,8 +24,11 @@ type duration time.Duration
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (d *duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no duration such as \"5s\"", text)
+	}
 	*d = duration(parsed)
-	return err
+	return nil
 }
 
 // MarshalText implements [encoding.TextMarshaler].
@@ -53,18 +57,8 @@ func (f *Fault) UnmarshalJSON(text []byte) error {
 // endpoint; it is guarded as driveOrder is.
 func (s *Server) injectFault(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	if !hasMediaType(r, "application/json") {
-		answerJSON(w, http.StatusUnsupportedMediaType, "the body is not application/json")
-		return
-	}
 	var f Fault
-	err := decodeSmall(w, r, &f)
-	switch {
-	case isTooLarge(err):
-		answerJSON(w, http.StatusRequestEntityTooLarge, "the body is too large")
-		return
-	case err != nil:
-		answerJSON(w, http.StatusBadRequest, "the body is not the JSON of a fault: "+abridged(err.Error()))
+	if !readControl(w, r, &f) {
 		return
 	}
 	if err := s.Inject(f); err != nil {

@@ -46,17 +46,18 @@ func TestFaultControl(t *testing.T) {
 func TestFaultControlRefusals(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	for body, want := range map[string]string{
-		``:                                     "EOF",
-		`[]`:                                   "cannot unmarshal",
+		``:                                     "the body is empty",
+		`[]`:                                   "must be a JSON object",
 		`{"effect":"hang",}`:                   "invalid character",
+		`{"effect":"hang"`:                     "ends too early",
 		`null`:                                 "effect",
-		`{}`:                                   `effect "" is unknown`,
+		`{}`:                                   `effect "" is unknown: it must be one of [delay status `,
 		`{"effect":"hang"}{}`:                  "more than one JSON value",
 		`{"effect":"hang","paths":1}`:          `unknown field "paths"`,
 		`{"effect":"hang","path":"/none"}`:     `path "/none" is unknown`,
-		`{"effect":"delay","delay":5}`:         "cannot unmarshal number",
-		`{"effect":"delay","delay":"5"}`:       "missing unit",
-		`{"effect":"status","status":"x"}`:     "cannot unmarshal string",
+		`{"effect":"delay","delay":5}`:         `delay must be a text such as "5s"`,
+		`{"effect":"delay","delay":"5"}`:       `"5" is no duration such as "5s"`,
+		`{"effect":"status","status":"x"}`:     "status cannot be a JSON string",
 		`{"effect":"` + filler(64<<10) + `"}`:  "too large",
 		`{"effect":"` + filler(1<<10) + `"}`:   "is unknown",
 		`{"effect":"hang","client_id":"none"}`: `client_id "none" is unknown`,
@@ -74,7 +75,9 @@ func TestFaultControlRefusals(t *testing.T) {
 	}
 	other := postFault(t, s, `{"effect":"hang"}`)
 	other.contentType = "text/plain"
-	decode[string](t, send(t, s, other), http.StatusUnsupportedMediaType)
+	if got := decode[string](t, send(t, s, other), http.StatusUnsupportedMediaType); !strings.Contains(got, "Content-Type: application/json") {
+		t.Errorf("refusal of another type is %q", got)
+	}
 	if got := s.Faults(); len(got) != 0 {
 		t.Errorf("faults %v", got)
 	}

@@ -248,8 +248,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	handle, ok := allowed[r.Method]
 	if !ok {
-		w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(allowed)), ", "))
-		http.Error(w, "the sandbox has no such method at this path", http.StatusMethodNotAllowed)
+		takes := strings.Join(slices.Sorted(maps.Keys(allowed)), ", ")
+		w.Header().Set("Allow", takes)
+		http.Error(w, "the sandbox has no such method at this path: it takes "+takes, http.StatusMethodNotAllowed)
 		return
 	}
 	s.afflict(handle, s.faultsOf(r))(w, r)
