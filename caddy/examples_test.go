@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -115,6 +117,52 @@ func (e *exampleGateway) is(want int, client *http.Client, method, url, body str
 	}
 }
 
+// shown runs the curl command in the comment of the example, in a directory with
+// the given files, with what the caller puts in place of its words. Every host is
+// at the gateway's address.
+func (e *exampleGateway) shown(name string, files map[string][]byte, words ...string) {
+	e.t.Helper()
+	text, err := os.ReadFile(filepath.Join("examples", name))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	_, line, found := strings.Cut(string(text), "\n#\tcurl ")
+	if !found {
+		e.t.Fatalf("%s shows no call", name)
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	dir := e.t.TempDir()
+	write := func(file string, content []byte) {
+		if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	for file, content := range files {
+		write(file, content)
+	}
+	if root, err := os.ReadFile(filepath.Join(e.dir, "pki", "authorities", "local", "root.crt")); err == nil {
+		write("root.pem", root)
+	}
+	cmd := exec.CommandContext(e.t.Context(), "bash", "-c", "curl --silent --show-error --fail --connect-to ::"+e.address+" "+strings.NewReplacer(words...).Replace(line))
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) == 0 {
+		e.t.Errorf("curl %s: %v: %s", line, err, out)
+	}
+}
+
+// pemFiles returns a certificate and its key as files of the given name.
+func pemFiles(t *testing.T, name string, cert tls.Certificate) map[string][]byte {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{
+		name + ".pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}),
+		name + ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+	}
+}
+
 // writeTo writes content to a new file and puts its name into the environment.
 func writeTo(t *testing.T, variable string, content []byte) {
 	t.Helper()
@@ -136,6 +184,7 @@ func TestExampleSidecar(t *testing.T) {
 			e.is(http.StatusForbidden, e.client(), "GET", "http://localhost:8080"+specs, "", func(r *http.Request) {
 				r.Header.Set("X-Forwarded-For", "192.0.2.1")
 			})
+			e.shown(name, nil)
 		})
 	}
 }
@@ -145,6 +194,7 @@ func TestExampleMutualTLS(t *testing.T) {
 	writeTo(t, "CALLERS_CA", callers.pem())
 	e := startExample(t, "mutual-tls.caddyfile", "esign.internal")
 	e.is(http.StatusOK, e.client(callers.issue(t, "")), "GET", "https://esign.internal"+specs, "", nil)
+	e.shown("mutual-tls.caddyfile", pemFiles(t, "app", callers.issue(t, "")))
 	for who, client := range map[string]*http.Client{"nobody": e.client(), "a stranger": e.client(strangers.issue(t, ""))} {
 		if status, _, err := e.call(client, "GET", "https://esign.internal"+specs, "", nil); err == nil {
 			t.Errorf("%s gets past the handshake, and the status %d", who, status)
@@ -162,6 +212,7 @@ func TestExampleTenants(t *testing.T) {
 	if status, _, err := e.call(e.client(north.issue(t, "")), "GET", "https://south.esign.internal"+specs, "", nil); err == nil {
 		t.Errorf("a caller of one tenant gets status %d at the other", status)
 	}
+	e.shown("tenants.caddyfile", pemFiles(t, "north", north.issue(t, "")))
 	// Nor over a connection that was made to the other site.
 	e.is(http.StatusMisdirectedRequest, e.client(north.issue(t, "")), "GET", "https://north.esign.internal"+specs, "", func(r *http.Request) {
 		r.Host = "south.esign.internal"
@@ -174,6 +225,7 @@ func TestExampleSeal(t *testing.T) {
 	const url = "https://seal.internal/v0/b2b/csc/v2/credentials/list"
 	e.is(http.StatusOK, e.client(), "POST", url, "{}", func(r *http.Request) { r.SetBasicAuth("sealer", "correct") })
 	e.is(http.StatusUnauthorized, e.client(), "POST", url, "{}", nil)
+	e.shown("seal.caddyfile", nil, "--user sealer", "--user sealer:correct")
 }
 
 func TestExampleOwnProxy(t *testing.T) {
@@ -183,6 +235,7 @@ func TestExampleOwnProxy(t *testing.T) {
 	e.is(http.StatusOK, e.client(), "GET", "https://esign.internal"+specs, "", login)
 	e.is(http.StatusUnauthorized, e.client(), "GET", "https://esign.internal"+specs, "", nil)
 	e.is(http.StatusNotFound, e.client(), "GET", "https://esign.internal/csc/v2/info", "", login)
+	e.shown("own-proxy.caddyfile", nil, "--user app", "--user app:correct")
 }
 
 func TestExampleForwardAuth(t *testing.T) {
@@ -196,4 +249,5 @@ func TestExampleForwardAuth(t *testing.T) {
 	e := startExample(t, "forward-auth.caddyfile", "esign.internal")
 	e.is(http.StatusOK, e.client(), "GET", "https://esign.internal"+specs, "", func(r *http.Request) { r.Header.Set("X-Api-Key", "known") })
 	e.is(http.StatusUnauthorized, e.client(), "GET", "https://esign.internal"+specs, "", nil)
+	e.shown("forward-auth.caddyfile", nil, "X-Api-Key: …", "X-Api-Key: known")
 }

@@ -47,6 +47,7 @@ const defaultProxyName = "bankid_esign"
 // ------------|-------------
 // `{http.bankid_esign.error}` | The proxy error type, as in RFC 9209
 type Handler struct {
+	// Which calls can be made, and in whose name.
 	Access
 
 	// Who may call: `authenticated` (an authentication handler has set

@@ -53,6 +53,7 @@ type Transport struct {
 	// default.
 	*reverseproxy.HTTPTransport
 
+	// Which calls can be made, and in whose name.
 	Access
 
 	// The origin of the APIs: calls go there, and nowhere else. It must be

@@ -26,10 +26,10 @@ func AuthMethods() []AuthMethod {
 
 // Credentials identify a client at the token endpoint, by a secret or by a key.
 type Credentials struct {
-	ClientID     string
-	ClientSecret Secret
-	Key          *Key // of private_key_jwt
-	DPoPKey      *Key // that tokens are bound to; nil for one that is generated
+	ClientID     string // as registered (client_id)
+	ClientSecret Secret // as registered, not encoded; empty with a Key
+	Key          *Key   // of private_key_jwt
+	DPoPKey      *Key   // that tokens are bound to; nil for one that is generated
 }
 
 // equal reports whether c and other are the same credentials.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +57,31 @@ func TestArguments(t *testing.T) {
 	} {
 		if err := run(t.Context(), strings.Fields(args), new(strings.Builder)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error is %v, want one with %q", args, err, want)
+		}
+	}
+}
+
+// The commands of the README have flags that there are: what ends them is that
+// they are given no time.
+func TestArgumentsOfTheReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`(?m)^go run \. (.*)$`).FindAllStringSubmatch(string(readme), -1)
+	if len(shown) < 5 {
+		t.Errorf("it shows %d commands", len(shown))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, match := range shown {
+		words, err := exec.CommandContext(t.Context(), "bash", "-c", `printf '%s\n' `+match[1]).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := append(strings.Split(strings.TrimSpace(string(words)), "\n"), "-contenders", "bearer")
+		if err := run(ctx, args, new(strings.Builder)); err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) {
+			t.Errorf("%q: the error is %v", args, err)
 		}
 	}
 }

@@ -23,11 +23,11 @@ const (
 
 // A TokenRequest is a token request that a Server received.
 type TokenRequest struct {
-	Body               string // as sent
-	Form               url.Values
-	Header             http.Header
-	Username, Password string // of HTTP Basic, as sent: form-encoded
-	Method, Path       string
+	Body               string      // as sent
+	Form               url.Values  // of the body
+	Header             http.Header // of the request
+	Username, Password string      // of HTTP Basic, as sent: form-encoded
+	Method, Path       string      // of the request
 }
 
 // A Server is an authorization server. It is safe for concurrent use.

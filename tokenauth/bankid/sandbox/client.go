@@ -18,6 +18,7 @@ import (
 // (client_secret_basic, client_secret_post), with one of its keys
 // (private_key_jwt), or with either if it has both.
 type Client struct {
+	// ID is the client_id.
 	ID string
 
 	// Secret is the shared secret. If it is empty, there is none.

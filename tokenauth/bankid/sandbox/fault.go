@@ -58,6 +58,7 @@ const (
 // A Fault is something that goes wrong on demand. In JSON durations are written
 // as "1.5s" or "-2m".
 type Fault struct {
+	// Effect is what happens. Required.
 	Effect Effect `json:"effect"`
 
 	// ClientID, Method and Path restrict an effect on requests to those of a

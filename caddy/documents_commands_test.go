@@ -1,0 +1,297 @@
+package caddyesign_test
+
+import (
+	"context"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// notRun are the commands of the documents and of the examples' comments that no
+// test of this package runs, and why.
+var notRun = map[string]string{
+	"go test ./...": "is what runs this",
+	"bash .ci/run":  "runs this, and is what CI runs",
+	"xcaddy build --with github.com/esigngateway/caddy-bankid-esign": "needs the published module; .ci/run builds with this checkout",
+	"go get github.com/esigngateway/caddy-bankid-esign/tokenauth":    "needs the published module",
+	"go test -run '^$' -bench . ./...":                               "takes minutes; .ci/run runs every benchmark once",
+	"go run . -out RESULTS.md":                                       "takes twenty minutes; the flags are tested in caddy/bench",
+	"go run . -quick":                                                "takes minutes; the flags are tested in caddy/bench",
+	"go run . -parts scenarios -scenarios 'small h1'":                "takes minutes; the flags are tested in caddy/bench",
+	"go run . -parts scenarios -scenarios .":                         "takes an hour; the flags are tested in caddy/bench",
+	"go run . -rounds 30 -slice 1s":                                  "takes an hour; the flags are tested in caddy/bench",
+	"docker build -t esign-gateway .":                                "needs an engine; .ci/dockerfile runs the steps without one",
+	"docker run -p 127.0.0.1:8443:443 -v ./secrets:/run/secrets:ro -v ./Caddyfile:/etc/caddy/Caddyfile:ro -e BANKID_CLIENT_ID esign-gateway": "needs an engine; .ci/dockerfile runs what it would run",
+	"systemctl enable --now esign-gateway":                          "needs a booted systemd; .ci/run verifies the unit",
+	"install -m 644 systemd.caddyfile /etc/esign-gateway/Caddyfile": "changes the machine; TestExampleSidecar runs the file",
+	"install -m 644 esign-gateway.service /etc/systemd/system/":     "changes the machine; .ci/run verifies the unit",
+	"install -m 600 /dev/stdin /etc/esign-gateway/bankid":           "changes the machine",
+	"prometheus --config.file=prometheus.yml":                       "the module of integration tests runs it with the rules (TestDashboardHasData)",
+	"promtool check rules alerts.yml":                               "the module of integration tests runs it (TestAlertRules)",
+	"promtool test rules alerts_test.yml":                           "the module of integration tests runs it (TestAlertRules)",
+}
+
+// fails are the commands that are shown failing, by how they begin.
+var fails = []string{
+	"caddy bankid-esign check --issuer http://127.0.0.1:9771/auth/realms/sandbox",
+}
+
+// functions are what the shell needs besides the documents' commands. A server
+// that a document runs in another terminal runs in the background, until the
+// next one or the end. What a command that is no condition fails with goes to
+// the file "failed".
+const functions = `
+set -m -o pipefail
+answers() { curl -s -o /dev/null "$1"; }
+stop() {
+	[[ -n ${server-} ]] || return 0
+	kill -- "-$server"
+	wait "$server" || true
+	while answers http://127.0.0.1:9771; do sleep 0.1; done
+	server=
+}
+serve() {
+	stop
+	env "$@" >>"$LOG" 2>&1 &
+	server=$!
+	until answers http://localhost:8080; do
+		jobs %% >/dev/null || return
+		sleep 0.1
+	done
+}
+simulate() {
+	"$@" >simulator &
+	simulator=$!
+	until grep -q certificate simulator; do
+		jobs %% >/dev/null || return
+		sleep 0.1
+	done
+	cat simulator
+	kill -- "-$simulator"
+	wait "$simulator" || true
+}
+trap stop EXIT
+trap 'echo "$BASH_COMMAND" >>failed' ERR
+set -E
+`
+
+// The commands of the documents, run in the order in which they stand there from
+// a clone, print what the documents say.
+func TestDocumentsCommands(t *testing.T) {
+	listed := maps.Clone(notRun)
+	for _, d := range documents(t) {
+		var script strings.Builder
+		var want []string
+		for _, b := range d.blocks {
+			switch b.kind {
+			case "sh":
+				commands, skipped := runnable(b.text)
+				for _, cmd := range skipped {
+					delete(listed, cmd)
+				}
+				script.WriteString(commands + "\nprintf '\\n%s\\n' '" + cut + "'\n")
+				want = append(want, "")
+			case "json", "text":
+				if len(want) == 0 {
+					t.Errorf("%s: output of no command: %s", d.path, b.text)
+					continue
+				}
+				want[len(want)-1] = tidy(b.text)
+			}
+		}
+		if !regexp.MustCompile(`(?m)^(serve|simulate|caddy|curl|go) `).MatchString(script.String()) {
+			continue
+		}
+		t.Run(filepath.Base(d.path), func(t *testing.T) {
+			got := strings.Split(inAClone(t, script.String()), cut+"\n")
+			if len(got) != len(want)+1 {
+				t.Fatalf("%d of %d blocks were run:\n%s", len(got)-1, len(want), strings.Join(got, "\n"))
+			}
+			for i := range want {
+				if printed := tidy(got[i]); want[i] != "" && printed != want[i] {
+					t.Errorf("block %d prints\n%s\nand the document says\n%s", i+1, printed, want[i])
+				}
+			}
+		})
+	}
+	for _, cmd := range exampleCommands(t) {
+		delete(listed, cmd)
+	}
+	for cmd := range listed {
+		t.Errorf("no document has %q", cmd)
+	}
+}
+
+// cut ends the output of a block.
+const cut = "--8<--"
+
+// runnable returns the commands of a block without those that are not run, and
+// these.
+func runnable(commands string) (run string, skipped []string) {
+	var lines []string
+	for line := range strings.Lines(commands) {
+		line = strings.TrimSuffix(line, "\n")
+		cmd := strings.TrimSpace(regexp.MustCompile(`\s{2,}(#|\().*`).ReplaceAllString(line, ""))
+		switch {
+		case notRun[cmd] != "":
+			skipped = append(skipped, cmd)
+		case regexp.MustCompile(` run --config \S+$`).MatchString(cmd):
+			lines = append(lines, "serve "+cmd)
+		case strings.HasPrefix(cmd, "caddy bankid-esign sandbox"):
+			lines = append(lines, "simulate "+cmd)
+		default:
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n"), skipped
+}
+
+// inAClone runs a script in what looks like a clone of the repository, and
+// returns what it prints. Ports are others, BankID's test environment is the
+// sandbox, and the files of a server are in the clone.
+func inAClone(t *testing.T, script string) string {
+	t.Helper()
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var there, back []string
+	for _, port := range []string{"8080", "9180", "9772"} {
+		_, free, err := net.SplitHostPort(freeAddress(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, back = append(there, ":"+port, ":"+free), append(back, ":"+free, ":"+port)
+	}
+	here := strings.NewReplacer(append(there,
+		"BANKID_ENVIRONMENT=current", "BANKID_ENVIRONMENT=sandbox", "--environment current", "--environment sandbox",
+		"your-client-id", "sandbox-client",
+		"/run/secrets/", dir+"/run/secrets/", "/etc/caddy/", dir+"/etc/caddy/")...)
+	link := func(from, to string) {
+		entries, err := os.ReadDir(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			if err := os.Symlink(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil && !os.IsExist(err) {
+				t.Fatal(err)
+			}
+		}
+	}
+	write := func(name, content string, mode os.FileMode) {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for copied, from := range map[string]string{"Caddyfile.example": "Caddyfile.example", "caddy/ops/Caddyfile": "caddy/ops/Caddyfile", "etc/caddy/Caddyfile": "Caddyfile.example"} {
+		text, err := os.ReadFile(filepath.Join(repo, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(copied, here.Replace(string(text)), 0o600)
+	}
+	write("run/secrets/bankid", "not/a:secret + 100%fake & public\n", 0o600)
+	// As the README says of a clone.
+	write("bin/caddy", "#!/bin/sh\nexec go run ./caddy/esigncaddy \"$@\"\n", 0o700)
+	for _, below := range []string{".", "caddy", "caddy/ops"} {
+		link(filepath.Join(repo, below), filepath.Join(dir, below))
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // to compile Caddy takes most of it
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", here.Replace(functions+script))
+	cmd.Dir = dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "BANKID_") || strings.HasPrefix(v, "XDG_")
+	})
+	cmd.Env = append(cmd.Env, "PATH="+dir+"/bin:"+os.Getenv("PATH"), "LOG="+dir+"/log",
+		"CADDY_ADMIN="+freeAddress(t), "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "log"))
+		t.Fatalf("%v: %s\n%s\n%s", err, out, stderr.String(), log)
+	}
+	failed, err := os.ReadFile(filepath.Join(dir, "failed"))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(failed)) {
+		if !slices.ContainsFunc(fails, func(prefix string) bool { return strings.HasPrefix(line, prefix) }) {
+			t.Errorf("it failed: %s%s", line, stderr.String())
+		}
+	}
+	return strings.NewReplacer(back...).Replace(string(out))
+}
+
+// What differs from run to run, and with the version of Caddy.
+var differing = []struct {
+	form *regexp.Regexp
+	as   string
+}{
+	{regexp.MustCompile(`sandbox-[A-Z0-9]{26}`), "sandbox-…"},
+	{regexp.MustCompile(`expires in \w+`), "expires in …"},
+	{regexp.MustCompile(`Caddy v\S+ h1:\S+`), "Caddy …"},
+}
+
+// tidy removes from output what differs from run to run, and empty lines.
+func tidy(output string) string {
+	for _, d := range differing {
+		output = d.form.ReplaceAllString(output, d.as)
+	}
+	var lines []string
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// exampleCommands returns the commands in the comments of the examples, without
+// what follows in parentheses.
+func exampleCommands(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("examples/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, file := range append(files, "../Caddyfile.example") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile(`(?m)^#\t(\S.*?)(?:\s{2,}\(.*\))?$`).FindAllStringSubmatch(string(text), -1) {
+			found = append(found, match[1])
+		}
+	}
+	return found
+}
+
+// The commands in the comments of the examples are run, or listed: a call by the
+// test of its example, the start of Caddyfile.example with the README.
+func TestExampleCommandsAreRun(t *testing.T) {
+	for _, cmd := range exampleCommands(t) {
+		if strings.HasPrefix(cmd, "curl ") || notRun[cmd] != "" || cmd == "go run ./caddy/esigncaddy run --config Caddyfile.example" {
+			continue
+		}
+		t.Errorf("%q is neither run nor listed", cmd)
+	}
+}

@@ -1,0 +1,128 @@
+package caddyesign_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A document is a Markdown file.
+type document struct {
+	path, text string
+	blocks     []block
+}
+
+// A block is a fenced code block.
+type block struct{ kind, text string }
+
+// fence finds the fenced code blocks, which may stand in a list.
+var fence = regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)\n *```$")
+
+// documents returns the repository's Markdown files.
+func documents(t *testing.T) []document {
+	t.Helper()
+	var all []document
+	for _, pattern := range []string{"../*.md", "../.github/*.md", "docs/*.md", "bench/*.md", "ops/*.md"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+		}
+		for _, path := range files {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := document{path: path, text: string(text)}
+			for _, match := range fence.FindAllStringSubmatch(d.text, -1) {
+				inner := regexp.MustCompile("(?m)^"+match[1]).ReplaceAllString(match[3], "")
+				d.blocks = append(d.blocks, block{match[2], inner})
+			}
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// command finds what looks like one outside a block of commands.
+var command = regexp.MustCompile(`(?m)^ {4,}(?:\$ )?(?:[A-Z_]+=\S+ )*(?:apt-get|bash|caddy|curl|docker|git|go|install|npm|promtool|systemctl|xcaddy) .*`)
+
+// Commands stand in blocks of their own, which are run, and every block is of a
+// kind that some test knows.
+func TestDocumentsHaveKnownBlocks(t *testing.T) {
+	for _, d := range documents(t) {
+		for _, b := range d.blocks {
+			if !slices.Contains([]string{"sh", "json", "text", "caddyfile", "syntax", ""}, b.kind) {
+				t.Errorf("%s: a block of %s", d.path, b.kind)
+			}
+		}
+		if fences := strings.Count(d.text, "```"); fences != 2*len(d.blocks) {
+			t.Errorf("%s: %d fences, but %d blocks", d.path, fences, len(d.blocks))
+		}
+		if found := command.FindString(fence.ReplaceAllString(d.text, "")); found != "" {
+			t.Errorf("%s: %q is not in a block of sh", d.path, found)
+		}
+	}
+}
+
+// The configurations of the documents adapt.
+func TestDocumentsConfigurations(t *testing.T) {
+	count := 0
+	for _, d := range documents(t) {
+		for _, b := range d.blocks {
+			if b.kind == "caddyfile" {
+				adapt(t, b.text)
+				count++
+			}
+		}
+	}
+	if count < 5 {
+		t.Errorf("there are %d", count)
+	}
+}
+
+// The files and headings that the documents link to exist.
+func TestDocumentsLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, d := range documents(t) {
+		for _, match := range link.FindAllStringSubmatch(fence.ReplaceAllString(d.text, ""), -1) {
+			target := match[1]
+			if strings.Contains(target, "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(target, "#")
+			if file == "" {
+				file = d.path
+			} else {
+				file = filepath.Join(filepath.Dir(d.path), file)
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s links to %s: %v", d.path, target, err)
+				continue
+			}
+			if anchor == "" {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(anchors(string(text)), anchor) {
+				t.Errorf("%s links to %s, which has no such heading", d.path, target)
+			}
+		}
+	}
+}
+
+// anchors returns what the headings of a Markdown text are linked to by, as
+// GitHub makes them.
+func anchors(text string) []string {
+	var found []string
+	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+		anchor := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(match[1]), "")
+		found = append(found, strings.ReplaceAll(anchor, " ", "-"))
+	}
+	return found
+}

@@ -1,0 +1,61 @@
+package tokenauth_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A program that calls some API of some provider, with an http.Client that
+// attaches the token: renewed before it expires, and asked for once, however
+// many calls want it.
+func ExampleSource_OAuth2() {
+	server := tokenauthtest.NewHTTPServer()
+	defer server.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println(r.Method, r.URL, strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "))
+	}))
+	defer api.Close()
+
+	provider, err := tokenauth.NewProvider(server.Issuer(), true)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	source, err := tokenauth.NewSource(tokenauth.Config{
+		Provider: provider,
+		Scopes:   []string{"orders"},
+		Credentials: func() (tokenauth.Credentials, error) {
+			return tokenauth.Credentials{ClientID: "app", ClientSecret: tokenauth.NewSecret("secret")}, nil
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Close()
+	defer source.Attach(tokenauth.Runtime{Client: http.DefaultClient})()
+
+	ctx := context.Background()
+	client := oauth2.NewClient(ctx, source.OAuth2(ctx))
+	for range 2 {
+		res, err := client.Get(api.URL + "/orders") //nolint:noctx // an example
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		res.Body.Close()
+	}
+	fmt.Println(len(server.TokenRequests()), "token request for", source.Status().GrantedScopes)
+	// Output:
+	// GET /orders true
+	// GET /orders true
+	// 1 token request for [orders]
+}
