@@ -43,9 +43,7 @@ const (
 // contenders returns all contenders, the floor first.
 func contenders() []contender {
 	return []contender{
-		{floorName, "Bearer", false, caddy("", `reverse_proxy UPSTREAM {
-			header_up Authorization "`+constant+`"
-		}`)},
+		floor,
 		{"plain reverse_proxy", "", false, caddy("", `reverse_proxy UPSTREAM`)},
 		bearer(""),
 		{"gateway, DPoP", "DPoP", true, caddy(`bankid_esign {
@@ -65,6 +63,11 @@ func contenders() []contender {
 		{"nginx", "Bearer", false, nginx},
 	}
 }
+
+// floor is all of the work and none of the token.
+var floor = contender{floorName, "Bearer", false, caddy("", `reverse_proxy UPSTREAM {
+	header_up Authorization "`+constant+`"
+}`)}
 
 // bearer returns the gateway, with further options of its app.
 func bearer(options string) contender {

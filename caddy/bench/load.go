@@ -17,10 +17,13 @@ type shape struct {
 	h2          bool // cleartext HTTP/2, else HTTP/1.1
 	connections int  // each with one call at a time
 	up, down    int  // sizes of large bodies, in bytes
+	// every is how often each connection makes a call, whether or not the one
+	// before was answered in time, in which case the delay counts. If it is 0,
+	// the next call is made when the one before was answered.
+	every time.Duration
 }
 
-// A client makes calls over connections that it keeps: a closed loop, in which
-// the next call of a connection waits for the one before.
+// A client makes calls over connections that it keeps.
 type client struct {
 	shape      shape
 	url        string
@@ -64,13 +67,17 @@ func (c *client) run(ctx context.Context, d time.Duration) (latencies []time.Dur
 	start := time.Now()
 	for i, transport := range c.transports {
 		wg.Go(func() {
-			for before := start; before.Sub(start) < d; {
+			// Not all at the same moment.
+			for due := start.Add(c.shape.every * time.Duration(i) / time.Duration(len(c.transports))); due.Sub(start) < d; {
+				time.Sleep(time.Until(due))
 				if errs[i] = c.call(ctx, transport); errs[i] != nil {
 					return
 				}
 				now := time.Now()
-				each[i] = append(each[i], now.Sub(before))
-				before = now
+				each[i] = append(each[i], now.Sub(due))
+				if due = due.Add(c.shape.every); c.shape.every == 0 {
+					due = now
+				}
 			}
 		})
 	}

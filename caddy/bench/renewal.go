@@ -11,6 +11,10 @@ import (
 // renewalEvery is how often tokens are renewed in the renewal scenario.
 const renewalEvery = 2 * time.Second
 
+// renewalRate is how many calls are made in a second, where there are as many for
+// all: a third of what the machine can take, or less.
+const renewalRate = 1600
+
 // renewalSlice has two renewals in it.
 const renewalSlice = 2 * renewalEvery
 
@@ -32,7 +36,6 @@ func (b *bench) runRenewal(ctx context.Context) error {
 			r.stop()
 		}
 	}()
-	var clients []*client
 	for _, c := range []struct {
 		contender
 		issuer *issuer
@@ -45,9 +48,30 @@ func (b *bench) runRenewal(ctx context.Context) error {
 		if err := r.check(ctx); err != nil {
 			return err
 		}
-		client := newClient(r, shape{connections: 32})
-		defer client.close()
-		clients = append(clients, client)
+	}
+	const connections = 32
+	for _, load := range []struct {
+		name  string
+		every time.Duration
+	}{
+		{"at full load", 0},
+		{fmt.Sprintf("at %d calls a second", renewalRate), time.Second * connections / renewalRate},
+	} {
+		all, err := b.renewals(ctx, runners, shape{connections: connections, every: load.every})
+		if err != nil {
+			return err
+		}
+		b.report.renewal(load.name, runners, all)
+	}
+	return nil
+}
+
+// renewals measures the runners, in turns.
+func (b *bench) renewals(ctx context.Context, runners []*runner, s shape) ([]figures, error) {
+	clients := make([]*client, len(runners))
+	for i, r := range runners {
+		clients[i] = newClient(r, s)
+		defer clients[i].close()
 	}
 	all := make([]figures, len(runners))
 	slice := min(renewalSlice, 10*b.slice)
@@ -55,15 +79,14 @@ func (b *bench) runRenewal(ctx context.Context) error {
 		for _, i := range rand.Perm(len(runners)) { //nolint:gosec // an order
 			// While the others were measured, the token has expired.
 			if _, _, err := clients[i].run(ctx, b.slice/4); err != nil {
-				return err
+				return nil, err
 			}
 			if err := all[i].measure(ctx, runners[i], clients[i], slice); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	b.report.renewal(runners, all, []int64{b.issuer.requests.Load(), short.requests.Load(), shortForOAuth2.requests.Load()})
-	return nil
+	return all, nil
 }
 
 // coldCallers is how many call at once where there is no token.
@@ -87,7 +110,7 @@ func (b *bench) runStampedes(ctx context.Context) error {
 		{"the issuer takes 500 ms", 500 * time.Millisecond, false},
 		{"the issuer answers 503, after 20 ms", 20 * time.Millisecond, true},
 	} {
-		contenders := []contender{bearer(""), goProxy}
+		contenders := []contender{bearer(""), goProxy, floor}
 		all := make([]stampede, len(contenders))
 		for range max(b.rounds/5, 1) {
 			for i, c := range contenders {

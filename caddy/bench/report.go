@@ -133,13 +133,21 @@ func (r *report) figures(runners []*runner, all []figures, withMemory bool) {
 
 // renewal adds the results of the renewal scenario: without renewals, with them,
 // and the Go proxy with them.
-func (r *report) renewal(runners []*runner, all []figures, requests []int64) {
-	r.section("Tokens renewed every two seconds")
-	fmt.Fprintf(&r.body, "Small answers over 32 connections of HTTP/1.1; ratios to the gateway whose token lives for a day. The issuer takes 20 ms for a token; it was asked for %d with the gateway, and %d with the Go proxy.\n\n", requests[1], requests[2])
+func (r *report) renewal(load string, runners []*runner, all []figures) {
+	r.section("Tokens renewed every two seconds, " + load)
+	r.body.WriteString("Small answers over 32 connections of HTTP/1.1; ratios to the gateway whose token lives for a day. The issuer takes 20 ms for a token.\n\n")
 	r.figures(runners, all, false)
-	r.atMost("p99.9 while tokens renew every two seconds, to that without", newSpread(ratios(all[1].p999, all[0].p999)), 1.05)
-	r.atMost("p99.9 while tokens renew, to that of the Go proxy", newSpread(ratios(all[1].p999, all[2].p999)), 1)
-	r.atMost("p99 while tokens renew, to that of the Go proxy", newSpread(ratios(all[1].p99, all[2].p99)), 1)
+	for _, t := range []struct {
+		name   string
+		values []float64
+		most   float64
+	}{
+		{"p99.9 while tokens renew every two seconds, to that without", ratios(all[1].p999, all[0].p999), 1.05},
+		{"p99.9 while tokens renew, to that of the Go proxy", ratios(all[1].p999, all[2].p999), 1},
+		{"p99 while tokens renew, to that of the Go proxy", ratios(all[1].p99, all[2].p99), 1},
+	} {
+		r.atMost(load+": "+t.name, newSpread(t.values), t.most)
+	}
 }
 
 // stampede adds what came of cold callers.

@@ -34,7 +34,7 @@ func scenarios(match *regexp.Regexp) []scenario {
 			for _, connections := range []int{1, 32, 256} {
 				name := fmt.Sprintf("%s %s c%d", body.name, protocol, connections)
 				if match.MatchString(name) {
-					matching = append(matching, scenario{name, shape{protocol == "h2", connections, body.up, body.down}})
+					matching = append(matching, scenario{name, shape{h2: protocol == "h2", connections: connections, up: body.up, down: body.down}})
 				}
 			}
 		}
