@@ -54,7 +54,7 @@ var command = regexp.MustCompile(`(?m)^ {4,}(?:\$ )?(?:[A-Z_]+=\S+ )*(?:apt-get|
 func TestDocumentsHaveKnownBlocks(t *testing.T) {
 	for _, d := range documents(t) {
 		for _, b := range d.blocks {
-			if !slices.Contains([]string{"sh", "json", "text", "caddyfile", "syntax", ""}, b.kind) {
+			if !slices.Contains([]string{"sh", "json", "text", "caddyfile", "syntax", "yaml", ""}, b.kind) {
 				t.Errorf("%s: a block of %s", d.path, b.kind)
 			}
 		}
