@@ -81,7 +81,7 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	name, err := url.PathUnescape(segments[1])
 	if err != nil || !slices.Contains(app.clientNames(), name) {
-		return adminError(http.StatusNotFound, fmt.Errorf("no client '%s' is configured, but %v", name, app.clientNames()))
+		return adminError(http.StatusNotFound, fmt.Errorf("no client '%s' is configured: must be one of %s", name, strings.Join(app.clientNames(), ", ")))
 	}
 	if refresh {
 		if err := app.refresh(r.Context(), name); err != nil {
@@ -91,21 +91,9 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	return writeAdmin(w, app.clientStatus(name))
 }
 
-// errNotConfigured is the error for a configuration without the app.
-var errNotConfigured = errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
-
 // activeApp returns the app of the running configuration. The module cannot keep
 // it: it is provisioned before apps are, and not told when they are gone.
-func activeApp() (*App, error) {
-	mod, err := caddy.ActiveContext().AppIfConfigured("bankid_esign")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, errNotConfigured
-	}
-	if err != nil {
-		return nil, err
-	}
-	return mod.(*App), nil
-}
+func activeApp() (*App, error) { return loadApp(caddy.ActiveContext()) }
 
 // refresh obtains the tokens of the client called name anew, all at once. The
 // error is that of the first one that failed, or a *tokenauth.TooSoonError if

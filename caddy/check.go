@@ -148,14 +148,11 @@ func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, 
 	inner, cancel := caddy.NewContext(outer)
 	defer cancel()
 	shell.AppsRaw = cfg.AppsRaw
-	mod, err := inner.AppIfConfigured("bankid_esign")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, errNotConfigured
-	}
+	app, err := loadApp(inner)
 	if err != nil {
 		return nil, err
 	}
-	return mod.(*App).check(ctx, needs)
+	return app.check(ctx, needs)
 }
 
 // check obtains the tokens that are needed, which are thrown away.
@@ -253,9 +250,9 @@ func (c *checkedClient) refused() bool {
 	})
 }
 
-// granted reports whether the client was let in, if only to be told that it has
-// not been given a scope.
-func (c *checkedClient) granted() bool {
+// authenticated reports whether the client was let in, if only to be told that it
+// has not been given a scope: a provider looks at the client before that.
+func (c *checkedClient) authenticated() bool {
 	return !c.refused() && slices.ContainsFunc(c.Tokens, func(t checkedToken) bool {
 		return !t.Skipped && (t.Error == nil || t.Error.Code == "invalid_scope")
 	})

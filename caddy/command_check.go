@@ -253,7 +253,7 @@ func (c *checkedClient) print(t *table) {
 	}
 	who := c.Tokens[0].describe()
 	switch {
-	case c.granted():
+	case c.authenticated():
 		t.row(good, "authentication", who)
 	case c.refused():
 		t.row(bad, "authentication", who)

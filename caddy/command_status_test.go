@@ -56,7 +56,7 @@ func TestStatusAndRefresh(t *testing.T) {
 		t.Errorf("it prints %s: %v", out.stdout, err)
 	}
 
-	run(t, "refresh", "nobody", "--address", a.address).exits(1).prints("the admin API at " + a.address + " says: no client 'nobody' is configured, but [default idle second/one]")
+	run(t, "refresh", "nobody", "--address", a.address).exits(1).prints("the admin API at " + a.address + " says: no client 'nobody' is configured: must be one of default, idle, second/one")
 	run(t, "refresh", "second/one", "--address", a.address).exits(1).prints("says: client 'second/one': ")
 	// The address is that of the configuration that runs.
 	config := filepath.Join(f.dir, "Caddyfile")

@@ -66,7 +66,7 @@ type Transport struct {
 	// variables, for as long as a reverse proxy tries.
 	varKey string
 	// ofHandler says that the transport serves the handler bankid_esign, which
-	// counts what it refuses.
+	// asks who the caller is, and counts what it refuses.
 	ofHandler bool
 
 	logger *zap.Logger
@@ -214,9 +214,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := leftBefore(req.Context()); err != nil {
 		return nil, err
 	}
-	if call := t.core.Table.Lookup(req); call != nil {
-		if refusal := checkOwnBearer(call, req); refusal != nil {
-			return t.refuse(req, refusal), nil
+	if !t.ofHandler { // which has asked this already
+		if call := t.core.Table.Lookup(req); call != nil {
+			if refusal := checkOwnBearer(call, req); refusal != nil {
+				return t.refuse(req, refusal), nil
+			}
 		}
 	}
 	res, err := t.core.Deliver(req, t.delivery(req.Context()))

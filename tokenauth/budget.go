@@ -7,7 +7,7 @@ import (
 )
 
 // chunkSize is the size, in bytes, of the pieces in which request bodies are
-// held, that of the last rounded up.
+// held. The budget does not count what the last one leaves empty.
 const chunkSize = 32 << 10
 
 // A Budget bounds the memory that held request bodies take up together, and

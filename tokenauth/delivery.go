@@ -13,6 +13,7 @@ import (
 type Delivery struct {
 	token    *Token    // obtained for this call, before it was first sent
 	prepared bool      // the body has been looked at
+	broken   error     // why it could not be read
 	held     *heldBody // the body, if it can be sent again
 	rest     io.Reader // the body, if it cannot
 
@@ -24,7 +25,7 @@ type Delivery struct {
 // limit and there is budget for it. Otherwise it is left to be streamed.
 func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error {
 	if d.prepared {
-		return nil
+		return d.broken
 	}
 	d.prepared = true
 	if req.Body == nil || req.Body == http.NoBody {
@@ -49,11 +50,13 @@ func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error
 		// One more byte than is allowed tells whether there are more.
 		var body []byte
 		body, err = io.ReadAll(io.LimitReader(req.Body, limit+1))
-		held.length, held.chunks = int64(len(body)), [][]byte{body}
+		if held.length = int64(len(body)); held.length > 0 {
+			held.chunks = [][]byte{body}
+		}
 	}
 	if err != nil {
-		d.prepared = false // it is not all there
 		budget.release(size)
+		d.broken = err
 		return err
 	}
 	if held.length > limit {

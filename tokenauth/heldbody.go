@@ -19,7 +19,7 @@ type heldBody struct {
 	mu       sync.Mutex
 	chunks   [][]byte
 	released func()      // gives them back
-	last     *heldReader // the last that was made
+	last     *heldReader // the last that was made, unless it is closed
 	answered bool        // there will be no other
 }
 
@@ -55,7 +55,7 @@ func (b *heldBody) holdUntil(ctx context.Context, released func()) {
 
 // settle releases the body when nobody will read it.
 func (b *heldBody) settle() {
-	if b.answered && (b.last == nil || b.last.closed || len(b.last.rest) == 0) {
+	if b.answered && (b.last == nil || len(b.last.rest) == 0) {
 		b.release()
 	}
 }
@@ -83,8 +83,6 @@ type heldReader struct {
 	body   *heldBody
 	rest   [][]byte // chunks that have not been read
 	offset int      // in the first of them
-	ended  bool
-	closed bool
 }
 
 // Read implements io.Reader.
@@ -92,22 +90,15 @@ func (r *heldReader) Read(p []byte) (int, error) {
 	r.body.mu.Lock()
 	defer r.body.mu.Unlock()
 	switch {
-	case r.ended:
+	case len(r.rest) == 0:
 		return 0, io.EOF
-	case r != r.body.last || r.closed:
+	case r != r.body.last:
 		return 0, errReleased
 	}
-	n := 0
-	if len(r.rest) > 0 {
-		n = copy(p, r.rest[0][r.offset:])
-		if r.offset += n; r.offset == len(r.rest[0]) {
-			r.rest, r.offset = r.rest[1:], 0
-		}
-	}
-	if len(r.rest) == 0 {
-		r.ended = true
+	n := copy(p, r.rest[0][r.offset:])
+	if r.offset += n; r.offset == len(r.rest[0]) {
+		r.rest, r.offset = r.rest[1:], 0
 		r.body.settle()
-		return n, io.EOF
 	}
 	return n, nil
 }
@@ -116,8 +107,8 @@ func (r *heldReader) Read(p []byte) (int, error) {
 func (r *heldReader) Close() error {
 	r.body.mu.Lock()
 	defer r.body.mu.Unlock()
-	r.closed = true
 	if r == r.body.last {
+		r.body.last = nil
 		r.body.settle()
 	}
 	return nil

@@ -120,3 +120,49 @@ func TestBodyOfUnknownLengthThatIsTooLongIsSentWhole(t *testing.T) {
 		t.Errorf("%d bytes are still taken", used)
 	}
 }
+
+// A body that broke off is not there for a proxy that tries again: what is left
+// of it must not be sent as if it were the whole.
+func TestBodyThatBrokeOffIsNotReadAgain(t *testing.T) {
+	for _, length := range []int64{-1, int64(len("halfrest"))} {
+		broken := errors.New("broken")
+		body := io.MultiReader(strings.NewReader("half"), &failOnce{err: broken}, strings.NewReader("rest"))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.example/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = length
+		d := new(Delivery)
+		for range 2 {
+			if err := d.prepare(req, 1<<20, NewBudget(1<<20)); !errors.Is(err, broken) {
+				t.Errorf("length %d: the error is %v", length, err)
+			}
+		}
+	}
+}
+
+// failOnce is a reader that fails, and then has nothing.
+type failOnce struct{ err error }
+
+// Read implements io.Reader.
+func (f *failOnce) Read([]byte) (int, error) {
+	err := f.err
+	f.err = io.EOF
+	return 0, err
+}
+
+// net/http reads one byte to find out whether there are any.
+func TestEmptyBodyOfUnknownLengthIsAtItsEnd(t *testing.T) {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.example/", io.MultiReader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = -1
+	d := new(Delivery)
+	if err := d.prepare(req, 10, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := d.held.reader().Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("it reads %d, %v", n, err)
+	}
+}

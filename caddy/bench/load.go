@@ -69,7 +69,7 @@ func (c *client) run(ctx context.Context, d time.Duration) (latencies []time.Dur
 		wg.Go(func() {
 			// Not all at the same moment.
 			for due := start.Add(c.shape.every * time.Duration(i) / time.Duration(len(c.transports))); due.Sub(start) < d; {
-				time.Sleep(time.Until(due))
+				time.Sleep(time.Until(due)) // it is the clock that sets the pace
 				if errs[i] = c.call(ctx, transport); errs[i] != nil {
 					return
 				}

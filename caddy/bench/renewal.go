@@ -11,8 +11,8 @@ import (
 // renewalEvery is how often tokens are renewed in the renewal scenario.
 const renewalEvery = 2 * time.Second
 
-// renewalRate is how many calls are made in a second, where there are as many for
-// all: a third of what the machine can take, or less.
+// renewalRate is how many calls are made in a second where that is the same for
+// all: far below what any of them can take, so that nothing queues.
 const renewalRate = 1600
 
 // renewalSlice has two renewals in it.
