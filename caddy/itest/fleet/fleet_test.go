@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,7 +26,6 @@ type fleet struct {
 	t        *testing.T
 	bank     *bank
 	dir      string
-	binary   string
 	storage  string // the global option
 	gateways [size]*gateway
 }
@@ -61,11 +61,6 @@ func newFleet(t *testing.T) *fleet {
 		f.gateways[i] = g
 	}
 	f.bank = newBank(t, "10.77.0.1")
-	f.binary = filepath.Join(f.dir, "gateway")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", f.binary, "./gateway")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	f.write("secret", "a secret of the fleet")
 	f.write("ca.pem", string(f.bank.ca()))
 	return f
@@ -141,11 +136,12 @@ http://:8080 {
 		f.t.Fatal(err)
 	}
 	g.log = log
-	// In place of "ip netns exec", so that the process is the gateway itself.
+	// "ip netns exec" becomes the gateway, so it is the gateway that a kill ends.
 	g.process = exec.CommandContext(context.Background(), "ip", "netns", "exec", g.namespace,
-		f.binary, "run", "--config", filepath.Join(f.dir, name), "--adapter", "caddyfile")
+		os.Getenv(binary), "run", "--config", filepath.Join(f.dir, name), "--adapter", "caddyfile")
 	g.process.Env = append(os.Environ(), "HOME="+f.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=")
 	g.process.Stdout, g.process.Stderr = log, log
+	g.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // no gateway outlives the tests
 	if err := g.process.Start(); err != nil {
 		f.t.Fatal(err)
 	}

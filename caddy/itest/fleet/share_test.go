@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -141,6 +142,7 @@ func (r *redis) start() {
 	r.t.Helper()
 	r.process = exec.CommandContext(context.Background(), "redis-server", "--bind", "10.77.0.1", "--port", r.port,
 		"--protected-mode", "no", "--dir", r.dir, "--appendonly", "yes", "--save", "")
+	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := r.process.Start(); err != nil {
 		r.t.Fatal(err)
 	}

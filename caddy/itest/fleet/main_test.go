@@ -1,0 +1,83 @@
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// binary is the environment variable that says to the tests where the gateway's
+// program is, and so that the network is theirs.
+const binary = "ESIGN_FLEET_GATEWAY"
+
+// TestMain runs the tests in network and mount namespaces of their own. These end
+// with the last of their processes, and all that the tests have laid in them does,
+// too: nothing is left on the machine by tests that were killed, and nothing that
+// is there gets in their way.
+func TestMain(m *testing.M) {
+	if os.Getenv(binary) != "" {
+		if err := settle(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	code, err := runInside()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+// runInside builds the gateway, for which the network may be needed, runs this
+// program again in the namespaces, and returns its exit code.
+func runInside() (code int, err error) {
+	dir, err := os.MkdirTemp("", "fleet")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	gateway := filepath.Join(dir, "gateway")
+	if out, err := exec.Command("go", "build", "-o", gateway, "./gateway").CombinedOutput(); err != nil { //nolint:noctx // there is none yet
+		return 1, fmt.Errorf("building the gateway: %w: %s", err, out)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return 1, err
+	}
+	runtime.LockOSThread()                       // Pdeathsig takes this thread for the parent
+	cmd := exec.Command(program, os.Args[1:]...) //nolint:noctx // it ends with this process
+	cmd.Env = append(os.Environ(), binary+"="+gateway)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		Pdeathsig:    syscall.SIGKILL,
+	}
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		return 1, fmt.Errorf("entering the namespaces: %w", err)
+	}
+	if code = cmd.ProcessState.ExitCode(); code < 0 {
+		return 1, fmt.Errorf("the tests: %v", cmd.ProcessState) // killed by a signal
+	}
+	return code, nil
+}
+
+// settle makes the namespaces fit for the tests: with a loopback interface, and a
+// place for the names of the network namespaces that the gateways get.
+func settle() error {
+	const names = "/run/netns"
+	if err := os.MkdirAll(names, 0o755); err != nil {
+		return err
+	}
+	if err := syscall.Mount("none", names, "tmpfs", 0, ""); err != nil {
+		return fmt.Errorf("mounting %s: %w", names, err)
+	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil { //nolint:noctx // it waits for nothing
+		return fmt.Errorf("ip link set lo up: %w: %s", err, out)
+	}
+	return nil
+}
