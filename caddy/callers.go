@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -81,16 +82,12 @@ func admitLocal(r *http.Request) *refusal {
 		return &refusal{"the caller is not on this machine", advice}
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok || (!strings.HasPrefix(local.Network(), "unix") && !isLocal(local.String())) {
+	if !ok || !isLocalAddr(local) {
 		return &refusal{"the request did not come in by a loopback address", advice}
 	}
 	// A name that resolves to a loopback address lets a website in its browser
 	// call as if it were on this machine.
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if !tokenauth.IsLoopback(host) {
+	if host := (&url.URL{Host: r.Host}).Hostname(); !tokenauth.IsLoopback(host) {
 		return &refusal{"the Host of the request is not a loopback address", advice}
 	}
 	return nil
@@ -102,8 +99,16 @@ func isLocal(addr string) bool {
 	if addr == "@" || addr == "" {
 		return true
 	}
-	host, _, err := net.SplitHostPort(addr)
-	return err == nil && net.ParseIP(host) != nil && tokenauth.IsLoopback(host)
+	peer, err := netip.ParseAddrPort(addr)
+	return err == nil && peer.Addr().Unmap().IsLoopback()
+}
+
+// isLocalAddr reports whether addr can be reached on this machine only.
+func isLocalAddr(addr net.Addr) bool {
+	if tcp, ok := addr.(*net.TCPAddr); ok { // most are, and need no text
+		return tcp.IP.IsLoopback()
+	}
+	return strings.HasPrefix(addr.Network(), "unix") || isLocal(addr.String())
 }
 
 // userID returns what an authentication handler has set.

@@ -295,14 +295,14 @@ func TestDetachedCallEnds(t *testing.T) {
 		gone := false
 		caller, leave := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 		ctx, _, end := detach(caller, func() { gone = true })
-		if ctx.Value(key{}) != "value" || leftBefore(ctx) != nil {
+		if ctx.Value(key{}) != "value" || detachedFrom(ctx).left() != nil {
 			t.Error("the context is not the caller's")
 		}
 		leave()
 		time.Sleep(aloneFor - time.Second)
 		synctest.Wait()
-		if ctx.Err() != nil || !gone || !errors.Is(leftBefore(ctx), context.Canceled) {
-			t.Errorf("before its time: %v, %v", ctx.Err(), leftBefore(ctx))
+		if ctx.Err() != nil || !gone || !errors.Is(detachedFrom(ctx).left(), context.Canceled) {
+			t.Errorf("before its time: %v, %v", ctx.Err(), detachedFrom(ctx).left())
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()

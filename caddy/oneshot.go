@@ -185,11 +185,12 @@ func detach(caller context.Context, left func()) (ctx context.Context, attach, e
 	return ctx, attach, end
 }
 
-// leftBefore returns an error if the caller of a detached call has left. The
-// call is not begun then: what was not asked for yet, the caller can ask for.
-func leftBefore(ctx context.Context) error {
-	if d := detachedFrom(ctx); d != nil {
-		return d.callerErr()
+// left returns an error if the caller has left. The call is not begun then: what
+// was not asked for yet, the caller can ask for. Of a call that ends with its
+// caller, d is nil.
+func (d *detached) left() error {
+	if d == nil {
+		return nil
 	}
-	return nil
+	return d.callerErr()
 }

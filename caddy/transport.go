@@ -211,7 +211,8 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
-	if err := leftBefore(req.Context()); err != nil {
+	detached := detachedFrom(req.Context())
+	if err := detached.left(); err != nil {
 		return nil, err
 	}
 	if !t.ofHandler { // which has asked this already
@@ -223,8 +224,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := t.core.Deliver(req, t.delivery(req.Context()))
 	if err == nil {
-		if d := detachedFrom(req.Context()); d != nil {
-			d.status = res.StatusCode
+		if detached != nil {
+			detached.status = res.StatusCode
 		}
 		t.logReference(req, res)
 		return res, nil

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -134,12 +133,9 @@ func IsLoopback(host string) bool {
 // lower case, and without the port that the scheme implies (RFC 9110 section
 // 4.2.3).
 func CanonicalHost(u *url.URL) string {
-	host, port := strings.ToLower(u.Hostname()), u.Port()
+	host, port := strings.ToLower(u.Host), u.Port()
 	if port == "" || (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
-		if strings.Contains(host, ":") {
-			return "[" + host + "]"
-		}
-		return host
+		return strings.TrimSuffix(host, ":"+port)
 	}
-	return net.JoinHostPort(host, port)
+	return host
 }
