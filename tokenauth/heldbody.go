@@ -95,11 +95,15 @@ func (r *heldReader) Read(p []byte) (int, error) {
 	case r != r.body.last:
 		return 0, errReleased
 	}
-	n := copy(p, r.rest[0][r.offset:])
-	if r.offset += n; r.offset == len(r.rest[0]) {
-		r.rest, r.offset = r.rest[1:], 0
-		r.body.settle()
+	n := 0
+	for n < len(p) && len(r.rest) > 0 { // HTTP/2 makes a frame of what it gets
+		copied := copy(p[n:], r.rest[0][r.offset:])
+		n += copied
+		if r.offset += copied; r.offset == len(r.rest[0]) {
+			r.rest, r.offset = r.rest[1:], 0
+		}
 	}
+	r.body.settle()
 	return n, nil
 }
 

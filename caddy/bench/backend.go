@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,20 +26,25 @@ var accessToken = strings.Repeat("bench.token.", 80)
 // upstream is what is behind the contenders. It answers with a small JSON, or
 // with as many bytes as the query parameter "bytes" says.
 type upstream struct {
-	server http.Server
-	url    string
+	plain, tls *httptest.Server
+	ca         string // the file with the authority of the certificate
 }
 
-// newUpstream starts an upstream.
-func newUpstream() (*upstream, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+// newUpstream starts an upstream, which has its files in dir.
+func newUpstream(dir string) (*upstream, error) {
+	u := &upstream{plain: httptest.NewServer(http.HandlerFunc(answer)), tls: httptest.NewUnstartedServer(http.HandlerFunc(answer))}
+	u.tls.EnableHTTP2 = true
+	u.tls.StartTLS()
+	u.ca = filepath.Join(dir, "ca.pem")
+	return u, os.WriteFile(u.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.tls.Certificate().Raw}), 0o600)
+}
+
+// url returns where the upstream is, in cleartext or over TLS.
+func (u *upstream) url(tls bool) string {
+	if tls {
+		return u.tls.URL
 	}
-	u := &upstream{url: "http://" + ln.Addr().String()}
-	u.server.Handler = http.HandlerFunc(answer)
-	go func() { _ = u.server.Serve(ln) }()
-	return u, nil
+	return u.plain.URL
 }
 
 // block is what large bodies are made of.
@@ -63,7 +71,10 @@ func answer(w http.ResponseWriter, r *http.Request) {
 }
 
 // close ends the upstream.
-func (u *upstream) close() { _ = u.server.Close() }
+func (u *upstream) close() {
+	u.plain.Close()
+	u.tls.Close()
+}
 
 // issuer is an authorization server whose answers to token requests can be slow,
 // or failures.

@@ -27,7 +27,19 @@ type setting struct {
 	programs programs
 	h1, h2   string // the addresses to listen on, for HTTP/1.1 and for h2c
 	upstream string // URL
+	ca       string // the file with the authority that the upstream is known by
 	issuer   *issuer
+}
+
+// setting returns what a contender runs in, before an upstream with TLS or
+// without.
+func (b *bench) setting(tls bool, i *issuer) setting {
+	return setting{programs: b.programs, upstream: b.upstream.url(tls), ca: b.upstream.ca, issuer: i}
+}
+
+// env are the environment variables of a contender.
+func (s setting) env() []string {
+	return []string{"BENCH_SECRET=secret", "SSL_CERT_FILE=" + s.ca}
 }
 
 // constant is the Authorization of those that obtain no token.
@@ -135,6 +147,7 @@ func nginx(s setting) ([]string, error) {
 	if os.Geteuid() == 0 {
 		user = "user root;" // or its workers cannot use the directory
 	}
+	scheme, address, _ := strings.Cut(s.upstream, "://")
 	text := user + `
 daemon off;
 worker_processes auto;
@@ -151,7 +164,7 @@ http {
 	client_max_body_size 0;
 	keepalive_requests 100000000;
 	upstream api {
-		server ` + strings.TrimPrefix(s.upstream, "http://") + `;
+		server ` + address + `;
 		keepalive 32;
 		keepalive_requests 100000000;
 	}
@@ -159,7 +172,7 @@ http {
 		listen ` + s.h1 + `;
 		listen ` + s.h2 + ` http2;
 		location / {
-			proxy_pass http://api;
+			proxy_pass ` + scheme + `://api;
 			proxy_http_version 1.1;
 			proxy_set_header Connection "";
 			proxy_set_header Authorization "` + constant + `";
@@ -196,7 +209,7 @@ func (c contender) run(ctx context.Context, s setting) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, s.dir, []string{"BENCH_SECRET=secret"}, args[0], args[1:]...)
+	p, err := startProcess(ctx, s.dir, s.env(), args[0], args[1:]...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %v", c.name, err)
 	}

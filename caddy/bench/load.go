@@ -15,6 +15,7 @@ import (
 // A shape is what calls look like.
 type shape struct {
 	h2          bool // cleartext HTTP/2, else HTTP/1.1
+	tls         bool // between the contender and the upstream
 	connections int  // each with one call at a time
 	up, down    int  // sizes of large bodies, in bytes
 	// every is how often each connection makes a call, whether or not the one

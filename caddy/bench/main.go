@@ -17,7 +17,7 @@ import (
 )
 
 // usualScenarios are those that fit into twenty minutes.
-const usualScenarios = `^small |^(down|up) 1MiB h[12] c32$|^(down|up) 30MiB h1 c32$|^down 30MiB h2 c1$`
+const usualScenarios = `^small h[12] c[0-9]+$|^(down|up) 1MiB h[12] c32$|^(down|up) 30MiB h1 c32$|^down 30MiB h2 c1$|^(small|up 1MiB) h1 c32 tls$`
 
 // A bench is one run.
 type bench struct {
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.IntVar(&b.rounds, "rounds", 15, "how often each contender is measured; fewer than 15 mean little")
 	flags.DurationVar(&b.slice, "slice", 400*time.Millisecond, "how long a contender is measured in one round")
 	flags.StringVar(&b.micro, "micro", "50ms", "the benchtime of the packages' benchmarks")
-	match := flags.String("scenarios", usualScenarios, "a `regexp` of the scenarios, such as 'up 30MiB h2 c256'; '.' is all of them, in about an hour")
+	match := flags.String("scenarios", usualScenarios, "a `regexp` of the scenarios, such as 'up 30MiB h2 c256'; '.' is all of them, in about two hours")
 	names := flags.String("contenders", ".", "a `regexp` of the contenders; the floor always takes part")
 	parts := flags.String("parts", "scenarios,renewal,stampede,startup,micro", "what to measure")
 	out := flags.String("out", "", "a `file` to write the results to, besides printing them")
@@ -114,7 +114,7 @@ func (b *bench) run(ctx context.Context, parts []string, withNginx bool) error {
 	if b.report.machine, err = machine(ctx, b.programs); err != nil {
 		return err
 	}
-	if b.upstream, err = newUpstream(); err != nil {
+	if b.upstream, err = newUpstream(dir); err != nil {
 		return err
 	}
 	defer b.upstream.close()

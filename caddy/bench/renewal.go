@@ -40,7 +40,7 @@ func (b *bench) runRenewal(ctx context.Context) error {
 		contender
 		issuer *issuer
 	}{{steady, b.issuer}, {renewing, short}, {goRenewing, shortForOAuth2}} {
-		r, err := c.run(ctx, setting{programs: b.programs, upstream: b.upstream.url, issuer: c.issuer})
+		r, err := c.run(ctx, b.setting(false, c.issuer))
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (b *bench) runStampedes(ctx context.Context) error {
 // stampede starts a contender, and calls it as soon as it listens.
 func (b *bench) stampede(ctx context.Context, c contender, i *issuer, result *stampede) error {
 	defer i.Close()
-	r, err := c.run(ctx, setting{programs: b.programs, upstream: b.upstream.url, issuer: i})
+	r, err := c.run(ctx, b.setting(false, i))
 	if err != nil {
 		return err
 	}

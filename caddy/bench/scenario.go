@@ -16,8 +16,8 @@ type scenario struct {
 
 const mebibyte = 1 << 20
 
-// scenarios returns those whose names match: of all bodies, protocols, and
-// numbers of connections.
+// scenarios returns those whose names match: of all bodies, protocols, numbers of
+// connections, and with TLS towards the upstream or without.
 func scenarios(match *regexp.Regexp) []scenario {
 	var matching []scenario
 	for _, body := range []struct {
@@ -32,9 +32,13 @@ func scenarios(match *regexp.Regexp) []scenario {
 	} {
 		for _, protocol := range []string{"h1", "h2"} {
 			for _, connections := range []int{1, 32, 256} {
-				name := fmt.Sprintf("%s %s c%d", body.name, protocol, connections)
-				if match.MatchString(name) {
-					matching = append(matching, scenario{name, shape{h2: protocol == "h2", connections: connections, up: body.up, down: body.down}})
+				for _, security := range []string{"", " tls"} {
+					name := fmt.Sprintf("%s %s c%d%s", body.name, protocol, connections, security)
+					if match.MatchString(name) {
+						matching = append(matching, scenario{name, shape{
+							h2: protocol == "h2", tls: security != "", connections: connections, up: body.up, down: body.down,
+						}})
+					}
 				}
 			}
 		}
@@ -106,7 +110,7 @@ func (b *bench) runScenario(ctx context.Context, s scenario) error {
 	}()
 	var clients []*client
 	for _, contender := range b.contenders {
-		r, err := contender.run(ctx, setting{programs: b.programs, upstream: b.upstream.url, issuer: b.issuer})
+		r, err := contender.run(ctx, b.setting(s.shape.tls, b.issuer))
 		if err != nil {
 			return err
 		}

@@ -58,12 +58,14 @@ func (b *bench) timeToReady(ctx context.Context, c contender) (time.Duration, er
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, err
 	}
-	args, err := c.command(setting{dir: dir, programs: b.programs, h1: address, h2: other, upstream: b.upstream.url, issuer: b.issuer})
+	s := b.setting(false, b.issuer)
+	s.dir, s.h1, s.h2 = dir, address, other
+	args, err := c.command(s)
 	if err != nil {
 		return 0, err
 	}
 	start := time.Now()
-	p, err := startProcess(ctx, dir, []string{"BENCH_SECRET=secret"}, args[0], args[1:]...)
+	p, err := startProcess(ctx, dir, s.env(), args[0], args[1:]...)
 	if err != nil {
 		return 0, err
 	}
