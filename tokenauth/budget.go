@@ -1,7 +1,7 @@
 package tokenauth
 
 import (
-	"io"
+	"bytes"
 	"sync"
 	"sync/atomic"
 )
@@ -42,21 +42,6 @@ func (b *Budget) release(n int64) {
 	}
 }
 
-// read reads length bytes, which were reserved, and no less: a body that ends
-// before is an error.
-func (b *Budget) read(body io.Reader, length int64) ([][]byte, error) {
-	chunks := make([][]byte, 0, (length+chunkSize-1)/chunkSize)
-	for ; length > 0; length -= chunkSize {
-		chunk := b.chunk(min(length, chunkSize))
-		chunks = append(chunks, chunk)
-		if _, err := io.ReadFull(body, chunk); err != nil {
-			b.recycle(chunks)
-			return nil, err
-		}
-	}
-	return chunks, nil
-}
-
 // chunk returns memory for n bytes. Small ones are not worth keeping.
 func (b *Budget) chunk(n int64) []byte {
 	if b != nil && n > chunkSize/2 {
@@ -66,6 +51,16 @@ func (b *Budget) chunk(n int64) []byte {
 		return new([chunkSize]byte)[:n]
 	}
 	return make([]byte, n)
+}
+
+// fit returns the first n bytes of chunk, in other memory if that is much less.
+func (b *Budget) fit(chunk []byte, n int) []byte {
+	if n > len(chunk)/2 {
+		return chunk[:n]
+	}
+	fitting := bytes.Clone(chunk[:n])
+	b.recycle([][]byte{chunk})
+	return fitting
 }
 
 // recycle takes back the chunks of a body that nobody reads any more.

@@ -9,7 +9,9 @@ import (
 // A Delivery is what has become of one call so far. Proxies send a call again
 // on their own account, through the same Transport; the Delivery is how it
 // knows. The zero value is a call that was not sent yet. It is for one call,
-// and not safe for concurrent use.
+// and not safe for concurrent use. A body that it holds is let go of when the call
+// is answered, or when the context of the request that it was first given ends:
+// which must be that of the whole call, not of one try.
 type Delivery struct {
 	token    *Token    // obtained for this call, before it was first sent
 	prepared bool      // the body has been looked at
@@ -17,8 +19,9 @@ type Delivery struct {
 	held     *heldBody // the body, if it can be sent again
 	rest     io.Reader // the body, if it cannot
 
-	sent bool  // the other side may have seen the call
-	err  error // of the last send
+	sent     bool  // the other side may have seen the call
+	answered bool  // it has answered, and the body is not held any more
+	err      error // of the last send
 }
 
 // prepare looks at the body of req, once, and holds it if it is no longer than
@@ -32,55 +35,40 @@ func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error
 		return nil
 	}
 	d.rest = req.Body
-	if limit <= 0 {
+	known := req.ContentLength > 0 // a body and a length of 0 say that it is not (net/http)
+	if limit <= 0 || req.ContentLength > limit || (known && !budget.reserve(req.ContentLength)) {
 		return nil
 	}
-	size := req.ContentLength
-	if size < 0 {
-		size = limit
-	}
-	if size > limit || !budget.reserve(size) {
-		return nil
-	}
-	held := &heldBody{length: req.ContentLength}
-	var err error
-	if held.length >= 0 {
-		held.chunks, err = budget.read(req.Body, size)
+	held, whole, err := &heldBody{budget: budget}, true, error(nil)
+	if known {
+		err = held.fill(req.Body, req.ContentLength)
 	} else {
-		// One more byte than is allowed tells whether there are more.
-		var body []byte
-		body, err = io.ReadAll(io.LimitReader(req.Body, limit+1))
-		if held.length = int64(len(body)); held.length > 0 {
-			held.chunks = [][]byte{body}
-		}
+		whole, err = held.fillUpTo(req.Body, limit)
 	}
 	if err != nil {
-		budget.release(size)
+		held.abandon()
 		d.broken = err
 		return err
 	}
-	if held.length > limit {
-		budget.release(size)
-		d.rest = io.MultiReader(held.reader(), req.Body)
+	// The request outlives a send that failed, since the proxy may try again.
+	held.holdUntil(req.Context())
+	if whole {
+		d.held, d.rest = held, nil
 		return nil
 	}
-	d.held, d.rest = held, nil
-	// The request outlives a send that failed, since the proxy may try again.
-	held.holdUntil(req.Context(), func() {
-		budget.recycle(held.chunks)
-		budget.release(size)
-	})
+	d.rest = io.MultiReader(held.reader(), req.Body)
+	held.answer() // what was read is sent once
 	return nil
 }
 
 // repeatable reports whether the call can be sent again as it was.
-func (d *Delivery) repeatable() bool { return d.rest == nil }
+func (d *Delivery) repeatable() bool { return d.rest == nil && !d.answered }
 
 // done lets go of the body: the call was answered.
 func (d *Delivery) done() {
 	if d.held != nil {
 		d.held.answer()
-		d.held, d.rest = nil, http.NoBody
+		d.held, d.answered = nil, true
 	}
 }
 

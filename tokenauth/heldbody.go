@@ -10,17 +10,85 @@ import (
 // errReleased ends the reading of a body that is no longer held.
 var errReleased = errors.New("the request body is no longer held")
 
+// errLonger is the error of a body that has more bytes than its Content-Length.
+var errLonger = errors.New("the request body is longer than its Content-Length")
+
 // A heldBody is a request body in memory, from where it can be sent again. The
 // memory is used for other bodies later, while a sender may still be reading
 // when the answer is there: so it is read under a lock, and only copied.
 type heldBody struct {
-	length int64
+	budget *Budget
+	length int64 // in bytes, which are taken from the budget
 
 	mu       sync.Mutex
 	chunks   [][]byte
-	released func()      // gives them back
 	last     *heldReader // the last that was made, unless it is closed
 	answered bool        // there will be no other
+	released bool
+	stop     func() bool // ends the wait for the end of the call
+}
+
+// fill reads a body of the given length, which was taken from the budget.
+func (b *heldBody) fill(body io.Reader, length int64) error {
+	b.length = length
+	b.chunks = make([][]byte, 0, (length+chunkSize-1)/chunkSize)
+	var err error
+	for rest := length; rest > 0; rest -= chunkSize {
+		chunk := b.budget.chunk(min(rest, chunkSize))
+		b.chunks = append(b.chunks, chunk)
+		var n int
+		if n, err = readAll(body, chunk); n < len(chunk) {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	if err == nil { // net/http looks at whether there is more, too
+		var n int
+		if n, err = readAll(body, make([]byte, 1)); n > 0 {
+			return errLonger
+		}
+	}
+	if err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// fillUpTo reads a body of unknown length, and reports whether it is whole: not
+// if it is longer than limit, or than the budget allows.
+func (b *heldBody) fillUpTo(body io.Reader, limit int64) (whole bool, err error) {
+	for b.length <= limit {
+		// One more byte than is allowed tells whether there are more.
+		size := min(limit+1-b.length, chunkSize)
+		if !b.budget.reserve(size) {
+			return false, nil
+		}
+		chunk := b.budget.chunk(size)
+		n, err := readAll(body, chunk)
+		b.length += int64(n)
+		b.budget.release(size - int64(n))
+		b.chunks = append(b.chunks, b.budget.fit(chunk, n))
+		if err == io.EOF {
+			return b.length <= limit, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// readAll fills p from r. Unlike io.ReadFull, it leaves the error of r as it is:
+// a body that was broken off must not look like one that has come to its end.
+func readAll(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var read int
+		read, err = r.Read(p[n:])
+		n += read
+	}
+	return n, err
 }
 
 // reader returns what sends the body from its beginning. Those before it read no
@@ -28,8 +96,11 @@ type heldBody struct {
 func (b *heldBody) reader() *heldReader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.last = &heldReader{body: b, rest: b.chunks}
-	return b.last
+	r := &heldReader{body: b, rest: b.chunks, left: b.length}
+	if !b.released {
+		b.last = r
+	}
+	return r
 }
 
 // answer says that the body will not be sent again. A sending that has not come
@@ -41,30 +112,30 @@ func (b *heldBody) answer() {
 	b.settle()
 }
 
-// holdUntil has released called when the memory is no longer needed, which is
-// when ctx is done, at the latest.
-func (b *heldBody) holdUntil(ctx context.Context, released func()) {
+// holdUntil lets go of the body when ctx is done, at the latest.
+func (b *heldBody) holdUntil(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stop := context.AfterFunc(ctx, b.abandon)
-	b.released = func() {
-		stop()
-		released()
-	}
+	b.stop = context.AfterFunc(ctx, b.abandon)
 }
 
 // settle releases the body when nobody will read it.
 func (b *heldBody) settle() {
-	if b.answered && (b.last == nil || len(b.last.rest) == 0) {
+	if b.answered && (b.last == nil || b.last.left == 0) {
 		b.release()
 	}
 }
 
-// release lets go of the body.
+// release gives back what the body takes up.
 func (b *heldBody) release() {
-	if b.released != nil {
-		b.released()
-		b.released, b.chunks, b.last = nil, nil, nil
+	if b.released {
+		return
+	}
+	b.budget.recycle(b.chunks)
+	b.budget.release(b.length)
+	b.released, b.chunks, b.last = true, nil, nil
+	if b.stop != nil {
+		b.stop()
 	}
 }
 
@@ -83,6 +154,7 @@ type heldReader struct {
 	body   *heldBody
 	rest   [][]byte // chunks that have not been read
 	offset int      // in the first of them
+	left   int64    // bytes that have not been read
 }
 
 // Read implements io.Reader.
@@ -90,15 +162,16 @@ func (r *heldReader) Read(p []byte) (int, error) {
 	r.body.mu.Lock()
 	defer r.body.mu.Unlock()
 	switch {
-	case len(r.rest) == 0:
+	case r.left == 0:
 		return 0, io.EOF
 	case r != r.body.last:
 		return 0, errReleased
 	}
 	n := 0
-	for n < len(p) && len(r.rest) > 0 { // HTTP/2 makes a frame of what it gets
+	for n < len(p) && r.left > 0 { // HTTP/2 makes a frame of what it gets
 		copied := copy(p[n:], r.rest[0][r.offset:])
 		n += copied
+		r.left -= int64(copied)
 		if r.offset += copied; r.offset == len(r.rest[0]) {
 			r.rest, r.offset = r.rest[1:], 0
 		}

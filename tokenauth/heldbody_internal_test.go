@@ -1,7 +1,6 @@
 package tokenauth
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -101,23 +100,82 @@ func TestSenderSeesNoOtherBody(t *testing.T) {
 	})
 }
 
-func TestBodyOfUnknownLengthThatIsTooLongIsSentWhole(t *testing.T) {
-	budget := NewBudget(1 << 20)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.example/", io.MultiReader(strings.NewReader(large)))
+// post returns a request with a body of the given length, as net/http means it:
+// -1 or 0 is unknown.
+func post(t *testing.T, body io.Reader, length int64) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.example/", io.NopCloser(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.ContentLength = -1
-	d := new(Delivery)
-	if err := d.prepare(req, chunkSize, budget); err != nil || d.repeatable() {
-		t.Fatalf("it can be repeated: %t; %v", d.repeatable(), err)
+	req.ContentLength = length
+	return req
+}
+
+func TestBodyOfUnknownLengthThatIsTooLongIsSentWhole(t *testing.T) {
+	for name, test := range map[string]struct{ limit, budget int64 }{
+		"longer than the limit":  {chunkSize, 1 << 20},
+		"longer than the budget": {1 << 20, 2 * chunkSize},
+	} {
+		budget := NewBudget(test.budget)
+		d := new(Delivery)
+		if err := d.prepare(post(t, strings.NewReader(large), -1), test.limit, budget); err != nil || d.repeatable() {
+			t.Fatalf("%s: it can be repeated: %t; %v", name, d.repeatable(), err)
+		}
+		if used := budget.used.Load(); used < chunkSize {
+			t.Errorf("%s: %d bytes are taken while its beginning is in memory", name, used)
+		}
+		body, err := io.ReadAll(d.rest)
+		if err != nil || string(body) != large {
+			t.Errorf("%s: %d of %d bytes are sent: %v", name, len(body), len(large), err)
+		}
+		if used := budget.used.Load(); used != 0 {
+			t.Errorf("%s: %d bytes are still taken", name, used)
+		}
 	}
-	body, err := io.ReadAll(d.rest)
-	if err != nil || !bytes.Equal(body, []byte(large)) {
-		t.Errorf("%d of %d bytes are sent: %v", len(body), len(large), err)
+}
+
+func TestBodyOfUnknownLengthTakesWhatItIsLong(t *testing.T) {
+	for _, length := range []int64{-1, 0} {
+		for _, body := range []string{"x", large, strings.Repeat("x", chunkSize), strings.Repeat("x", chunkSize+1)} {
+			budget := NewBudget(1 << 20)
+			d := new(Delivery)
+			if err := d.prepare(post(t, iotest.HalfReader(strings.NewReader(body)), length), 1<<20, budget); err != nil || d.held == nil {
+				t.Fatalf("it is not held: %v", err)
+			}
+			if used := budget.used.Load(); used != int64(len(body)) {
+				t.Errorf("%d bytes take %d of the budget", len(body), used)
+			}
+			if err := iotest.TestReader(d.held.reader(), []byte(body)); err != nil {
+				t.Errorf("a body of %d bytes: %v", len(body), err)
+			}
+			d.fail()
+			if used := budget.used.Load(); used != 0 {
+				t.Errorf("%d bytes are still taken", used)
+			}
+		}
 	}
-	if used := budget.used.Load(); used != 0 {
-		t.Errorf("%d bytes are still taken", used)
+}
+
+func TestBodyMustHaveTheLengthThatItSays(t *testing.T) {
+	for body, want := range map[string]error{"four": io.ErrUnexpectedEOF, "sixsix": errLonger} {
+		budget := NewBudget(10)
+		if err := new(Delivery).prepare(post(t, strings.NewReader(body), 5), 10, budget); !errors.Is(err, want) {
+			t.Errorf("%q: the error is %v, want %v", body, err, want)
+		}
+		if used := budget.used.Load(); used != 0 {
+			t.Errorf("%q: %d bytes are still taken", body, used)
+		}
+	}
+}
+
+// A proxy may give each of its tries a context. What is gone with the first must
+// not look like a body that is empty.
+func TestBodyThatWasLetGoOfIsNotEmpty(t *testing.T) {
+	d := prepared(t, t.Context(), "a contract", nil)
+	d.held.abandon()
+	if n, err := d.held.reader().Read(make([]byte, 1)); n != 0 || !errors.Is(err, errReleased) {
+		t.Errorf("it reads %d, %v", n, err)
 	}
 }
 
