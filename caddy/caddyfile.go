@@ -266,7 +266,8 @@ func onceString(d *caddyfile.Dispenser, target *string) error {
 		return d.Errf("%s already specified", name)
 	}
 	if !d.AllArgs(target) {
-		return d.ArgErr()
+		// Not ArgErr, which shows what stands there: it may be half of a secret.
+		return d.Errf("wrong argument count after '%s': it takes one, in quotes if there are blanks in it", name)
 	}
 	if strings.TrimSpace(*target) == "" {
 		return d.Errf("%s is empty", name)

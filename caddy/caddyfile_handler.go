@@ -22,10 +22,8 @@ import (
 //	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
 //	    replay_buffer <size>
 //
-//	    # any subdirective of reverse_proxy, but for to, dynamic, method,
-//	    # rewrite and lb_retry_match; the transport can only be http, without
-//	    # proxy_protocol, tls_insecure_skip_verify and tls_except_ports; and
-//	    # header_up not on Authorization, DPoP and Host
+//	    # any subdirective of reverse_proxy, but for those that could send a
+//	    # token elsewhere, change a body or make a call twice
 //	    ...
 //	}
 //
@@ -33,10 +31,7 @@ import (
 func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	d := helper.Dispenser
 	h := new(Handler)
-	if err := h.unmarshalOwn(d); err != nil {
-		return nil, err
-	}
-	if err := h.checkClient(helper); err != nil {
+	if err := h.unmarshalOwn(d, clientCheck(helper)); err != nil {
 		return nil, err
 	}
 	// The tokens that are left are the reverse proxy's.
@@ -54,26 +49,26 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 	return h, nil
 }
 
-// checkClient reports an error if the global option, if it is there, has not the
-// client.
-func (h *Handler) checkClient(helper httpcaddyfile.Helper) error {
+// clientCheck returns what reports an error if the global option has not the
+// client of a name, as far as that can be told here.
+func clientCheck(helper httpcaddyfile.Helper) func(name string) error {
 	option, ok := helper.Option("bankid_esign").(httpcaddyfile.App)
 	if !ok {
-		return nil
+		return func(string) error { return nil }
 	}
-	app := new(App)
-	if err := json.Unmarshal(option.Value, app); err != nil {
-		return helper.WrapErr(err)
+	return func(name string) error {
+		app := new(App)
+		if err := json.Unmarshal(option.Value, app); err != nil || (app.maybeSandbox() && app.needless(name)) {
+			return err
+		}
+		_, err := app.client(name)
+		return err
 	}
-	if app.maybeSandbox() {
-		return nil
-	}
-	_, err := app.client(h.Client)
-	return wrapErr(helper.Dispenser, err)
 }
 
-// unmarshalOwn sets up the handler from its own tokens, and deletes them.
-func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser) error {
+// unmarshalOwn sets up the handler from its own tokens, and deletes them. Its
+// client must be one that checkClient has no error for.
+func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, checkClient func(name string) error) error {
 	d.Next() // consume directive name
 	names := d.RemainingArgs()
 	if err := h.unmarshalAPIs(d, names); err != nil {
@@ -85,7 +80,11 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser) error {
 		// in place with all that belongs to it.
 		segment := d.NewFromNextSegment()
 		segment.Next()
+		name := segment.Val()
 		ours, err := h.unmarshalSubdirective(segment)
+		if err == nil && name == "client" {
+			err = wrapErr(segment, checkClient(h.Client))
+		}
 		if err != nil {
 			return err
 		}
@@ -99,7 +98,12 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return wrapErr(d, h.Access.validate())
+	d.Reset()
+	d.Next() // what is wrong with the whole is wrong where it begins
+	if err := h.Access.validate(); err != nil {
+		return d.WrapErr(err)
+	}
+	return wrapErr(d, checkClient(h.Client))
 }
 
 // unmarshalSubdirective sets a field of the handler, and reports whether the
@@ -145,7 +149,7 @@ func checkUpstream(upstream string) error {
 	if len(placeholders(upstream)) > 0 {
 		return checkPlaceholders(upstream)
 	}
-	_, err := parseUpstream(upstream)
+	_, err := resolveUpstream(upstream)
 	return err
 }
 

@@ -194,7 +194,7 @@ func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
 	metadata, err := a.provider.Metadata(ctx, a.http)
 	if failure, ok := errors.AsType[*tokenauth.Error](err); ok {
 		report.OK, report.Error, report.Hint = false, newTokenError(failure), failure.Hint()
-		if a.sandbox != nil && failure.Status == 0 {
+		if a.sandbox != nil && failure.Status == 0 && failure.Cause != tokenauth.CauseTimeout {
 			report.Hint = "nothing serves the sandbox at " + sandbox.Address + ": start it by 'caddy bankid-esign sandbox', or a gateway with environment sandbox"
 		}
 		return false

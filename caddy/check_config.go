@@ -86,7 +86,10 @@ func needsIn(v any) ([]need, error) {
 		}
 	case map[string]any:
 		if v["handler"] == "bankid_esign" || v["protocol"] == "bankid_esign" {
-			return needsOf(v)
+			var err error
+			if needs, err = needsOf(v); err != nil {
+				return nil, err
+			}
 		}
 		for _, member := range v {
 			found, err := needsIn(member)

@@ -45,7 +45,14 @@ func TestNeedsAreFoundWhereverTheyStand(t *testing.T) {
 		invoke named
 	}
 	&(named) {
-		bankid_esign signdoc csc
+		bankid_esign signdoc csc {
+			@gone status 410
+			handle_response @gone {
+				bankid_esign timestamp {
+					client inner
+				}
+			}
+		}
 	}`))
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +61,7 @@ func TestNeedsAreFoundWhereverTheyStand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[{ [esign] false} { [esign/csc] false} {other [esign esign/nnin] false} {other [esign/csc] false} " +
+	want := "[{ [esign] false} { [esign/csc] false} {inner [esign/qtsa] false} {other [esign esign/nnin] false} {other [esign/csc] false} " +
 		"{other [esign/nnin esign/qtsa] false} {seal [esign/b2b] true}]"
 	if got := fmt.Sprint(needs); got != want {
 		t.Errorf("it finds\n%s, want\n%s", got, want)

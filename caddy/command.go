@@ -73,7 +73,14 @@ what BankID's support asks for to register the key of a client.
 The kid is the thumbprint of the key (RFC 7638), which the gateway uses too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			jwks, err := keygen(out, alg)
+			if out == "" {
+				return unchecked(cmd, errors.New("--out is missing: name the file to write the private key to"))
+			}
+			key, err := tokenauth.GenerateKey(alg)
+			if err != nil {
+				return unchecked(cmd, err)
+			}
+			jwks, err := keygen(out, key)
 			if err != nil {
 				return err
 			}
@@ -83,16 +90,11 @@ The kid is the thumbprint of the key (RFC 7638), which the gateway uses too.`,
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "The file to write the private key to, which must not exist (required)")
 	cmd.Flags().StringVar(&alg, "alg", "ES256", "The algorithm to sign with: ES256 or RS256")
-	_ = cmd.MarkFlagRequired("out")
 	return cmd
 }
 
-// keygen makes a key, writes it to the new file out, and returns its JWKS.
-func keygen(out, alg string) (string, error) {
-	key, err := tokenauth.GenerateKey(alg)
-	if err != nil {
-		return "", err
-	}
+// keygen writes key to the new file out, and returns its JWKS.
+func keygen(out string, key *tokenauth.Key) (string, error) {
 	private, err := key.PrivatePEM()
 	if err != nil {
 		return "", err

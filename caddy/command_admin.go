@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,10 @@ func (f *adminFlags) ask(cmd *cobra.Command, method, path string, v any) error {
 	if err != nil {
 		return err
 	}
-	if parsed, err := caddy.ParseNetworkAddress(address); err != nil || parsed.PortRangeSize() > 1 {
+	if strings.Contains(address, "://") {
+		return unchecked(cmd, fmt.Errorf("%s is a URL, not an address: write it without http://", address))
+	}
+	if parsed, err := caddy.ParseNetworkAddress(address); err != nil || parsed.PortRangeSize() > 1 || strings.ContainsAny(address, "{}") {
 		return unchecked(cmd, fmt.Errorf("%s is not an address of an admin API, such as %s or unix//run/caddy/admin.sock", address, caddy.DefaultAdminListen))
 	}
 	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)

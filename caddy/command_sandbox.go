@@ -34,7 +34,11 @@ it listens on loopback addresses only. With port 0 the system chooses one.`,
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // so that a second signal ends it at once
-			return runSandbox(ctx, cmd.OutOrStdout(), listen, issuer)
+			address, err := loopbackAddress(listen)
+			if err != nil {
+				return unchecked(cmd, err)
+			}
+			return runSandbox(ctx, cmd.OutOrStdout(), address, issuer)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", sandbox.Address, "The loopback address to listen on")
@@ -42,9 +46,12 @@ it listens on loopback addresses only. With port 0 the system chooses one.`,
 	return cmd
 }
 
-// runSandbox serves the sandbox until ctx is done.
-func runSandbox(ctx context.Context, out io.Writer, listen, issuer string) error {
-	ln, err := listenLoopback(listen)
+// runSandbox serves the sandbox at address until ctx is done.
+func runSandbox(ctx context.Context, out io.Writer, address *net.TCPAddr, issuer string) error {
+	ln, err := net.ListenTCP("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%v is in use already, perhaps by a gateway with environment sandbox, which serves it too: end that, or choose another address, such as --listen 127.0.0.1:0 for any free port", address)
+	}
 	if err != nil {
 		return err
 	}
@@ -81,8 +88,8 @@ certificate         GET /sandbox/ca.pem
 	return errors.Join(err, server.Destruct())
 }
 
-// listenLoopback listens where nobody but this machine can connect.
-func listenLoopback(listen string) (net.Listener, error) {
+// loopbackAddress reads an address to which nobody but this machine can connect.
+func loopbackAddress(listen string) (*net.TCPAddr, error) {
 	address, err := net.ResolveTCPAddr("tcp", listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q must be a host and a port such as %s: %v", listen, sandbox.Address, err)
@@ -90,11 +97,7 @@ func listenLoopback(listen string) (net.Listener, error) {
 	if !address.IP.IsLoopback() {
 		return nil, fmt.Errorf("listen address %q is not a loopback address such as %s: whoever can reach the sandbox can drive it", listen, sandbox.Address)
 	}
-	ln, err := net.ListenTCP("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is in use already, perhaps by a gateway with environment sandbox, which serves it too: end that, or choose another address, such as --listen 127.0.0.1:0 for any free port", listen)
-	}
-	return ln, err
+	return address, nil
 }
 
 // sandboxIssuer is the default issuer, at another address.

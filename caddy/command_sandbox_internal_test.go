@@ -119,9 +119,10 @@ func TestSandboxCommandRefusals(t *testing.T) {
 		cmd := sandboxCommand()
 		cmd.SetArgs(test.arguments)
 		cmd.SetOut(io.Discard)
-		cmd.SetErr(io.Discard)
-		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v", name, err)
+		var printed strings.Builder
+		cmd.SetErr(&printed)
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(printed.String()+err.Error(), test.want) {
+			t.Errorf("%s: %v: %s", name, err, &printed)
 		}
 	}
 }

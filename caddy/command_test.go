@@ -71,5 +71,10 @@ func TestUnknownCommands(t *testing.T) {
 	run(t, "--bogus").exits(2).prints("unknown flag: --bogus")
 	run(t, "version", "bogus").exits(2).prints("unknown command")
 	run(t, "sandbox", "--port", "1").exits(2).prints("unknown flag: --port")
+	run(t, "sandbox", "--listen", "0.0.0.0:1").exits(2).prints("is not a loopback address")
+	run(t, "keygen").exits(2).prints("Error: --out is missing")
+	run(t, "keygen", "--out", "key.pem", "--alg", "none").exits(2).prints("use ES256 or RS256")
+	run(t, "status", "--address", "{env.X}").exits(2).prints("{env.X} is not an address of an admin API")
+	run(t, "status", "--address", "http://localhost:2019").exits(2).prints("write it without http://")
 	run(t).exits(0).prints("Tools for the BankID eSign gateway", "keygen", "sandbox")
 }

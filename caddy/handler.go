@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"go.uber.org/zap"
@@ -154,18 +155,13 @@ func (h *Handler) validate() error {
 
 // origin returns where api is served.
 func (h *Handler) origin(app *App, api bankid.API) (string, error) {
-	upstream, err := resolve(h.Upstreams[string(api)])
-	if err != nil {
-		return "", fmt.Errorf("upstream of '%s': %v", api, err)
+	var u *url.URL
+	var err error
+	if upstream := h.Upstreams[string(api)]; upstream != "" {
+		u, err = resolveUpstream(upstream)
+	} else {
+		u, err = app.origin(api)
 	}
-	if upstream != "" {
-		u, err := parseUpstream(upstream)
-		if err != nil {
-			return "", err
-		}
-		return u.String(), nil
-	}
-	u, err := app.origin(api)
 	if err != nil {
 		return "", err
 	}

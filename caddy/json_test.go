@@ -61,7 +61,7 @@ func TestBadJSON(t *testing.T) {
 		{"null client", app(`"environment": "current", "clients": {"x": null}`), goodHandler, "client 'x': client_id is missing"},
 		{"unknown auth_method", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "auth_method": "none"`), goodHandler, "unknown auth_method"},
 		{"audience with a secret", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "audience": "https://x.example"`), goodHandler, "audience goes with private_key"},
-		{"audience that is no URL", app(`"environment": "current", "client_id": "x", "private_key": "{env.X}", "audience": "://x.example"`), goodHandler, "audience: '://x.example' is not a URL"},
+		{"audience that is no URL", app(`"environment": "current", "client_id": "x", "private_key": "{env.X}", "audience": "://x.example"`), goodHandler, "audience: '://x.example' is not a URI"},
 		{"negative timeout", app(`"environment": "current", "timeout": -1`), goodHandler, "must not be negative"},
 		{"unknown app field", app(`"environment": "current", "secret": "x"`), goodHandler, "unknown field"},
 		{"no APIs", goodApp, `{"handler": "bankid_esign"}`, "no API is given"},
@@ -128,6 +128,32 @@ func TestErrorsShowPlaceholdersAsTyped(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "{env.MISPLACED}'") || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: error is %v", field, err)
 		}
+	}
+	for _, handler := range []string{
+		`{"handler": "bankid_esign", "apis": ["signdoc"], "upstreams": {"signdoc": "{env.MISPLACED}"}}`,
+		`{"handler": "reverse_proxy", "upstreams": [{"dial": "127.0.0.1:1"}], "transport": {"protocol": "bankid_esign", "apis": ["signdoc"], "upstream": "{env.MISPLACED}"}}`,
+	} {
+		err := validate(t, goodApp, handler)
+		if err == nil || !strings.Contains(err.Error(), "upstream '{env.MISPLACED}' is not a URL") || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+// A name that is misspelt would be found in another environment only.
+func TestSandboxHasTheClientsThatAreConfigured(t *testing.T) {
+	const app = `"bankid_esign": {"environment": "sandbox", "clients": {"seal": {"client_id": "x", "private_key": "{env.X}"}}},`
+	b2b := func(client string) string {
+		return `{"handler": "bankid_esign", "apis": ["b2b"], "client": "` + client + `"}`
+	}
+	for client, want := range map[string]string{"seal": "", "seall": "no client 'seall' is configured: those with a name are [seal]"} {
+		err := validate(t, app, b2b(client)+`, {"handler": "bankid_esign", "apis": ["csc"]}`)
+		if got := fmt.Sprint(err); (want == "") != (err == nil) || !strings.Contains(got, want) {
+			t.Errorf("%s: error is %v, want %q", client, err, want)
+		}
+	}
+	if err := validate(t, `"bankid_esign": {"environment": "sandbox"},`, b2b("seal")); err != nil {
+		t.Errorf("without any: %v", err)
 	}
 }
 

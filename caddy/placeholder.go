@@ -22,13 +22,14 @@ func checkPlaceholders(value string) error {
 }
 
 // checkSecretPlaceholders is checkPlaceholders for a secret. One that is written
-// out may have braces, and what is between them is not shown then.
+// out may have braces, and what is between them is part of it: it is shown only
+// where it is plainly meant for a placeholder.
 func checkSecretPlaceholders(secret string) error {
 	name, ok := foreignPlaceholder(secret)
 	if !ok {
 		return nil
 	}
-	if !placeholderName.MatchString(name) {
+	if !meantPlaceholder.MatchString(name) {
 		name = "…"
 	}
 	return refusedPlaceholder(name)
@@ -51,9 +52,9 @@ func refusedPlaceholder(name string) error {
 	return fmt.Errorf("placeholder {%s} cannot be used here: only {env.*} and {file.*} can", name)
 }
 
-// placeholderName matches the names of Caddy's placeholders, and what people
-// write for them: words that are joined, as in env:SECRET or CLIENT_SECRET.
-var placeholderName = regexp.MustCompile(`^\$?[A-Za-z]+([._:/][A-Za-z0-9_./-]*)+$`)
+// meantPlaceholder matches how the names of Caddy's placeholders begin, and what
+// people write for them.
+var meantPlaceholder = regexp.MustCompile(`^(env:|file:|http\.|vars\.|system\.)`)
 
 // placeholders returns the names of the placeholders in value.
 func placeholders(value string) []string {

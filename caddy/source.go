@@ -29,8 +29,8 @@ func sandboxCredentials(dpop bool) func() (tokenauth.Credentials, error) {
 
 // client returns the client called name, "" being the default one.
 func (a *App) client(name string) (Client, error) {
-	if a.sandbox != nil {
-		return Client{}, nil // the sandbox brings its own
+	if a.sandbox != nil && a.needless(name) {
+		return Client{}, nil
 	}
 	if name == "" {
 		if a.Client.empty() {
@@ -40,14 +40,24 @@ func (a *App) client(name string) (Client, error) {
 	}
 	client, ok := a.Clients[name]
 	if !ok || client == nil {
-		names := slices.Sorted(maps.Keys(a.Clients))
 		if name == defaultClient && !a.Client.empty() {
 			return Client{}, errors.New("the default client has no name: leave 'client' out")
 		}
-		return Client{}, fmt.Errorf("no client '%s' is configured: those with a name are %v", name, names)
+		if len(a.Clients) == 0 {
+			return Client{}, fmt.Errorf("no client '%s' is configured: none has a name", name)
+		}
+		return Client{}, fmt.Errorf("no client '%s' is configured: those with a name are %v", name, slices.Sorted(maps.Keys(a.Clients)))
+	}
+	if a.sandbox != nil {
+		return Client{}, nil
 	}
 	return *client, nil
 }
+
+// needless reports whether the client called name need not be configured for the
+// sandbox, which brings its own. Where some are, the others are misspelt: in
+// another environment they would be.
+func (a *App) needless(name string) bool { return name == "" || len(a.Clients) == 0 }
 
 // tokenConfig returns the configuration of the tokens of the given client for the
 // given scopes, which are bound to a key if dpop is true, and the client.

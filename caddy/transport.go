@@ -152,11 +152,7 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) error {
 // origin returns where the calls go.
 func (t *Transport) origin(app *App) (*url.URL, error) {
 	if t.Upstream != "" {
-		upstream, err := resolve(t.Upstream)
-		if err != nil {
-			return nil, fmt.Errorf("upstream: %v", err)
-		}
-		return parseUpstream(upstream)
+		return resolveUpstream(t.Upstream)
 	}
 	var origin *url.URL
 	for _, name := range t.APIs {
@@ -172,19 +168,29 @@ func (t *Transport) origin(app *App) (*url.URL, error) {
 	return origin, nil
 }
 
+// resolveUpstream resolves the origin of an API. Errors show it as it was typed.
+func resolveUpstream(typed string) (*url.URL, error) {
+	upstream, err := resolve(typed)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %v", err)
+	}
+	u, err := parseUpstream(upstream)
+	if err != nil {
+		return nil, fmt.Errorf("upstream '%s' %v", typed, err)
+	}
+	return u, nil
+}
+
 // parseUpstream checks the origin of an API.
 func parseUpstream(upstream string) (*url.URL, error) {
 	u, err := url.Parse(upstream)
 	if err != nil || u.Host == "" || u.Hostname() == "" {
-		return nil, fmt.Errorf("upstream '%s' is not a URL such as https://api.example.com", upstream)
+		return nil, errors.New("is not a URL such as https://api.example.com")
 	}
 	if u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
-		return nil, fmt.Errorf("upstream '%s' can only have a scheme, a host and a port", upstream)
+		return nil, errors.New("can only have a scheme, a host and a port")
 	}
-	if err := tokenauth.CheckSecure(u); err != nil {
-		return nil, fmt.Errorf("upstream '%s' %v", upstream, err)
-	}
-	return u, nil
+	return u, tokenauth.CheckSecure(u)
 }
 
 // dialAddress returns the host and port of u.

@@ -23,7 +23,7 @@ func CheckAudience(audience string) error {
 	odd := strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r > '~' })
 	u, err := url.Parse(audience)
 	if odd || strings.Contains(audience, ":") && (err != nil || !u.IsAbs()) {
-		return errors.New("is not a URL")
+		return errors.New("is not a URI")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
@@ -168,7 +169,7 @@ func hasNull(text []byte) bool {
 func abridged(text string) string {
 	const most = 200
 	if len(text) > most {
-		return text[:most] + "…"
+		return strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }
