@@ -236,7 +236,7 @@ func (a *App) provisionClients() error {
 		}
 		if names := client.writtenOut(); len(names) > 0 {
 			a.logger.Warn("a secret is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/bankid}",
-				zap.String("client", name), zap.Strings("fields", names))
+				zap.String("client", clientLabel(name)), zap.Strings("fields", names))
 		}
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
@@ -19,23 +21,31 @@ const (
 	waitSpanName = "bankid_esign.token_wait"
 )
 
+// rejectedEvery is how often it is logged that an API refuses the token.
+const rejectedEvery = time.Minute
+
 // callObserver counts the calls of one transport, and traces what they wait for.
 type callObserver struct {
 	client string
-	served map[string]servedCounters // by API
+	apis   map[string]*observedAPI
+	logger *zap.Logger
 }
 
-// servedCounters are the counters of one API that most calls use.
-type servedCounters struct{ fresh, stale, waited prometheus.Counter }
+// An observedAPI has the counters of one API that most calls use.
+type observedAPI struct {
+	fresh, stale, waited prometheus.Counter
+	rejected             rate.Sometimes // says so in the log
+}
 
 // newCallObserver returns the observer of a client's calls of apis.
-func newCallObserver(client string, apis []string) *callObserver {
-	o := &callObserver{client: clientLabel(client), served: make(map[string]servedCounters, len(apis))}
+func newCallObserver(client string, apis []string, logger *zap.Logger) *callObserver {
+	o := &callObserver{client: clientLabel(client), apis: make(map[string]*observedAPI, len(apis)), logger: logger}
 	for _, api := range apis {
-		o.served[api] = servedCounters{
-			fresh:  tokensServed.WithLabelValues(o.client, api, "fresh"),
-			stale:  tokensServed.WithLabelValues(o.client, api, "stale"),
-			waited: tokensServed.WithLabelValues(o.client, api, "waited"),
+		o.apis[api] = &observedAPI{
+			rejected: rate.Sometimes{Interval: rejectedEvery},
+			fresh:    tokensServed.WithLabelValues(o.client, api, "fresh"),
+			stale:    tokensServed.WithLabelValues(o.client, api, "stale"),
+			waited:   tokensServed.WithLabelValues(o.client, api, "waited"),
 		}
 		// So that the first one is seen to be one more than none.
 		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatRejected))
@@ -46,7 +56,7 @@ func newCallObserver(client string, apis []string) *callObserver {
 
 // Served implements tokenauth.Observer.
 func (o *callObserver) Served(api string, state tokenauth.State) {
-	switch served := o.served[api]; state {
+	switch served := o.apis[api]; state {
 	case tokenauth.StateFresh:
 		served.fresh.Inc()
 	case tokenauth.StateStale:
@@ -74,6 +84,9 @@ func (o *callObserver) Waited(ctx context.Context, api string, start time.Time, 
 // Rejected implements tokenauth.Observer.
 func (o *callObserver) Rejected(api string, status int) {
 	rejections.WithLabelValues(o.client, api, strconv.Itoa(status)).Inc()
+	o.apis[api].rejected.Do(func() {
+		o.logger.Warn("the API refuses the access token", zap.String("client", o.client), zap.String("api", api), zap.Int("status", status))
+	})
 }
 
 // Repeated implements tokenauth.Observer.

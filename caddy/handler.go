@@ -250,6 +250,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		if c := h.logger.Check(zapcore.WarnLevel, "caller refused"); c != nil {
 			c.Write(
 				zap.String("remote", r.RemoteAddr),
+				zap.String("host", r.Host),
+				zap.String("method", r.Method),
+				zap.String("path", r.URL.Path),
 				zap.String("reason", refusal.message),
 				zap.String("advice", refusal.advice),
 			)

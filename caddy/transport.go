@@ -118,7 +118,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Headers:      headers,
 		ReplayBuffer: t.replayBuffer(),
 		Budget:       app.budget,
-		Observer:     newCallObserver(t.Client, t.APIs),
+		Observer:     newCallObserver(t.Client, t.APIs, t.logger),
 		NotSent: func(err error) bool {
 			_, ok := errors.AsType[reverseproxy.DialError](err)
 			return ok
