@@ -2,11 +2,13 @@ package caddyesign
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -18,9 +20,9 @@ import (
 
 // sandboxCommand serves the simulated BankID by itself.
 func sandboxCommand() *cobra.Command {
-	var listen, issuer string
+	var listen, issuer, b2bKeys string
 	cmd := &cobra.Command{
-		Use:   "sandbox [--listen <address>] [--issuer <url>]",
+		Use:   "sandbox [--listen <address>] [--issuer <url>] [--b2b-jwks <file>]",
 		Short: "Serves a simulated BankID, without a gateway",
 		Long: `
 Serves the simulated BankID for tests, until it gets SIGINT or SIGTERM: BankID
@@ -38,16 +40,37 @@ it listens on loopback addresses only. With port 0 the system chooses one.`,
 			if err != nil {
 				return unchecked(cmd, err)
 			}
-			return runSandbox(ctx, cmd.OutOrStdout(), address, issuer)
+			options := sandbox.Options{Issuer: issuer}
+			if b2bKeys != "" {
+				if options.Clients, err = b2bClient(b2bKeys); err != nil {
+					return unchecked(cmd, err)
+				}
+			}
+			return runSandbox(ctx, cmd.OutOrStdout(), address, options)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", sandbox.Address, "The loopback address to listen on")
+	cmd.Flags().StringVar(&b2bKeys, "b2b-jwks", "", "The file with the public keys to register for the B2B client, as 'caddy bankid-esign keygen' prints them")
 	cmd.Flags().StringVar(&issuer, "issuer", "", "The issuer identifier, at whose origin clients reach the sandbox (default: at the address, by http)")
 	return cmd
 }
 
-// runSandbox serves the sandbox at address until ctx is done.
-func runSandbox(ctx context.Context, out io.Writer, address *net.TCPAddr, issuer string) error {
+// b2bClient returns the client for B2B with the keys in a file.
+func b2bClient(file string) ([]sandbox.Client, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the public keys: %w", err)
+	}
+	client := sandbox.Client{ID: sandbox.B2BClientID, Secret: sandbox.B2BClientSecret, DPoPRequired: true}
+	if err := json.Unmarshal(raw, &client.Keys); err != nil || len(client.Keys.Keys) == 0 {
+		return nil, fmt.Errorf("%s is not a JWKS, as 'caddy bankid-esign keygen' prints one", file)
+	}
+	return []sandbox.Client{client}, nil
+}
+
+// runSandbox serves the sandbox at address until ctx is done. Without an issuer,
+// it is the one at that address.
+func runSandbox(ctx context.Context, out io.Writer, address *net.TCPAddr, options sandbox.Options) error {
 	ln, err := net.ListenTCP("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%v is in use already, perhaps by a gateway with environment sandbox, which serves it too: end that, or choose another address, such as --listen 127.0.0.1:0 for any free port", address)
@@ -56,13 +79,12 @@ func runSandbox(ctx context.Context, out io.Writer, address *net.TCPAddr, issuer
 		return err
 	}
 	defer ln.Close()
-	if issuer == "" {
-		issuer, err = sandboxIssuer(ln.Addr())
-		if err != nil {
+	if options.Issuer == "" {
+		if options.Issuer, err = sandboxIssuer(ln.Addr()); err != nil {
 			return err
 		}
 	}
-	server, err := newSandboxServerAt(issuer)
+	server, err := newSandboxServerWith(options)
 	if err != nil {
 		return err
 	}
@@ -77,7 +99,7 @@ B2B client secret   %s
 faults              POST, GET, DELETE /sandbox/faults
 signer              POST /sandbox/orders?sign_id=…
 certificate         GET /sandbox/ca.pem
-`, ln.Addr(), issuer, sandbox.ClientID, sandbox.ClientSecret, sandbox.B2BClientID, sandbox.B2BClientSecret)
+`, ln.Addr(), options.Issuer, sandbox.ClientID, sandbox.ClientSecret, sandbox.B2BClientID, sandbox.B2BClientSecret)
 	if err == nil {
 		select {
 		case <-ctx.Done():

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -85,6 +87,42 @@ func TestSandboxCommand(t *testing.T) {
 	}
 }
 
+// What keygen prints is what the sandbox takes.
+func TestSandboxCommandRegistersKeys(t *testing.T) {
+	key, err := tokenauth.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	jwks, err := keygen(filepath.Join(dir, "seal.pem"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "seal.jwks")
+	if err := os.WriteFile(file, []byte(jwks), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--b2b-jwks", file)
+	provider, err := tokenauth.NewProvider(issuer, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := tokenauth.Check(ctx, tokenauth.Config{
+		Provider: provider, DPoP: true, Scopes: []string{"esign/b2b"},
+		Credentials: func() (tokenauth.Credentials, error) {
+			return tokenauth.Credentials{ClientID: sandbox.B2BClientID, Key: key}, nil
+		},
+	}, http.DefaultClient)
+	if err != nil || !report.OK() || report.AuthMethod != tokenauth.PrivateKeyJWT {
+		t.Errorf("%+v, %v", report, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSandboxCommandIssuer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--issuer", "https://bankid.test/realm")
@@ -113,6 +151,8 @@ func TestSandboxCommandRefusals(t *testing.T) {
 		"port in use":        {[]string{"--listen", busy.Addr().String()}, busy.Addr().String() + " is in use already"},
 		"how else":           {[]string{"--listen", busy.Addr().String()}, "--listen 127.0.0.1:0"},
 		"issuer with slash":  {[]string{"--listen", "127.0.0.1:0", "--issuer", "http://127.0.0.1/"}, "final slash"},
+		"no keys":            {[]string{"--b2b-jwks", "/nowhere"}, "reading the public keys"},
+		"keys of no form":    {[]string{"--b2b-jwks", "sandbox.go"}, "is not a JWKS, as 'caddy bankid-esign keygen' prints one"},
 		"argument":           {[]string{"now"}, "unknown command"},
 		"flag that is wrong": {[]string{"--port", "1"}, "unknown flag"},
 	} {

@@ -28,11 +28,11 @@ type sandboxServer struct {
 // newSandboxServer makes a server at the default issuer that does not listen
 // yet.
 func newSandboxServer() (*sandboxServer, error) {
-	return newSandboxServerAt(bankid.Sandbox.Issuer)
+	return newSandboxServerWith(sandbox.Options{Issuer: bankid.Sandbox.Issuer})
 }
 
-func newSandboxServerAt(issuer string) (*sandboxServer, error) {
-	handler, err := sandbox.New(sandbox.Options{Issuer: issuer})
+func newSandboxServerWith(options sandbox.Options) (*sandboxServer, error) {
+	handler, err := sandbox.New(options)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *sandboxServer) serve() error {
 	}
 	ln, err := net.Listen("tcp", sandbox.Address)
 	if err != nil {
-		return fmt.Errorf("listening for the sandbox, of which there can be one on a machine: %v", err)
+		return fmt.Errorf("listening for the sandbox, of which there can be one on a machine: %v; if it is in use, end the other gateway with environment sandbox, or 'caddy bankid-esign sandbox'", err)
 	}
 	s.serving = s.serveAt(ln)
 	return nil
