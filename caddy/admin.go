@@ -140,6 +140,9 @@ func refreshError(w http.ResponseWriter, name string, err error) error {
 	if e := asGatewayError(err); e != nil {
 		status = e.status
 	}
+	if e, ok := errors.AsType[*tokenauth.Error](err); ok && e.Hint() != "" {
+		err = fmt.Errorf("%w; hint: %s", err, e.Hint())
+	}
 	return adminError(status, fmt.Errorf("client '%s': %w", name, err))
 }
 

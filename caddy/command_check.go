@@ -162,7 +162,7 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 	}
 	if f.environment == bankid.Sandbox.Name {
 		if f.clientID+f.secretFile+f.keyFile+f.keyID+f.authMethod != "" {
-			return nil, nil, errors.New("the sandbox has clients of its own, which are checked without a flag that describes one; to check the client of a sandbox as that of another provider, give its --issuer")
+			return nil, nil, errors.New("with --environment sandbox, leave out the flags that describe a client: the sandbox's own are checked; or write --issuer " + bankid.Sandbox.Issuer + " in the place of --environment")
 		}
 	} else if f.clientID == "" {
 		return nil, nil, errors.New("--client-id is missing")

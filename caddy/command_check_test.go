@@ -199,7 +199,7 @@ func TestCheckOfWrongUsage(t *testing.T) {
 		"--environment or --issuer is missing":               {"--client-id", "x"},
 		"--client-id is missing":                             {"--environment", "current"},
 		"--secret-file or --key-file is missing":             {"--environment", "current", "--client-id", "x"},
-		"the sandbox has clients of its own":                 {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
+		"leave out the flags that describe a client":         {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
 		"do not go with it":                                  {"--config", "x", "--dpop"},
 		"exclude each other":                                 {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
 		"must not have braces":                               {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},

@@ -95,18 +95,16 @@ func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error
 	if err := write(w, clients); err != nil {
 		return err
 	}
+	var failing error
 	for _, client := range clients {
-		if !client.works() {
+		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return !k.usable() }) {
 			return errors.New("not every access token can be had")
 		}
+		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return k.LastError != nil }) {
+			failing = errors.New("every access token can be used, but the last attempt to renew one failed")
+		}
 	}
-	return nil
-}
-
-// works reports whether all tokens of the client can be used, and the last
-// attempts to obtain them went well.
-func (c *clientStatus) works() bool {
-	return !slices.ContainsFunc(c.Tokens, func(k tokenStatus) bool { return !k.usable() || k.LastError != nil })
+	return failing
 }
 
 // usable reports whether there is a token to send.
@@ -163,7 +161,11 @@ func (k *tokenStatus) print(t *table) {
 		if m == good {
 			m = odd
 		}
-		t.row(m, "", fmt.Sprintf("%d failed: %s", k.Failures, k.LastError.Text))
+		text := fmt.Sprintf("%d failed: %s", k.Failures, k.LastError.Text)
+		if m == odd && !k.NextAttempt.IsZero() {
+			text += "; next attempt in " + until(k.NextAttempt)
+		}
+		t.row(m, "", text)
 		t.hint(k.Hint)
 	}
 }

@@ -33,7 +33,7 @@ var notRun = map[string]string{
 	"systemctl enable --now esign-gateway":                          "needs a booted systemd; .ci/run verifies the unit",
 	"install -m 644 systemd.caddyfile /etc/esign-gateway/Caddyfile": "changes the machine; TestExampleSidecar runs the file",
 	"install -m 644 esign-gateway.service /etc/systemd/system/":     "changes the machine; .ci/run verifies the unit",
-	"install -m 600 /dev/stdin /etc/esign-gateway/bankid":           "changes the machine",
+	"install -D -m 600 /dev/stdin /etc/esign-gateway/bankid":        "changes the machine",
 	"promtool check rules alerts.yml":                               "the module of integration tests runs it (TestAlertRules)",
 	"promtool test rules alerts_test.yml":                           "the module of integration tests runs it (TestAlertRules)",
 }
