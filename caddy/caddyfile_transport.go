@@ -14,8 +14,8 @@ import (
 //	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
 //	    replay_buffer <size>
 //
-//	    # any subdirective of the http transport, but for proxy_protocol,
-//	    # tls_insecure_skip_verify and tls_except_ports
+//	    # any subdirective of the http transport, but for those that could show
+//	    # a token to others or change a body
 //	    ...
 //	}
 //

@@ -16,8 +16,8 @@ const binary = "ESIGN_FLEET_GATEWAY"
 
 // TestMain runs the tests in network and mount namespaces of their own. These end
 // with the last of their processes, and all that the tests have laid in them does,
-// too: nothing is left on the machine by tests that were killed, and nothing that
-// is there gets in their way.
+// too: tests that were killed leave nothing of a network on the machine, and
+// nothing that is there gets in their way.
 func TestMain(m *testing.M) {
 	if os.Getenv(binary) != "" {
 		if err := settle(); err != nil {
