@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -49,6 +50,9 @@ func (e *Error) Hint() string {
 		}
 		return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
 	case CauseConfiguration:
+		if errors.Is(e.Err, errDetached) {
+			return "attach a Runtime to the source before it is used (Source.Attach): it has the client that reaches the issuer"
+		}
 		// the error itself says what to mend
 	}
 	return ""

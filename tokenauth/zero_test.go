@@ -1,0 +1,116 @@
+package tokenauth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// wantMisconfigured fails the test unless err is an Error that says so.
+func wantMisconfigured(t *testing.T, what string, err error) {
+	t.Helper()
+	if failure, ok := errors.AsType[*tokenauth.Error](err); !ok || failure.Cause != tokenauth.CauseConfiguration || !failure.RetryAt.IsZero() {
+		t.Errorf("%s: error is %v, want one that says configuration", what, err)
+	}
+}
+
+// A program may forget to make what it uses, and learns that from an error.
+func TestZeroSourceHasNoToken(t *testing.T) {
+	for name, attach := range map[string]func(*tokenauth.Source){
+		"alone":          func(*tokenauth.Source) {},
+		"with a Runtime": func(s *tokenauth.Source) { s.Attach(tokenauth.Runtime{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := new(tokenauth.Source)
+			defer source.Close()
+			attach(source)
+			source.Warm()
+			_, err := source.Token(t.Context())
+			wantMisconfigured(t, "Token", err)
+			_, err = source.TokenFor(t.Context(), time.Minute)
+			wantMisconfigured(t, "TokenFor", err)
+			wantMisconfigured(t, "Refresh", source.Refresh(t.Context()))
+			if status := source.Status(); status.State != tokenauth.StateNone || status.Err != nil || source.Ready() || source.String() == "" {
+				t.Errorf("the status is %+v", status)
+			}
+		})
+	}
+}
+
+func TestZeroProviderHasNoMetadata(t *testing.T) {
+	provider := new(tokenauth.Provider)
+	_, err := provider.Metadata(t.Context(), nil)
+	wantMisconfigured(t, "Metadata", err)
+	if at := provider.ClockSkew(); at != 0 || provider.Issuer() != "" {
+		t.Errorf("it is %q, whose clock is %v ahead", provider.Issuer(), at)
+	}
+}
+
+func TestMetadataIsReadWithTheDefaultClient(t *testing.T) {
+	server := tokenauthtest.NewHTTPServer()
+	defer server.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	metadata, err := newTestProvider(t, server).Metadata(t.Context(), nil)
+	if err != nil || metadata.Issuer != server.Issuer() {
+		t.Errorf("the metadata is %+v, error %v", metadata, err)
+	}
+}
+
+// Until a Runtime is attached nothing can be tried; so there is nothing to hold
+// back for afterwards.
+func TestSourceThatNobodyUsesDoesNotBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		source.Warm()
+		for range 3 {
+			_, err := source.Token(t.Context())
+			wantMisconfigured(t, "Token", err)
+			wantMisconfigured(t, "Refresh", source.Refresh(t.Context()))
+		}
+		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
+		wantBearer(t, getToken(t, source), "token-1")
+	})
+}
+
+// A token that expires while nobody uses its source is replaced by the next who
+// does.
+func TestSourceIsUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
+		wantBearer(t, getToken(t, source), "token-1")
+		detach()
+		advance(260 * time.Second) // and it is stale
+		wantBearer(t, getToken(t, source), "token-1")
+		wantRequests(t, server, 1)
+		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
+		wantBearer(t, getToken(t, source), "token-1")
+		wantRequests(t, server, 2)
+		wantBearer(t, getToken(t, source), "token-2")
+	})
+}
+
+func TestNoTokenIsNotRenewed(t *testing.T) {
+	server := tokenauthtest.NewServer()
+	source := newTestSource(t, server)
+	getToken(t, source)
+	if token := source.Renew(context.Background(), nil); token != nil {
+		t.Error("there is another in the place of none")
+	}
+}
