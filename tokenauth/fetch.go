@@ -82,6 +82,9 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	}
 	if err != nil {
 		f.token, f.err = nil, asError(err)
+		if f.err.Cause == CauseRefused && f.err.Op == opToken {
+			f.err.oddity = credentials.Hint()
+		}
 	}
 }
 
