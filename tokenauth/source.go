@@ -24,7 +24,8 @@ type Config struct {
 
 	// Credentials returns the client's credentials. It is called for every
 	// token request, so that rotated ones need no restart. If it blocks, the
-	// attempt goes on without it when its time is over. Its error becomes part of an Error and must not hold a secret. Required.
+	// attempt goes on without it when its time is over. Its error becomes part of
+	// an Error and must not hold a secret. Required.
 	Credentials func() (Credentials, error)
 
 	// AuthMethod is the client authentication method. Default: the first of
@@ -44,14 +45,15 @@ type Config struct {
 	// gives then.
 	Scopes []string
 
-	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout. With
-	// a Store, discovery and the token request have that time each, and what is
-	// spent with the store comes on top.
+	// Timeout bounds one attempt, discovery included. Default, also in the place of
+	// a negative one: DefaultTimeout. With a Store, discovery and the token request
+	// have that time each, and what is spent with the store comes on top: 2 seconds
+	// at most for each reading and writing, and 30 for another process's request.
 	Timeout time.Duration
 
 	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
-	// token is renewed; not before half of its life has passed. Default: when 70
-	// to 80 % of its life have passed.
+	// token is renewed; not before half of its life has passed. Default, also in
+	// the place of a negative one: when 70 to 80 % of its life have passed.
 	RefreshBefore time.Duration
 }
 
@@ -141,7 +143,8 @@ func NewSource(config Config) (*Source, error) {
 }
 
 // Attach makes r the runtime that the Source uses, until detach is called or
-// another one is attached.
+// another one is attached. Without one, no request is made, and each that would
+// be needed is an error.
 func (s *Source) Attach(r Runtime) (detach func()) { return s.runtimes.attach(r) }
 
 // Token returns a token that can be used now. If there is none, it waits for

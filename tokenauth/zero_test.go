@@ -146,3 +146,33 @@ func TestCallOfWhichNothingIsKnownIsANewOne(t *testing.T) {
 		res.Body.Close()
 	})
 }
+
+func TestZeroKeyIsNone(t *testing.T) {
+	for name, key := range map[string]*tokenauth.Key{"nil": nil, "zero": new(tokenauth.Key)} {
+		public, err := key.Public()
+		private, privateErr := key.PrivatePEM()
+		if err == nil || privateErr == nil || key.ID() != "" || key.Thumbprint() != "" {
+			t.Errorf("%s: it has the public part %q and the private part %v", name, public, private)
+		}
+	}
+	// Nor can it be used, with a store or without.
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source := newTestSource(t, server, func(c *tokenauth.Config) {
+			c.AuthMethod = tokenauth.PrivateKeyJWT
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				return tokenauth.Credentials{ClientID: "client", Key: new(tokenauth.Key)}, nil
+			}
+		})
+		source.Attach(tokenauth.Runtime{Client: server.Client(), Store: newMemoryStore()})
+		if failure := getError(t, source); failure.Cause != tokenauth.CauseConfiguration {
+			t.Errorf("error is %v, want one that says configuration", failure)
+		}
+	})
+}
+
+func TestResponseWithoutABodyHasNoErrorCode(t *testing.T) {
+	if code := tokenauth.ErrorCode(new(http.Response)); code != "" {
+		t.Errorf("the error code is %q", code)
+	}
+}
