@@ -54,8 +54,10 @@ func (s *Source) Reject(rejected *Token) <-chan struct{} {
 			return nil
 		}
 		if s.renewed.IsZero() || now.Sub(s.renewed) >= renewalBrake {
-			s.renewed, s.suspect = now, rejected
-			s.fetchLocked()
+			s.suspect = rejected
+			if s.fetchLocked(); s.flight != nil {
+				s.renewed = now
+			}
 		} else if runtime, _ := s.runtimes.newest(); runtime.Store != nil && now.Sub(s.looked) >= lookBrake {
 			s.looked, s.suspect = now, rejected
 			s.startLocked(&flight{done: make(chan struct{}), look: true})

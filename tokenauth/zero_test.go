@@ -83,6 +83,26 @@ func TestSourceThatNobodyUsesDoesNotBackOff(t *testing.T) {
 	})
 }
 
+// Nor does a rejection count that nothing came of.
+func TestRejectionThatNobodyCouldRepairIsNoRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
+		token := getToken(t, source)
+		detach()
+		if source.Renew(t.Context(), token) != nil {
+			t.Error("it was renewed")
+		}
+		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
+		wantBearer(t, source.Renew(t.Context(), token), "token-2")
+	})
+}
+
 // A token that expires while nobody uses its source is replaced by the next who
 // does.
 func TestSourceIsUsedAgain(t *testing.T) {
