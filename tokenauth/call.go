@@ -50,11 +50,13 @@ type Call struct {
 	// Kind is the authorization the call carries.
 	Kind Kind
 
-	// Replay says when the call may be sent a second time.
+	// Replay says when the call may be sent a second time. Default: Never.
 	Replay Replay
 
 	// OneShot says that the answer is the only copy of what it holds: the call
-	// destroys the original. It must reach whoever asked for it.
+	// destroys the original. A Transport gives the call up with its context, as
+	// any other. Who must not lose the answer makes the call with a context of
+	// context.WithoutCancel, and a time limit of its own.
 	OneShot bool
 
 	// Rejects reports whether a response refuses the credential of the call.
@@ -64,6 +66,10 @@ type Call struct {
 	// Source is where the row is documented. It is not used.
 	Source string
 }
+
+// repeatable reports whether the call may be sent a second time for whatever
+// reason: only if the row says so.
+func (c *Call) repeatable() bool { return c.Replay == Safe || c.Replay == Rejected }
 
 // rejected reports whether res refuses the credential of the call.
 func (c *Call) rejected(res *http.Response) bool {
@@ -96,7 +102,7 @@ func (c *Call) Validate() error {
 	switch c.Kind {
 	case Bearer, DPoP:
 	case Pass:
-		if c.Replay != Never {
+		if c.repeatable() {
 			return fmt.Errorf("a call of kind %s can only have the replay class %s: the caller's token may be single-use", Pass, Never)
 		}
 	case None:
@@ -107,7 +113,7 @@ func (c *Call) Validate() error {
 		return fmt.Errorf("unknown kind '%s': must be %s, %s, %s or %s", c.Kind, Bearer, DPoP, Pass, None)
 	}
 	switch c.Replay {
-	case Safe, Rejected, Never:
+	case Safe, Rejected, Never, "":
 	default:
 		return fmt.Errorf("unknown replay class '%s': must be %s, %s or %s", c.Replay, Safe, Rejected, Never)
 	}
@@ -124,13 +130,15 @@ type callKey struct{ method, path, rawPath string }
 type Table struct{ calls map[callKey]*Call }
 
 // NewTable makes a table of calls. A later call with the method and path of an
-// earlier one takes its place.
+// earlier one takes its place. A call that Validate finds something wrong with is
+// left out, so that nobody can make it; of a row that is read from somewhere, ask
+// Validate first.
 func NewTable(calls ...Call) *Table {
 	t := &Table{calls: make(map[callKey]*Call, 2*len(calls))}
 	for _, call := range calls {
 		path, err := url.PathUnescape(call.Path)
-		if err != nil {
-			continue // no request has such a path
+		if err != nil || call.Validate() != nil {
+			continue
 		}
 		// A spelling is in RawPath if it is not the usual one of the path, and
 		// may be there if it is.
@@ -144,9 +152,10 @@ func NewTable(calls ...Call) *Table {
 
 // Lookup finds the call that r makes, nil if the table does not name it. The
 // path is compared as it stands on the wire: another spelling of it is another
-// path, since the server behind may read it as the same one or not.
+// path, since the server behind may read it as the same one or not. A nil Table
+// names none.
 func (t *Table) Lookup(r *http.Request) *Call {
-	if r.URL.Opaque != "" {
+	if t == nil || r.URL.Opaque != "" {
 		return nil
 	}
 	return t.calls[callKey{r.Method, r.URL.Path, r.URL.RawPath}]

@@ -40,3 +40,32 @@ func TestLookupBySpelling(t *testing.T) {
 		}
 	}
 }
+
+// What is not clear is not allowed: a row with a mistake can be called by nobody.
+func TestTableLeavesOutWhatIsNotValid(t *testing.T) {
+	valid := tokenauth.Call{Method: http.MethodGet, Path: "/valid", Kind: tokenauth.Bearer, Replay: tokenauth.Safe}
+	calls := []tokenauth.Call{valid}
+	for name, change := range map[string]func(*tokenauth.Call){
+		"kind":   func(c *tokenauth.Call) { c.Kind = "basic" },
+		"none":   func(c *tokenauth.Call) { c.Kind = "" },
+		"replay": func(c *tokenauth.Call) { c.Replay = "always" },
+		"pass":   func(c *tokenauth.Call) { c.Kind = tokenauth.Pass },
+		"method": func(c *tokenauth.Call) { c.Method = http.MethodTrace },
+		"a//b":   func(*tokenauth.Call) {},
+	} {
+		call := valid
+		call.Path = "/" + name
+		change(&call)
+		if call.Validate() == nil {
+			t.Errorf("%s is valid", name)
+		}
+		calls = append(calls, call)
+	}
+	table := tokenauth.NewTable(calls...)
+	for _, call := range calls {
+		r := &http.Request{Method: call.Method, URL: &url.URL{Path: call.Path}}
+		if got := table.Lookup(r) != nil; got != (call.Path == valid.Path) {
+			t.Errorf("%s %s is found: %t", call.Method, call.Path, got)
+		}
+	}
+}

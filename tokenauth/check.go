@@ -51,18 +51,14 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 	if report.Err.Cause != CauseRefused {
 		return report, nil
 	}
-	var oddity string
-	if credentials, err := config.Credentials(); err == nil {
-		oddity = credentials.Hint()
-	}
 	signed := report.AssertionAlgorithm != "" || report.Err.Code == "invalid_dpop_proof"
 	switch {
 	case report.Err.Code == "invalid_scope":
 		report.MissingScopes, err = refusedScopes(ctx, config, client)
 	case signed && report.ClockSkew.Abs() >= clockTolerance:
 		report.Hint = fmt.Sprintf("this machine's clock differs from the provider's by %s, so that it does not accept what is signed here: set the clock", report.ClockSkew.Abs())
-	case oddity != "":
-		report.Hint = oddity
+	case report.Err.oddity != "":
+		// it is the hint
 	case report.AuthMethod == PrivateKeyJWT && report.Err.Code == "invalid_client":
 		report.Hint += "; the public key must be registered for the client, under the same kid"
 	}

@@ -116,6 +116,37 @@ func TestCheckHintsAtOddCredentials(t *testing.T) {
 	}), "the client identifier begins or ends with white space")
 }
 
+// A variable of the environment that is not set is empty, and whoever looks at
+// the error only is told so too.
+func TestHintAtEmptyCredentials(t *testing.T) {
+	key, err := tokenauth.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hint, credentials := range map[string]tokenauth.Credentials{
+		"the client identifier is empty": {ClientSecret: tokenauth.NewSecret(testClientSecret)},
+		"the client secret is empty":     {ClientID: "client", DPoPKey: key},
+		"ends with a line break":         {ClientID: "client", ClientSecret: tokenauth.NewSecret(testClientSecret + "\n")},
+	} {
+		if got := credentials.Hint(); !strings.Contains(got, hint) {
+			t.Errorf("the hint at the credentials is %q, want %q in it", got, hint)
+		}
+		server := tokenauthtest.NewServer()
+		server.HandleToken(answerError(http.StatusUnauthorized, "unauthorized_client"))
+		source := newTestSource(t, server, func(c *tokenauth.Config) {
+			c.Credentials = func() (tokenauth.Credentials, error) { return credentials, nil }
+		})
+		failure := getError(t, source)
+		if got := failure.Hint(); !strings.Contains(got, hint) {
+			t.Errorf("the hint at the refusal is %q, want %q in it", got, hint)
+		}
+		wantNoSecret(t, fmt.Sprintf("%+v %#v %s", failure, failure, failure.Hint()))
+	}
+	if hint := (tokenauth.Credentials{ClientID: "client", Key: key}).Hint(); hint != "" {
+		t.Errorf("of a client with a key, the hint is %q", hint)
+	}
+}
+
 func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
 	key, err := tokenauth.GenerateKey("ES256")
 	if err != nil {

@@ -7,7 +7,8 @@
 //   - A [Table] names every call that may be made, which authorization it
 //     carries and whether it may be sent twice.
 //   - A [Source] holds the token of one client for one set of scopes. Reading a
-//     fresh token is one atomic load; everything else happens behind it.
+//     fresh token is one atomic load; everything else happens behind it, with the
+//     HTTP client of the [Runtime] that is attached to it.
 //   - A [Provider] is what is known of the OpenID provider (discovery).
 //   - A [Transport] is the http.RoundTripper that attaches the token to a copy
 //     of the request, notices when it was rejected, and repeats the call where

@@ -78,6 +78,9 @@ type Error struct {
 
 	// fault is why there was no answer, as far as it can be told.
 	fault fault
+
+	// oddity is what looks wrong about the credentials that were refused.
+	oddity string
 }
 
 // Error implements error.

@@ -25,6 +25,9 @@ func ErrorCode(res *http.Response) string {
 
 // peek reads the beginning of the body of res, and puts it back.
 func peek(res *http.Response) []byte {
+	if res.Body == nil {
+		return nil // as of a response that net/http did not make
+	}
 	head, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
 	rest := io.Reader(res.Body)
 	if err != nil {

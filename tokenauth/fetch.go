@@ -13,9 +13,10 @@ import (
 // fetchLocked starts an attempt unless one is in flight.
 func (s *Source) fetchLocked() { s.startLocked(&flight{done: make(chan struct{})}) }
 
-// startLocked starts the attempt f unless one is in flight.
+// startLocked starts the attempt f unless one is in flight, or none can be made.
 func (s *Source) startLocked(f *flight) {
-	if s.flight != nil || s.closed {
+	runtime, attached := s.runtimes.newest()
+	if s.flight != nil || s.closed || !attached || s.config.Provider == nil {
 		return
 	}
 	if s.timer != nil {
@@ -30,14 +31,26 @@ func (s *Source) startLocked(f *flight) {
 	}
 	s.background.Go(func() {
 		defer cancel()
-		s.fly(ctx, f)
+		s.fly(ctx, f, runtime)
 	})
 }
 
+// idleLocked returns why startLocked did not start an attempt. That is no failed
+// one, and nothing to hold back for.
+func (s *Source) idleLocked() *Error {
+	reason := errDetached
+	switch {
+	case s.config.Provider == nil:
+		reason = errNotMade
+	case s.closed:
+		reason = errClosed
+	}
+	return &Error{Op: opToken, Cause: CauseConfiguration, Err: reason}
+}
+
 // fly makes the attempt f. Whatever happens, those who wait for it are told.
-func (s *Source) fly(ctx context.Context, f *flight) {
+func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	start := time.Now()
-	runtime, attached := s.runtimes.newest()
 	event := Event{Scopes: strings.Join(s.config.Scopes, " ")}
 	var credentials Credentials
 	defer func() {
@@ -52,10 +65,6 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 			s.tell(runtime.Observe, event)
 		}
 	}()
-	if !attached {
-		f.err = &Error{Op: opToken, Cause: CauseUnavailable, Err: errors.New("nobody is using the token source: nothing is attached to it")}
-		return
-	}
 	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
 	var err error
@@ -73,6 +82,9 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 	}
 	if err != nil {
 		f.token, f.err = nil, asError(err)
+		if f.err.Cause == CauseRefused && f.err.Op == opToken {
+			f.err.oddity = credentials.Hint()
+		}
 	}
 }
 
@@ -276,5 +288,8 @@ func (s *Source) scheduleLocked(at time.Time, token *Token) {
 
 // String describes the source in a log, without anything secret.
 func (s *Source) String() string {
+	if s.config.Provider == nil {
+		return "token source that was not made by NewSource"
+	}
 	return fmt.Sprintf("token source for %q at %s", strings.Join(s.config.Scopes, " "), s.config.Provider.Issuer())
 }

@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -39,6 +40,9 @@ func (e *Error) Hint() string {
 		}
 		return "the issuer cannot be reached: look at the network, the firewall and the egress proxy (HTTPS_PROXY)"
 	case CauseRefused:
+		if e.oddity != "" && e.Code != "invalid_scope" { // which is not about them
+			return e.oddity
+		}
 		return e.refusalHint()
 	case CauseUnusable:
 		switch {
@@ -49,6 +53,9 @@ func (e *Error) Hint() string {
 		}
 		return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
 	case CauseConfiguration:
+		if errors.Is(e.Err, errDetached) {
+			return "attach a Runtime to the source before it is used (Source.Attach): it has the client that reaches the issuer"
+		}
 		// the error itself says what to mend
 	}
 	return ""
@@ -80,6 +87,12 @@ func (e *Error) refusalHint() string {
 // Hint says what looks wrong about the credentials, in one sentence that holds
 // nothing secret; "" if nothing does. They may be right even so.
 func (c Credentials) Hint() string {
+	switch {
+	case c.ClientID == "":
+		return "the client identifier is empty: look at where it comes from"
+	case c.ClientSecret.Empty() && c.Key == nil:
+		return "the client secret is empty, and there is no key: look at where they come from"
+	}
 	for _, field := range []struct{ name, value string }{
 		{"client secret", c.ClientSecret.Reveal()},
 		{"client identifier", c.ClientID},

@@ -22,8 +22,11 @@ import (
 // minRSABits is the least size of an RSA key (RFC 7518 section 3.3).
 const minRSABits = 2048
 
+// errNoKey is what is wrong with a Key that is nil or zero.
+var errNoKey = errors.New("there is no key")
+
 // A Key is a private key that signs client assertions or DPoP proofs. It prints
-// no more of itself than its thumbprint.
+// no more of itself than its thumbprint. It is made by GenerateKey or ParseKey.
 type Key struct {
 	// A pointer, for the reason that Secret has one.
 	private    *privateKey
@@ -174,18 +177,42 @@ func (k *Key) equal(other *Key) bool {
 	return k.thumbprint == other.thumbprint && k.ID() == other.ID() && slices.Equal(k.algorithms, other.algorithms)
 }
 
-// ID returns the kid.
-func (k *Key) ID() string { return k.public.KeyID }
+// ID returns the kid, "" of no key.
+func (k *Key) ID() string {
+	if k == nil {
+		return ""
+	}
+	return k.public.KeyID
+}
 
-// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638), base64url.
-func (k *Key) Thumbprint() string { return k.thumbprint }
+// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638), base64url; ""
+// of no key.
+func (k *Key) Thumbprint() string {
+	if k == nil {
+		return ""
+	}
+	return k.thumbprint
+}
 
 // Public returns the public key as a JWK, with kid, alg and use.
-func (k *Key) Public() ([]byte, error) { return k.public.MarshalJSON() }
+func (k *Key) Public() ([]byte, error) {
+	if k == nil || k.private == nil {
+		return nil, errNoKey
+	}
+	return k.public.MarshalJSON()
+}
+
+// pkcs8 returns the private key in PKCS#8.
+func (k *Key) pkcs8() ([]byte, error) {
+	if k == nil || k.private == nil {
+		return nil, errNoKey
+	}
+	return x509.MarshalPKCS8PrivateKey(k.private.Signer)
+}
 
 // PrivatePEM returns the private key in PKCS#8.
 func (k *Key) PrivatePEM() (Secret, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(k.private.Signer)
+	der, err := k.pkcs8()
 	if err != nil {
 		return Secret{}, err
 	}
@@ -209,5 +236,6 @@ func (k Key) String() string { return "key " + k.thumbprint }
 // GoString implements fmt.GoStringer.
 func (k Key) GoString() string { return k.String() }
 
-// Format implements fmt.Formatter, for the verbs that ask neither of the above.
+// Format implements fmt.Formatter, for the verbs that ask neither Stringer nor
+// GoStringer.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }

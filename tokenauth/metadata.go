@@ -10,7 +10,8 @@ import (
 )
 
 // Metadata is what an OpenID provider publishes about itself (OpenID Connect
-// Discovery 1.0 section 3, RFC 8414 section 2), as far as it is used here.
+// Discovery 1.0 section 3, RFC 8414 section 2), as far as it is used here. All
+// who use the provider have the same one: it must not be modified.
 type Metadata struct {
 	// Issuer is the issuer identifier. It equals the configured one.
 	Issuer string `json:"issuer"`

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -46,4 +47,18 @@ func TestF03OAuth2WaitsNoLongerThanItsContext(t *testing.T) {
 			t.Errorf("error is %v, want that of the context", err)
 		}
 	})
+}
+
+// Without a proof for each call, a bound token is of no use, and under another
+// name it is a lie.
+func TestOAuth2HasNoTokenThatIsBoundToAKey(t *testing.T) {
+	server := tokenauthtest.NewServer()
+	source := newTestSource(t, server, func(c *tokenauth.Config) { c.DPoP = true })
+	token, err := source.OAuth2(t.Context()).Token()
+	if failure, ok := errors.AsType[*tokenauth.Error](err); !ok || failure.Cause != tokenauth.CauseConfiguration {
+		t.Errorf("token is %v, error %v, want one that says configuration", token, err)
+	}
+	if n := len(server.TokenRequests()); n != 0 {
+		t.Errorf("%d token requests, want none", n)
+	}
 }

@@ -2,6 +2,7 @@ package tokenauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -48,8 +49,13 @@ type discovered struct {
 	staleAt  time.Time
 }
 
+// errNoIssuer is what is wrong with the zero Provider.
+var errNoIssuer = errors.New("the provider has no issuer: it was not made by NewProvider")
+
 // NewProvider returns the provider with the given issuer identifier. With
-// pinned, its token endpoint is accepted only on the issuer's own host.
+// pinned, its token endpoint is accepted only on the issuer's own host; without,
+// wherever its document says, as some providers have it, so that credentials go
+// to any host that is named there.
 func NewProvider(issuer string, pinned bool) (*Provider, error) {
 	if _, err := ParseIssuer(issuer); err != nil {
 		return nil, fmt.Errorf("issuer %q %w", issuer, err)
@@ -80,8 +86,8 @@ func (p *Provider) measure(header http.Header, sent time.Time) {
 // now returns the time by the provider's clock.
 func (p *Provider) now() time.Time { return time.Now().Add(p.ClockSkew()) }
 
-// Discovered returns the last good document and when it was read, nil if there
-// is none yet.
+// Discovered returns the last good document, which must not be modified, and when
+// it was read; nil if there is none yet.
 func (p *Provider) Discovered() (*Metadata, time.Time) {
 	d := p.current.Load()
 	if d == nil {
@@ -91,8 +97,15 @@ func (p *Provider) Discovered() (*Metadata, time.Time) {
 }
 
 // Metadata returns the provider's configuration, reading it with client if
-// there is no copy that is fresh. The error is an *Error.
+// there is no copy that is fresh; nil is http.DefaultClient. Others get the same
+// Metadata: it must not be modified. The error is an *Error.
 func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata, error) {
+	if p.issuer == "" {
+		return nil, &Error{Op: opDiscovery, Cause: CauseConfiguration, Err: errNoIssuer}
+	}
+	if client == nil {
+		client = http.DefaultClient
+	}
 	if d := p.current.Load(); d != nil && time.Now().Before(d.staleAt) {
 		return d.metadata, nil
 	}

@@ -71,7 +71,7 @@ func (s *Source) refresh() (*flight, error) {
 	}
 	s.fetchLocked()
 	if s.flight == nil {
-		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+		return nil, s.idleLocked()
 	}
 	return s.flight, nil
 }

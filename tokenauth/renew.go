@@ -21,6 +21,9 @@ const (
 // the rejected one, or because tokens have been renewed for that reason less
 // than 30 seconds ago, and no other process has left a newer one.
 func (s *Source) Renew(ctx context.Context, rejected *Token) *Token {
+	if rejected == nil {
+		return nil
+	}
 	flight := s.Reject(rejected)
 	if flight != nil {
 		select {
@@ -43,7 +46,7 @@ func (s *Source) Reject(rejected *Token) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if s.current.Load() != rejected {
+	if rejected == nil || s.current.Load() != rejected {
 		return nil // renewed already: a late rejection says nothing of the new one
 	}
 	if s.flight == nil {
@@ -51,8 +54,10 @@ func (s *Source) Reject(rejected *Token) <-chan struct{} {
 			return nil
 		}
 		if s.renewed.IsZero() || now.Sub(s.renewed) >= renewalBrake {
-			s.renewed, s.suspect = now, rejected
-			s.fetchLocked()
+			s.suspect = rejected
+			if s.fetchLocked(); s.flight != nil {
+				s.renewed = now
+			}
 		} else if runtime, _ := s.runtimes.newest(); runtime.Store != nil && now.Sub(s.looked) >= lookBrake {
 			s.looked, s.suspect = now, rejected
 			s.startLocked(&flight{done: make(chan struct{}), look: true})

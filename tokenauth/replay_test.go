@@ -75,6 +75,22 @@ func repeats(c tokenauth.Call, refused bool) int {
 	return 1
 }
 
+// Who says nothing of repeats wants none.
+func TestCallOfNoReplayClassIsSentOnce(t *testing.T) {
+	for _, kind := range []tokenauth.Kind{tokenauth.Bearer, tokenauth.DPoP} {
+		synctest.Test(t, func(t *testing.T) {
+			transport, b, _ := newTransport(t)
+			group := map[tokenauth.Kind]string{tokenauth.Bearer: "signdoc", tokenauth.DPoP: "b2b"}[kind]
+			transport.Table = tokenauth.NewTable(tokenauth.Call{Method: "POST", Path: "/x", Group: group, Kind: kind})
+			b.header = http.Header{"Dpop-Nonce": {"n"}}
+			b.answer = func(*http.Request) (int, string) { return 401, `{"error":"use_dpop_nonce"}` }
+			if code, _ := status(t, transport, newRequest(t, "POST", "/x", "body")); code != 401 || len(b.calls) != 1 {
+				t.Errorf("%s: the answer is %d, and it was sent %d times", kind, code, len(b.calls))
+			}
+		})
+	}
+}
+
 func TestF15PermanentForbiddenIsRenewedOncePer30Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, issuer := newTransport(t)

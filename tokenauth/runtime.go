@@ -17,14 +17,18 @@ type Runtime struct {
 
 	// Observe, if not nil, is told of every attempt to obtain a token, after it
 	// has ended. It is called on the goroutine of the attempt, never on that of
-	// a request, and not concurrently for one Source.
+	// a request, and not concurrently for one Source. It must neither call
+	// Source.Close, which waits for it, nor otherwise wait for the Source.
 	Observe func(Event)
 
 	// Store, if not nil, is where tokens are shared with other processes that use
 	// the same client: one of them asks for a token, and the others read it there.
 	// What is stored is sealed with a key that is derived from the client's
 	// credential. Tokens that are bound to a key are shared only if it is that of
-	// the credentials. Without a store that works, each process asks by itself.
+	// the credentials. Without a store that works, each process asks by itself:
+	// after 2 seconds for each reading or writing that does not end, and after 20 to
+	// 30 in which another process holds the lock and leaves no token. No more than
+	// four operations of one Source are under way.
 	Store Store
 }
 

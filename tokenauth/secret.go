@@ -11,7 +11,9 @@ const redacted = "[REDACTED]"
 
 // A Secret is a string that does not print itself: not by any verb of package
 // fmt, not as JSON or text, not in a structured log, not as part of a struct
-// that is dumped with %#v. The zero value is the empty secret.
+// that is dumped with %#v. Nor is it read from JSON or text, so that what holds
+// one cannot be stored and read again by mistake: read a string, and wrap it with
+// NewSecret. The zero value is the empty secret.
 type Secret struct {
 	// A pointer, because fmt reads the unexported fields of a struct by
 	// reflection without asking its methods, but does not follow pointers there.

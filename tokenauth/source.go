@@ -5,21 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Defaults and bounds of a Source.
-const (
-	// DefaultTimeout is that of one attempt, discovery included.
-	DefaultTimeout = 10 * time.Second
+// DefaultTimeout is that of one attempt, discovery included.
+const DefaultTimeout = 10 * time.Second
 
-	// credentialCheck is how often a held-back Source looks whether its refused
-	// credentials have been replaced.
-	credentialCheck = time.Second
-)
+// credentialCheck is how often a held-back Source looks whether its refused
+// credentials have been replaced.
+const credentialCheck = time.Second
 
 // A Config describes the tokens of a Source.
 type Config struct {
@@ -28,14 +24,16 @@ type Config struct {
 
 	// Credentials returns the client's credentials. It is called for every
 	// token request, so that rotated ones need no restart. If it blocks, the
-	// attempt goes on without it when its time is over. Its error becomes part of an Error and must not hold a secret. Required.
+	// attempt goes on without it when its time is over. Its error becomes part of
+	// an Error and must not hold a secret. Required.
 	Credentials func() (Credentials, error)
 
 	// AuthMethod is the client authentication method. Default: the first of
 	// AuthMethods that the provider lists.
 	AuthMethod AuthMethod
 
-	// Audience is the audience of client assertions. Default: the issuer.
+	// Audience is the audience of client assertions, see CheckAudience. Default:
+	// the issuer.
 	Audience string
 
 	// DPoP asks for tokens that are bound to a key (RFC 9449): the DPoPKey of the
@@ -47,14 +45,15 @@ type Config struct {
 	// gives then.
 	Scopes []string
 
-	// Timeout bounds one attempt, discovery included. Default: DefaultTimeout. With
-	// a Store, discovery and the token request have that time each, and what is
-	// spent with the store comes on top.
+	// Timeout bounds one attempt, discovery included. Default, also in the place of
+	// a negative one: DefaultTimeout. With a Store, discovery and the token request
+	// have that time each, and what is spent with the store comes on top: 2 seconds
+	// at most for each reading and writing, and 30 for another process's request.
 	Timeout time.Duration
 
 	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
-	// token is renewed; not before half of its life has passed. Default: when 70
-	// to 80 % of its life have passed.
+	// token is renewed; not before half of its life has passed. Default, also in
+	// the place of a negative one: when 70 to 80 % of its life have passed.
 	RefreshBefore time.Duration
 }
 
@@ -68,7 +67,8 @@ type Config struct {
 //   - after a failure with nothing usable, everyone gets the error at once until
 //     the next attempt is due.
 //
-// It is safe for concurrent use. Close ends it.
+// It is safe for concurrent use. Close ends it. It is made by NewSource: the zero
+// Source has an error in the place of every token.
 type Source struct {
 	config   Config
 	runtimes runtimes
@@ -106,14 +106,21 @@ type flight struct {
 	err   *Error
 }
 
-// errClosed is the error of a Source after Close.
-var errClosed = errors.New("the token source is closed")
+// Why a Source makes no attempt.
+var (
+	errNotMade  = errors.New("the token source was not made by NewSource")
+	errClosed   = errors.New("the token source is closed")
+	errDetached = errors.New("nobody is using the token source: nothing is attached to it")
+)
 
 // NewSource returns a Source. It does nothing until it is asked for a token, and
 // needs a Runtime to do something then: see Attach.
 func NewSource(config Config) (*Source, error) {
 	if config.Provider == nil || config.Credentials == nil {
 		return nil, errors.New("a token source needs a provider and credentials")
+	}
+	if config.Provider.issuer == "" {
+		return nil, errNoIssuer
 	}
 	if config.AuthMethod != "" && !slices.Contains(AuthMethods(), config.AuthMethod) {
 		return nil, fmt.Errorf("unknown client authentication method '%s': must be one of %v", config.AuthMethod, AuthMethods())
@@ -122,6 +129,9 @@ func NewSource(config Config) (*Source, error) {
 		if err := CheckScope(scope); err != nil {
 			return nil, err
 		}
+	}
+	if err := CheckAudience(config.Audience); err != nil {
+		return nil, fmt.Errorf("audience %q %w", config.Audience, err)
 	}
 	if config.Audience == "" {
 		config.Audience = config.Provider.Issuer()
@@ -132,19 +142,9 @@ func NewSource(config Config) (*Source, error) {
 	return &Source{config: config, operations: make(chan struct{}, storeOperations)}, nil
 }
 
-// CheckScope reports what is wrong with a scope (RFC 6749 section 3.3).
-func CheckScope(scope string) error {
-	if strings.Contains(scope, ",") {
-		return fmt.Errorf("scope '%s' has a comma: scopes are separated by spaces", scope)
-	}
-	if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
-		return fmt.Errorf("scope %q has a character that RFC 6749 does not allow", scope)
-	}
-	return nil
-}
-
 // Attach makes r the runtime that the Source uses, until detach is called or
-// another one is attached.
+// another one is attached. Without one, no request is made, and each that would
+// be needed is an error.
 func (s *Source) Attach(r Runtime) (detach func()) { return s.runtimes.attach(r) }
 
 // Token returns a token that can be used now. If there is none, it waits for
@@ -275,7 +275,7 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 		s.fetchLocked()
 	}
 	if s.flight == nil {
-		return nil, nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: errClosed}
+		return nil, nil, s.idleLocked()
 	}
 	return nil, s.flight, nil
 }

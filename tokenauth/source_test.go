@@ -20,6 +20,8 @@ func TestNewSourceRefusesWhatCannotWork(t *testing.T) {
 		"no credentials": {Provider: provider},
 		"auth method":    {Provider: provider, Credentials: testCredentials, AuthMethod: "client_secret_jwt"},
 		"scope":          {Provider: provider, Credentials: testCredentials, Scopes: []string{"a b"}},
+		"audience":       {Provider: provider, Credentials: testCredentials, Audience: "not a URL"},
+		"zero provider":  {Provider: new(tokenauth.Provider), Credentials: testCredentials},
 	} {
 		if _, err := tokenauth.NewSource(config); err == nil {
 			t.Errorf("%s: no error", name)
@@ -34,7 +36,7 @@ func TestF20ScopesAreChecked(t *testing.T) {
 		}
 	}
 	for scope, want := range map[string]string{
-		"": "character", "a b": "character", "a,b": "comma", `a"b`: "character", `a\b`: "character",
+		"": "is empty", "a b": "character", "a,b": "comma", `a"b`: "character", `a\b`: "character",
 		"a\n": "character", "æ": "character", "\x7f": "character",
 	} {
 		if err := tokenauth.CheckScope(scope); err == nil || !strings.Contains(err.Error(), want) {

@@ -76,11 +76,12 @@ type Status struct {
 // Status returns the status of the Source. It asks nobody, and does not count
 // as use of the token.
 func (s *Source) Status() Status {
-	provider := s.config.Provider
-	_, discoveredAt := provider.Discovered()
 	status := Status{
-		State: StateNone, Issuer: provider.Issuer(), Scopes: slices.Clone(s.config.Scopes), DPoP: s.config.DPoP,
-		DiscoveredAt: discoveredAt, ClockSkew: provider.ClockSkew(), Waiting: int(s.waiting.Load()),
+		State: StateNone, Scopes: slices.Clone(s.config.Scopes), DPoP: s.config.DPoP, Waiting: int(s.waiting.Load()),
+	}
+	if provider := s.config.Provider; provider != nil { // else NewSource did not make it
+		status.Issuer, status.ClockSkew = provider.Issuer(), provider.ClockSkew()
+		_, status.DiscoveredAt = provider.Discovered()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -66,7 +65,7 @@ func newSeal(c Credentials, purpose any) (*seal, error) {
 	material := []byte(c.ClientSecret.Reveal())
 	if c.Key != nil {
 		var err error
-		if material, err = x509.MarshalPKCS8PrivateKey(c.Key.private.Signer); err != nil {
+		if material, err = c.Key.pkcs8(); err != nil {
 			return nil, err
 		}
 	}

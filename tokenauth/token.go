@@ -22,7 +22,9 @@ type Token struct {
 	used      atomic.Bool
 }
 
-// ExpiresAt returns until when the token may be sent.
+// ExpiresAt returns until when the token may be sent. That lies up to 30 seconds
+// before the provider lets it expire; up to a minute more for one that another
+// process has obtained, until the clocks have been compared.
 func (t *Token) ExpiresAt() time.Time { return t.expiresAt }
 
 // Authorization returns the value of the Authorization field that carries the

@@ -28,11 +28,18 @@ const (
 // attaches the authorization that a call needs to a copy of the request,
 // removes what must not leave, and, when a token was rejected, has it renewed
 // and repeats the call once if the table allows that.
+//
+// Not every rejection is answered in that way, since a new token may be rejected
+// for good: a 403 counts only for a token that was obtained more than 5 seconds
+// ago, and a source renews for rejections at most once in 30 seconds. So if
+// tokens are revoked twice within that time, the second rejection reaches the
+// caller. A call ends with the context of its request, one whose answer is the
+// only copy too: see Call.OneShot.
 type Transport struct {
 	// Base sends the requests. Its errors are returned as they are. Required.
 	Base http.RoundTripper
 
-	// Table names the calls that can be made. Required.
+	// Table names the calls that can be made. Default: none.
 	Table *Table
 
 	// Sources has the source for each group of the table that has calls of kind
@@ -49,7 +56,8 @@ type Transport struct {
 	Headers []string
 
 	// ReplayBuffer is the size, in bytes, of the largest request body that is
-	// held in memory to be sent again. Default: none is held.
+	// held in memory to be sent again. Default: none is held, so that a call which
+	// has a body is sent once, whatever its row allows.
 	ReplayBuffer int64
 
 	// Budget bounds the memory of held bodies. Default: unlimited.
@@ -101,10 +109,13 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	return err
 }
 
-// Deliver is RoundTrip for a call of which d is known. After an error, the body
-// of req may be left open, since the call may be tried again: it is the caller
-// who closes it.
+// Deliver is RoundTrip for a call of which d is known; nil is a call that was not
+// sent yet. After an error, the body of req may be left open, since the call may
+// be tried again: it is the caller who closes it.
 func (t *Transport) Deliver(req *http.Request, d *Delivery) (*http.Response, error) {
+	if d == nil {
+		d = new(Delivery)
+	}
 	res, err := t.deliver(req, d)
 	if err != nil {
 		d.err = err
@@ -130,7 +141,7 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		return nil, errAgain
 	}
 	limit := t.ReplayBuffer
-	if !call.Kind.needsToken() || call.Replay == Never {
+	if !call.Kind.needsToken() || !call.repeatable() {
 		limit = 0 // it will not be repeated, so there is no use in holding it
 	}
 	if err := d.prepare(req, limit, t.Budget); err != nil {
@@ -147,7 +158,7 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 	}
 	token := d.token
 	res, err := t.send(req, call, token, d)
-	if err == nil && wantsNonce(call, res) && call.Replay != Never && d.repeatable() {
+	if err == nil && wantsNonce(call, res) && call.repeatable() && d.repeatable() {
 		// The server has not looked at the call yet; send has learned the nonce.
 		drain(res)
 		t.repeating(call, RepeatNonce)
@@ -160,7 +171,7 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		return res, nil
 	}
 	source := t.Sources[call.Group]
-	if call.Replay == Never || !d.repeatable() {
+	if !call.repeatable() || !d.repeatable() {
 		source.Reject(token) // for the calls to come
 		return res, nil
 	}
@@ -198,6 +209,9 @@ func (t *Transport) check(req *http.Request, call *Call) error {
 	}
 	if t.Origin == nil {
 		return &CallError{http.StatusBadGateway, "the call may go nowhere: no origin is configured"}
+	}
+	if t.Base == nil {
+		return &CallError{http.StatusBadGateway, "the call can go nowhere: no transport is configured that sends it"}
 	}
 	if req.URL.Scheme != t.Origin.Scheme || (req.URL.Host != t.Origin.Host && CanonicalHost(req.URL) != CanonicalHost(t.Origin)) {
 		return &CallError{http.StatusBadGateway, fmt.Sprintf("the call is directed to %s://%s, and may go to %s://%s only",

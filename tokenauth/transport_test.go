@@ -348,11 +348,16 @@ func TestSourceThatNobodyUsesSendsNothing(t *testing.T) {
 		detach := source.Attach(tokenauth.Runtime{Client: issuer.Client()})
 		detach()
 		_, err = source.Token(t.Context())
-		if failure, ok := errors.AsType[*tokenauth.Error](err); !ok || failure.Cause != tokenauth.CauseUnavailable {
-			t.Errorf("error is %v, want one that says unavailable", err)
+		if failure, ok := errors.AsType[*tokenauth.Error](err); !ok || failure.Cause != tokenauth.CauseConfiguration || !strings.Contains(failure.Hint(), "attach a Runtime") {
+			t.Errorf("error is %v, want one that says what to attach", err)
 		}
 		if issuer.Discoveries() != 0 {
 			t.Error("a request was sent")
+		}
+		// Nothing was tried, so there is nothing to hold back for.
+		defer source.Attach(tokenauth.Runtime{Client: issuer.Client()})()
+		if err := source.Refresh(t.Context()); err != nil {
+			t.Errorf("once something is attached: %v", err)
 		}
 	})
 }

@@ -40,6 +40,9 @@ func Calls(apis ...API) []tokenauth.Call {
 // that does; whether its answer is the only copy, that row still says. It
 // reports what is wrong with it.
 func NewCall(api API, method, path string, kind tokenauth.Kind, replay tokenauth.Replay) (tokenauth.Call, error) {
+	if _, ok := APIByName(string(api)); !ok {
+		return tokenauth.Call{}, fmt.Errorf("unknown API '%s': must be one of %v", api, APIs())
+	}
 	call := tokenauth.Call{
 		Group: string(api), Method: method, Path: path, Kind: kind, Replay: replay,
 		Rejects: rejects(api), //nolint:bodyclose // there is no response yet

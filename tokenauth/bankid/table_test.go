@@ -95,6 +95,14 @@ func TestOneShotRows(t *testing.T) {
 	}
 }
 
+func TestCallOfAnUnknownAPI(t *testing.T) {
+	for _, api := range []bankid.API{"", "CSC", "other"} {
+		if call, err := bankid.NewCall(api, "GET", "/x", tokenauth.None, tokenauth.Safe); err == nil {
+			t.Errorf("%q: no error for %+v", api, call)
+		}
+	}
+}
+
 func TestLookupDoesNotAllocate(t *testing.T) {
 	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
 	r := httptest.NewRequest("POST", "/v0/b2b/csc/v2/signatures/signHash", nil)

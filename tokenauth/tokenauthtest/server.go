@@ -67,11 +67,22 @@ func NewTLSServer() *Server {
 	return s
 }
 
-// Certificate returns the certificate of a server that uses TLS.
-func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
+// Certificate returns the certificate of a server that uses TLS, nil of others.
+func (s *Server) Certificate() *x509.Certificate {
+	if s.http == nil {
+		return nil
+	}
+	return s.http.Certificate()
+}
 
-// Address returns the host and port at which the server listens.
-func (s *Server) Address() string { return s.http.Listener.Addr().String() }
+// Address returns the host and port at which the server listens, "" if it does
+// not.
+func (s *Server) Address() string {
+	if s.http == nil {
+		return ""
+	}
+	return s.http.Listener.Addr().String()
+}
 
 // MoveTo makes origin, at which something forwards to the server, part of its
 // issuer identifier. It must be called before the server is used.
@@ -102,7 +113,10 @@ func (s *Server) HandleToken(h http.HandlerFunc) {
 	s.token = h
 }
 
-// HandleDiscovery makes h answer discovery requests; nil restores the default.
+// HandleDiscovery makes h answer discovery requests; nil restores the default,
+// which is Document. That lists client_secret_basic and client_secret_post only:
+// for a client with a key, h answers with a Document in which
+// "token_endpoint_auth_methods_supported" has private_key_jwt.
 func (s *Server) HandleDiscovery(h http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +137,7 @@ func (s *Server) Discoveries() int {
 	return s.discoveries
 }
 
-// Document returns the default discovery document.
+// Document returns the default discovery document. It is the caller's to change.
 func (s *Server) Document() map[string]any {
 	return map[string]any{
 		"issuer":                                s.issuer,
@@ -198,39 +212,4 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
-}
-
-// HandlerTransport is an http.RoundTripper that calls a handler, without a
-// network between them. It returns when the context of the request is done,
-// even if the handler does not.
-type HandlerTransport struct{ Handler http.Handler }
-
-// RoundTrip implements http.RoundTripper.
-func (t HandlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	in := r.Clone(r.Context())
-	in.RemoteAddr, in.RequestURI = "127.0.0.1:1", r.URL.RequestURI()
-	if in.Body == nil {
-		in.Body = http.NoBody
-	}
-	if in.Host == "" {
-		in.Host = in.URL.Host
-	}
-	in.URL.Scheme, in.URL.Host = "", ""
-	recorder := httptest.NewRecorder()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		t.Handler.ServeHTTP(recorder, in)
-	}()
-	select {
-	case <-done:
-		res := recorder.Result()
-		res.Request = r
-		return res, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
 }

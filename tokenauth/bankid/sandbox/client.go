@@ -27,6 +27,8 @@ type Client struct {
 	// Keys are the public keys that the client registered. Each must have kty,
 	// kid, alg and "use": "sig", as BankID asks, see
 	// https://developer.bankid.no/bankid-oidc-provider/core-concepts/private-key-jwt.
+	// What tokenauth.Key.Public returns is one, and encoding/json reads them from a
+	// JWK set.
 	Keys jose.JSONWebKeySet
 
 	// DPoPRequired says that the client gets bound tokens only, and therefore

@@ -42,11 +42,14 @@ func ExampleNew() {
 // A test injects what it wants the client under test to cope with. Here BankID
 // has too many calls, once.
 func ExampleServer_Inject() {
-	bankID, err := sandbox.New(sandbox.Options{})
+	server := httptest.NewUnstartedServer(nil)
+	issuer := "http://" + server.Listener.Addr().String() + "/auth/realms/sandbox"
+	bankID, err := sandbox.New(sandbox.Options{Issuer: issuer}) // what gets tokens reads it, too
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := httptest.NewServer(bankID)
+	server.Config.Handler = bankID
+	server.Start()
 	defer server.Close()
 
 	err = bankID.Inject(sandbox.Fault{

@@ -42,7 +42,10 @@ const (
 // Effects on the sandbox, at once.
 const (
 	// RevokeTokens makes the access tokens invalid that Fault.ClientID, or
-	// everyone, got so far.
+	// everyone, got so far. A tokenauth.Transport whose token is refused gets
+	// another one, unless the refusal is a 403 and the token younger than 5 seconds,
+	// or it got one for that reason less than 30 seconds ago: then the refusal
+	// reaches its caller.
 	RevokeTokens Effect = "revoke_tokens"
 
 	// MoveClock moves the sandbox's clock by Fault.Offset away from the right
@@ -62,9 +65,9 @@ type Fault struct {
 	Effect Effect `json:"effect"`
 
 	// ClientID, Method and Path restrict an effect on requests to those of a
-	// client, a method, a path as it is escaped on the wire. Default: any. The
-	// client of an API call is the one that got the token. The sandbox's own
-	// paths, below /sandbox/, have no faults.
+	// client, a method, a path as it is escaped on the wire, without query. Default:
+	// any. The client of an API call is the one that got the token. The sandbox's
+	// own paths, below /sandbox/, have no faults.
 	ClientID string `json:"client_id,omitempty"`
 	Method   string `json:"method,omitempty"`
 	Path     string `json:"path,omitempty"`
@@ -125,6 +128,8 @@ func (f Fault) check() error {
 		}
 	}
 	switch {
+	case strings.Contains(f.Path, "?"):
+		return errors.New("path has a query: write it without query, and the fault meets every one")
 	case f.Count < 0:
 		return errors.New("count is negative")
 	case f.Effect == Delay && f.Delay <= 0:

@@ -58,7 +58,7 @@ func (s *Server) checkTarget(f Fault) error {
 	paths = slices.DeleteFunc(paths, func(path string) bool { return !s.canFail(f, path) })
 	switch {
 	case len(paths) == 0 && f.Method != "":
-		return fmt.Errorf("no call is %s %s, or the effect is not for it", f.Method, f.Path)
+		return fmt.Errorf("no call is %s, or the effect is not for it", strings.TrimSpace(f.Method+" "+f.Path))
 	case len(paths) == 0:
 		return fmt.Errorf("path %q is unknown, or the effect is not for it", f.Path)
 	}

@@ -121,6 +121,7 @@ func TestFaultRefusals(t *testing.T) {
 		`retry_after is not for effect "delay"`:        {Effect: sandbox.Delay, Delay: 1, RetryAfter: time.Second},
 		`offset is not for effect "hang"`:              {Effect: sandbox.Hang, Offset: 1},
 		`disable_old is not for effect "hang"`:         {Effect: sandbox.Hang, DisableOld: true},
+		`without query`:                                {Effect: sandbox.Hang, Path: "/csc/v2/info?x"},
 		`count is negative`:                            {Effect: sandbox.Hang, Count: -1},
 		`delay is missing`:                             {Effect: sandbox.Delay},
 		`delay is missing or negative`:                 {Effect: sandbox.Delay, Delay: -1},
@@ -134,7 +135,7 @@ func TestFaultRefusals(t *testing.T) {
 		`path "/x" is unknown`:                         {Effect: sandbox.Hang, Path: "/x"},
 		`path "/sandbox/faults" is unknown`:            {Effect: sandbox.Hang, Path: "/sandbox/faults"},
 		`no call is GET /csc/v2/info`:                  {Effect: sandbox.Hang, Path: "/csc/v2/info", Method: "GET"},
-		`no call is PATCH `:                            {Effect: sandbox.Hang, Method: "PATCH"},
+		`no call is PATCH, or`:                         {Effect: sandbox.Hang, Method: "PATCH"},
 		`path "/csc/v2/info" is unknown, or the effec`: {Effect: sandbox.DemandNonce, Path: "/csc/v2/info"},
 	} {
 		if err := s.Inject(f); err == nil || !strings.Contains(err.Error(), want) {

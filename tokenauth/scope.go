@@ -1,0 +1,21 @@
+package tokenauth
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// CheckScope reports what is wrong with a scope (RFC 6749 section 3.3).
+func CheckScope(scope string) error {
+	if scope == "" {
+		return errors.New("a scope is empty")
+	}
+	if strings.Contains(scope, ",") {
+		return fmt.Errorf("scope '%s' has a comma: scopes are separated by spaces", scope)
+	}
+	if strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return fmt.Errorf("scope %q has a character that RFC 6749 does not allow", scope)
+	}
+	return nil
+}

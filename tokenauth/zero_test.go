@@ -1,0 +1,198 @@
+package tokenauth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// wantMisconfigured fails the test unless err is an Error that says so.
+func wantMisconfigured(t *testing.T, what string, err error) {
+	t.Helper()
+	if failure, ok := errors.AsType[*tokenauth.Error](err); !ok || failure.Cause != tokenauth.CauseConfiguration || !failure.RetryAt.IsZero() {
+		t.Errorf("%s: error is %v, want one that says configuration", what, err)
+	}
+}
+
+// A program may forget to make what it uses, and learns that from an error.
+func TestZeroSourceHasNoToken(t *testing.T) {
+	for name, attach := range map[string]func(*tokenauth.Source){
+		"alone":          func(*tokenauth.Source) {},
+		"with a Runtime": func(s *tokenauth.Source) { s.Attach(tokenauth.Runtime{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := new(tokenauth.Source)
+			defer source.Close()
+			attach(source)
+			source.Warm()
+			_, err := source.Token(t.Context())
+			wantMisconfigured(t, "Token", err)
+			_, err = source.TokenFor(t.Context(), time.Minute)
+			wantMisconfigured(t, "TokenFor", err)
+			wantMisconfigured(t, "Refresh", source.Refresh(t.Context()))
+			if status := source.Status(); status.State != tokenauth.StateNone || status.Err != nil || source.Ready() || source.String() == "" {
+				t.Errorf("the status is %+v", status)
+			}
+		})
+	}
+}
+
+func TestZeroProviderHasNoMetadata(t *testing.T) {
+	provider := new(tokenauth.Provider)
+	_, err := provider.Metadata(t.Context(), nil)
+	wantMisconfigured(t, "Metadata", err)
+	if at := provider.ClockSkew(); at != 0 || provider.Issuer() != "" {
+		t.Errorf("it is %q, whose clock is %v ahead", provider.Issuer(), at)
+	}
+}
+
+func TestMetadataIsReadWithTheDefaultClient(t *testing.T) {
+	server := tokenauthtest.NewHTTPServer()
+	defer server.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	metadata, err := newTestProvider(t, server).Metadata(t.Context(), nil)
+	if err != nil || metadata.Issuer != server.Issuer() {
+		t.Errorf("the metadata is %+v, error %v", metadata, err)
+	}
+}
+
+// Until a Runtime is attached nothing can be tried; so there is nothing to hold
+// back for afterwards.
+func TestSourceThatNobodyUsesDoesNotBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		source.Warm()
+		for range 3 {
+			_, err := source.Token(t.Context())
+			wantMisconfigured(t, "Token", err)
+			wantMisconfigured(t, "Refresh", source.Refresh(t.Context()))
+		}
+		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
+		wantBearer(t, getToken(t, source), "token-1")
+	})
+}
+
+// Nor does a rejection count that nothing came of.
+func TestRejectionThatNobodyCouldRepairIsNoRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
+		token := getToken(t, source)
+		detach()
+		if source.Renew(t.Context(), token) != nil {
+			t.Error("it was renewed")
+		}
+		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
+		wantBearer(t, source.Renew(t.Context(), token), "token-2")
+	})
+}
+
+// A token that expires while nobody uses its source is replaced by the next who
+// does.
+func TestSourceIsUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
+		wantBearer(t, getToken(t, source), "token-1")
+		detach()
+		advance(260 * time.Second) // and it is stale
+		wantBearer(t, getToken(t, source), "token-1")
+		wantRequests(t, server, 1)
+		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
+		wantBearer(t, getToken(t, source), "token-1")
+		wantRequests(t, server, 2)
+		wantBearer(t, getToken(t, source), "token-2")
+	})
+}
+
+func TestNoTokenIsNotRenewed(t *testing.T) {
+	server := tokenauthtest.NewServer()
+	source := newTestSource(t, server)
+	getToken(t, source)
+	if token := source.Renew(context.Background(), nil); token != nil {
+		t.Error("there is another in the place of none")
+	}
+}
+
+func TestTransportThatIsNotSetUpSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, test := range map[string]struct {
+			without func(*tokenauth.Transport)
+			status  int
+		}{
+			"table":  {func(t *tokenauth.Transport) { t.Table = nil }, http.StatusNotFound},
+			"base":   {func(t *tokenauth.Transport) { t.Base = nil }, http.StatusBadGateway},
+			"origin": {func(t *tokenauth.Transport) { t.Origin = nil }, http.StatusBadGateway},
+		} {
+			transport, b, _ := newTransport(t)
+			test.without(transport)
+			//nolint:bodyclose // there is none
+			_, err := transport.RoundTrip(newRequest(t, http.MethodGet, "/v1/signdoc/pades", ""))
+			if refusal, ok := errors.AsType[*tokenauth.CallError](err); !ok || refusal.Status != test.status || len(b.calls) != 0 {
+				t.Errorf("without %s: error is %v, want one with status %d", name, err, test.status)
+			}
+		}
+	})
+}
+
+func TestCallOfWhichNothingIsKnownIsANewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, _, _ := newTransport(t)
+		res, err := transport.Deliver(newRequest(t, http.MethodPost, "/v1/signdoc/pades", "x"), nil)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("answer is %v, error %v", res, err)
+		}
+		res.Body.Close()
+	})
+}
+
+func TestZeroKeyIsNone(t *testing.T) {
+	for name, key := range map[string]*tokenauth.Key{"nil": nil, "zero": new(tokenauth.Key)} {
+		public, err := key.Public()
+		private, privateErr := key.PrivatePEM()
+		if err == nil || privateErr == nil || key.ID() != "" || key.Thumbprint() != "" {
+			t.Errorf("%s: it has the public part %q and the private part %v", name, public, private)
+		}
+	}
+	// Nor can it be used, with a store or without.
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source := newTestSource(t, server, func(c *tokenauth.Config) {
+			c.AuthMethod = tokenauth.PrivateKeyJWT
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				return tokenauth.Credentials{ClientID: "client", Key: new(tokenauth.Key)}, nil
+			}
+		})
+		source.Attach(tokenauth.Runtime{Client: server.Client(), Store: newMemoryStore()})
+		if failure := getError(t, source); failure.Cause != tokenauth.CauseConfiguration {
+			t.Errorf("error is %v, want one that says configuration", failure)
+		}
+	})
+}
+
+func TestResponseWithoutABodyHasNoErrorCode(t *testing.T) {
+	if code := tokenauth.ErrorCode(new(http.Response)); code != "" {
+		t.Errorf("the error code is %q", code)
+	}
+}
