@@ -235,7 +235,7 @@ func TestCheckHints(t *testing.T) {
 	issuer := f.issuer.Issuer()
 	run(t, args(issuer, "test-client", "--scope", "esign", "--scope", "esign/qtsa")...).exits(1).prints(
 		"ok authentication test-client", "ok esign token of 5m0s",
-		"FAIL esign/qtsa token request failed: HTTP status 400: invalid_scope hint the client has not been given this scope: order it")
+		"FAIL esign/qtsa token request failed: HTTP status 400: invalid_scope hint the client has not been given this scope: look at its spelling, order it")
 	before := len(f.issuer.TokenRequests())
 	run(t, args(issuer, "other-client")...).exits(1).prints(
 		"FAIL authentication other-client by client_secret_basic",

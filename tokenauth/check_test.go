@@ -97,6 +97,8 @@ func TestCheckHintsAtOddCredentials(t *testing.T) {
 		" s3cr3t+/:%& æ":    "the client secret begins or ends with white space",
 		"s3cr3t+/:%& æ\t":   "the client secret begins or ends with white space",
 		`"s3cr3t+/:%& æ"`:   "the client secret stands in quotation marks",
+		"\ufeffs3cr3t":      "the client secret begins with a byte order mark",
+		"client_secret=x":   "the client secret begins with a name and an equals sign",
 		`"`:                 "look whether both belong",
 	} {
 		server := tokenauthtest.NewServer()
@@ -236,6 +238,12 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
+	defer login.Close()
+	loginProxy, err := url.Parse(login.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
 	byName := strings.Replace(secure.Issuer(), "127.0.0.1", "localhost", 1)
 	for name, test := range map[string]struct {
 		issuer string
@@ -249,6 +257,7 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 		"no host":     {"https://issuer.test", &http.Client{Transport: failing(syscall.EHOSTUNREACH)}, "no route to the issuer"},
 		"refused":     {refusing(t), new(http.Client), "nothing listens"},
 		"proxy":       {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}, "egress proxy cannot be reached"},
+		"proxy login": {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(loginProxy)}}, "the egress proxy wants a user and a password"},
 		"certificate": {secure.Issuer(), new(http.Client), "of an authority that is not trusted here"},
 		"other host":  {byName, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, "the certificate of another host"},
 		"expired":     {secure.Issuer(), &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: later}}}, "look at the clock"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 )
 
@@ -20,6 +21,7 @@ const (
 	faultRoute             // there is no way to the host
 	faultRefused           // nothing listens there
 	faultProxy             // the egress proxy cannot be reached
+	faultProxyLogin        // the egress proxy lets only users in
 	faultExpired           // the certificate is not valid now
 	faultHost              // the certificate is another host's
 	faultCertificate       // the certificate is not trusted
@@ -30,6 +32,9 @@ const (
 func faultOf(err error) fault {
 	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "proxyconnect" {
 		return faultProxy
+	}
+	if strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) { // it has no type
+		return faultProxyLogin
 	}
 	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
 		if dnsErr.IsNotFound {

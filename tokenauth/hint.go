@@ -3,6 +3,7 @@ package tokenauth
 import (
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -20,6 +21,8 @@ func (e *Error) Hint() string {
 		return "nothing listens at the issuer's address, or a firewall refuses the connection: look at host and port, and at the egress proxy (HTTPS_PROXY)"
 	case faultProxy:
 		return "the egress proxy cannot be reached: look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+	case faultProxyLogin:
+		return "the egress proxy wants a user and a password: write them into HTTPS_PROXY, as in http://user:password@proxy:3128"
 	case faultExpired:
 		return "the issuer's certificate is not valid at this machine's time: look at the clock, then at the certificate"
 	case faultHost:
@@ -65,7 +68,7 @@ func (e *Error) Hint() string {
 func (e *Error) refusalHint() string {
 	switch e.Code {
 	case "invalid_scope":
-		return "the client has not been given this scope: order it, or do not use what needs it"
+		return "the client has not been given this scope: look at its spelling, order it, or do not use what needs it"
 	case "unsupported_grant_type":
 		return "the provider has no client credentials grant: this may be the wrong issuer"
 	case "invalid_dpop_proof", "use_dpop_nonce":
@@ -84,6 +87,9 @@ func (e *Error) refusalHint() string {
 	return "the issuer does not let this client in: look whether it belongs to this environment, and how it is registered"
 }
 
+// assignment matches a secret that stands in its file as in a file of variables.
+var assignment = regexp.MustCompile(`(?i)^(export )?\w*(secret|client_?id)\s*=`)
+
 // Hint says what looks wrong about the credentials, in one sentence that holds
 // nothing secret; "" if nothing does. They may be right even so.
 func (c Credentials) Hint() string {
@@ -98,6 +104,10 @@ func (c Credentials) Hint() string {
 		{"client identifier", c.ClientID},
 	} {
 		switch value := field.value; {
+		case strings.HasPrefix(value, "\ufeff"):
+			return "the " + field.name + " begins with a byte order mark, which is taken to be part of it: write it without one"
+		case assignment.MatchString(value):
+			return "the " + field.name + " begins with a name and an equals sign, which are taken to be part of it: write only what comes after them"
 		case value != strings.TrimRight(value, "\r\n"):
 			return "the " + field.name + " ends with a line break, which is taken to be part of it: remove it from where it comes from"
 		case value != strings.TrimSpace(value):

@@ -36,7 +36,7 @@ func TestF20ScopesAreChecked(t *testing.T) {
 		}
 	}
 	for scope, want := range map[string]string{
-		"": "is empty", "a b": "character", "a,b": "comma", `a"b`: "character", `a\b`: "character",
+		"": "is empty", "a b": "several scopes", "a,b": "comma", `a"b`: "character", `a\b`: "character",
 		"a\n": "character", "æ": "character", "\x7f": "character",
 	} {
 		if err := tokenauth.CheckScope(scope); err == nil || !strings.Contains(err.Error(), want) {
