@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"slices"
 	"sync"
 	"testing"
 )
@@ -22,6 +23,36 @@ func TestNoBudgetIsUnlimited(t *testing.T) {
 		t.Error("refused")
 	}
 	b.release(1 << 62)
+}
+
+// A body is read by few readings, and wastes little.
+func TestChunksAreAsLargeAsCanBe(t *testing.T) {
+	for length, want := range map[int64][]int{
+		1:                     {1},
+		minChunk - 1:          {minChunk - 1},
+		minChunk:              {minChunk},
+		3*minChunk + 5:        {2 * minChunk, minChunk, 5},
+		maxChunk:              {maxChunk},
+		2*maxChunk + minChunk: {maxChunk, maxChunk, minChunk},
+		maxChunk - 1:          {maxChunk / 2, maxChunk / 4, maxChunk / 8, maxChunk / 16, maxChunk / 32, minChunk - 1},
+	} {
+		for _, b := range []*Budget{NewBudget(4 * maxChunk), nil} {
+			var got []int
+			var chunks [][]byte
+			for rest := length; rest > 0; {
+				chunk := b.chunk(rest)
+				got, chunks = append(got, len(chunk)), append(chunks, chunk)
+				rest -= int64(len(chunk))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d bytes are in chunks of %v, want %v", length, got, want)
+			}
+			b.recycle(chunks)
+			if again := b.chunk(length); len(again) != want[0] {
+				t.Errorf("after that, the first of %d bytes has %d", length, len(again))
+			}
+		}
+	}
 }
 
 func TestBudgetIsSafeForConcurrentUse(t *testing.T) {

@@ -31,10 +31,9 @@ type heldBody struct {
 // fill reads a body of the given length, which was taken from the budget.
 func (b *heldBody) fill(body io.Reader, length int64) error {
 	b.length = length
-	b.chunks = make([][]byte, 0, (length+chunkSize-1)/chunkSize)
 	var err error
-	for rest := length; rest > 0; rest -= chunkSize {
-		chunk := b.budget.chunk(min(rest, chunkSize))
+	for rest := length; rest > 0; {
+		chunk := b.budget.chunk(rest)
 		b.chunks = append(b.chunks, chunk)
 		var n int
 		if n, err = readAll(body, chunk); n < len(chunk) {
@@ -43,6 +42,7 @@ func (b *heldBody) fill(body io.Reader, length int64) error {
 			}
 			return err
 		}
+		rest -= int64(n)
 	}
 	if err == nil { // net/http looks at whether there is more, too
 		var n int
@@ -56,12 +56,16 @@ func (b *heldBody) fill(body io.Reader, length int64) error {
 	return nil
 }
 
+// unknownChunk is the size, in bytes, of the chunks in which bodies of unknown
+// length are held, most of which may stay empty.
+const unknownChunk = 128 << 10
+
 // fillUpTo reads a body of unknown length, and reports whether it is whole: not
 // if it is longer than limit, or than the budget allows.
 func (b *heldBody) fillUpTo(body io.Reader, limit int64) (whole bool, err error) {
 	for b.length <= limit {
 		// One more byte than is allowed tells whether there are more.
-		size := min(limit+1-b.length, chunkSize)
+		size := min(limit+1-b.length, unknownChunk)
 		if !b.budget.reserve(size) {
 			return false, nil
 		}

@@ -29,10 +29,10 @@ func prepared(t *testing.T, ctx context.Context, body string, budget *Budget) *D
 }
 
 // large is a body of several chunks, of which the last is not full.
-var large = strings.Repeat("0123456789", chunkSize/3)
+var large = strings.Repeat("0123456789", unknownChunk/3)
 
 func TestHeldBodyIsReadFromItsBeginningEachTime(t *testing.T) {
-	for _, body := range []string{"x", large, strings.Repeat("x", chunkSize), strings.Repeat("x", 2*chunkSize)} {
+	for _, body := range []string{"x", large, strings.Repeat("x", minChunk), strings.Repeat("x", 2*minChunk)} {
 		d := prepared(t, t.Context(), body, NewBudget(1<<20))
 		first := d.held.reader()
 		if _, err := io.CopyN(io.Discard, first, 1); err != nil {
@@ -114,15 +114,15 @@ func post(t *testing.T, body io.Reader, length int64) *http.Request {
 
 func TestBodyOfUnknownLengthThatIsTooLongIsSentWhole(t *testing.T) {
 	for name, test := range map[string]struct{ limit, budget int64 }{
-		"longer than the limit":  {chunkSize, 1 << 20},
-		"longer than the budget": {1 << 20, 2 * chunkSize},
+		"longer than the limit":  {unknownChunk, 1 << 20},
+		"longer than the budget": {1 << 20, 2 * unknownChunk},
 	} {
 		budget := NewBudget(test.budget)
 		d := new(Delivery)
 		if err := d.prepare(post(t, strings.NewReader(large), -1), test.limit, budget); err != nil || d.repeatable() {
 			t.Fatalf("%s: it can be repeated: %t; %v", name, d.repeatable(), err)
 		}
-		if used := budget.used.Load(); used < chunkSize {
+		if used := budget.used.Load(); used < unknownChunk {
 			t.Errorf("%s: %d bytes are taken while its beginning is in memory", name, used)
 		}
 		body, err := io.ReadAll(d.rest)
@@ -137,7 +137,7 @@ func TestBodyOfUnknownLengthThatIsTooLongIsSentWhole(t *testing.T) {
 
 func TestBodyOfUnknownLengthTakesWhatItIsLong(t *testing.T) {
 	for _, length := range []int64{-1, 0} {
-		for _, body := range []string{"x", large, strings.Repeat("x", chunkSize), strings.Repeat("x", chunkSize+1)} {
+		for _, body := range []string{"x", large, strings.Repeat("x", unknownChunk), strings.Repeat("x", unknownChunk+1)} {
 			budget := NewBudget(1 << 20)
 			d := new(Delivery)
 			if err := d.prepare(post(t, iotest.HalfReader(strings.NewReader(body)), length), 1<<20, budget); err != nil || d.held == nil {
