@@ -39,7 +39,8 @@ func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error
 	if limit <= 0 || req.ContentLength > limit || (known && !budget.reserve(req.ContentLength)) {
 		return nil
 	}
-	held, whole, err := &heldBody{budget: budget}, true, error(nil)
+	held, whole := &heldBody{budget: budget}, true
+	var err error
 	if known {
 		err = held.fill(req.Body, req.ContentLength)
 	} else {
