@@ -1,10 +1,13 @@
 package caddyesign
 
 import (
+	"net/url"
 	"os"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
 // The README names every field of the modules' JSON.
@@ -24,6 +27,25 @@ func TestReadmeNamesEveryField(t *testing.T) {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if name != "" && !strings.Contains(text, "`"+name+"`") {
 				t.Errorf("%T: it does not name %s", module, name)
+			}
+		}
+	}
+}
+
+// Whoever opens a firewall for the gateway finds in the README for what.
+func TestReadmeNamesEveryHost(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, environment := range []bankid.Environment{bankid.Production, bankid.Current} {
+		for _, origin := range []string{environment.Issuer, environment.CSC, environment.ESign} {
+			u, err := url.Parse(origin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(readme), "`"+u.Host+"`") {
+				t.Errorf("%s: it does not name %s", environment.Name, u.Host)
 			}
 		}
 	}
