@@ -54,6 +54,9 @@ func newFleet(t *testing.T) *fleet {
 		t.Cleanup(func() { f.ip("netns", "del", g.namespace) })
 		outer := fmt.Sprintf("esign-f%d", i)
 		f.ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", g.namespace)
+		// By itself, it would go some time after the namespace, and be in the way of
+		// the next fleet's.
+		t.Cleanup(func() { f.ip("link", "del", outer) })
 		f.ip("link", "set", outer, "master", bridge, "up")
 		f.ip("-n", g.namespace, "addr", "add", g.address+"/24", "dev", "eth0")
 		f.ip("-n", g.namespace, "link", "set", "eth0", "up")

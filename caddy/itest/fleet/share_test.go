@@ -11,6 +11,13 @@ import (
 	"time"
 )
 
+// What one fleet leaves is not in the way of the next.
+func TestFleetsFollowEachOther(t *testing.T) {
+	for range 5 {
+		t.Run("fleet", func(t *testing.T) { newFleet(t) })
+	}
+}
+
 func TestFleetOnTheFileSystem(t *testing.T) {
 	f := newFleet(t)
 	f.storage = "storage file_system " + filepath.Join(f.dir, "storage")
