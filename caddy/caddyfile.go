@@ -265,6 +265,9 @@ func onceString(d *caddyfile.Dispenser, target *string) error {
 	if *target != "" {
 		return d.Errf("%s already specified", name)
 	}
+	if d.CountRemainingArgs() == 0 {
+		return d.Errf("%s has no value; if one is written as {$NAME}, that variable is not set", name)
+	}
 	if !d.AllArgs(target) {
 		// Not ArgErr, which shows what stands there: it may be half of a secret.
 		return d.Errf("wrong argument count after '%s': it takes one, in quotes if there are blanks in it", name)

@@ -58,10 +58,10 @@ func clientCheck(helper httpcaddyfile.Helper) func(name string) error {
 	}
 	return func(name string) error {
 		app := new(App)
-		if err := json.Unmarshal(option.Value, app); err != nil || (app.maybeSandbox() && app.needless(name)) {
+		if err := json.Unmarshal(option.Value, app); err != nil || (app.maybeSandbox() && app.needless()) {
 			return err
 		}
-		_, err := app.client(name)
+		_, err := app.configuredClient(name)
 		return err
 	}
 }

@@ -205,7 +205,7 @@ func TestCheckOfWrongUsage(t *testing.T) {
 		"must not have braces":                               {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
 		"unknown environment 'preprod'":                      {"--environment", "preprod", "--client-id", "x", "--secret-file", "a"},
 		"must be https: plain http":                          {"--issuer", "http://bankid.example", "--client-id", "x", "--secret-file", "a"},
-		"has a comma: scopes are separated by spaces":        {"--environment", "sandbox", "--scope", "a,b"},
+		"has a comma or a space: these are several scopes":   {"--environment", "sandbox", "--scope", "a,b"},
 		"unknown auth_method 'x'":                            {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--auth-method", "x"},
 		"environment and issuer exclude each other":          {"--environment", "current", "--issuer", "https://x", "--client-id", "x", "--secret-file", "a"},
 		"in production, BankID lets no client with a secret": {"--environment", "production", "--client-id", "x", "--secret-file", "a", "--dpop"},

@@ -146,10 +146,14 @@ func TestSandboxHasTheClientsThatAreConfigured(t *testing.T) {
 	b2b := func(client string) string {
 		return `{"handler": "bankid_esign", "apis": ["b2b"], "client": "` + client + `"}`
 	}
-	for client, want := range map[string]string{"seal": "", "seall": "no client 'seall' is configured: those with a name are [seal]"} {
-		err := validate(t, app, b2b(client)+`, {"handler": "bankid_esign", "apis": ["csc"]}`)
+	for handlers, want := range map[string]string{
+		b2b("seal"):  "",
+		b2b("seall"): "no client 'seall' is configured: those with a name are [seal]",
+		b2b("seal") + `, {"handler": "bankid_esign", "apis": ["csc"]}`: "no default client is configured",
+	} {
+		err := validate(t, app, handlers)
 		if got := fmt.Sprint(err); (want == "") != (err == nil) || !strings.Contains(got, want) {
-			t.Errorf("%s: error is %v, want %q", client, err, want)
+			t.Errorf("%s: error is %v, want %q", handlers, err, want)
 		}
 	}
 	if err := validate(t, `"bankid_esign": {"environment": "sandbox"},`, b2b("seal")); err != nil {

@@ -21,7 +21,7 @@ func TestOperationsExampleRedactsSignID(t *testing.T) {
 	text := strings.NewReplacer(
 		"	metrics\n\n	# A sign_id", "	admin off\n	persist_config off\n	metrics\n\n	# A sign_id",
 		"	log {\n		format", "	log {\n		output file "+f.log+"\n		level DEBUG\n		format",
-		"localhost:9180", metrics,
+		"http://:9180", "http://"+metrics,
 		"http://:8080", f.site,
 	).Replace(string(config))
 	if err := caddy.Load(adapt(t, text), true); err != nil {

@@ -27,11 +27,21 @@ func sandboxCredentials(dpop bool) func() (tokenauth.Credentials, error) {
 	}
 }
 
-// client returns the client called name, "" being the default one.
+// client returns the client called name, "" being the default one; the zero one
+// if the sandbox brings it.
 func (a *App) client(name string) (Client, error) {
-	if a.sandbox != nil && a.needless(name) {
+	if a.sandbox != nil && a.needless() {
 		return Client{}, nil
 	}
+	client, err := a.configuredClient(name)
+	if a.sandbox != nil {
+		client = Client{}
+	}
+	return client, err
+}
+
+// configuredClient returns the client that is configured by name.
+func (a *App) configuredClient(name string) (Client, error) {
 	if name == "" {
 		if a.Client.empty() {
 			return Client{}, errors.New("no default client is configured: give client_id and client_secret in the bankid_esign global option, or name a client")
@@ -48,16 +58,13 @@ func (a *App) client(name string) (Client, error) {
 		}
 		return Client{}, fmt.Errorf("no client '%s' is configured: those with a name are %v", name, slices.Sorted(maps.Keys(a.Clients)))
 	}
-	if a.sandbox != nil {
-		return Client{}, nil
-	}
 	return *client, nil
 }
 
-// needless reports whether the client called name need not be configured for the
-// sandbox, which brings its own. Where some are, the others are misspelt: in
-// another environment they would be.
-func (a *App) needless(name string) bool { return name == "" || len(a.Clients) == 0 }
+// needless reports whether no client need be configured for the sandbox, which
+// brings its own. Where some are, another one is missing or misspelt, as it would
+// be in another environment.
+func (a *App) needless() bool { return a.Client.empty() && len(a.Clients) == 0 }
 
 // tokenConfig returns the configuration of the tokens of the given client for the
 // given scopes, which are bound to a key if dpop is true, and the client.

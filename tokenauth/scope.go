@@ -11,11 +11,8 @@ func CheckScope(scope string) error {
 	if scope == "" {
 		return errors.New("a scope is empty")
 	}
-	if strings.Contains(scope, ",") {
-		return fmt.Errorf("scope '%s' has a comma: scopes are separated by spaces", scope)
-	}
-	if strings.Contains(scope, " ") {
-		return fmt.Errorf("scope '%s' has a space: these are several scopes, and each is given by itself", scope)
+	if strings.ContainsAny(scope, ", ") {
+		return fmt.Errorf("scope '%s' has a comma or a space: these are several scopes, and each is given by itself", scope)
 	}
 	if strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
 		return fmt.Errorf("scope %q has a character that RFC 6749 does not allow", scope)
