@@ -19,6 +19,7 @@ import (
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
 func init() {
@@ -192,7 +193,7 @@ func (a *App) provisionEnvironment() error {
 	a.logger.Warn("this is the sandbox: a simulated BankID whose signatures mean nothing",
 		zap.String("issuer", a.env.Issuer))
 	var err error
-	a.sandbox, err = use(&a.refs, sandboxKey{}, newSandboxServer)
+	a.sandbox, err = use(&a.refs, sandboxKey{}, func() (*sandboxServer, error) { return newSandboxServer(sandbox.Options{}) })
 	return err
 }
 

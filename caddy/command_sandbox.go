@@ -84,7 +84,7 @@ func runSandbox(ctx context.Context, out io.Writer, address *net.TCPAddr, option
 			return err
 		}
 	}
-	server, err := newSandboxServerWith(options)
+	server, err := newSandboxServer(options)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -25,13 +24,8 @@ type sandboxServer struct {
 	serving chan struct{} // closed when the server has ended
 }
 
-// newSandboxServer makes a server at the default issuer that does not listen
-// yet.
-func newSandboxServer() (*sandboxServer, error) {
-	return newSandboxServerWith(sandbox.Options{Issuer: bankid.Sandbox.Issuer})
-}
-
-func newSandboxServerWith(options sandbox.Options) (*sandboxServer, error) {
+// newSandboxServer makes a server that does not listen yet.
+func newSandboxServer(options sandbox.Options) (*sandboxServer, error) {
 	handler, err := sandbox.New(options)
 	if err != nil {
 		return nil, err

@@ -49,6 +49,14 @@ func newTestProvider(t *testing.T, server *tokenauthtest.Server) *tokenauth.Prov
 // that is closed when the test ends. The options change its configuration.
 func newTestSource(t *testing.T, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) *tokenauth.Source {
 	t.Helper()
+	source := newDetachedSource(t, server, options...)
+	source.Attach(tokenauth.Runtime{Client: server.Client()})
+	return source
+}
+
+// newDetachedSource is newTestSource without anything attached.
+func newDetachedSource(t *testing.T, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) *tokenauth.Source {
+	t.Helper()
 	config := tokenauth.Config{
 		Provider:    newTestProvider(t, server),
 		Credentials: testCredentials,
@@ -61,7 +69,6 @@ func newTestSource(t *testing.T, server *tokenauthtest.Server, options ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
-	source.Attach(tokenauth.Runtime{Client: server.Client()})
 	t.Cleanup(source.Close)
 	return source
 }

@@ -67,11 +67,7 @@ func TestMetadataIsReadWithTheDefaultClient(t *testing.T) {
 func TestSourceThatNobodyUsesDoesNotBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer source.Close()
+		source := newDetachedSource(t, server)
 		source.Warm()
 		for range 3 {
 			_, err := source.Token(t.Context())
@@ -87,11 +83,7 @@ func TestSourceThatNobodyUsesDoesNotBackOff(t *testing.T) {
 func TestRejectionThatNobodyCouldRepairIsNoRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer source.Close()
+		source := newDetachedSource(t, server)
 		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
 		token := getToken(t, source)
 		detach()
@@ -108,11 +100,7 @@ func TestRejectionThatNobodyCouldRepairIsNoRenewal(t *testing.T) {
 func TestSourceIsUsedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		source, err := tokenauth.NewSource(tokenauth.Config{Provider: newTestProvider(t, server), Credentials: testCredentials})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer source.Close()
+		source := newDetachedSource(t, server)
 		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
 		wantBearer(t, getToken(t, source), "token-1")
 		detach()
