@@ -207,6 +207,8 @@ func proxyErrorType(err error) string {
 	switch {
 	case handlerErr.StatusCode == statusClientClosedRequest:
 		return ""
+	case handlerErr.StatusCode == http.StatusRequestEntityTooLarge:
+		return requestDenied // by request_body, while the body was streamed
 	case handlerErr.StatusCode == http.StatusGatewayTimeout:
 		return responseTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):

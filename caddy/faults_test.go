@@ -316,6 +316,35 @@ func TestCutOffUploadIsTheCallersError(t *testing.T) {
 	}
 }
 
+func TestUploadOverMaxSizeIsTooLarge(t *testing.T) {
+	for name, buffer := range map[string]string{"held": "1MiB", "streamed": "1KiB"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.start(`request_body {
+				max_size 64KiB
+			}
+			bankid_esign signdoc {
+				callers local
+				replay_buffer ` + buffer + `
+				upstream signdoc ` + f.upstream.URL + `
+			}`)
+			// Of unknown length: otherwise Caddy's request_body refuses it.
+			body := struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 100<<10))}
+			res, err := http.Post("http://"+f.addr+path, "application/json", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.StatusCode != http.StatusRequestEntityTooLarge {
+				t.Errorf("status is %s, want 413", res.Status)
+			}
+			if status := res.Header.Get("Proxy-Status"); !strings.Contains(status, "error=http_request_denied") {
+				t.Errorf("Proxy-Status is %q", status)
+			}
+		})
+	}
+}
+
 func TestErrorRoutesSeeTheKindOfEveryError(t *testing.T) {
 	f := newFixture(t)
 	f.start(`bankid_esign signdoc {

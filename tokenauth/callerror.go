@@ -27,6 +27,7 @@ var (
 	errEarly   = &CallError{http.StatusTooEarly, "this call is not accepted in TLS early data, which can be replayed"}
 	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}
 	errBody    = &CallError{http.StatusBadRequest, "the request body could not be read to its end"}
+	errLarge   = &CallError{http.StatusRequestEntityTooLarge, "the request body is larger than this server allows"}
 	errAgain   = &CallError{http.StatusBadGateway, "the call has been sent before, and cannot be sent again"}
 )
 

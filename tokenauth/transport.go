@@ -148,6 +148,9 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		if req.Context().Err() != nil {
 			return nil, req.Context().Err()
 		}
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, errLarge
+		}
 		return nil, errBody // the caller's doing, not the server's
 	}
 	if err := t.Ready(req, call, d); err != nil {
