@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -127,8 +128,7 @@ func (b *bench) runScenario(ctx context.Context, s scenario) error {
 	}
 	all := make([]figures, len(runners))
 	for range b.rounds {
-		// In no order, so that nobody has always the same before it.
-		for _, i := range rand.Perm(len(runners)) { //nolint:gosec // an order
+		for _, i := range turns(runners) {
 			if err := all[i].measure(ctx, runners[i], clients[i], b.slice); err != nil {
 				return err
 			}
@@ -136,4 +136,22 @@ func (b *bench) runScenario(ctx context.Context, s scenario) error {
 	}
 	b.report.scenario(s, runners, all)
 	return nil
+}
+
+// turns returns the order in which runners are measured in a round: none, so that
+// nobody has always the same before it, but the gateway beside the floor. What is
+// measured one right after the other can be compared best.
+func turns(runners []*runner) []int {
+	order := rand.Perm(len(runners)) //nolint:gosec // an order
+	floor := slices.IndexFunc(order, func(i int) bool { return runners[i].name == floorName })
+	gateway := slices.IndexFunc(order, func(i int) bool { return runners[i].name == bearerName })
+	if floor < 0 || gateway < 0 {
+		return order
+	}
+	beside := floor + 1
+	if gateway < floor {
+		beside = floor - 1
+	}
+	order[beside], order[gateway] = order[gateway], order[beside]
+	return order
 }
