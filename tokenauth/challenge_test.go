@@ -1,6 +1,9 @@
 package tokenauth_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -61,4 +64,29 @@ func FuzzChallenge(f *testing.F) {
 			t.Errorf("%q and %q: code is %q", realm, code, got)
 		}
 	})
+}
+
+// A caller that takes gzip gets it, and its refusal is understood all the same.
+func TestErrorCodeOfACompressedBody(t *testing.T) {
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	_, _ = io.WriteString(zip, `{"errorCode":"invalid_token"}`)
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ coding, body, want string }{
+		{"gzip", zipped.String(), "invalid_token"},
+		{"X-GZIP", zipped.String(), "invalid_token"},
+		{"gzip", zipped.String()[:zipped.Len()-10], ""},
+		{"gzip", `{"error":"invalid_token"}`, ""},
+		{"br", zipped.String(), ""},
+	} {
+		res := &http.Response{Header: http.Header{"Content-Encoding": {test.coding}}, Body: io.NopCloser(strings.NewReader(test.body))}
+		if code := tokenauth.ErrorCode(res); code != test.want {
+			t.Errorf("the code of %q as %s is %q, want %q", test.body, test.coding, code, test.want)
+		}
+		if body, err := io.ReadAll(res.Body); err != nil || string(body) != test.body {
+			t.Errorf("after that, the body is %q, %v", body, err)
+		}
+	}
 }

@@ -221,7 +221,7 @@ func TestTokenThatComesMeanwhileIsUsed(t *testing.T) {
 				})
 				failure := getError(t, source)
 				server.HandleToken(nil)
-				advance(2 * time.Second)
+				advance(time.Until(failure.RetryAt) - time.Second/2) // less than it waits for the look
 				release := make(chan struct{})
 				slow = release
 				held := startToken(t.Context(), source) // looks whether the credentials are others by now

@@ -180,6 +180,8 @@ func (sh *sharing) take(ctx context.Context, metadata *Metadata) *Token {
 		return nil
 	case current != nil && current.secret.Equal(token.secret):
 		return nil // to be replaced, since it is stale or was rejected
+	case current != nil && current == sh.source.suspect && token.issued.Before(current.issued):
+		return nil // the store has missed the one that was rejected
 	case current.usable(now) && current != sh.source.suspect && !token.expiresAt.After(current.expiresAt):
 		return nil
 	}

@@ -2,7 +2,9 @@ package tokenauth_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,4 +211,41 @@ func TestCloseDoesNotWaitForAStorageThatHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// fullStore is a store that may be full.
+type fullStore struct {
+	*memoryStore
+	full *atomic.Bool
+}
+
+// Store implements tokenauth.Store.
+func (s fullStore) Store(ctx context.Context, key string, value []byte) error {
+	if s.full.Load() {
+		return errors.New("disk full")
+	}
+	return s.memoryStore.Store(ctx, key, value)
+}
+
+// A store that could not take the last token still has the one before it, which
+// is not what to replace a rejected one by.
+func TestRejectedTokenIsNotReplacedByTheOneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		defer server.Close()
+		store := fullStore{newMemoryStore(), new(atomic.Bool)}
+		n := newNode(t, server, store)
+		first := getToken(t, n.Source)
+		store.full.Store(true)
+		advance(time.Minute)
+		if err := n.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		second := getToken(t, n.Source)
+		advance(time.Minute)
+		third := n.Renew(t.Context(), second)
+		if third == nil || third.Authorization() == first.Authorization() || third.Authorization() == second.Authorization() {
+			t.Errorf("the rejected token was not replaced by a new one, in %d token requests", len(server.TokenRequests()))
+		}
+	})
 }

@@ -17,6 +17,14 @@ const DefaultTimeout = 10 * time.Second
 // credentials have been replaced.
 const credentialCheck = time.Second
 
+// credentialReadings is how many readings of the credentials there can be: for an
+// attempt, and for that look. One that hangs keeps a goroutine, which cannot be
+// ended.
+const credentialReadings = 2
+
+// credentialWait is how long a caller that gets an error anyway waits for that look.
+const credentialWait = time.Second
+
 // A Config describes the tokens of a Source.
 type Config struct {
 	// Provider issues the tokens. Required.
@@ -96,6 +104,7 @@ type Source struct {
 	waiting    atomic.Int64       // callers that wait for the flight
 	last       identity           // of the last attempt that read them
 	operations chan struct{}      // of the store; full if too many are under way
+	readings   chan struct{}      // of the credentials; full if too many are under way
 }
 
 // flight is one attempt in the making, which any number of callers wait for.
@@ -139,7 +148,7 @@ func NewSource(config Config) (*Source, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	return &Source{config: config, operations: make(chan struct{}, storeOperations)}, nil
+	return &Source{config: config, operations: make(chan struct{}, storeOperations), readings: make(chan struct{}, credentialReadings)}, nil
 }
 
 // Attach makes r the runtime that the Source uses, until detach is called or
@@ -296,14 +305,25 @@ func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	if !check {
 		return failure, held
 	}
-	// Reads files, so not under the lock.
+	// Reads files, so not under the lock, nor for long: this caller is to fail at
+	// once.
+	ctx, cancel := context.WithTimeout(ctx, credentialWait)
+	defer cancel()
 	present, err := s.credentials(ctx)
 	return failure, err != nil || present.equal(refused)
 }
 
+// errSlow is the error of credentials that do not come in time.
+var errSlow = errors.New("reading them takes too long")
+
 // credentials returns the present credentials, waiting for them as long as ctx
 // allows: they may be in a file that somebody else is slow to provide.
 func (s *Source) credentials(ctx context.Context) (Credentials, error) {
+	select {
+	case s.readings <- struct{}{}:
+	case <-ctx.Done():
+		return Credentials{}, errSlow
+	}
 	type result struct {
 		credentials Credentials
 		err         error
@@ -313,6 +333,7 @@ func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 		r := result{err: errors.New("reading them panicked")}
 		defer func() {
 			_ = recover() // the value may hold anything, a credential for one
+			<-s.readings
 			results <- r
 		}()
 		r.credentials, r.err = s.config.Credentials()
@@ -321,7 +342,7 @@ func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 	case r := <-results:
 		return r.credentials, r.err
 	case <-ctx.Done():
-		return Credentials{}, errors.New("reading them takes too long")
+		return Credentials{}, errSlow
 	}
 }
 

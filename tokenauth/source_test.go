@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -311,4 +312,66 @@ func TestSourceDescribesItself(t *testing.T) {
 	if !strings.Contains(got, "esign/csc") || !strings.Contains(got, server.Issuer()) || strings.Contains(got, testClientSecret) {
 		t.Errorf("String is %q", got)
 	}
+}
+
+// A file of credentials on a file system that hangs costs two goroutines at most,
+// however long that goes on.
+func TestReadingsOfCredentialsThatHangDoNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		var readings atomic.Int32
+		release := make(chan struct{})
+		source := newTestSource(t, server, func(c *tokenauth.Config) {
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				readings.Add(1)
+				<-release
+				return testCredentials()
+			}
+		})
+		for range 1000 {
+			if _, err := source.Token(t.Context()); err == nil {
+				t.Fatal("there is a token")
+			}
+			time.Sleep(time.Second)
+		}
+		if n := readings.Load(); n > 2 {
+			t.Errorf("the credentials are being read %d times", n)
+		}
+		close(release)
+		time.Sleep(time.Minute)
+		getToken(t, source)
+	})
+}
+
+// A source that backs off after a refusal looks whether the credentials have
+// changed, but makes nobody wait long for that.
+func TestRefusedCredentialsThatHangHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, 401, "invalid_client") })
+		var hang atomic.Bool
+		release := make(chan struct{})
+		defer close(release)
+		source := newTestSource(t, server, func(c *tokenauth.Config) {
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				if hang.Load() {
+					<-release
+				}
+				return testCredentials()
+			}
+		})
+		if _, err := source.Token(t.Context()); err == nil {
+			t.Fatal("there is a token")
+		}
+		hang.Store(true)
+		time.Sleep(2 * time.Second)
+		start := time.Now()
+		_, err := source.Token(t.Context())
+		if tokenErr, ok := errors.AsType[*tokenauth.Error](err); !ok || tokenErr.Cause != tokenauth.CauseRefused {
+			t.Errorf("the error is %v, want the refusal", err)
+		}
+		if waited := time.Since(start); waited > time.Second {
+			t.Errorf("it came after %v", waited)
+		}
+	})
 }
