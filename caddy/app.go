@@ -136,8 +136,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	key, err := digest(struct {
 		Issuer string
+		Pinned bool
 		TLS    *IssuerTLS
-	}{a.env.Issuer, a.TLS})
+	}{a.env.Issuer, a.env.Name != "", a.TLS})
 	if err != nil {
 		return err
 	}

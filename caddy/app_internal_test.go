@@ -3,15 +3,18 @@ package caddyesign
 import (
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -67,5 +70,37 @@ func TestStoppedAppStillServesItsRequests(t *testing.T) {
 	}
 	if err := app.Cleanup(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Whether the token endpoint must be on the issuer's host depends on how the
+// issuer is configured, also after a reload.
+func TestProviderOfAnEnvironmentIsNotThatOfItsIssuer(t *testing.T) {
+	t.Setenv("TEST_SECRET", "secret")
+	provision := func(config map[string]string) *App {
+		config["client_id"], config["client_secret"] = "client", "{env.TEST_SECRET}"
+		raw, err := json.Marshal(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{"bankid_esign": raw}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app, err := ctx.App("bankid_esign")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = app.(*App).Cleanup() })
+		return app.(*App)
+	}
+	elsewhere := &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteJSON(w, http.StatusOK, map[string]string{"issuer": bankid.Production.Issuer, "token_endpoint": "https://elsewhere.example/token"})
+	})}}
+	for _, config := range []map[string]string{{"issuer": bankid.Production.Issuer}, {"environment": "production"}} {
+		metadata, err := provision(config).provider.Metadata(t.Context(), elsewhere)
+		if pinned := config["environment"] != ""; pinned != (err != nil) {
+			t.Errorf("with %v, the token endpoint is %v, %v", slices.Collect(maps.Keys(config)), metadata, err)
+		}
 	}
 }

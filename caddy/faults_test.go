@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
 // A rawUpstream is an API host that answers the first request of a connection
@@ -357,4 +359,60 @@ func TestErrorRoutesSeeTheKindOfEveryError(t *testing.T) {
 	if got := string(f.do("GET", path, "").body); got != "connection_refused" {
 		t.Errorf("the error page says %q", got)
 	}
+}
+
+// What is wrong with a caller's body says nothing of the API's host.
+func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
+	for name, request := range map[string]string{
+		"not held, bad chunk": "POST /csc/v2/info HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZZ\r\n",
+		"not held, short":     "POST /csc/v2/info HTTP/1.1\r\nHOST\r\nContent-Length: 10\r\n\r\nhello",
+		"held, bad chunk":     "POST /v1/signdoc/pades HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZZ\r\n",
+		"large, bad chunk":    "POST /v1/signdoc/pades HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat("x", 2<<20) + "\r\nZZZ\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.start(strings.Replace(localSite, "callers local", "callers local\nfail_duration 1m", 1))
+			conn := f.dial(t, request)
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err == nil {
+				res.Body.Close()
+				if res.StatusCode != http.StatusBadRequest && res.StatusCode != 499 {
+					t.Errorf("status is %d, want 400; Proxy-Status: %s", res.StatusCode, res.Header.Get("Proxy-Status"))
+				}
+			}
+			f.do("POST", "/csc/v2/info", "{}").is(200)
+			f.do("GET", path, "").is(200)
+		})
+	}
+}
+
+// A token may expire while a body comes, and no other be there.
+func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
+	f := newFixture(t)
+	var had sync.Map // by scope
+	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
+		if _, again := had.LoadOrStore(r.FormValue("scope"), true); again {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		tokenauthtest.WriteToken(w, "short", 2)
+	})
+	f.start(strings.Replace(localSite, "callers local", "callers local\nfail_duration 1m", 1))
+	f.do("GET", path, "").is(200)
+	body, rest := io.Pipe()
+	answered := make(chan *answer, 1)
+	go func() {
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, body)
+		answered <- roundTrip(t, req)
+	}()
+	_, _ = io.WriteString(rest, "begun")
+	eventually(t, func() bool { return f.do("GET", path, "").StatusCode == 503 })
+	rest.Close()
+	if a := (<-answered).is(503).byGateway("destination_unavailable"); a.Header.Get("Retry-After") == "" {
+		t.Error("there is no Retry-After")
+	}
+	f.do("POST", "/csc/v2/info", "{}").is(200) // which needs no token
 }

@@ -3,6 +3,7 @@ package caddyesign
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -227,22 +228,44 @@ func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, er
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	err := h.serve(w, r, next)
+	call, err := h.admitted(r)
+	if err != nil {
+		return h.fail(w, r, err)
+	}
+	body, out := lingering(r)
+	if call.OneShot {
+		err = h.serveOneShot(w, out, call, next)
+	} else {
+		err = h.forward(w, out, call, next)
+	}
 	if err == nil {
+		body.linger(w)
 		return nil
 	}
+	err = h.fail(w, r, err)
+	if body != nil && r.Context().Err() == nil {
+		transport := h.routes[call.Group].transport
+		body.outlive(err, w, r, func() io.ReadCloser {
+			return transport.core.Body(out, transport.delivery(r.Context()))
+		})
+	}
+	return err
+}
+
+// fail prepares for the answer to r that err is, and returns err.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error {
 	kind := setErrorHeader(w.Header(), h.name, err)
 	setErrorPlaceholder(r, kind)
 	countRefusal(h.Client, kind, errorStatus(err))
 	return err
 }
 
-// serve takes a request through the gateway.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+// admitted returns the call that r makes, or why it must not.
+func (h *Handler) admitted(r *http.Request) (*tokenauth.Call, error) {
 	if refusal := h.admit(r); refusal != nil {
 		if r.TLS != nil && !r.TLS.HandshakeComplete {
 			// A client certificate counts only after the handshake (RFC 8470).
-			return handlerError(&gatewayError{
+			return nil, handlerError(&gatewayError{
 				status: http.StatusTooEarly, kind: requestDenied,
 				message: "the caller is not authenticated yet, in TLS early data",
 			})
@@ -257,7 +280,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 				zap.String("advice", refusal.advice),
 			)
 		}
-		return handlerError(refusal.gatewayError())
+		return nil, handlerError(refusal.gatewayError())
 	}
 	call := h.table.Lookup(r)
 	if call == nil {
@@ -265,23 +288,15 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		if hint := bankid.Hint(r.Method, r.URL.EscapedPath()); hint != "" {
 			message = hint
 		}
-		return handlerError(&gatewayError{status: http.StatusNotFound, kind: requestDenied, message: message})
+		return nil, handlerError(&gatewayError{status: http.StatusNotFound, kind: requestDenied, message: message})
 	}
 	if err := call.Check(r); err != nil {
-		return handlerError(asGatewayError(err))
+		return nil, handlerError(asGatewayError(err))
 	}
 	if refusal := checkOwnBearer(call, r); refusal != nil {
-		return handlerError(refusal)
+		return nil, handlerError(refusal)
 	}
-	body, r := lingering(r)
-	var err error
-	if call.OneShot {
-		err = h.serveOneShot(w, r, call, next)
-	} else {
-		err = h.forward(w, r, call, next)
-	}
-	body.linger(w, r, err == nil)
-	return err
+	return call, nil
 }
 
 // forward makes a call, for as long as the context of r allows.

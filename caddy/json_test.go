@@ -93,6 +93,8 @@ func TestBadJSON(t *testing.T) {
 		{"HTTP/3", goodApp, proxy(`"transport": {"versions": ["3"]}`), "versions 3 cannot be used"},
 		{"server name of a request", goodApp, proxy(`"transport": {"tls": {"server_name": "{http.request.header.X}"}}`), "tls_server_name: placeholder"},
 		{"network proxy of a request", goodApp, proxy(`"transport": {"network_proxy": {"from": "url", "url": "{http.request.header.X}"}}`), "must not choose the proxy"},
+		{"network proxy whose host is a request's", goodApp, proxy(`"transport": {"network_proxy": {"from": "url", "url": "http:{http.request.header.X}"}}`), "must not choose the proxy"},
+		{"network proxy of a map", goodApp, proxy(`"transport": {"network_proxy": {"from": "url", "url": "http://\u007bproxy}:3128"}}`), "must not choose the proxy"},
 		{"network proxy in plain http", goodApp, handler(`"upstreams": {"signdoc": "http://127.0.0.1:1"}, "proxy": {"transport": {"network_proxy": {"from": "url", "url": "http://p.example"}}}`), "network_proxy cannot be used"},
 		{"active health checks", goodApp, proxy(`"health_checks": {"active": {"uri": "/"}}`), "health_checks.active cannot be used"},
 		{"header of any name", goodApp, proxy(`"headers": {"request": {"replace": {"*": [{"search": "x"}]}}}`), "written out"},

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // lingerTime is how long a caller is heard to the end of a body that nobody has
@@ -20,21 +22,23 @@ const lingerTime = 30 * time.Second
 // case, but not where Caddy has put a reader of its own around the body.
 type lingeringBody struct {
 	io.ReadCloser
+	alone   bool // on its connection, as with HTTP/1
+	expects bool // the caller waits to be asked for it
 
+	begun atomic.Bool // somebody has read from it
 	ended atomic.Bool // there is nothing left to read
 
-	mu    sync.Mutex // held while it is read
-	begun bool       // somebody has read from it
-	err   error      // what ended it
+	mu  sync.Mutex // held while it is read
+	err error      // what ended it
 }
 
 // lingering returns r with a body that can be read to its end later, and that
 // body, nil if there is none.
 func lingering(r *http.Request) (*lingeringBody, *http.Request) {
-	if r.ProtoMajor != 1 || r.ContentLength == 0 {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil, r
 	}
-	body, out := &lingeringBody{ReadCloser: r.Body}, *r
+	body, out := &lingeringBody{ReadCloser: r.Body, alone: r.ProtoMajor == 1, expects: r.Header.Get("Expect") != ""}, *r
 	out.Body = body
 	return body, &out
 }
@@ -45,12 +49,12 @@ var errAnswered = errors.New("the call has been answered")
 
 // Read implements io.Reader.
 func (b *lingeringBody) Read(p []byte) (int, error) {
+	b.begun.Store(true)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {
 		return 0, b.err
 	}
-	b.begun = true
 	n, err := b.ReadCloser.Read(p)
 	b.err = err
 	b.ended.Store(err != nil)
@@ -60,16 +64,54 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 // Close does nothing: the server closes the body when the request has ended.
 func (*lingeringBody) Close() error { return nil }
 
-// linger reads what is left of the body of r. If the answer has been written to
-// w, the caller gets it before that.
-func (b *lingeringBody) linger(w http.ResponseWriter, r *http.Request, written bool) {
-	if b == nil || b.ended.Load() {
+// linger reads what is left of the body when the call has been answered. The
+// caller gets the answer before that.
+func (b *lingeringBody) linger(w http.ResponseWriter) {
+	if b == nil || !b.alone || b.ended.Load() {
 		return
 	}
 	control := http.NewResponseController(w)
-	if written {
-		_ = control.Flush()
+	send(control)
+	b.discard(control)
+}
+
+// send sends what has been written so far.
+func send(control *http.ResponseController) {
+	_ = control.EnableFullDuplex() // otherwise net/http would hear the caller out first
+	_ = control.Flush()
+}
+
+// outlive sees to the body of r when the call has failed with err, with which
+// Caddy answers. Error routes get the body if keep can take it into memory, or one
+// that fails: they may send it elsewhere, where what is left of it would look like
+// the whole. Without such routes, the caller gets the status before it is heard to
+// the end.
+func (b *lingeringBody) outlive(err error, w http.ResponseWriter, r *http.Request, keep func() io.ReadCloser) {
+	control := http.NewResponseController(w)
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	routes := server != nil && server.Errors != nil && len(server.Errors.Routes) > 0
+	if routes && (b.begun.Load() || !b.expects) && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		body := keep()
+		_ = control.SetReadDeadline(time.Time{})
+		if body != nil {
+			r.Body = body
+			return
+		}
 	}
+	if b.alone && !b.ended.Load() {
+		if !routes {
+			w.WriteHeader(errorStatus(err))
+			send(control)
+		}
+		b.discard(control)
+	}
+	if b.begun.Load() {
+		r.Body = failedBody{errAnswered}
+	}
+}
+
+// discard reads what is left, unless the caller still waits to be asked for it.
+func (b *lingeringBody) discard(control *http.ResponseController) {
 	// Before the lock, which somebody may hold who waits for the caller.
 	if err := control.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
 		return
@@ -79,8 +121,18 @@ func (b *lingeringBody) linger(w http.ResponseWriter, r *http.Request, written b
 	if b.err == nil {
 		b.err = errAnswered
 	}
-	if b.begun || r.Header.Get("Expect") == "" { // else the caller waits to be asked for it
+	if b.begun.Load() || !b.expects {
+		b.begun.Store(true)
 		_, _ = io.Copy(io.Discard, b.ReadCloser)
 	}
 	_ = control.SetReadDeadline(time.Time{})
 }
+
+// failedBody is a body that cannot be read.
+type failedBody struct{ err error }
+
+// Read implements io.Reader.
+func (b failedBody) Read([]byte) (int, error) { return 0, b.err }
+
+// Close implements io.Closer.
+func (failedBody) Close() error { return nil }

@@ -1,6 +1,8 @@
 package caddyesign_test
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -78,5 +80,78 @@ func TestRefusedUploadIsNotAskedFor(t *testing.T) {
 	}
 	if body.Len() != len("never sent") {
 		t.Error("the body was asked for")
+	}
+}
+
+// What error routes send elsewhere is the body, or nothing.
+func TestErrorRoutesGetTheBody(t *testing.T) {
+	large := strings.Repeat("x", 2<<20)
+	for name, test := range map[string]struct {
+		directive string
+		token     http.HandlerFunc
+	}{
+		"no token":         {"bankid_esign signdoc {\ncallers local\nupstream signdoc UPSTREAM_URL\n}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }},
+		"API is not there": {"bankid_esign signdoc {\ncallers local\nupstream signdoc http://" + freeAddress(t) + "\n}", nil},
+	} {
+		for kind, length := range map[string]int64{"length": 0, "chunked": -1} {
+			for _, body := range []string{"important", large} {
+				t.Run(fmt.Sprintf("%s %s %d", name, kind, len(body)), func(t *testing.T) {
+					f := newFixture(t)
+					f.issuer.HandleToken(test.token)
+					f.start(strings.Replace(test.directive, "UPSTREAM_URL", f.upstream.URL, 1) + "\nhandle_errors {\nreverse_proxy " + f.upstream.URL + "\n}")
+					req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+"/v1/signdoc/pades", io.LimitReader(strings.NewReader(body), 4<<20))
+					if req.ContentLength = length; length == 0 {
+						req.ContentLength = int64(len(body))
+					}
+					roundTrip(t, req)
+					calls := f.upstream.seen()
+					switch {
+					case body == large:
+						for _, call := range calls {
+							if len(call.body) < len(body) {
+								t.Errorf("a body of %d bytes was sent as one of %d", len(body), len(call.body))
+							}
+						}
+					case len(calls) != 1 || string(calls[0].body) != body:
+						t.Errorf("the error route sent %d calls, want one with the body", len(calls))
+					}
+				})
+			}
+		}
+	}
+}
+
+// A caller that is slow to send learns at once that its upload is in vain.
+func TestAnswerDoesNotWaitForTheBody(t *testing.T) {
+	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer early.Close()
+	for name, token := range map[string]http.HandlerFunc{
+		"no token":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+		"API refuses": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.issuer.HandleToken(token)
+			f.start("bankid_esign signdoc {\ncallers local\nreplay_buffer 1KiB\nupstream signdoc " + early.URL + "\n}")
+			f.do("GET", path, "").is(503)
+			body, rest := io.Pipe()
+			defer rest.Close()
+			go func() { _, _ = io.WriteString(rest, strings.Repeat("begun", 1000)) }() // and no more
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)            // sooner than it is given up
+			defer cancel()
+			req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
+			transport := &http.Transport{DisableKeepAlives: true}
+			res, err := transport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+				t.Errorf("status is %d, want 503 with Retry-After", res.StatusCode)
+			}
+		})
 	}
 }

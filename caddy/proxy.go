@@ -1,9 +1,10 @@
 package caddyesign
 
 import (
-	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,7 +64,7 @@ func checkTransport(t *reverseproxy.HTTPTransport) error {
 		return refused("compression", "bodies pass unchanged")
 	case slices.Contains(t.Versions, "3"):
 		return refused("versions 3", refuseHTTP3)
-	case strings.Contains(t.ForwardProxyURL, "{") || bytes.Contains(t.NetworkProxyRaw, []byte(`"{http.`)):
+	case strings.Contains(t.ForwardProxyURL, "{") || requestDecides(t.NetworkProxyRaw):
 		return refused("network_proxy", "a request must not choose the proxy")
 	case t.TLS != nil:
 		if err := checkPlaceholders(t.TLS.ServerName); err != nil {
@@ -71,6 +72,26 @@ func checkTransport(t *reverseproxy.HTTPTransport) error {
 		}
 	}
 	return nil
+}
+
+// requestDecides reports whether a module's configuration has placeholders other
+// than those of the environment and of files: a request can set any of them.
+func requestDecides(raw json.RawMessage) bool {
+	var config any
+	_ = json.Unmarshal(raw, &config) // which Caddy has read, if there is one
+	var within func(value any) bool
+	within = func(value any) bool {
+		switch value := value.(type) {
+		case string:
+			return checkPlaceholders(value) != nil
+		case []any:
+			return slices.ContainsFunc(value, within)
+		case map[string]any:
+			return slices.ContainsFunc(slices.Collect(maps.Values(value)), within)
+		}
+		return false
+	}
+	return within(config)
 }
 
 // checkProxy reports what of a reverse proxy cannot be used.

@@ -241,7 +241,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if gatewayErr == nil {
 		return nil, err
 	}
-	if gatewayErr.status < http.StatusInternalServerError {
+	_, noToken := errors.AsType[*tokenauth.Error](err)
+	if gatewayErr.status < http.StatusInternalServerError || (noToken && t.ofHandler) {
+		// The handler has waited for a token, but it may have expired while the
+		// body came. The API's host is not to blame.
 		return t.refuse(req, gatewayErr), nil
 	}
 	setErrorPlaceholder(req, gatewayErr.kind)

@@ -13,11 +13,12 @@ import (
 // is answered, or when the context of the request that it was first given ends:
 // which must be that of the whole call, not of one try.
 type Delivery struct {
-	token    *Token    // obtained for this call, before it was first sent
-	prepared bool      // the body has been looked at
-	broken   error     // why it could not be read
-	held     *heldBody // the body, if it can be sent again
-	rest     io.Reader // the body, if it cannot
+	token    *Token        // obtained for this call, before it was first sent
+	prepared bool          // the body has been looked at
+	broken   error         // why it could not be read
+	held     *heldBody     // the body, if it can be sent again
+	rest     io.Reader     // the body, if it cannot
+	stream   *streamedBody // what rest is sent by
 
 	sent     bool  // the other side may have seen the call
 	answered bool  // it has answered, and the body is not held any more
@@ -27,31 +28,24 @@ type Delivery struct {
 // prepare looks at the body of req, once, and holds it if it is no longer than
 // limit and there is budget for it. Otherwise it is left to be streamed.
 func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error {
-	if d.prepared {
-		return d.broken
+	if err := d.hold(req, limit, budget); err != nil || d.prepared {
+		return err
 	}
 	d.prepared = true
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
 	d.rest = req.Body
-	known := req.ContentLength > 0 // a body and a length of 0 say that it is not (net/http)
-	if limit <= 0 || req.ContentLength > limit || (known && !budget.reserve(req.ContentLength)) {
+	if limit <= 0 || req.ContentLength > 0 {
 		return nil
 	}
-	held, whole := &heldBody{budget: budget}, true
-	var err error
-	if known {
-		err = held.fill(req.Body, req.ContentLength)
-	} else {
-		whole, err = held.fillUpTo(req.Body, limit)
-	}
+	held := &heldBody{budget: budget}
+	whole, err := held.fillUpTo(req.Body, limit)
 	if err != nil {
 		held.abandon()
 		d.broken = err
 		return err
 	}
-	// The request outlives a send that failed, since the proxy may try again.
 	held.holdUntil(req.Context())
 	if whole {
 		d.held, d.rest = held, nil
@@ -59,6 +53,26 @@ func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error
 	}
 	d.rest = io.MultiReader(held.reader(), req.Body)
 	held.answer() // what was read is sent once
+	return nil
+}
+
+// hold is prepare, for a body that is sure to be held: its length is known, and
+// there is room for it. Of others it leaves everything as it is.
+func (d *Delivery) hold(req *http.Request, limit int64, budget *Budget) error {
+	// A body and a length of 0 say that the length is not known (net/http).
+	if d.prepared || req.Body == nil || req.ContentLength <= 0 || req.ContentLength > limit || !budget.reserve(req.ContentLength) {
+		return d.broken
+	}
+	d.prepared = true
+	held := &heldBody{budget: budget}
+	if err := held.fill(req.Body, req.ContentLength); err != nil {
+		held.abandon()
+		d.broken = err
+		return err
+	}
+	// The request outlives a send that failed, since the proxy may try again.
+	held.holdUntil(req.Context())
+	d.held = held
 	return nil
 }
 
@@ -84,22 +98,46 @@ func (d *Delivery) fail() {
 // since the call may be tried again if no connection could be made.
 type streamedBody struct {
 	io.Reader
-	body io.Closer
-	read atomic.Bool
+	body   io.Closer
+	read   atomic.Bool
+	closed atomic.Bool
+	final  atomic.Bool // the call will not be tried again
+	broken atomic.Pointer[error]
 }
 
 // Read implements io.Reader.
 func (b *streamedBody) Read(p []byte) (int, error) {
 	b.read.Store(true)
-	return b.Reader.Read(p)
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		b.broken.Store(&err)
+	}
+	return n, err
+}
+
+// failure returns why the body could not be read to its end, nil if it could.
+func (b *streamedBody) failure() error {
+	if err := b.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Close implements io.Closer.
 func (b *streamedBody) Close() error {
-	if !b.read.Load() {
+	b.closed.Store(true)
+	if !b.read.Load() && !b.final.Load() {
 		return nil
 	}
 	return b.body.Close()
+}
+
+// end makes up for the Close that did nothing.
+func (b *streamedBody) end() {
+	b.final.Store(true)
+	if b.closed.Load() {
+		_ = b.body.Close()
+	}
 }
 
 // emptyBody is the body of a request that has none. As with heldReader, net/http

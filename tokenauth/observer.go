@@ -38,27 +38,6 @@ type Observer interface {
 	Repeated(group string, reason Repeat)
 }
 
-// obtain returns the token for a call of group: one that has at least life
-// left, if such a one can be had.
-func (t *Transport) obtain(ctx context.Context, group string, source *Source, life time.Duration) (*Token, error) {
-	token, state := source.cached(life)
-	if state == StateNone {
-		start := time.Now()
-		var err error
-		token, err = source.instead(ctx, token)
-		if t.Observer != nil {
-			t.Observer.Waited(ctx, group, start, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if t.Observer != nil {
-		t.Observer.Served(group, state)
-	}
-	return token, nil
-}
-
 // renew is Source.Renew, for a call of group.
 func (t *Transport) renew(ctx context.Context, group string, source *Source, rejected *Token) *Token {
 	start := time.Now()

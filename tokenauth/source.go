@@ -289,6 +289,14 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 	return nil, s.flight, nil
 }
 
+// holdsBack reports whether no attempt is being made, and none may be made now,
+// because of the last failure.
+func (s *Source) holdsBack() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flight == nil && time.Now().Before(s.retryAtLocked())
+}
+
 // heldBack returns the last failure, if any, and whether no attempt may be made
 // because of it. If that was a refusal, it looks now and then whether the
 // credentials that were refused are still the present ones; if not, there is no

@@ -78,16 +78,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := t.Deliver(req, d)
 	if err != nil {
 		d.fail()
-		if req.Body != nil {
-			_ = req.Body.Close() // a RoundTripper closes it in any case
-		}
+	}
+	// A RoundTripper closes the body in any case, but not before it is sent.
+	switch {
+	case req.Body == nil:
+	case err == nil && d.stream != nil:
+		d.stream.end()
+	default:
+		_ = req.Body.Close()
 	}
 	return res, err
 }
 
 // Ready waits until call can be sent, which is until there is a token if it
-// needs one, as long as the context of req allows. It is for callers that want
-// to do so outside of RoundTrip.
+// needs one, as long as the context of req allows. While it waits, it may take the
+// body of req into d. It is for callers that want to do so outside of RoundTrip.
 func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	if !call.Kind.needsToken() {
 		return nil
@@ -104,9 +109,70 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	if long {
 		life = uploadLife
 	}
-	var err error
-	d.token, err = t.obtain(req.Context(), call.Group, source, life)
-	return err
+	token, state := source.cached(life)
+	if state == StateNone {
+		var err error
+		if token, err = t.wait(req, call, d, source, token); err != nil {
+			return err
+		}
+	}
+	if t.Observer != nil {
+		t.Observer.Served(call.Group, state)
+	}
+	d.token = token
+	return nil
+}
+
+// wait waits for a token of source that takes the place of short, which lasts too
+// short for call, or of none.
+func (t *Transport) wait(req *http.Request, call *Call, d *Delivery, source *Source, short *Token) (*Token, error) {
+	// A server does not notice that a caller has left while there is something to
+	// read of its body. That of a call which goes on without its caller is held
+	// later, for as long as that.
+	if !call.OneShot && !source.holdsBack() {
+		if err := bodyError(req, d.hold(req, t.limit(call), t.Budget)); err != nil {
+			return nil, err
+		}
+	}
+	start := time.Now()
+	token, err := source.instead(req.Context(), short)
+	if t.Observer != nil {
+		t.Observer.Waited(req.Context(), call.Group, start, err)
+	}
+	return token, err
+}
+
+// Body returns the body of a call that failed, from its beginning, for whoever
+// deals with the call instead. It takes req's into memory if nobody has read from
+// it; nil if there is none in memory after that.
+func (t *Transport) Body(req *http.Request, d *Delivery) io.ReadCloser {
+	if err := d.prepare(req, t.ReplayBuffer, t.Budget); err != nil || d.held == nil {
+		return nil
+	}
+	return d.held.reader()
+}
+
+// limit returns the length, in bytes, of the longest body of call that is held.
+func (t *Transport) limit(call *Call) int64 {
+	if !call.Kind.needsToken() || !call.repeatable() {
+		return 0 // it will not be repeated, so there is no use in holding it
+	}
+	return t.ReplayBuffer
+}
+
+// bodyError returns the error of a call whose body could not be read because of
+// err. That is the caller's doing, not the server's.
+func bodyError(req *http.Request, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case req.Context().Err() != nil:
+		return req.Context().Err()
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return errLarge
+	}
+	return errBody
 }
 
 // Deliver is RoundTrip for a call of which d is known; nil is a call that was not
@@ -140,18 +206,8 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		}
 		return nil, errAgain
 	}
-	limit := t.ReplayBuffer
-	if !call.Kind.needsToken() || !call.repeatable() {
-		limit = 0 // it will not be repeated, so there is no use in holding it
-	}
-	if err := d.prepare(req, limit, t.Budget); err != nil {
-		if req.Context().Err() != nil {
-			return nil, req.Context().Err()
-		}
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, errLarge
-		}
-		return nil, errBody // the caller's doing, not the server's
+	if err := bodyError(req, d.prepare(req, t.limit(call), t.Budget)); err != nil {
+		return nil, err
 	}
 	if err := t.Ready(req, call, d); err != nil {
 		return nil, err
@@ -258,7 +314,8 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 	}
 	switch {
 	case d.rest != nil:
-		out.Body = &streamedBody{Reader: d.rest, body: req.Body}
+		d.stream = &streamedBody{Reader: d.rest, body: req.Body}
+		out.Body = d.stream
 	case d.held != nil:
 		out.Body, out.ContentLength = d.held.reader(), d.held.length
 	case call.Replay == Safe && call.Kind != DPoP: // a proof is for one request
@@ -268,6 +325,9 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 	}
 	d.sent = true
 	res, err := t.Base.RoundTrip(&out)
+	if err != nil && d.stream != nil && d.stream.failure() != nil {
+		return nil, bodyError(req, d.stream.failure())
+	}
 	if err != nil {
 		d.sent = !t.notSent(err)
 		return nil, err

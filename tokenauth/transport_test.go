@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -263,6 +264,7 @@ func TestResponseDoesNotShowTheToken(t *testing.T) {
 func TestF06ExpiredTokenIsNotSentAfterASlowUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, _ := newTransport(t)
+		status(t, transport, newRequest(t, "GET", "/v1/signdoc/pades", "")) // so that Ready has nothing to wait for
 		r := newRequest(t, "POST", "/v1/signdoc/pades", "x")
 		d := new(tokenauth.Delivery)
 		if err := transport.Ready(r, transport.Table.Lookup(r), d); err != nil {
@@ -277,7 +279,7 @@ func TestF06ExpiredTokenIsNotSentAfterASlowUpload(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		if got := b.calls[0].Header.Get("Authorization"); got == "Bearer token-1" {
+		if got := b.calls[1].Header.Get("Authorization"); got == "Bearer token-1" {
 			t.Error("the expired token was sent")
 		}
 	})
@@ -375,5 +377,59 @@ func TestTransportWithoutAnOriginSendsNothing(t *testing.T) {
 	if err == nil {
 		res.Body.Close()
 		t.Error("it is sent")
+	}
+}
+
+// closeCounter is a body that counts how often it was closed.
+type closeCounter struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+// Close implements io.Closer.
+func (c *closeCounter) Close() error {
+	c.closed.Add(1)
+	return nil
+}
+
+func TestRoundTripClosesTheBody(t *testing.T) {
+	for name, test := range map[string]struct {
+		size int
+		read bool // by the server
+	}{
+		"held":             {10, true},
+		"held, not read":   {10, false},
+		"streamed":         {5000, true},
+		"streamed, unread": {5000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport, b, _ := newTransport(t)
+				transport.ReplayBuffer = 1000
+				base := transport.Base
+				transport.Base = roundTripFunc(func(req *http.Request) (*http.Response, error) {
+					if !test.read {
+						req.Body.Close()
+						return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
+					}
+					defer req.Body.Close()
+					return base.RoundTrip(req)
+				})
+				body := &closeCounter{Reader: strings.NewReader(strings.Repeat("x", test.size))}
+				req := newRequest(t, "POST", "/v1/signdoc/pades", "")
+				req.Body, req.ContentLength = body, int64(test.size)
+				res, err := transport.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if body.closed.Load() == 0 {
+					t.Error("the body was not closed")
+				}
+				if test.read && len(b.calls) != 1 {
+					t.Errorf("%d calls were made", len(b.calls))
+				}
+			})
+		})
 	}
 }
