@@ -165,11 +165,15 @@ func TestAdminShowsABoundTokenAndWhyThereIsNone(t *testing.T) {
 	}
 	token := c.Tokens[0]
 	if !token.Bound || token.AuthMethod != "private_key_jwt" || token.Granted != nil || token.ExpiresAt != "" ||
-		token.Failures != 1 || token.NextAttempt == "" || !strings.Contains(token.Hint, "does not know this client") {
+		token.Failures != 1 || token.NextAttempt == "" || !strings.Contains(token.Hint, "does not know this client") ||
+		!strings.Contains(token.Hint, "the public key must be registered for the client, under the same kid") {
 		t.Errorf("the token is %+v", token)
 	}
 	if e := token.LastError; e == nil || e.Cause != "refused" || e.Code != "invalid_client" || e.Status != 401 ||
 		e.Text != "token request failed: HTTP status 401: invalid_client" {
+	if !strings.Contains(f.logged(), `"hint":"`+token.Hint+`"`) {
+		t.Error("the log does not hint at it")
+	}
 		t.Errorf("the last error is %+v", e)
 	}
 }

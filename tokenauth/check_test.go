@@ -179,6 +179,10 @@ func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
 			if report.AssertionAlgorithm != "ES256" {
 				t.Errorf("the algorithm is %q", report.AssertionAlgorithm)
 			}
+			// Whoever has the error alone is told the same.
+			if report.Err.Hint() != report.Hint {
+				t.Errorf("the error hints %q, the report %q", report.Err.Hint(), report.Hint)
+			}
 		})
 	}
 }
