@@ -176,8 +176,8 @@ func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
 			})
 			report := check(t, server, withKey)
 			wantHint(t, report, hint)
-			if report.AssertionAlgorithm != "ES256" {
-				t.Errorf("the algorithm is %q", report.AssertionAlgorithm)
+			if report.AssertionAlgorithm != "ES256" || report.AssertionKeyID != key.ID() {
+				t.Errorf("the algorithm is %q, the kid %q", report.AssertionAlgorithm, report.AssertionKeyID)
 			}
 			// Whoever has the error alone is told the same.
 			if report.Err.Hint() != report.Hint {
