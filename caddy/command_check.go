@@ -89,7 +89,7 @@ meaning; new ones may be added:
 	    lifetime_seconds, lifetime_assumed
 	    error, hint         why there is none: cause (unavailable, timeout,
 	                        refused, unusable, configuration), status, code, text`,
-		Args: cobra.NoArgs,
+		Args: noArguments("a configuration is named by --config"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
 	cmd.Flags().StringVarP(&flags.config, "config", "c", "", "The configuration to check; - for the standard input")

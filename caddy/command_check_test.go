@@ -206,7 +206,7 @@ func TestCheckOfWrongUsage(t *testing.T) {
 	for want, args := range map[string][]string{
 		"nothing to check: there is no Caddyfile":            {},
 		"unknown flag: --nothing":                            {"--nothing"},
-		"unknown command":                                    {"x"},
+		"unexpected argument 'x'":                            {"x"},
 		"--environment or --issuer is missing":               {"--client-id", "x"},
 		"--client-id is missing":                             {"--environment", "current"},
 		"--secret-file or --key-file is missing":             {"--environment", "current", "--client-id", "x"},
