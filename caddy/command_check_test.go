@@ -260,6 +260,14 @@ func TestCheckHints(t *testing.T) {
 	run(t, args(issuer, "test-client")...).exits(1).prints("hint the client secret ends with a line break")
 	f.writeSecret(clientSecret + " ")
 	run(t, args(issuer, "test-client")...).exits(1).prints("hint the client secret begins or ends with white space")
+	written := strings.Replace(f.caddyfile(localSite), "{file."+f.secret+"}", f.secret, 1)
+	config := filepath.Join(f.dir, "Caddyfile")
+	if err := os.WriteFile(config, []byte(written), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(t, "check", "--config", config).exits(1).prints("hint the client secret looks like the path of a file"); strings.Contains(out.stdout+out.stderr, f.secret) {
+		t.Errorf("it shows the secret: %s%s", out.stdout, out.stderr)
+	}
 	if err := os.Remove(f.secret); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
 // validate returns the error of provisioning a configuration with the given
@@ -63,6 +65,10 @@ func TestBadJSON(t *testing.T) {
 		{"audience with a secret", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "audience": "https://x.example"`), goodHandler, "audience goes with private_key"},
 		{"audience that is no URL", app(`"environment": "current", "client_id": "x", "private_key": "{env.X}", "audience": "://x.example"`), goodHandler, "audience: '://x.example' is not a URI"},
 		{"negative timeout", app(`"environment": "current", "timeout": -1`), goodHandler, "must not be negative"},
+		{"timeout without a unit", app(`"environment": "current", "timeout": 10`), goodHandler, `timeout 10ns is too short to be meant: write it with a unit, as in "10s"`},
+		{"refresh_before without a unit", app(`"environment": "current", "refresh_before": 60`), goodHandler, `refresh_before 60ns is too short to be meant`},
+		{"private_key that is a path", app(`"environment": "current", "client_id": "x", "private_key": "/run/secrets/seal.pem"`), goodHandler, "private_key: what is written here is no private key (it is neither PEM nor a JWK); if it is the name of a file"},
+		{"dpop_key that is no key", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "dpop_key": "x"`), goodHandler, "dpop_key: what is written here is no private key"},
 		{"unknown app field", app(`"environment": "current", "secret": "x"`), goodHandler, "unknown field"},
 		{"no APIs", goodApp, `{"handler": "bankid_esign"}`, "no API is given"},
 		{"unknown API", goodApp, `{"handler": "bankid_esign", "apis": ["x"]}`, "unknown API 'x'"},
@@ -176,6 +182,36 @@ func TestFileThatCannotBeRead(t *testing.T) {
 		err := validate(t, fmt.Sprintf(`"bankid_esign": {"environment": "{file.%s}"},`, path), goodHandler)
 		if err == nil || !strings.Contains(err.Error(), "environment: placeholder {file."+path+"}") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want one with %q", path, err, want)
+		}
+	}
+}
+
+// A key that is written out works, as PEM and as a JWK with its braces escaped;
+// what is no key is not shown.
+func TestKeyThatIsWrittenOut(t *testing.T) {
+	generated, err := tokenauth.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := generated.PrivatePEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := `\{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"\}`
+	for key, want := range map[string]string{
+		private.Reveal(): "",
+		jwk:              "",
+		strings.Replace(private.Reveal(), "M", "N", 1): "its PRIVATE KEY block cannot be read",
+		strings.Replace(jwk, "870MB6", "planted", 1):   "no private key (it is not a valid JWK)",
+		"planted-secret": "it is neither PEM nor a JWK",
+	} {
+		quoted, err := json.Marshal(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = validate(t, `"bankid_esign": {"environment": "current", "client_id": "x", "private_key": `+string(quoted)+`},`, goodHandler)
+		if got := fmt.Sprint(err); (want == "") != (err == nil) || !strings.Contains(got, want) || strings.Contains(got, "planted") {
+			t.Errorf("error is %v, want %q", err, want)
 		}
 	}
 }
