@@ -90,7 +90,7 @@ func (a Access) validate() error {
 		}
 	}
 	if a.has(bankid.B2B) && len(a.APIs) > 1 {
-		return errors.New("b2b stands alone: its tokens are bound to a key and its client has no other scopes; give it a bankid_esign directive of its own")
+		return errors.New("b2b stands alone: its tokens are bound to a key and its client has no other scopes; give it a directive or route in a site of its own, or with a matcher, such as 'bankid_esign /v0/b2b/* b2b'")
 	}
 	if a.has(bankid.B2B) && a.Client == "" {
 		return errors.New("b2b needs a client of its own: name it with 'client <name>'")

@@ -65,6 +65,7 @@ type shownToken struct {
 	Bound       bool
 	ClientID    string `json:"client_id"`
 	AuthMethod  string `json:"auth_method"`
+	KeyID       string `json:"assertion_kid"`
 	ExpiresAt   string `json:"expires_at"`
 	NextAttempt string `json:"next_attempt"`
 	Failures    int
@@ -155,6 +156,7 @@ func TestAdminShowsClients(t *testing.T) {
 
 func TestAdminShowsABoundTokenAndWhyThereIsNone(t *testing.T) {
 	f := newB2B(t)
+	kid := f.writeKey(t).ID()
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
 	})
@@ -164,9 +166,13 @@ func TestAdminShowsABoundTokenAndWhyThereIsNone(t *testing.T) {
 		t.Fatalf("the client is %+v", c)
 	}
 	token := c.Tokens[0]
-	if !token.Bound || token.AuthMethod != "private_key_jwt" || token.Granted != nil || token.ExpiresAt != "" ||
-		token.Failures != 1 || token.NextAttempt == "" || !strings.Contains(token.Hint, "does not know this client") {
+	if !token.Bound || token.AuthMethod != "private_key_jwt" || token.KeyID != kid || token.Granted != nil || token.ExpiresAt != "" ||
+		token.Failures != 1 || token.NextAttempt == "" || !strings.Contains(token.Hint, "does not know this client") ||
+		!strings.Contains(token.Hint, "the public key must be registered for the client, under the same kid") {
 		t.Errorf("the token is %+v", token)
+	}
+	if !strings.Contains(f.logged(), `"hint":"`+token.Hint+`"`) {
+		t.Error("the log does not hint at it")
 	}
 	if e := token.LastError; e == nil || e.Cause != "refused" || e.Code != "invalid_client" || e.Status != 401 ||
 		e.Text != "token request failed: HTTP status 401: invalid_client" {

@@ -128,8 +128,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionClients(); err != nil {
 		return err
 	}
-	if a.Timeout < 0 || a.RefreshBefore < 0 {
-		return errors.New("timeout and refresh_before must not be negative")
+	if err := errors.Join(checkDuration("timeout", a.Timeout), checkDuration("refresh_before", a.RefreshBefore)); err != nil {
+		return err
 	}
 	if err := a.provisionHTTP(ctx); err != nil {
 		return err
@@ -160,6 +160,18 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return newHeldAnswers(heldLimit), nil
 	})
 	return err
+}
+
+// checkDuration reports an error if d, which the field of that name has, is none
+// that anybody wants. A number without a unit is one of nanoseconds.
+func checkDuration(name string, d caddy.Duration) error {
+	switch {
+	case d < 0:
+		return fmt.Errorf("%s must not be negative", name)
+	case d > 0 && time.Duration(d) < time.Millisecond:
+		return fmt.Errorf("%s %v is too short to be meant: write it with a unit, as in \"10s\"", name, time.Duration(d))
+	}
+	return nil
 }
 
 // provisionEnvironment finds the environment.
@@ -238,7 +250,7 @@ func (a *App) provisionClients() error {
 		}
 		if names := client.writtenOut(); len(names) > 0 {
 			a.logger.Warn("a secret is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/bankid}",
-				zap.String("client", clientLabel(name)), zap.Strings("fields", names))
+				zap.String("client", clientLabel(name)), zap.Strings("fields", names), zap.String("hint", client.hint()))
 		}
 	}
 	return nil

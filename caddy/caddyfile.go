@@ -292,7 +292,7 @@ func onceDuration(d *caddyfile.Dispenser, target *caddy.Duration) error {
 		return d.Errf("bad %s value '%s': must be a positive duration such as 10s", name, value)
 	}
 	*target = caddy.Duration(duration)
-	return nil
+	return wrapErr(d, checkDuration(name, *target))
 }
 
 // wrapErr adds file and line to err, if it is one.

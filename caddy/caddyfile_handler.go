@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
 // parseHandler sets up the handler from the directive. Syntax:
@@ -30,8 +32,12 @@ import (
 // APIs are csc, signdoc, timestamp and b2b.
 func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	d := helper.Dispenser
+	app, err := globalApp(helper)
+	if err != nil {
+		return nil, err
+	}
 	h := new(Handler)
-	if err := h.unmarshalOwn(d, clientCheck(helper)); err != nil {
+	if err := h.unmarshalOwn(d, app); err != nil {
 		return nil, err
 	}
 	// The tokens that are left are the reverse proxy's.
@@ -49,26 +55,44 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 	return h, nil
 }
 
-// clientCheck returns what reports an error if the global option has not the
-// client of a name, as far as that can be told here.
-func clientCheck(helper httpcaddyfile.Helper) func(name string) error {
+// globalApp returns the app that the global option configures. Without one it is
+// that of the sandbox, which has all that there is to look for; that it is missing
+// is found out when the configuration is loaded.
+func globalApp(helper httpcaddyfile.Helper) (*App, error) {
 	option, ok := helper.Option("bankid_esign").(httpcaddyfile.App)
 	if !ok {
-		return func(string) error { return nil }
+		return &App{Environment: bankid.Sandbox.Name}, nil
 	}
-	return func(name string) error {
-		app := new(App)
-		if err := json.Unmarshal(option.Value, app); err != nil || (app.maybeSandbox() && app.needless()) {
-			return err
-		}
-		_, err := app.configuredClient(name)
-		return err
-	}
+	app := new(App)
+	return app, json.Unmarshal(option.Value, app)
 }
 
-// unmarshalOwn sets up the handler from its own tokens, and deletes them. Its
-// client must be one that checkClient has no error for.
-func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, checkClient func(name string) error) error {
+// checkClient reports an error if the app has not the client of a name, as far as
+// that can be told before it is set up.
+func (a *App) checkClient(name string) error {
+	if a.maybeSandbox() && a.needless() {
+		return nil
+	}
+	_, err := a.configuredClient(name)
+	return err
+}
+
+// checkUpstreams reports an error if it is not known where an API of h is.
+func (a *App) checkUpstreams(h *Handler) error {
+	for _, name := range h.APIs {
+		if a.Issuer == "" || h.Upstreams[name] != "" {
+			continue
+		}
+		if _, err := a.origin(bankid.API(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unmarshalOwn sets up the handler from its own tokens, and deletes them. It must
+// fit app.
+func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // consume directive name
 	names := d.RemainingArgs()
 	if err := h.unmarshalAPIs(d, names); err != nil {
@@ -83,7 +107,7 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, checkClient func(name str
 		name := segment.Val()
 		ours, err := h.unmarshalSubdirective(segment)
 		if err == nil && name == "client" {
-			err = wrapErr(segment, checkClient(h.Client))
+			err = wrapErr(segment, app.checkClient(h.Client))
 		}
 		if err != nil {
 			return err
@@ -103,7 +127,12 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, checkClient func(name str
 	if err := h.Access.validate(); err != nil {
 		return d.WrapErr(err)
 	}
-	return wrapErr(d, checkClient(h.Client))
+	if h.Client == "" { // else it was checked where it stands
+		if err := app.checkClient(""); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	return wrapErr(d, app.checkUpstreams(h))
 }
 
 // unmarshalSubdirective sets a field of the handler, and reports whether the

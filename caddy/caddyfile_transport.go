@@ -43,14 +43,14 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	if err := t.Access.validate(); err != nil {
-		return d.WrapErr(err)
-	}
+	// Before the whole is looked at: it may lack what a name is misspelt of.
 	d.Reset()
 	if err := t.HTTPTransport.UnmarshalCaddyfile(d); err != nil {
 		return unrecognizedBy(d, err, "api, client, scope, upstream, call, replay_buffer, or one of the http transport")
 	}
-	return nil
+	d.Reset()
+	d.Next() // what is wrong with the whole is wrong where it begins
+	return wrapErr(d, t.Access.validate())
 }
 
 // unmarshalSubdirective sets a field of the transport, and reports whether the

@@ -106,10 +106,12 @@ type checkedToken struct {
 	Bound bool `json:"bound"`
 
 	// How it was asked for: the client identifier, the client authentication
-	// method, and the JWS algorithms of assertion and proof.
+	// method, the JWS algorithm and kid of the assertion, and the algorithm of the
+	// proof.
 	ClientID           string               `json:"client_id,omitempty"`
 	AuthMethod         tokenauth.AuthMethod `json:"auth_method,omitempty"`
 	AssertionAlgorithm string               `json:"assertion_alg,omitempty"`
+	AssertionKeyID     string               `json:"assertion_kid,omitempty"`
 	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
 
 	// Lifetime is the token's, in seconds, and LifetimeAssumed reports that the
@@ -270,7 +272,7 @@ func newCheckedToken(r tokenauth.Report) checkedToken {
 	return checkedToken{
 		OK: r.OK(), Scopes: r.Scopes, GrantedScopes: r.GrantedScopes, MissingScopes: r.MissingScopes, Bound: r.DPoP,
 		ClientID: r.ClientID, AuthMethod: r.AuthMethod,
-		AssertionAlgorithm: r.AssertionAlgorithm, ProofAlgorithm: r.ProofAlgorithm,
+		AssertionAlgorithm: r.AssertionAlgorithm, AssertionKeyID: r.AssertionKeyID, ProofAlgorithm: r.ProofAlgorithm,
 		Lifetime: r.Lifetime.Seconds(), LifetimeAssumed: r.LifetimeAssumed,
 		Error: newTokenError(r.Err), Hint: r.Hint,
 	}

@@ -104,6 +104,15 @@ func (c Client) writtenOut() []string {
 	return names
 }
 
+// hint says what looks wrong about a client secret that is written out, "" if
+// nothing does.
+func (c Client) hint() string {
+	if c.ClientSecret == "" || len(placeholders(c.ClientSecret)) > 0 {
+		return ""
+	}
+	return tokenauth.Credentials{ClientID: c.ClientID, ClientSecret: tokenauth.NewSecret(c.ClientSecret)}.Hint()
+}
+
 // clientField is a field of a client that may hold placeholders.
 type clientField struct {
 	name   string
@@ -128,12 +137,31 @@ func (c *Client) fields() []clientField {
 func (f clientField) check() error {
 	switch {
 	case f.secret:
-		return checkSecretPlaceholders(*f.value)
+		if err := checkSecretPlaceholders(*f.value); err != nil || !strings.HasSuffix(f.name, "_key") {
+			return err
+		}
+		return checkWrittenKey(*f.value)
 	case f.name == "audience" && *f.value != "" && len(placeholders(*f.value)) == 0:
 		_, err := resolveAudience(*f.value)
 		return err
 	}
 	return checkPlaceholders(*f.value)
+}
+
+// checkWrittenKey reports an error if a private key is written out and is none,
+// such as the name of its file. The error shows nothing of it.
+func checkWrittenKey(typed string) error {
+	if len(placeholders(typed)) > 0 {
+		return nil
+	}
+	text, err := resolve(typed) // the braces of a JWK are escaped
+	if err != nil {
+		return err
+	}
+	if _, err := parseKey(text, ""); err != nil {
+		return fmt.Errorf("what is written here is no private key (%v); if it is the name of a file, write {file./run/secrets/seal.pem}", err)
+	}
+	return nil
 }
 
 // resolveAudience resolves an audience. Errors show it as it was typed.

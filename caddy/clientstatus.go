@@ -50,10 +50,12 @@ type tokenStatus struct {
 	Thumbprint string `json:"jkt,omitempty"`
 
 	// How the last attempt asked: the client identifier, the client
-	// authentication method, and the JWS algorithms of assertion and proof.
+	// authentication method, the JWS algorithm and kid of the assertion, and the
+	// algorithm of the proof.
 	ClientID           string               `json:"client_id,omitempty"`
 	AuthMethod         tokenauth.AuthMethod `json:"auth_method,omitempty"`
 	AssertionAlgorithm string               `json:"assertion_alg,omitempty"`
+	AssertionKeyID     string               `json:"assertion_kid,omitempty"`
 	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
 
 	// When the usable token was obtained, is due to be renewed, and stops being
@@ -136,7 +138,7 @@ func newTokenStatus(s tokenauth.Status) tokenStatus {
 		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes,
 		Bound: s.DPoP, Thumbprint: s.Thumbprint,
 		ClientID: s.ClientID, AuthMethod: s.AuthMethod,
-		AssertionAlgorithm: s.AssertionAlgorithm, ProofAlgorithm: s.ProofAlgorithm,
+		AssertionAlgorithm: s.AssertionAlgorithm, AssertionKeyID: s.AssertionKeyID, ProofAlgorithm: s.ProofAlgorithm,
 		ObtainedAt: s.ObtainedAt.UTC(), RefreshAt: s.RefreshAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
 		LastError: newTokenError(s.Err), Failures: s.Failures, NextAttempt: s.NextAttempt.UTC(),
 		Fetching: s.Fetching, Waiting: s.Waiting,

@@ -85,11 +85,11 @@ meaning; new ones may be added:
 	                        come of the token before: a client that was refused
 	    scopes, granted_scopes, missing_scopes
 	    bound               whether it is bound to a key (DPoP)
-	    client_id, auth_method, assertion_alg, proof_alg
+	    client_id, auth_method, assertion_alg, assertion_kid, proof_alg
 	    lifetime_seconds, lifetime_assumed
 	    error, hint         why there is none: cause (unavailable, timeout,
 	                        refused, unusable, configuration), status, code, text`,
-		Args: cobra.NoArgs,
+		Args: noArguments("a configuration is named by --config"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
 	cmd.Flags().StringVarP(&flags.config, "config", "c", "", "The configuration to check; - for the standard input")
@@ -117,6 +117,7 @@ func (f *checkFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return unchecked(cmd, err)
 	}
+	f.hint(report)
 	if f.json {
 		err = printJSON(cmd.OutOrStdout(), report)
 	} else {
@@ -126,6 +127,20 @@ func (f *checkFlags) run(cmd *cobra.Command) error {
 		err = errors.New("the check found something that does not work")
 	}
 	return err
+}
+
+// hint adds to the hints of the report which flag they are about. In a
+// configuration, the API decides over DPoP.
+func (f *checkFlags) hint(report *checkReport) {
+	if f.clientID == "" || f.dpop {
+		return
+	}
+	tokens := report.Clients[0].Tokens // of the one client
+	for i := range tokens {
+		if token := &tokens[i]; strings.Contains(token.Hint, "DPoP") {
+			token.Hint += "; the flag for DPoP is --dpop"
+		}
+	}
 }
 
 // load returns the configuration to check, and the tokens that it needs.
@@ -298,7 +313,7 @@ func (k *checkedToken) describe() string {
 	}
 	text := k.ClientID + " by " + string(k.AuthMethod)
 	if k.AssertionAlgorithm != "" {
-		text += " (" + k.AssertionAlgorithm + ")"
+		text += " (" + k.AssertionAlgorithm + ", kid " + k.AssertionKeyID + ")"
 	}
 	if k.ProofAlgorithm != "" {
 		text += ", with DPoP (" + k.ProofAlgorithm + ")"

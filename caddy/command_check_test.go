@@ -43,6 +43,7 @@ type checked struct {
 			OK, Skipped, Bound bool
 			Scopes             []string
 			Missing            []string `json:"missing_scopes"`
+			KeyID              string   `json:"assertion_kid"`
 			Error              *struct{ Cause, Code string }
 			Hint               string
 		}
@@ -98,8 +99,18 @@ func TestCheckOfAClient(t *testing.T) {
 
 func TestCheckOfABoundClient(t *testing.T) {
 	f := newB2B(t)
-	run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "b2b-client", "--key-file", f.keyFile(), "--key-id", "kid", "--dpop").exits(0).
-		prints("ok authentication b2b-client by private_key_jwt (ES256), with DPoP (ES256)", "ok esign/b2b token of 5m0s")
+	args := []string{"check", "--issuer", f.issuer.Issuer(), "--client-id", "b2b-client", "--key-file", f.keyFile()}
+	run(t, append(args, "--key-id", "kid", "--dpop")...).exits(0).
+		prints("ok authentication b2b-client by private_key_jwt (ES256, kid kid), with DPoP (ES256)", "ok esign/b2b token of 5m0s")
+	kid := f.writeKey(t).ID()
+	if c := run(t, append(args, "--dpop", "--json")...).exits(0).checked().Clients; len(c) != 1 || c[0].Tokens[0].KeyID != kid {
+		t.Errorf("the clients are %+v, want the kid %s", c, kid)
+	}
+	f.issuer.HandleToken(answerWith(400, "invalid_request"))
+	run(t, append(args, "--scope", "esign/b2b")...).exits(1).prints("hint the provider may demand DPoP for this client", "is registered; the flag for DPoP is --dpop")
+	if out := run(t, append(args, "--dpop")...).exits(1); strings.Contains(out.stdout, "the flag for DPoP") {
+		t.Errorf("it prints %s", out.stdout)
+	}
 }
 
 // The tokens that check finds in a configuration are those that the server gets
@@ -195,7 +206,7 @@ func TestCheckOfWrongUsage(t *testing.T) {
 	for want, args := range map[string][]string{
 		"nothing to check: there is no Caddyfile":            {},
 		"unknown flag: --nothing":                            {"--nothing"},
-		"unknown command":                                    {"x"},
+		"unexpected argument 'x'":                            {"x"},
 		"--environment or --issuer is missing":               {"--client-id", "x"},
 		"--client-id is missing":                             {"--environment", "current"},
 		"--secret-file or --key-file is missing":             {"--environment", "current", "--client-id", "x"},
@@ -249,6 +260,14 @@ func TestCheckHints(t *testing.T) {
 	run(t, args(issuer, "test-client")...).exits(1).prints("hint the client secret ends with a line break")
 	f.writeSecret(clientSecret + " ")
 	run(t, args(issuer, "test-client")...).exits(1).prints("hint the client secret begins or ends with white space")
+	written := strings.Replace(f.caddyfile(localSite), "{file."+f.secret+"}", f.secret, 1)
+	config := filepath.Join(f.dir, "Caddyfile")
+	if err := os.WriteFile(config, []byte(written), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(t, "check", "--config", config).exits(1).prints("hint the client secret looks like the path of a file"); strings.Contains(out.stdout+out.stderr, f.secret) {
+		t.Errorf("it shows the secret: %s%s", out.stdout, out.stderr)
+	}
 	if err := os.Remove(f.secret); err != nil {
 		t.Fatal(err)
 	}

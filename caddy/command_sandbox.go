@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -31,7 +30,7 @@ credentials of its clients, which are published and guard nothing.
 
 It asks for no token before it lets a test play the signer or inject faults, so
 it listens on loopback addresses only. With port 0 the system chooses one.`,
-		Args: cobra.NoArgs,
+		Args: noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
@@ -46,7 +45,7 @@ it listens on loopback addresses only. With port 0 the system chooses one.`,
 					return unchecked(cmd, err)
 				}
 			}
-			return runSandbox(ctx, cmd.OutOrStdout(), address, options)
+			return runSandbox(ctx, cmd, address, options)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", sandbox.Address, "The loopback address to listen on")
@@ -69,8 +68,8 @@ func b2bClient(file string) ([]sandbox.Client, error) {
 }
 
 // runSandbox serves the sandbox at address until ctx is done. Without an issuer,
-// it is the one at that address.
-func runSandbox(ctx context.Context, out io.Writer, address *net.TCPAddr, options sandbox.Options) error {
+// it is the one at that address. The error ends cmd.
+func runSandbox(ctx context.Context, cmd *cobra.Command, address *net.TCPAddr, options sandbox.Options) error {
 	ln, err := net.ListenTCP("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%v is in use already, perhaps by a gateway with environment sandbox, which serves it too: end that, or choose another address, such as --listen 127.0.0.1:0 for any free port", address)
@@ -86,20 +85,29 @@ func runSandbox(ctx context.Context, out io.Writer, address *net.TCPAddr, option
 	}
 	server, err := newSandboxServer(options)
 	if err != nil {
-		return err
+		return unchecked(cmd, err) // the flags are wrong
 	}
 	server.serving = server.serveAt(ln)
-	_, err = fmt.Fprintf(out, `BankID eSign SANDBOX on %v, for tests only: nothing that it signs proves anything.
+	keys := ""
+	for _, client := range options.Clients {
+		for _, key := range client.Keys.Keys {
+			keys += " " + key.KeyID
+		}
+	}
+	if keys != "" {
+		keys = "B2B client keys    " + keys + "\n"
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), `BankID eSign SANDBOX on %v, for tests only: nothing that it signs proves anything.
 
 issuer              %s
 client              %s
 client secret       %s
 B2B client          %s (DPoP)
 B2B client secret   %s
-faults              POST, GET, DELETE /sandbox/faults
+%sfaults              POST, GET, DELETE /sandbox/faults
 signer              POST /sandbox/orders?sign_id=…
 certificate         GET /sandbox/ca.pem
-`, ln.Addr(), options.Issuer, sandbox.ClientID, sandbox.ClientSecret, sandbox.B2BClientID, sandbox.B2BClientSecret)
+`, ln.Addr(), options.Issuer, sandbox.ClientID, sandbox.ClientSecret, sandbox.B2BClientID, sandbox.B2BClientSecret, keys)
 	if err == nil {
 		select {
 		case <-ctx.Done():

@@ -17,9 +17,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// startSandboxCommand runs the command, and returns what it prints up to the
-// issuer, and where it says how it ended.
-func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string) (issuer string, ended <-chan error) {
+// startSandboxCommand runs the command, and returns the issuer and the keys of the
+// B2B client that it prints, and where it says how it ended.
+func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string) (issuer, keys string, ended <-chan error) {
 	t.Helper()
 	out, in := io.Pipe()
 	cmd := sandboxCommand()
@@ -38,13 +38,16 @@ func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string)
 		if strings.HasPrefix(lines.Text(), "client secret ") && !strings.HasSuffix(lines.Text(), sandbox.ClientSecret) {
 			t.Errorf("it prints %q", lines.Text())
 		}
+		if after, ok := strings.CutPrefix(lines.Text(), "B2B client keys     "); ok {
+			keys = after
+		}
 		if strings.HasPrefix(lines.Text(), "certificate ") {
 			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return issuer, end
+			return issuer, keys, end
 		}
 	}
 	t.Fatalf("it ended: %v", <-end)
-	return "", nil
+	return "", "", nil
 }
 
 // token asks the sandbox for one.
@@ -62,9 +65,9 @@ func token(t *testing.T, issuer string) int {
 
 func TestSandboxCommand(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "localhost:0"} {
-		issuer, ended := startSandboxCommand(t, t.Context(), "--listen", listen)
-		if got := token(t, issuer); got != http.StatusOK {
-			t.Errorf("token endpoint at %s: status %d", issuer, got)
+		issuer, keys, ended := startSandboxCommand(t, t.Context(), "--listen", listen)
+		if got := token(t, issuer); got != http.StatusOK || keys != "" {
+			t.Errorf("token endpoint at %s: status %d, keys %q", issuer, got, keys)
 		}
 		self, err := os.FindProcess(os.Getpid())
 		if err == nil {
@@ -99,11 +102,16 @@ func TestSandboxCommandRegistersKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "seal.jwks")
-	if err := os.WriteFile(file, []byte(jwks), 0o600); err != nil {
+	two := strings.Replace(jwks, `"keys": [`, `"keys": [{"kty":"EC","kid":"other","alg":"ES256","use":"sig","crv":"P-256",`+
+		`"x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},`, 1)
+	if err := os.WriteFile(file, []byte(two), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--b2b-jwks", file)
+	issuer, keys, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--b2b-jwks", file)
+	if want := "other " + key.ID(); keys != want {
+		t.Errorf("it prints the keys %q, want %q", keys, want)
+	}
 	provider, err := tokenauth.NewProvider(issuer, true)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +133,7 @@ func TestSandboxCommandRegistersKeys(t *testing.T) {
 
 func TestSandboxCommandIssuer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--issuer", "https://bankid.test/realm")
+	issuer, _, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--issuer", "https://bankid.test/realm")
 	cancel()
 	if err := <-ended; err != nil || issuer != "https://bankid.test/realm" {
 		t.Errorf("issuer %q, %v", issuer, err)
@@ -153,7 +161,7 @@ func TestSandboxCommandRefusals(t *testing.T) {
 		"issuer with slash":  {[]string{"--listen", "127.0.0.1:0", "--issuer", "http://127.0.0.1/"}, "final slash"},
 		"no keys":            {[]string{"--b2b-jwks", "/nowhere"}, "reading the public keys"},
 		"keys of no form":    {[]string{"--b2b-jwks", "sandbox.go"}, "is not a JWKS, as 'caddy bankid-esign keygen' prints one"},
-		"argument":           {[]string{"now"}, "unknown command"},
+		"argument":           {[]string{"now"}, "unexpected argument 'now'"},
 		"flag that is wrong": {[]string{"--port", "1"}, "unknown flag"},
 	} {
 		cmd := sandboxCommand()
@@ -170,7 +178,7 @@ func TestSandboxCommandRefusals(t *testing.T) {
 // A fault that never ends does not keep the command from ending.
 func TestSandboxCommandEndsWhileAClientHangs(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	issuer, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0")
+	issuer, _, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0")
 	origin := strings.TrimSuffix(issuer, "/auth/realms/sandbox")
 	faults := func(method, body string) string {
 		r, err := http.NewRequestWithContext(t.Context(), method, origin+"/sandbox/faults", strings.NewReader(body))

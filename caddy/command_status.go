@@ -32,7 +32,7 @@ is obtained at the next call, and counts as one that cannot be used until then.
 
 With --json, what GET /bankid_esign/clients answers is printed: an array of
 clients.`,
-		Args: cobra.NoArgs,
+		Args: noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var clients []clientStatus
 			if err := flags.ask(cmd, http.MethodGet, "/bankid_esign/clients", &clients); err != nil {

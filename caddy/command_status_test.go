@@ -120,7 +120,7 @@ func TestStatusOfNoGateway(t *testing.T) {
 
 func TestStatusOfWrongUsage(t *testing.T) {
 	run(t, "status", "--nothing").exits(2).prints("unknown flag")
-	run(t, "status", "x").exits(2).prints("unknown command")
+	run(t, "status", "x").exits(2).prints("unexpected argument 'x'")
 	for _, args := range [][]string{{}, {""}, {"one", "two"}} {
 		run(t, append([]string{"refresh"}, args...)...).exits(2).prints("name one client", "'caddy bankid-esign status' lists them")
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -69,12 +71,64 @@ func TestUnknownCommands(t *testing.T) {
 		t.Errorf("it prints %q", out.stdout)
 	}
 	run(t, "--bogus").exits(2).prints("unknown flag: --bogus")
-	run(t, "version", "bogus").exits(2).prints("unknown command")
 	run(t, "sandbox", "--port", "1").exits(2).prints("unknown flag: --port")
 	run(t, "sandbox", "--listen", "0.0.0.0:1").exits(2).prints("is not a loopback address")
+	run(t, "sandbox", "--listen", "127.0.0.1:0", "--issuer", "foo").exits(2).prints(`Error: sandbox: issuer "foo" is not an http or https URL`)
 	run(t, "keygen").exits(2).prints("Error: --out is missing")
 	run(t, "keygen", "--out", "key.pem", "--alg", "none").exits(2).prints("use ES256 or RS256")
 	run(t, "status", "--address", "{env.X}").exits(2).prints("{env.X} is not an address of an admin API")
 	run(t, "status", "--address", "http://localhost:2019").exits(2).prints("write it without http://")
 	run(t).exits(0).prints("Tools for the BankID eSign gateway", "keygen", "sandbox")
+}
+
+// Who forgets a flag has not meant a command.
+func TestUnexpectedArguments(t *testing.T) {
+	for command, want := range map[string]string{
+		"check two.caddyfile":     "Error: unexpected argument 'two.caddyfile': a configuration is named by --config",
+		"check --config a.json b": "Error: unexpected argument 'b': a configuration is named by --config",
+		"keygen k.pem":            "Error: unexpected argument 'k.pem': the file for a new key is named by --out",
+		"status seal":             "Error: unexpected argument 'seal'",
+		"sandbox now":             "Error: unexpected argument 'now'",
+		"version bogus":           "Error: unexpected argument 'bogus'",
+	} {
+		out := run(t, strings.Fields(command)...).exits(2).prints(want)
+		if strings.Contains(out.stderr, "unknown command") {
+			t.Errorf("%s: it prints %s", command, out.stderr)
+		}
+	}
+}
+
+// The public key of a file that is there already is printed as keygen printed it.
+func TestKeygenPublic(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key.pem")
+	made := run(t, "keygen", "--out", file).exits(0).stdout
+	if got := run(t, "keygen", "--public", file).exits(0).stdout; got != made {
+		t.Errorf("it prints %s, want %s", got, made)
+	}
+	other := filepath.Join(t.TempDir(), "key")
+	for content, want := range map[string]string{
+		`{"kty":"EC","kid":"mine","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}`: "",
+		`{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}`:                                                                "it is a JWK without a private key",
+		made:         "it is not a valid JWK",
+		clientSecret: "it is neither PEM nor a JWK",
+		"":           "it is neither PEM nor a JWK",
+		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n": `it is a PEM block of type "CERTIFICATE", not a private key`,
+	} {
+		if err := os.WriteFile(other, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out := run(t, "keygen", "--public", other)
+		if want != "" {
+			out.exits(1).prints("Error: " + other + " holds no private key that can be used: " + want)
+			continue
+		}
+		out.exits(0).prints(`"kid": "mine"`, `"alg": "ES256"`)
+		if strings.Contains(out.stdout, "870MB6") || strings.Contains(out.stdout, `"d"`) {
+			t.Errorf("it prints %s", out.stdout)
+		}
+	}
+	run(t, "keygen", "--public", filepath.Join(t.TempDir(), "absent")).exits(1).prints("Error: reading the private key: open", "no such file")
+	run(t, "keygen", "--public", file, "--out", other).exits(2).prints("--public and --out exclude each other")
+	run(t, "keygen", "--public", file, "--alg", "RS256").exits(2).prints("--alg goes with --out")
+	run(t, "keygen", "--public", "").exits(2).prints("--public is empty")
 }

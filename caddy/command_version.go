@@ -17,7 +17,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Prints the versions of the gateway and of Caddy",
-		Args:  cobra.NoArgs,
+		Args:  noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, full := caddy.Version()
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s, Caddy %s\n", defaultProxyName, version(), full)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
 // validate returns the error of provisioning a configuration with the given
@@ -27,6 +29,11 @@ const (
 	goodApp     = `"bankid_esign": {"environment": "current", "client_id": "x", "client_secret": "{env.X}"},`
 	goodHandler = `{"handler": "bankid_esign", "apis": ["signdoc"]}`
 )
+
+// matched returns a handler that takes no calls but those of b2b to another.
+func matched(handler string) string {
+	return `{"handler": "subroute", "routes": [{"match": [{"path": ["/v0/b2b/*"]}], "handle": [` + handler + `]}]}`
+}
 
 func TestBadJSON(t *testing.T) {
 	handler := func(rest string) string { return `{"handler": "bankid_esign", "apis": ["signdoc"], ` + rest + `}` }
@@ -52,8 +59,8 @@ func TestBadJSON(t *testing.T) {
 		{"two credentials", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "private_key": "{env.Y}"`), goodHandler, "and not both"},
 		{"auth_method without its credential", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "auth_method": "private_key_jwt"`), goodHandler, "does not go with"},
 		{"b2b without a client", goodApp, `{"handler": "bankid_esign", "apis": ["b2b"]}`, "needs a client of its own"},
-		{"b2b and others with one client", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}, {"handler": "bankid_esign", "apis": ["csc"], "client": "x"}`, "is used for b2b and for another API"},
-		{"b2b and others with one client by two names", app(`"environment": "current", "clients": {"x": {"client_id": "id", "private_key": "{env.X}"}, "y": {"client_id": "id", "private_key": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}, {"handler": "bankid_esign", "apis": ["csc"], "client": "y"}`, "is used for b2b and for another API"},
+		{"b2b and others with one client", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), matched(`{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`) + `, {"handler": "bankid_esign", "apis": ["csc"], "client": "x"}`, "is used for b2b and for another API"},
+		{"b2b and others with one client by two names", app(`"environment": "current", "clients": {"x": {"client_id": "id", "private_key": "{env.X}"}, "y": {"client_id": "id", "private_key": "{env.X}"}}`), matched(`{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`) + `, {"handler": "bankid_esign", "apis": ["csc"], "client": "y"}`, "is used for b2b and for another API"},
 		{"bearer call of b2b", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x", "calls": [{"api": "b2b", "method": "POST", "path": "/x", "kind": "bearer"}]}`, "are not of kind bearer"},
 		{"b2b with a secret in production", app(`"environment": "production", "clients": {"x": {"client_id": "x", "client_secret": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`, "lets no client with a secret seal"},
 		{"no client id", app(`"environment": "current", "client_secret": "{env.X}"`), goodHandler, "client_id is missing"},
@@ -63,10 +70,14 @@ func TestBadJSON(t *testing.T) {
 		{"audience with a secret", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "audience": "https://x.example"`), goodHandler, "audience goes with private_key"},
 		{"audience that is no URL", app(`"environment": "current", "client_id": "x", "private_key": "{env.X}", "audience": "://x.example"`), goodHandler, "audience: '://x.example' is not a URI"},
 		{"negative timeout", app(`"environment": "current", "timeout": -1`), goodHandler, "must not be negative"},
+		{"timeout without a unit", app(`"environment": "current", "timeout": 10`), goodHandler, `timeout 10ns is too short to be meant: write it with a unit, as in "10s"`},
+		{"refresh_before without a unit", app(`"environment": "current", "refresh_before": 60`), goodHandler, `refresh_before 60ns is too short to be meant`},
+		{"private_key that is a path", app(`"environment": "current", "client_id": "x", "private_key": "/run/secrets/seal.pem"`), goodHandler, "private_key: what is written here is no private key (it is neither PEM nor a JWK); if it is the name of a file"},
+		{"dpop_key that is no key", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "dpop_key": "x"`), goodHandler, "dpop_key: what is written here is no private key"},
 		{"unknown app field", app(`"environment": "current", "secret": "x"`), goodHandler, "unknown field"},
 		{"no APIs", goodApp, `{"handler": "bankid_esign"}`, "no API is given"},
 		{"unknown API", goodApp, `{"handler": "bankid_esign", "apis": ["x"]}`, "unknown API 'x'"},
-		{"b2b with others", goodApp, `{"handler": "bankid_esign", "apis": ["b2b", "csc"]}`, "b2b stands alone"},
+		{"b2b with others", goodApp, `{"handler": "bankid_esign", "apis": ["b2b", "csc"]}`, "b2b stands alone: its tokens are bound to a key and its client has no other scopes; give it a directive or route in a site of its own, or with a matcher"},
 		{"unknown client", goodApp, handler(`"client": "x"`), "no client 'x'"},
 		{"unknown callers", goodApp, handler(`"callers": "all"`), "unknown callers"},
 		{"scope with a comma", goodApp, handler(`"scopes": ["a,b"]`), "comma"},
@@ -151,7 +162,7 @@ func TestSandboxHasTheClientsThatAreConfigured(t *testing.T) {
 	for handlers, want := range map[string]string{
 		b2b("seal"):  "",
 		b2b("seall"): "no client 'seall' is configured: those with a name are [seal]",
-		b2b("seal") + `, {"handler": "bankid_esign", "apis": ["csc"]}`: "no default client is configured",
+		matched(b2b("seal")) + `, {"handler": "bankid_esign", "apis": ["csc"]}`: "no default client is configured",
 	} {
 		err := validate(t, app, handlers)
 		if got := fmt.Sprint(err); (want == "") != (err == nil) || !strings.Contains(got, want) {
@@ -178,6 +189,102 @@ func TestFileThatCannotBeRead(t *testing.T) {
 		err := validate(t, fmt.Sprintf(`"bankid_esign": {"environment": "{file.%s}"},`, path), goodHandler)
 		if err == nil || !strings.Contains(err.Error(), "environment: placeholder {file."+path+"}") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want one with %q", path, err, want)
+		}
+	}
+}
+
+// A key that is written out works, as PEM and as a JWK with its braces escaped;
+// what is no key is not shown.
+func TestKeyThatIsWrittenOut(t *testing.T) {
+	generated, err := tokenauth.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := generated.PrivatePEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := `\{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"\}`
+	for key, want := range map[string]string{
+		private.Reveal(): "",
+		jwk:              "",
+		strings.Replace(private.Reveal(), "M", "N", 1): "its PRIVATE KEY block cannot be read",
+		strings.Replace(jwk, "870MB6", "planted", 1):   "no private key (it is not a valid JWK)",
+		"planted-secret": "it is neither PEM nor a JWK",
+	} {
+		quoted, err := json.Marshal(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = validate(t, `"bankid_esign": {"environment": "current", "client_id": "x", "private_key": `+string(quoted)+`},`, goodHandler)
+		if got := fmt.Sprint(err); (want == "") != (err == nil) || !strings.Contains(got, want) || strings.Contains(got, "planted") {
+			t.Errorf("error is %v, want %q", err, want)
+		}
+	}
+}
+
+// A gateway that takes every call leaves none to the one after it.
+func TestGatewaysThatAreNeverReached(t *testing.T) {
+	const (
+		app     = `"bankid_esign": {"environment": "sandbox"},`
+		signdoc = `{"handler": "bankid_esign", "apis": ["signdoc"]}`
+		b2b     = `{"handler": "bankid_esign", "apis": ["b2b"], "client": "seal"}`
+		match   = `"match": [{"path": ["/v0/b2b/*"]}]`
+	)
+	subroute := func(routes string) string { return `{"handler": "subroute", "routes": [` + routes + `]}` }
+	route := func(handlers string, more ...string) string {
+		return `{"handle": [` + handlers + `]` + strings.Join(append([]string{""}, more...), ", ") + `}`
+	}
+	const want = "a bankid_esign is never reached: the one before it, for [signdoc], has no matcher and answers every call; give each a site of its own, or put one with a matcher first, such as 'bankid_esign /v0/b2b/* b2b'"
+	for name, test := range map[string]struct {
+		handlers string
+		lost     bool
+	}{
+		"in one route":                   {signdoc + ", " + b2b, true},
+		"in one route of a subroute":     {subroute(route(signdoc + ", " + b2b)), true},
+		"in the next route":              {subroute(route(signdoc) + ", " + route(b2b)), true},
+		"in the next route, matching":    {subroute(route(signdoc) + ", " + route(b2b, match)), true},
+		"below the next route":           {subroute(route(signdoc) + ", " + route(subroute(route(b2b)))), true},
+		"after a matcher":                {subroute(route(b2b, match) + ", " + route(signdoc)), false},
+		"in a group":                     {subroute(route(subroute(route(b2b)), match, `"group": "g"`) + ", " + route(subroute(route(signdoc)), `"group": "g"`)), false},
+		"after a group":                  {subroute(route(signdoc, `"group": "g"`) + ", " + route(b2b)), false},
+		"after subroutes":                {subroute(route(subroute(route(signdoc, match))) + ", " + route(b2b)), false},
+		"in answers":                     {`{"handler": "bankid_esign", "apis": ["signdoc"], "proxy": {"handle_response": [{"routes": [` + route(b2b) + `]}]}}`, false},
+		"after one that handles answers": {`{"handler": "bankid_esign", "apis": ["signdoc"], "proxy": {"handle_response": [{"routes": [` + route(`{"handler": "headers"}`) + `]}]}}, ` + b2b, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := validate(t, app, test.handlers)
+			if (err != nil) != test.lost || (test.lost && !strings.Contains(err.Error(), want)) {
+				t.Errorf("error is %v, want one: %t", err, test.lost)
+			}
+		})
+	}
+	// In servers of their own, and in an error route, each is the first one.
+	raw := `{"apps": {` + app + ` "http": {"servers": {
+		"a": {"listen": ["127.0.0.1:0"], "routes": [` + route(signdoc) + `, {}]},
+		"b": {"listen": ["127.0.0.2:0"], "routes": [` + route(b2b) + `, ` + route("") + `], "errors": {"routes": [` + route(signdoc) + `]}}}}}}`
+	for range 20 { // servers are in no order
+		var cfg caddy.Config
+		if err := json.Unmarshal([]byte(raw), &cfg); err != nil {
+			t.Fatal(err)
+		}
+		if err := caddy.Validate(&cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	adapts := func(site string) error {
+		var cfg caddy.Config
+		if err := json.Unmarshal(adapt(t, "{\nadmin off\nbankid_esign {\nenvironment sandbox\n}\n}\n"+site), &cfg); err != nil {
+			t.Fatal(err)
+		}
+		return caddy.Validate(&cfg)
+	}
+	for _, site := range []string{":8080", "http://a.example:8080"} {
+		if err := adapts(site + " {\nbankid_esign signdoc\nbankid_esign b2b {\nclient seal\n}\n}"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error is %v", site, err)
+		}
+		if err := adapts(site + " {\nbankid_esign signdoc\nbankid_esign /v0/b2b/* b2b {\nclient seal\n}\n}"); err != nil {
+			t.Errorf("%s: error is %v", site, err)
 		}
 	}
 }

@@ -124,6 +124,7 @@ func TestErrorRoutesGetTheBody(t *testing.T) {
 // A caller that is slow to send learns at once that its upload is in vain.
 func TestAnswerDoesNotWaitForTheBody(t *testing.T) {
 	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // it does not hear the upload out
 		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
@@ -142,8 +143,10 @@ func TestAnswerDoesNotWaitForTheBody(t *testing.T) {
 			go func() { _, _ = io.WriteString(rest, strings.Repeat("begun", 1000)) }() // and no more
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)            // sooner than it is given up
 			defer cancel()
+			context.AfterFunc(ctx, func() { rest.Close() })
 			req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
-			transport := &http.Transport{DisableKeepAlives: true}
+			transport := new(http.Transport) // on a connection that is to be kept
+			defer transport.CloseIdleConnections()
 			res, err := transport.RoundTrip(req)
 			if err != nil {
 				t.Fatal(err)

@@ -72,6 +72,7 @@ func (u *sourceUser) log(e tokenauth.Event) {
 				zap.String("cause", e.Err.Cause.String()),
 				zap.String("code", e.Err.Code),
 				zap.Error(e.Err),
+				zap.String("hint", e.Err.Hint()),
 				zap.Int("attempt", e.Failures),
 				zap.Bool("token_usable", e.Usable),
 				zap.Duration("next_attempt", time.Until(e.Err.RetryAt)),

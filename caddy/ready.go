@@ -59,7 +59,7 @@ func (m *MatchReady) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			m.Clients = append(m.Clients, d.Val())
 		}
 		if d.NextBlock(0) {
-			return d.Errf("unrecognized subdirective '%s'", d.Val())
+			return d.Errf("unrecognized subdirective '%s': write 'bankid_esign_ready [<client...>]'", d.Val())
 		}
 	}
 	return nil

@@ -160,16 +160,27 @@ func TestMissingSecretFile(t *testing.T) {
 }
 
 func TestLiteralSecretWarns(t *testing.T) {
-	f := newFixture(t)
-	config := strings.Replace(f.caddyfile(localSite), "{file."+f.secret+"}", "literal", 1)
-	if err := caddy.Load(adapt(t, config), true); err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(f.logged()) {
-		var entry struct{ Level, Logger, Msg string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "warn" && strings.Contains(entry.Msg, "secret is written out") {
-			return
+	for secret, hint := range map[string]string{
+		"literal":                   "",
+		"/run/secrets/planted":      "the client secret looks like the path of a file, and is taken as it is: give what is in the file, as by {file./run/secrets/bankid}",
+		"./secrets/planted":         "looks like the path of a file",
+		"file./run/secrets/planted": "looks like the path of a file",
+		"env.PLANTED":               "the client secret looks like the name of a variable, and is taken as it is: give its value, as by {env.NAME}",
+	} {
+		f := newFixture(t)
+		config := strings.Replace(f.caddyfile(localSite), "{file."+f.secret+"}", secret, 1)
+		if err := caddy.Load(adapt(t, config), true); err != nil {
+			t.Fatal(err)
+		}
+		warned := false
+		for line := range strings.Lines(f.logged()) {
+			var entry struct{ Level, Msg, Hint string }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "warn" && strings.Contains(entry.Msg, "secret is written out") {
+				warned = strings.Contains(entry.Hint, hint) && (hint == "") == (entry.Hint == "")
+			}
+		}
+		if !warned || strings.Contains(strings.ToLower(f.logged()), "planted") {
+			t.Errorf("%s: there is no warning with the hint %q, or it shows the secret:\n%s", secret, hint, f.logged())
 		}
 	}
-	t.Error("there is no warning")
 }

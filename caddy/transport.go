@@ -86,6 +86,9 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
+	if err := checkReached(ctx.Modules()); err != nil {
+		return err
+	}
 	app, err := loadApp(ctx)
 	if err != nil {
 		return err

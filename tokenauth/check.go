@@ -2,7 +2,6 @@ package tokenauth
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -31,10 +30,6 @@ type Report struct {
 // OK reports whether all that was asked for was granted.
 func (r Report) OK() bool { return r.Err == nil && len(r.MissingScopes) == 0 }
 
-// clockTolerance is the difference of clocks that providers may refuse an
-// assertion or a proof for.
-const clockTolerance = 5 * time.Second
-
 // Check tries config by obtaining a token with client, which is thrown away. An
 // error means that config is not valid, as for NewSource; what is wrong
 // otherwise is in the report.
@@ -48,19 +43,8 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 		return report, nil
 	}
 	report.Hint = report.Err.Hint()
-	if report.Err.Cause != CauseRefused {
-		return report, nil
-	}
-	signed := report.AssertionAlgorithm != "" || report.Err.Code == "invalid_dpop_proof"
-	switch {
-	case report.Err.Code == "invalid_scope":
+	if report.Err.Cause == CauseRefused && report.Err.Code == "invalid_scope" {
 		report.MissingScopes, err = refusedScopes(ctx, config, client)
-	case signed && report.ClockSkew.Abs() >= clockTolerance:
-		report.Hint = fmt.Sprintf("this machine's clock differs from the provider's by %s, so that it does not accept what is signed here: set the clock", report.ClockSkew.Abs())
-	case report.Err.oddity != "":
-		// it is the hint
-	case report.AuthMethod == PrivateKeyJWT && report.Err.Code == "invalid_client":
-		report.Hint += "; the public key must be registered for the client, under the same kid"
 	}
 	return report, err
 }

@@ -91,15 +91,20 @@ func TestCheckFindsTheScopesThatAreMissing(t *testing.T) {
 
 func TestCheckHintsAtOddCredentials(t *testing.T) {
 	for secret, hint := range map[string]string{
-		"s3cr3t+/:%& æ":     "look whether both belong to this environment",
-		"s3cr3t+/:%& æ\n":   "the client secret ends with a line break",
-		"s3cr3t+/:%& æ\r\n": "the client secret ends with a line break",
-		" s3cr3t+/:%& æ":    "the client secret begins or ends with white space",
-		"s3cr3t+/:%& æ\t":   "the client secret begins or ends with white space",
-		`"s3cr3t+/:%& æ"`:   "the client secret stands in quotation marks",
-		"\ufeffs3cr3t":      "the client secret begins with a byte order mark",
-		"client_secret=x":   "the client secret begins with a name and an equals sign",
-		`"`:                 "look whether both belong",
+		"s3cr3t+/:%& æ":       "look whether both belong to this environment",
+		"s3cr3t+/:%& æ\n":     "the client secret ends with a line break",
+		"s3cr3t+/:%& æ\r\n":   "the client secret ends with a line break",
+		" s3cr3t+/:%& æ":      "the client secret begins or ends with white space",
+		"s3cr3t+/:%& æ\t":     "the client secret begins or ends with white space",
+		`"s3cr3t+/:%& æ"`:     "the client secret stands in quotation marks",
+		"\ufeffs3cr3t":        "the client secret begins with a byte order mark",
+		"client_secret=x":     "the client secret begins with a name and an equals sign",
+		`"`:                   "look whether both belong",
+		"/run/secrets/s3cr3t": "the client secret looks like the path of a file",
+		"./s3cr3t":            "the client secret looks like the path of a file",
+		"file.s3cr3t":         "the client secret looks like the path of a file",
+		"env.S3CR3T":          "the client secret looks like the name of a variable",
+		"/s3cr3t+/0=":         "look whether both belong", // base64
 	} {
 		server := tokenauthtest.NewServer()
 		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
@@ -176,8 +181,12 @@ func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
 			})
 			report := check(t, server, withKey)
 			wantHint(t, report, hint)
-			if report.AssertionAlgorithm != "ES256" {
-				t.Errorf("the algorithm is %q", report.AssertionAlgorithm)
+			if report.AssertionAlgorithm != "ES256" || report.AssertionKeyID != key.ID() {
+				t.Errorf("the algorithm is %q, the kid %q", report.AssertionAlgorithm, report.AssertionKeyID)
+			}
+			// Whoever has the error alone is told the same.
+			if report.Err.Hint() != report.Hint {
+				t.Errorf("the error hints %q, the report %q", report.Err.Hint(), report.Hint)
 			}
 		})
 	}

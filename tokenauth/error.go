@@ -79,8 +79,12 @@ type Error struct {
 	// fault is why there was no answer, as far as it can be told.
 	fault fault
 
-	// oddity is what looks wrong about the credentials that were refused.
+	// oddity is what looks wrong about the credentials that were refused, and key
+	// reports whether they are a key. skew is the provider's clock less this
+	// machine's then.
 	oddity string
+	key    bool
+	skew   time.Duration
 }
 
 // Error implements error.

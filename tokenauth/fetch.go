@@ -83,7 +83,7 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	if err != nil {
 		f.token, f.err = nil, asError(err)
 		if f.err.Cause == CauseRefused && f.err.Op == opToken {
-			f.err.oddity = credentials.Hint()
+			f.err.oddity, f.err.key, f.err.skew = credentials.Hint(), credentials.Key != nil, s.config.Provider.ClockSkew()
 		}
 	}
 }

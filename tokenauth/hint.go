@@ -2,9 +2,11 @@ package tokenauth
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Hint says what the likely mistake is behind the error, in one sentence that
@@ -43,9 +45,6 @@ func (e *Error) Hint() string {
 		}
 		return "the issuer cannot be reached: look at the network, the firewall and the egress proxy (HTTPS_PROXY)"
 	case CauseRefused:
-		if e.oddity != "" && e.Code != "invalid_scope" { // which is not about them
-			return e.oddity
-		}
 		return e.refusalHint()
 	case CauseUnusable:
 		switch {
@@ -64,11 +63,22 @@ func (e *Error) Hint() string {
 	return ""
 }
 
+// clockTolerance is the difference of clocks that providers may refuse an
+// assertion or a proof for.
+const clockTolerance = 5 * time.Second
+
 // refusalHint is the hint for an answer that refuses the client or its request.
 func (e *Error) refusalHint() string {
-	switch e.Code {
-	case "invalid_scope":
+	signed := e.key || e.Code == "invalid_dpop_proof"
+	switch {
+	case e.Code == "invalid_scope": // which is not about who asks
 		return "the client has not been given this scope: look at its spelling, order it, or do not use what needs it"
+	case signed && e.skew.Abs() >= clockTolerance:
+		return fmt.Sprintf("this machine's clock differs from the provider's by %s, so that it does not accept what is signed here: set the clock", e.skew.Abs())
+	case e.oddity != "":
+		return e.oddity
+	}
+	switch e.Code {
 	case "unsupported_grant_type":
 		return "the provider has no client credentials grant: this may be the wrong issuer"
 	case "invalid_dpop_proof", "use_dpop_nonce":
@@ -76,7 +86,11 @@ func (e *Error) refusalHint() string {
 	case "invalid_request":
 		return "the provider may demand DPoP for this client, or another authentication method: compare with how it is registered"
 	case "invalid_client":
-		return "the issuer does not know this client, or not with this credential: look whether both belong to this environment, since each has its own"
+		hint := "the issuer does not know this client, or not with this credential: look whether both belong to this environment, since each has its own"
+		if e.key {
+			hint += "; the public key must be registered for the client, under the same kid"
+		}
+		return hint
 	case "unauthorized_client":
 		// Keycloak says so of a wrong secret; RFC 6749, of the grant.
 		return "the issuer knows this client, but not with this secret, or does not let it use client credentials: look whether the secret belongs to this environment and client"
@@ -89,6 +103,9 @@ func (e *Error) refusalHint() string {
 
 // assignment matches a secret that stands in its file as in a file of variables.
 var assignment = regexp.MustCompile(`(?i)^(export )?\w*(secret|client_?id)\s*=`)
+
+// path matches the path of a file that stands in the place of what is in it.
+var path = regexp.MustCompile(`^(\.{0,2}(/[\w.-]+)+|file\..+)$`)
 
 // Hint says what looks wrong about the credentials, in one sentence that holds
 // nothing secret; "" if nothing does. They may be right even so.
@@ -114,6 +131,10 @@ func (c Credentials) Hint() string {
 			return "the " + field.name + " begins or ends with white space, which is taken to be part of it: remove it from where it comes from"
 		case len(value) > 1 && strings.ContainsRune(`"'`, rune(value[0])) && value[0] == value[len(value)-1]:
 			return "the " + field.name + " stands in quotation marks, which are taken to be part of it: remove them from where it comes from"
+		case path.MatchString(value):
+			return "the " + field.name + " looks like the path of a file, and is taken as it is: give what is in the file, as by {file./run/secrets/bankid}"
+		case strings.HasPrefix(value, "env."):
+			return "the " + field.name + " looks like the name of a variable, and is taken as it is: give its value, as by {env.NAME}"
 		}
 	}
 	return ""

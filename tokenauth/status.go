@@ -34,6 +34,10 @@ type Status struct {
 	// attempt's client assertion and DPoP proof, "" if it had none.
 	AssertionAlgorithm, ProofAlgorithm string
 
+	// AssertionKeyID is the kid of the key that signed the assertion, "" if there
+	// was none.
+	AssertionKeyID string
+
 	// Scopes are those asked for.
 	Scopes []string
 
@@ -87,7 +91,7 @@ func (s *Source) Status() Status {
 	defer s.mu.Unlock()
 	now := time.Now()
 	status.ClientID, status.AuthMethod = s.last.clientID, s.last.method
-	status.AssertionAlgorithm, status.ProofAlgorithm = s.last.assertionAlg, s.last.proofAlg
+	status.AssertionAlgorithm, status.AssertionKeyID, status.ProofAlgorithm = s.last.assertionAlg, s.last.assertionKeyID, s.last.proofAlg
 	status.Err, status.Failures, status.Fetching = s.failure, s.failures, s.flight != nil
 	if next := s.retryAtLocked(); now.Before(next) {
 		status.NextAttempt = next
@@ -114,9 +118,10 @@ func (s *Source) Status() Status {
 
 // identity is who asked for a token, and how.
 type identity struct {
-	clientID               string
-	method                 AuthMethod
-	assertionAlg, proofAlg string
+	clientID                     string
+	method                       AuthMethod
+	assertionAlg, assertionKeyID string
+	proofAlg                     string
 }
 
 // newIdentity returns that of an attempt with the given credentials.
@@ -125,6 +130,7 @@ func newIdentity(c Credentials, method AuthMethod, metadata *Metadata, prover *p
 	if method == PrivateKeyJWT {
 		// Without one that is supported, the attempt says so itself.
 		id.assertionAlg, _ = c.Key.algorithm(metadata.AssertionAlgorithms)
+		id.assertionKeyID = c.Key.ID()
 	}
 	if prover != nil {
 		id.proofAlg = prover.alg

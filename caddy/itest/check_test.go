@@ -77,7 +77,7 @@ func testCheck(t *testing.T, issuer string, key jose.JSONWebKey) {
 		"right, with a key and DPoP": {
 			[]string{"--issuer", issuer, "--client-id", b2bClientID, "--key-file", pem, "--dpop"},
 			0,
-			[]string{"ok authentication esign-gateway-b2b by private_key_jwt (ES256), with DPoP (ES256)", "ok esign/b2b token of"},
+			[]string{"ok authentication esign-gateway-b2b by private_key_jwt (ES256, kid ", "), with DPoP (ES256)", "ok esign/b2b token of"},
 		},
 		"wrong secret": {
 			client(issuer, clientID, file("not+the secret")), 1,
