@@ -29,7 +29,10 @@ var notRun = map[string]string{
 	"go run . -parts scenarios -scenarios .":                         "takes an hour; the flags are tested in caddy/bench",
 	"go run . -rounds 30 -slice 1s":                                  "takes an hour; the flags are tested in caddy/bench",
 	"docker build -t esign-gateway .":                                "needs an engine; .ci/dockerfile runs the steps without one",
-	"docker run -p 127.0.0.1:8443:443 -v ./secrets:/run/secrets:ro -v ./Caddyfile:/etc/caddy/Caddyfile:ro -e BANKID_CLIENT_ID esign-gateway": "needs an engine; .ci/dockerfile runs what it would run",
+	"docker run -p 127.0.0.1:8443:443 -v esign-gateway:/data -v ./secrets:/run/secrets:ro -v ./callers-ca.pem:/etc/caddy/callers-ca.pem:ro -v ./Caddyfile:/etc/caddy/Caddyfile:ro -e BANKID_ENVIRONMENT -e BANKID_CLIENT_ID esign-gateway": "needs an engine; .ci/dockerfile runs what it would run",
+	"install -D -m 600 -o 1000 -g 1000 /dev/stdin secrets/bankid":                                                               "is for a container",
+	"BANKID_ENVIRONMENT=current BANKID_CLIENT_ID=your-client-id caddy bankid-esign check --config /etc/esign-gateway/Caddyfile": "the same is run with the README's file",
+	"systemctl reload esign-gateway":                                "needs a booted systemd; .ci/run verifies the unit",
 	"systemctl enable --now esign-gateway":                          "needs a booted systemd; .ci/run verifies the unit",
 	"install -m 644 systemd.caddyfile /etc/esign-gateway/Caddyfile": "changes the machine; TestExampleSidecar runs the file",
 	"install -m 644 esign-gateway.service /etc/systemd/system/":     "changes the machine; .ci/run verifies the unit",
@@ -46,7 +49,7 @@ var fails = map[string]string{
 
 // functions are what the shell needs besides the documents' commands. A server
 // that a document runs in another terminal runs in the background, until the
-// next one or the end. What a command that is no condition fails with goes to
+// next one or the end; those of the rehearsal, beside it until the end. What a command that is no condition fails with goes to
 // the file "failed".
 const functions = `
 set -m -o pipefail
@@ -73,6 +76,23 @@ again() { # a new token is not made anew at once
 		sleep 0.1
 	done
 }
+keep() { # beside the server, until the end
+	local at=$1
+	shift
+	env "$@" >>"$LOG" 2>&1 &
+	kept+=("$!")
+	until answers "$at"; do
+		jobs %% >/dev/null || return
+		sleep 0.1
+	done
+}
+end() {
+	stop
+	for job in ${kept[@]+"${kept[@]}"}; do
+		kill -- "-$job" || true
+		wait "$job" || true
+	done
+}
 simulate() {
 	"$@" >simulator &
 	simulator=$!
@@ -84,7 +104,7 @@ simulate() {
 	kill -- "-$simulator"
 	wait "$simulator" || true
 }
-trap stop EXIT
+trap end EXIT
 trap 'echo "$BASH_COMMAND" >>failed' ERR
 set -E
 `
@@ -149,6 +169,10 @@ func runnable(commands string) (run string, skipped []string) {
 		switch {
 		case notRun[cmd] != "":
 			skipped = append(skipped, cmd)
+		case cmd == "caddy run --config rehearsal.caddyfile":
+			lines = append(lines, "keep http://localhost:8081 "+cmd)
+		case strings.HasPrefix(cmd, "caddy bankid-esign sandbox") && strings.HasSuffix(cmd, " --b2b-jwks rehearsal.jwks"):
+			lines = append(lines, "keep http://127.0.0.1:9773 "+cmd)
 		case regexp.MustCompile(` run --config \S+$`).MatchString(cmd):
 			lines = append(lines, "serve "+cmd)
 		case strings.HasPrefix(cmd, "caddy bankid-esign sandbox"):
@@ -173,7 +197,7 @@ func inAClone(t *testing.T, script string) string {
 	}
 	dir := t.TempDir()
 	var there, back []string
-	for _, port := range []string{"8080", "9180", "9772"} {
+	for _, port := range []string{"8080", "8081", "9180", "9772", "9773"} {
 		_, free, err := net.SplitHostPort(freeAddress(t))
 		if err != nil {
 			t.Fatal(err)
@@ -254,6 +278,8 @@ var differing = []struct {
 	as   string
 }{
 	{regexp.MustCompile(`sandbox-[A-Z0-9]{26}`), "sandbox-…"},
+	{regexp.MustCompile(`"signatures":\["[A-Za-z0-9+/=]+"\]`), `"signatures":["…"]`},
+	{regexp.MustCompile(`"signingTime":"[^"]+"`), `"signingTime":"…"`},
 	{regexp.MustCompile(`expires in \w+`), "expires in …"},
 	{regexp.MustCompile(`Caddy v\S+ h1:\S+`), "Caddy …"},
 }

@@ -1,12 +1,15 @@
 package caddyesign_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // A document is a Markdown file.
@@ -81,6 +84,34 @@ func TestDocumentsConfigurations(t *testing.T) {
 	if count < 5 {
 		t.Errorf("there are %d", count)
 	}
+}
+
+// The configuration that the README shows with directives beside one another
+// reaches each of them, with the scopes that it says.
+func TestReadmeDirectivesBesideOneAnother(t *testing.T) {
+	for _, d := range documents(t) {
+		for _, b := range d.blocks {
+			if b.kind != "caddyfile" || !strings.Contains(b.text, "bankid_esign /v0/b2b/*") {
+				continue
+			}
+			f := newFixture(t)
+			text := strings.NewReplacer("environment current", "environment sandbox", "http://:8080", f.site).Replace(b.text)
+			if err := caddy.Load(adapt(t, "{\nadmin off\npersist_config off\nlog {\noutput file "+f.log+"\nlevel DEBUG\n}\n"+strings.TrimPrefix(text, "{\n")), true); err != nil {
+				t.Fatal(err)
+			}
+			f.do("POST", "/v0/b2b/csc/v2/credentials/list", "{}", "Content-Type", "application/json").is(http.StatusOK)
+			f.do("GET", "/v1/signdoc/convert/pdf/specs", "").is(http.StatusOK)
+			f.do("POST", "/csc/v2/oauth2/token", "", "Content-Type", "application/x-www-form-urlencoded").is(http.StatusBadRequest)
+			log := f.logged()
+			for _, scope := range []string{"esign/b2b", "esign esign/nnin", "esign/csc"} {
+				if !strings.Contains(log, `"msg":"obtained token"`) || !strings.Contains(log, `"scope":"`+scope+`"`) {
+					t.Errorf("there is no token for %s: %s", scope, log)
+				}
+			}
+			return
+		}
+	}
+	t.Error("no document has one")
 }
 
 // The files and headings that the documents link to exist.

@@ -2,18 +2,25 @@ package caddyesign_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -24,7 +31,7 @@ const specs = "/v1/signdoc/convert/pdf/specs"
 // An exampleGateway is one of the examples, running on the sandbox.
 type exampleGateway struct {
 	t       *testing.T
-	dir     string // what is stored
+	dir     string // what is stored, and the log
 	address string // in place of the port that the example says
 }
 
@@ -41,7 +48,12 @@ func startExample(t *testing.T, name string, hosts ...string) *exampleGateway {
 		t.Fatal("BANKID_ENVIRONMENT is set: the examples would not run on the sandbox")
 	}
 	e := &exampleGateway{t: t, dir: t.TempDir(), address: freeAddress(t)}
-	config := strings.Replace(string(text), "{\n", "{\nadmin off\npersist_config off\nskip_install_trust\nauto_https disable_redirects\nstorage file_system "+e.dir+"\n", 1)
+	options, output := "admin off\npersist_config off\nskip_install_trust\nauto_https disable_redirects\nstorage file_system "+e.dir+"\n", "output file "+e.dir+"/log\n"
+	config := strings.Replace(string(text), "\tlog {\n", "\tlog {\n"+output, 1)
+	if config == string(text) {
+		options += "log {\n" + output + "}\n"
+	}
+	config = strings.Replace(config, "{\n", "{\n"+options, 1)
 	json := adapt(t, config)
 	for _, listen := range []string{`":443"`, `"127.0.0.1:8080"`} {
 		json = []byte(strings.ReplaceAll(string(json), listen, `"`+e.address+`"`))
@@ -117,6 +129,30 @@ func (e *exampleGateway) is(want int, client *http.Client, method, url, body str
 	}
 }
 
+// logs asserts that the log has an access with all of the given parts, and none
+// of the sign_id that is used here.
+func (e *exampleGateway) logs(parts ...string) {
+	e.t.Helper()
+	found := false
+	eventually(e.t, func() bool {
+		log, err := os.ReadFile(filepath.Join(e.dir, "log"))
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if strings.Contains(string(log), loggedID) {
+			e.t.Fatal("the log has a sign_id")
+		}
+		for line := range strings.Lines(string(log)) {
+			found = found || strings.Contains(line, `"logger":"http.log.access`) &&
+				!slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
+		}
+		return found
+	})
+}
+
+// loggedID is a sign_id that no log may have.
+const loggedID = "c29tZS1vcmRlcg"
+
 // shown runs the curl command in the comment of the example, in a directory with
 // the given files, with what the caller puts in place of its words. Every host is
 // at the gateway's address.
@@ -173,6 +209,25 @@ func writeTo(t *testing.T, variable string, content []byte) {
 	t.Setenv(variable, file)
 }
 
+// issueTo makes a certificate of the authority for a caller with the given subject.
+func issueTo(t *testing.T, ca *certAuthority, name pkix.Name) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: name,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
 // passwordHash is of "correct".
 const passwordHash = "$2a$04$0pK1V70lk70OVzmgnTHKkO15vXlDKzKlqHxBMA1D05DQD9lo7zrnW" //nolint:gosec // of a test
 
@@ -193,8 +248,17 @@ func TestExampleMutualTLS(t *testing.T) {
 	callers, strangers := newCA(t), newCA(t)
 	writeTo(t, "CALLERS_CA", callers.pem())
 	e := startExample(t, "mutual-tls.caddyfile", "esign.internal")
-	e.is(http.StatusOK, e.client(callers.issue(t, "")), "GET", "https://esign.internal"+specs, "", nil)
-	e.shown("mutual-tls.caddyfile", pemFiles(t, "app", callers.issue(t, "")))
+	app := issueTo(t, callers, pkix.Name{CommonName: "app"})
+	e.is(http.StatusOK, e.client(app), "GET", "https://esign.internal"+specs+"?sign_id="+loggedID, "", nil)
+	e.logs(`"client_common_name":"app"`, `"status":200`, "sign_id=REDACTED")
+	e.shown("mutual-tls.caddyfile", pemFiles(t, "app", app))
+	archive := pkix.Name{CommonName: "archive", Organization: []string{"Example"}}
+	e.is(http.StatusOK, e.client(issueTo(t, callers, archive)), "GET", "https://esign.internal"+specs, "", nil)
+	// Of the same authority, but not listed.
+	for _, name := range []string{"other", "archive", "app,O=app", "", "app,archive", "CN=app", "{http.request.tls.client.subject}"} {
+		e.is(http.StatusForbidden, e.client(issueTo(t, callers, pkix.Name{CommonName: name})), "GET", "https://esign.internal"+specs, "", nil)
+	}
+	e.logs(`"client_common_name":"other"`, `"status":403`)
 	for who, client := range map[string]*http.Client{"nobody": e.client(), "a stranger": e.client(strangers.issue(t, ""))} {
 		if status, _, err := e.call(client, "GET", "https://esign.internal"+specs, "", nil); err == nil {
 			t.Errorf("%s gets past the handshake, and the status %d", who, status)
@@ -225,6 +289,7 @@ func TestExampleSeal(t *testing.T) {
 	const url = "https://seal.internal/v0/b2b/csc/v2/credentials/list"
 	e.is(http.StatusOK, e.client(), "POST", url, "{}", func(r *http.Request) { r.SetBasicAuth("sealer", "correct") })
 	e.is(http.StatusUnauthorized, e.client(), "POST", url, "{}", nil)
+	e.logs(`"user_id":"sealer"`, `"status":200`)
 	e.shown("seal.caddyfile", nil, "--user sealer", "--user sealer:correct")
 }
 

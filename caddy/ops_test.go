@@ -43,6 +43,8 @@ func TestOperationsExampleRedactsSignID(t *testing.T) {
 	if body := string(roundTrip(t, req).is(200).body); !strings.Contains(body, "caddy_bankid_esign_refusals_total") || !strings.Contains(body, "caddy_http_requests_total") {
 		t.Errorf("the metrics are %.300s", body)
 	}
+	// Asked whether it is ready, it sees to it that it is.
+	eventually(t, func() bool { return f.do("GET", "/readyz", "").StatusCode == http.StatusOK })
 	log := f.logged()
 	if strings.Contains(log, signID) {
 		at := strings.Index(log, signID)

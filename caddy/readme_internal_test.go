@@ -50,3 +50,23 @@ func TestReadmeNamesEveryHost(t *testing.T) {
 		}
 	}
 }
+
+// The README names every call of the table, by its path or the end of it.
+func TestReadmeNamesEveryCall(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n## Which calls\n")
+	section, _, found := strings.Cut(section, "\n## ")
+	if !found {
+		t.Fatal("it has no section on calls")
+	}
+	for _, call := range bankid.Calls(bankid.APIs()...) {
+		path := strings.TrimPrefix(strings.TrimPrefix(call.Path, "/v0/b2b"), "/csc/v2/credentials")
+		if !strings.HasPrefix(call.Path, "/signdoc/") && // "the same without /v1"
+			!strings.Contains(section, call.Path+"`") && !strings.Contains(section, "`…"+path+"`") {
+			t.Errorf("it does not name %s %s", call.Method, call.Path)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,6 +110,43 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
+// The configuration of Prometheus that the README shows loads the rules, looks
+// often enough, and has the job by whose name a rule goes.
+func TestOpsReadmePrometheus(t *testing.T) {
+	readme, err := os.ReadFile("../ops/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := os.ReadFile("../ops/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, config, _ := strings.Cut(string(readme), "\n```yaml\n")
+	config, _, found := strings.Cut(config, "```\n")
+	if !found {
+		t.Fatal("it shows none")
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{"prometheus.yml": config, "alerts.yml": string(rules)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "promtool", "check", "config", "prometheus.yml")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "12 rules found") {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+	if !strings.Contains(config, "scrape_interval: 30s") || !strings.Contains(config, "evaluation_interval: 30s") {
+		t.Errorf("its intervals are not said: %s", config)
+	}
+	for _, match := range regexp.MustCompile(`job="([^"]+)"`).FindAllStringSubmatch(string(rules), -1) {
+		if !strings.Contains(config, "job_name: "+match[1]+"\n") {
+			t.Errorf("it has no job %s", match[1])
+		}
+	}
+}
+
 // dashboard is what of a Grafana dashboard is tested.
 type dashboard struct {
 	Panels []struct {
@@ -193,6 +231,6 @@ func TestDashboardHasData(t *testing.T) {
 				}
 			}
 		}
-		return loaded == 10
+		return loaded == 12
 	})
 }
