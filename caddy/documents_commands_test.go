@@ -281,6 +281,7 @@ var differing = []struct {
 	{regexp.MustCompile(`"signatures":\["[A-Za-z0-9+/=]+"\]`), `"signatures":["…"]`},
 	{regexp.MustCompile(`"signingTime":"[^"]+"`), `"signingTime":"…"`},
 	{regexp.MustCompile(`expires in \w+`), "expires in …"},
+	{regexp.MustCompile(`kid [A-Za-z0-9_-]{43}`), "kid …"},
 	{regexp.MustCompile(`Caddy v\S+ h1:\S+`), "Caddy …"},
 }
 
