@@ -392,15 +392,15 @@ func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
 // A token may expire while a body comes, and no other be there.
 func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
 	f := newFixture(t)
-	var had sync.Map // by scope
-	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
-		if _, again := had.LoadOrStore(r.FormValue("scope"), true); again {
+	var had atomic.Bool
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		if had.Swap(true) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
 		tokenauthtest.WriteToken(w, "short", 2)
 	})
-	f.start(strings.Replace(localSite, "callers local", "callers local\nfail_duration 1m", 1))
+	f.start("bankid_esign signdoc {\ncallers local\nfail_duration 1m\nupstream signdoc " + f.upstream.URL + "\n}")
 	f.do("GET", path, "").is(200)
 	body, rest := io.Pipe()
 	answered := make(chan *answer, 1)
@@ -414,5 +414,5 @@ func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
 	if a := (<-answered).is(503).byGateway("destination_unavailable"); a.Header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
-	f.do("POST", "/csc/v2/info", "{}").is(200) // which needs no token
+	f.do("GET", "/v1/signdoc/jwks", "").is(200) // which needs no token
 }

@@ -70,6 +70,7 @@ type Handler struct {
 	table  *tokenauth.Table
 	routes map[string]*route // by API
 	name   string            // in Proxy-Status
+	within bool              // a subroute with error routes of its own
 	held   *heldAnswers
 	orders clientKey // whose orders the calls are about
 	logger *zap.Logger
@@ -92,6 +93,10 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the handler. It does not use the network.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
+	h.within = slices.ContainsFunc(ctx.Modules(), func(m caddy.Module) bool {
+		subroute, ok := m.(*caddyhttp.Subroute)
+		return ok && subroute.Errors != nil
+	})
 	if err := h.validate(); err != nil {
 		return err
 	}
@@ -245,8 +250,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	err = h.fail(w, r, err)
 	if body != nil && r.Context().Err() == nil {
 		transport := h.routes[call.Group].transport
-		body.outlive(err, w, r, func() io.ReadCloser {
-			return transport.core.Body(out, transport.delivery(r.Context()))
+		server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+		routes := h.within || (server != nil && server.Errors != nil && len(server.Errors.Routes) > 0)
+		body.outlive(err, routes, w, r, func() io.ReadCloser {
+			return transport.core.Body(out, body.begun.Load(), transport.delivery(r.Context()))
 		})
 	}
 	return err

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // lingerTime is how long a caller is heard to the end of a body that nobody has
@@ -70,26 +68,19 @@ func (b *lingeringBody) linger(w http.ResponseWriter) {
 	if b == nil || !b.alone || b.ended.Load() {
 		return
 	}
-	control := http.NewResponseController(w)
-	send(control)
-	b.discard(control)
-}
-
-// send sends what has been written so far.
-func send(control *http.ResponseController) {
-	_ = control.EnableFullDuplex() // otherwise net/http would hear the caller out first
-	_ = control.Flush()
+	if !b.discard(http.NewResponseController(w), true) {
+		// net/http may take what comes after that for the next request.
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // outlive sees to the body of r when the call has failed with err, with which
-// Caddy answers. Error routes get the body if keep can take it into memory, or one
-// that fails: they may send it elsewhere, where what is left of it would look like
-// the whole. Without such routes, the caller gets the status before it is heard to
-// the end.
-func (b *lingeringBody) outlive(err error, w http.ResponseWriter, r *http.Request, keep func() io.ReadCloser) {
+// Caddy answers, by error routes or without. Error routes get the body if keep can
+// take it into memory, or one that fails: they may send it elsewhere, where what is
+// left of it would look like the whole. Without them, the caller gets the status
+// before it is heard to the end.
+func (b *lingeringBody) outlive(err error, routes bool, w http.ResponseWriter, r *http.Request, keep func() io.ReadCloser) {
 	control := http.NewResponseController(w)
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	routes := server != nil && server.Errors != nil && len(server.Errors.Routes) > 0
 	if routes && (b.begun.Load() || !b.expects) && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		body := keep()
 		_ = control.SetReadDeadline(time.Time{})
@@ -100,32 +91,41 @@ func (b *lingeringBody) outlive(err error, w http.ResponseWriter, r *http.Reques
 	}
 	if b.alone && !b.ended.Load() {
 		if !routes {
+			// Otherwise net/http would hear the caller out before it answers, to use
+			// the connection again.
+			w.Header().Set("Connection", "close")
+			w.Header().Set("Content-Length", "0")
 			w.WriteHeader(errorStatus(err))
-			send(control)
 		}
-		b.discard(control)
+		b.discard(control, !routes)
 	}
 	if b.begun.Load() {
 		r.Body = failedBody{errAnswered}
 	}
 }
 
-// discard reads what is left, unless the caller still waits to be asked for it.
-func (b *lingeringBody) discard(control *http.ResponseController) {
+// discard reads what is left, unless the caller still waits to be asked for it, and
+// reports false if that does not come. What has been written is sent before that.
+func (b *lingeringBody) discard(control *http.ResponseController, written bool) bool {
 	// Before the lock, which somebody may hold who waits for the caller.
 	if err := control.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-		return
+		return true // nothing was read, and nothing is known
+	}
+	if written {
+		_ = control.Flush()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
 		b.err = errAnswered
 	}
+	var err error
 	if b.begun.Load() || !b.expects {
 		b.begun.Store(true)
-		_, _ = io.Copy(io.Discard, b.ReadCloser)
+		_, err = io.Copy(io.Discard, b.ReadCloser)
 	}
 	_ = control.SetReadDeadline(time.Time{})
+	return err == nil
 }
 
 // failedBody is a body that cannot be read.

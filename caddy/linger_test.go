@@ -2,6 +2,7 @@ package caddyesign_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
@@ -121,40 +124,101 @@ func TestErrorRoutesGetTheBody(t *testing.T) {
 	}
 }
 
-// A caller that is slow to send learns at once that its upload is in vain.
-func TestAnswerDoesNotWaitForTheBody(t *testing.T) {
-	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_ = http.NewResponseController(w).EnableFullDuplex() // it does not hear the upload out
-		w.Header().Set("Retry-After", "60")
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}))
-	defer early.Close()
+// A caller that is slow to send learns at once that there is no token.
+func TestErrorDoesNotWaitForTheBody(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
+	f.start(localSite)
+	f.do("GET", path, "").is(503)
+	body, rest := io.Pipe()
+	defer rest.Close()
+	go func() { _, _ = io.WriteString(rest, strings.Repeat("begun", 1000)) }() // and no more
+	ctx, cancel := context.WithTimeout(t.Context(), lingerTime/2)
+	defer cancel()
+	context.AfterFunc(ctx, func() { rest.Close() })
+	req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
+	transport := new(http.Transport) // on a connection that is to be kept
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if rest, err := io.ReadAll(res.Body); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || len(rest) > 0 || err != nil {
+		t.Errorf("status is %d, want 503 with Retry-After; body: %q, %v", res.StatusCode, rest, err)
+	}
+}
+
+// lingerTime is how long the gateway listens to a caller whose call has failed.
+const lingerTime = 30 * time.Second
+
+// What follows a body that is broken is part of it, and no call.
+func TestNothingAfterABrokenBodyIsACall(t *testing.T) {
 	for name, token := range map[string]http.HandlerFunc{
-		"no token":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
-		"API refuses": nil,
+		"no token": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+		"a token":  nil,
 	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			f.issuer.HandleToken(token)
-			f.start("bankid_esign signdoc {\ncallers local\nreplay_buffer 1KiB\nupstream signdoc " + early.URL + "\n}")
-			f.do("GET", path, "").is(503)
-			body, rest := io.Pipe()
-			defer rest.Close()
-			go func() { _, _ = io.WriteString(rest, strings.Repeat("begun", 1000)) }() // and no more
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)            // sooner than it is given up
-			defer cancel()
-			context.AfterFunc(ctx, func() { rest.Close() })
-			req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
-			transport := new(http.Transport) // on a connection that is to be kept
-			defer transport.CloseIdleConnections()
-			res, err := transport.RoundTrip(req)
-			if err != nil {
-				t.Fatal(err)
+		for _, buffer := range []string{"1KiB", "1MiB"} {
+			t.Run(name+" "+buffer, func(t *testing.T) {
+				f := newFixture(t)
+				f.issuer.HandleToken(token)
+				f.start("route {\nrespond /smuggled SMUGGLED\nbankid_esign signdoc {\ncallers local\nreplay_buffer " + buffer + "\nupstream signdoc " + f.upstream.URL + "\n}\n}")
+				f.do("GET", path, "")
+				conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n"+
+					"1000\r\n"+strings.Repeat("x", 0x1000)+"\r\nZZ\r\nGET /smuggled HTTP/1.1\r\nHOST\r\n\r\n")
+				answers, _ := io.ReadAll(conn) // which the gateway closes
+				if n := strings.Count(string(answers), "HTTP/1.1 "); n != 1 || strings.Contains(string(answers), "SMUGGLED") {
+					t.Errorf("%d answers: %q", n, answers)
+				}
+			})
+		}
+	}
+}
+
+// Error routes get no body of which Caddy has taken a part.
+func TestErrorRoutesGetNoPartOfABufferedBody(t *testing.T) {
+	for _, size := range []int{9, 100_000} {
+		f := newFixture(t)
+		f.start("bankid_esign signdoc {\ncallers local\nrequest_buffers 64KiB\nfail_duration 1m\nupstream signdoc http://" + freeAddress(t) +
+			"\n}\nhandle_errors {\nreverse_proxy " + f.upstream.URL + "\n}")
+		f.do("GET", path, "") // from now on, the host counts as down
+		body := strings.Repeat("x", size)
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, io.LimitReader(strings.NewReader(body), 4<<20))
+		req.ContentLength = -1
+		roundTrip(t, req)
+		for _, call := range f.upstream.seen() {
+			if call.Method == "POST" && string(call.body) != body {
+				t.Errorf("a body of %d bytes was sent as one of %d", len(body), len(call.body))
 			}
-			defer res.Body.Close()
-			if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
-				t.Errorf("status is %d, want 503 with Retry-After", res.StatusCode)
-			}
-		})
+		}
+	}
+}
+
+// The error routes of a subroute, which only JSON has, answer with what they like.
+func TestErrorRoutesOfASubrouteAnswer(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
+	var config map[string]any
+	if err := json.Unmarshal(adapt(t, f.caddyfile(localSite)), &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range config["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any) {
+		server := server.(map[string]any)
+		server["routes"] = []any{map[string]any{"handle": []any{map[string]any{
+			"handler": "subroute", "routes": server["routes"],
+			"errors": map[string]any{"routes": []any{map[string]any{"handle": []any{map[string]any{
+				"handler": "static_response", "status_code": 418, "body": "our own page",
+			}}}}},
+		}}}}
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(raw, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 9, 2 << 20} {
+		f.do("POST", path, strings.Repeat("x", size)).is(418)
 	}
 }

@@ -109,7 +109,7 @@ type streamedBody struct {
 func (b *streamedBody) Read(p []byte) (int, error) {
 	b.read.Store(true)
 	n, err := b.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !b.closed.Load() { // else it is not the caller who ended it
 		b.broken.Store(&err)
 	}
 	return n, err

@@ -19,8 +19,12 @@ const credentialCheck = time.Second
 
 // credentialReadings is how many readings of the credentials there can be: for an
 // attempt, and for that look. One that hangs keeps a goroutine, which cannot be
-// ended.
-const credentialReadings = 2
+// ended; after readingLost it does not count any more, since what hung may be
+// mended for those that come.
+const (
+	credentialReadings = 2
+	readingLost        = 10 * time.Minute
+)
 
 // credentialWait is how long a caller that gets an error anyway waits for that look.
 const credentialWait = time.Second
@@ -337,11 +341,14 @@ func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 		err         error
 	}
 	results := make(chan result, 1)
+	done := sync.OnceFunc(func() { <-s.readings })
+	lost := time.AfterFunc(readingLost, done)
 	go func() {
 		r := result{err: errors.New("reading them panicked")}
 		defer func() {
 			_ = recover() // the value may hold anything, a credential for one
-			<-s.readings
+			lost.Stop()
+			done()
 			results <- r
 		}()
 		r.credentials, r.err = s.config.Credentials()

@@ -143,9 +143,12 @@ func (t *Transport) wait(req *http.Request, call *Call, d *Delivery, source *Sou
 }
 
 // Body returns the body of a call that failed, from its beginning, for whoever
-// deals with the call instead. It takes req's into memory if nobody has read from
-// it; nil if there is none in memory after that.
-func (t *Transport) Body(req *http.Request, d *Delivery) io.ReadCloser {
+// deals with the call instead. It takes req's into memory if nobody has begun to
+// read it; nil if there is none in memory after that.
+func (t *Transport) Body(req *http.Request, begun bool, d *Delivery) io.ReadCloser {
+	if begun && !d.prepared {
+		return nil
+	}
 	if err := d.prepare(req, t.ReplayBuffer, t.Budget); err != nil || d.held == nil {
 		return nil
 	}

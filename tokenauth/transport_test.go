@@ -433,3 +433,30 @@ func TestRoundTripClosesTheBody(t *testing.T) {
 		})
 	}
 }
+
+// net/http closes a body when the server resets the stream, and whoever reads from
+// it then gets an error that is not the caller's doing.
+func TestBodyThatTheServerDoesNotWantIsNotBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, _, _ := newTransport(t)
+		reset := errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer")
+		transport.Base = roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			read := make(chan struct{})
+			go func() {
+				defer close(read)
+				_, _ = io.Copy(io.Discard, r.Body)
+			}()
+			synctest.Wait()
+			r.Body.Close()
+			<-read
+			return nil, reset
+		})
+		body, w := io.Pipe()
+		go func() { _, _ = io.WriteString(w, "begun") }()
+		req := newRequest(t, "POST", "/v1/signdoc/pades", "x")
+		req.Body, req.ContentLength = body, 10<<20
+		if _, err := transport.RoundTrip(req); !errors.Is(err, reset) { //nolint:bodyclose // there is none
+			t.Errorf("the error is %v, want that of the server", err)
+		}
+	})
+}
