@@ -288,6 +288,24 @@ func TestSameTransportTwiceInOneRequest(t *testing.T) {
 	}
 }
 
+// breaksOff makes a request that ends too early, and asserts that if there is an
+// answer, it says so.
+func (f *fixture) breaksOff(t *testing.T, request string) {
+	t.Helper()
+	conn := f.dial(t, request)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusBadRequest && res.StatusCode != 499 {
+		t.Errorf("status is %d, want 400; Proxy-Status: %s", res.StatusCode, res.Header.Get("Proxy-Status"))
+	}
+}
+
 func TestCutOffUploadIsTheCallersError(t *testing.T) {
 	f := newFixture(t)
 	f.start(`bankid_esign signdoc {
@@ -296,22 +314,7 @@ func TestCutOffUploadIsTheCallersError(t *testing.T) {
 		upstream signdoc ` + f.upstream.URL + `
 	}`)
 	f.do("GET", path, "").is(200)
-	conn, err := net.Dial("tcp", f.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /v1/signdoc/pades HTTP/1.1\r\nHost: %s\r\nContent-Length: 100\r\n\r\nhalf", f.addr)
-	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err == nil {
-		res.Body.Close()
-		if res.StatusCode != http.StatusBadRequest && res.StatusCode != 499 {
-			t.Errorf("status is %d, want 400", res.StatusCode)
-		}
-	}
+	f.breaksOff(t, "POST /v1/signdoc/pades HTTP/1.1\r\nHOST\r\nContent-Length: 100\r\n\r\nhalf")
 	f.do("GET", path, "").is(200)
 	if n := len(f.upstream.seen()); n != 2 {
 		t.Errorf("upstream saw %d calls, want 2", n)
@@ -372,17 +375,7 @@ func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.start(strings.Replace(localSite, "callers local", "callers local\nfail_duration 1m", 1))
-			conn := f.dial(t, request)
-			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err == nil {
-				res.Body.Close()
-				if res.StatusCode != http.StatusBadRequest && res.StatusCode != 499 {
-					t.Errorf("status is %d, want 400; Proxy-Status: %s", res.StatusCode, res.Header.Get("Proxy-Status"))
-				}
-			}
+			f.breaksOff(t, request)
 			f.do("POST", "/csc/v2/info", "{}").is(200)
 			f.do("GET", path, "").is(200)
 		})

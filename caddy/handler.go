@@ -70,10 +70,11 @@ type Handler struct {
 	table  *tokenauth.Table
 	routes map[string]*route // by API
 	name   string            // in Proxy-Status
-	within bool              // a subroute with error routes of its own
 	held   *heldAnswers
 	orders clientKey // whose orders the calls are about
 	logger *zap.Logger
+
+	subrouteErrors bool // whether a subroute around it has error routes of its own
 }
 
 // route is the way to the host of one or more APIs.
@@ -93,7 +94,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the handler. It does not use the network.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
-	h.within = slices.ContainsFunc(ctx.Modules(), func(m caddy.Module) bool {
+	h.subrouteErrors = slices.ContainsFunc(ctx.Modules(), func(m caddy.Module) bool {
 		subroute, ok := m.(*caddyhttp.Subroute)
 		return ok && subroute.Errors != nil
 	})
@@ -250,13 +251,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	err = h.fail(w, r, err)
 	if body != nil && r.Context().Err() == nil {
 		transport := h.routes[call.Group].transport
-		server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-		routes := h.within || (server != nil && server.Errors != nil && len(server.Errors.Routes) > 0)
-		body.outlive(err, routes, w, r, func() io.ReadCloser {
+		body.outlive(err, h.hasErrorRoutes(r), w, r, func() io.ReadCloser {
 			return transport.core.Body(out, body.begun.Load(), transport.delivery(r.Context()))
 		})
 	}
 	return err
+}
+
+// hasErrorRoutes reports whether routes answer r when it has failed.
+func (h *Handler) hasErrorRoutes(r *http.Request) bool {
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return h.subrouteErrors || (server != nil && server.Errors != nil && len(server.Errors.Routes) > 0)
 }
 
 // fail prepares for the answer to r that err is, and returns err.

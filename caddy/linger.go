@@ -100,7 +100,7 @@ func (b *lingeringBody) outlive(err error, routes bool, w http.ResponseWriter, r
 		b.discard(control, !routes)
 	}
 	if b.begun.Load() {
-		r.Body = failedBody{errAnswered}
+		r.Body = answeredBody{}
 	}
 }
 
@@ -128,11 +128,11 @@ func (b *lingeringBody) discard(control *http.ResponseController, written bool) 
 	return err == nil
 }
 
-// failedBody is a body that cannot be read.
-type failedBody struct{ err error }
+// answeredBody is what is left of a body that has been read.
+type answeredBody struct{}
 
 // Read implements io.Reader.
-func (b failedBody) Read([]byte) (int, error) { return 0, b.err }
+func (answeredBody) Read([]byte) (int, error) { return 0, errAnswered }
 
 // Close implements io.Closer.
-func (failedBody) Close() error { return nil }
+func (answeredBody) Close() error { return nil }

@@ -104,8 +104,8 @@ func (e *Error) refusalHint() string {
 // assignment matches a secret that stands in its file as in a file of variables.
 var assignment = regexp.MustCompile(`(?i)^(export )?\w*(secret|client_?id)\s*=`)
 
-// path matches the path of a file that stands in the place of what is in it.
-var path = regexp.MustCompile(`^(\.{0,2}(/[\w.-]+)+|file\..+)$`)
+// filePath matches the path of a file that stands in the place of what is in it.
+var filePath = regexp.MustCompile(`^(\.{0,2}(/[\w.-]+)+|file\..+)$`)
 
 // Hint says what looks wrong about the credentials, in one sentence that holds
 // nothing secret; "" if nothing does. They may be right even so.
@@ -131,7 +131,7 @@ func (c Credentials) Hint() string {
 			return "the " + field.name + " begins or ends with white space, which is taken to be part of it: remove it from where it comes from"
 		case len(value) > 1 && strings.ContainsRune(`"'`, rune(value[0])) && value[0] == value[len(value)-1]:
 			return "the " + field.name + " stands in quotation marks, which are taken to be part of it: remove them from where it comes from"
-		case path.MatchString(value):
+		case filePath.MatchString(value):
 			return "the " + field.name + " looks like the path of a file, and is taken as it is: give what is in the file, as by {file./run/secrets/bankid}"
 		case strings.HasPrefix(value, "env."):
 			return "the " + field.name + " looks like the name of a variable, and is taken as it is: give its value, as by {env.NAME}"
