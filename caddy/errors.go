@@ -28,6 +28,7 @@ const (
 	requestError           = "http_request_error"
 	destinationUnavailable = "destination_unavailable"
 	connectionTimeout      = "connection_timeout"
+	connectionWriteTimeout = "connection_write_timeout"
 	connectionRefused      = "connection_refused"
 	connectionTerminated   = "connection_terminated"
 	responseTimeout        = "http_response_timeout"
@@ -43,6 +44,10 @@ const (
 
 // statusClientClosedRequest is what Caddy answers when the caller has left.
 const statusClientClosedRequest = 499
+
+// unprocessedRetryAfter is when a caller may make a call again that the API's host
+// did not process, although the gateway sent it several times.
+const unprocessedRetryAfter = time.Second
 
 // gatewayError is an error that the gateway, not BankID, answers with. Its text
 // may be shown to the caller: it holds nothing of what a provider answered.
@@ -68,6 +73,16 @@ func asGatewayError(err error) *gatewayError {
 			e.kind = requestError
 		}
 		return e
+	}
+	if _, ok := errors.AsType[*tokenauth.UnprocessedError](err); ok {
+		return &gatewayError{
+			status: http.StatusServiceUnavailable, kind: destinationUnavailable,
+			message:    "the API's host did not process the call, which can be made again",
+			retryAfter: time.Now().Add(unprocessedRetryAfter),
+		}
+	}
+	if errors.Is(err, tokenauth.ErrSwitched) {
+		return &gatewayError{status: http.StatusBadGateway, kind: protocolError, message: "the API's host " + strings.TrimPrefix(err.Error(), "the server ")}
 	}
 	tokenErr, ok := errors.AsType[*tokenauth.Error](err)
 	if !ok {
@@ -210,7 +225,7 @@ func proxyErrorType(err error) string {
 	case handlerErr.StatusCode == http.StatusRequestEntityTooLarge:
 		return requestDenied // by request_body, while the body was streamed
 	case handlerErr.StatusCode == http.StatusGatewayTimeout:
-		return responseTimeout
+		return timeoutType(err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return responseIncomplete
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
@@ -226,6 +241,17 @@ func proxyErrorType(err error) string {
 		return connectionTerminated
 	}
 	return proxyInternal
+}
+
+// timeoutType classifies a timeout before the header of the response came.
+func timeoutType(err error) string {
+	if timeout, ok := errors.AsType[*tokenauth.TimeoutError](err); ok && timeout.Phase == tokenauth.PhaseWrite {
+		return connectionWriteTimeout
+	}
+	if strings.Contains(err.Error(), "TLS handshake timeout") { // of net/http, without a type
+		return connectionTimeout
+	}
+	return responseTimeout
 }
 
 // dialErrorType classifies an error of connecting. It goes by its text: Caddy's
