@@ -88,7 +88,7 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 		return nil, reused, err
 	}
 	r.provider.measure(res.header, sent)
-	r.nonces.learn(req.URL, res.header)
+	r.nonces.keep(req.URL, nonceOf(res.header))
 	want := Bearer
 	if r.prover != nil {
 		want = DPoP

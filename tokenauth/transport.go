@@ -260,14 +260,17 @@ func (t *Transport) repair(req *http.Request, call *Call, d *Delivery) (*http.Re
 // sendWithNonce sends a call, and once more if the server wants a nonce in the proof.
 func (t *Transport) sendWithNonce(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
 	res, err := t.send(req, call, d)
-	if err != nil || !wantsNonce(call, res) || !call.repeatable() || !d.whole() {
-		return res, err
+	if err == nil && wantsNonce(call, res) && call.repeatable() && d.whole() {
+		// The server has not looked at the call yet. Its nonce may be good for one call
+		// only, so that no other call may learn it.
+		drain(res)
+		t.repeating(call, RepeatNonce)
+		res, err = t.send(req, call, d)
 	}
-	// The server has not looked at the call yet. Its nonce may be for one call only,
-	// and others learn theirs at the same time.
-	drain(res)
-	t.repeating(call, RepeatNonce)
-	return t.send(req, call, d)
+	if err == nil && call.Kind == DPoP {
+		t.Sources[call.Group].nonces.keep(t.Origin, d.nonce)
+	}
+	return res, err
 }
 
 // drain drops a response, so that its connection can be used again.
@@ -342,7 +345,7 @@ func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.
 		return nil, ErrSwitched
 	}
 	if call.Kind == DPoP {
-		d.nonce = t.Sources[call.Group].nonces.learn(t.Origin, res.Header)
+		d.nonce = nonceOf(res.Header)
 	}
 	// What is done with the response must not see the token.
 	res.Request = req
