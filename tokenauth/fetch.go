@@ -80,6 +80,9 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	} else if !f.look {
 		f.token, err = s.obtain(limited, runtime.Client, credentials, &event)
 	}
+	if f.token != nil {
+		f.token.clientID = credentials.ClientID
+	}
 	if err != nil {
 		f.token, f.err = nil, asError(err)
 		if f.err.Cause == CauseRefused && f.err.Op == opToken {
@@ -213,7 +216,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	defer s.mu.Unlock()
 	s.flight, s.cancel = nil, nil
 	now := time.Now()
-	last := s.current.Load()
+	last := s.inUseLocked(now)
 	if f.err != nil {
 		s.failures++
 		if !s.closed {
@@ -244,7 +247,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
 	s.failure, s.failures, s.steps = nil, 0, 0
-	if last != nil && last.secret.Equal(f.token.secret) {
+	if latest := s.latestLocked(); latest != nil && latest.secret.Equal(f.token.secret) {
 		// Some providers hand out the same token until it expires. To ask again
 		// before that would be to ask in vain.
 		f.token.refreshAt = f.token.expiresAt
@@ -252,7 +255,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	if f.token.once {
 		return false // for those who wait for it, but for nobody after
 	}
-	s.current.Store(f.token)
+	s.replaceLocked(f.token)
 	s.scheduleLocked(f.token.refreshAt, f.token)
 	return false
 }
@@ -272,7 +275,7 @@ func (s *Source) missing(token *Token) (scopes []string) {
 }
 
 // scheduleLocked renews token at the given time, if it has been used by then
-// and is still the current one.
+// and is in use.
 func (s *Source) scheduleLocked(at time.Time, token *Token) {
 	if s.closed {
 		return
@@ -280,7 +283,8 @@ func (s *Source) scheduleLocked(at time.Time, token *Token) {
 	s.timer = time.AfterFunc(time.Until(at), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.current.Load() == token && token.used.Load() && !time.Now().Before(s.retryAtLocked()) {
+		now := time.Now()
+		if s.inUseLocked(now) == token && s.newer == nil && token.used.Load() && !now.Before(s.retryAtLocked()) {
 			s.fetchLocked()
 		}
 	})

@@ -174,15 +174,15 @@ func (sh *sharing) take(ctx context.Context, metadata *Metadata) *Token {
 	token := sh.read(shared, metadata)
 	sh.source.mu.Lock()
 	defer sh.source.mu.Unlock()
-	current, now := sh.source.current.Load(), time.Now()
+	latest, now := sh.source.latestLocked(), time.Now()
 	switch {
 	case token == nil || !token.usable(now):
 		return nil
-	case current != nil && current.secret.Equal(token.secret):
+	case sh.source.knownLocked(token):
 		return nil // to be replaced, since it is stale or was rejected
-	case current != nil && current == sh.source.suspect && token.issued.Before(current.issued):
+	case latest != nil && latest.rejected.Load() && token.issued.Before(latest.issued):
 		return nil // the store has missed the one that was rejected
-	case current.usable(now) && current != sh.source.suspect && !token.expiresAt.After(current.expiresAt):
+	case latest.usable(now) && !latest.rejected.Load() && !token.expiresAt.After(latest.expiresAt):
 		return nil
 	}
 	return token

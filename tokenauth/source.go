@@ -84,11 +84,14 @@ type Config struct {
 type Source struct {
 	config   Config
 	runtimes runtimes
-	current  atomic.Pointer[Token]
+	current  atomic.Pointer[Token] // the one in use
 	nonces   nonces
 	key      *Key // generated; only touched by the attempt that is in flight
 
 	mu         sync.Mutex
+	before     *Token // the one before current, if current may be refused for being new
+	newer      *Token // the one after current, if that was refused
+	excused    bool   // newer was young then
 	flight     *flight
 	failure    *Error
 	failures   int
@@ -96,7 +99,6 @@ type Source struct {
 	refused    Credentials // those that failure is about, if it is a refusal
 	checked    time.Time   // when they were last compared with the present ones
 	renewed    time.Time   // when a rejected token was last renewed
-	suspect    *Token      // the one that was
 	attempted  time.Time   // when the last attempt started
 	heldUntil  time.Time   // until when the provider wants to be left alone
 	looked     time.Time   // when another process's was last looked for instead
@@ -189,21 +191,31 @@ func (s *Source) cached(life time.Duration) (*Token, State) {
 	token, now := s.current.Load(), time.Now()
 	state := StateFresh
 	if token == nil || !now.Before(token.refreshAt) {
-		if !token.usable(now) {
+		if token, state = s.due(now); state == StateNone {
 			return nil, StateNone
 		}
-		state = StateStale
-		s.mu.Lock()
-		if now.After(s.retryAtLocked()) {
-			s.fetchLocked()
-		}
-		s.mu.Unlock()
 	}
 	token.markUsed()
 	if life > 0 && token.expiresAt.Sub(now) < min(life, token.expiresAt.Sub(token.obtained)/2) {
 		state = StateNone
 	}
 	return token, state
+}
+
+// due is cached for when the token in use is due to be renewed, or has expired.
+func (s *Source) due(now time.Time) (*Token, State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	token := s.inUseLocked(now)
+	switch {
+	case !token.usable(now):
+		return nil, StateNone
+	case s.newer != nil || now.Before(token.refreshAt):
+		return token, StateFresh // the newer one is there already
+	case now.After(s.retryAtLocked()):
+		s.fetchLocked()
+	}
+	return token, StateStale
 }
 
 // instead waits for a token that takes the place of short, which lasts too
@@ -220,7 +232,7 @@ func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 func (s *Source) Warm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); !s.current.Load().usable(now) && now.After(s.retryAtLocked()) {
+	if now := time.Now(); !s.inUseLocked(now).usable(now) && now.After(s.retryAtLocked()) {
 		s.fetchLocked()
 	}
 }
@@ -277,8 +289,8 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if token := s.current.Load(); token != found && token.usable(now) {
-		return token, nil, nil
+	if token := s.inUseLocked(now); token.usable(now) && (token != found || s.newer != nil) {
+		return token, nil, nil // while a newer one is held, none that lasts longer can be had
 	}
 	if s.flight == nil {
 		// Another attempt may have failed meanwhile, too.

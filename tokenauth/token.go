@@ -14,12 +14,14 @@ type Token struct {
 	issued    time.Time     // when it was asked for
 	lifetime  time.Duration // counted from then
 	obtained  time.Time
+	clientID  string // whose it is
 	refreshAt time.Time
 	expiresAt time.Time // less leeway
 	prover    *prover   // makes the proofs that go with it; nil for a bearer token
 	scopes    []string  // granted; nil if the answer did not say
 	once      bool      // has no life at all: for those who waited for it only
 	used      atomic.Bool
+	rejected  atomic.Bool // where it was used, and not accepted since
 }
 
 // ExpiresAt returns until when the token may be sent. That lies up to 30 seconds
@@ -43,11 +45,22 @@ func (t *Token) Thumbprint() string {
 // usable reports whether the token may be sent at now.
 func (t *Token) usable(now time.Time) bool { return t != nil && now.Before(t.expiresAt) }
 
+// young reports whether the token is so new at now that an API may not know it yet,
+// and that a 403 does not count against it: the client may simply lack the right.
+func (t *Token) young(now time.Time) bool { return now.Sub(t.obtained) < youth }
+
 // markUsed remembers that the token was handed out. It writes once only, so
 // that processors do not fight over the cache line.
 func (t *Token) markUsed() {
 	if !t.used.Load() {
 		t.used.Store(true)
+	}
+}
+
+// markAccepted remembers that an API has accepted the token.
+func (t *Token) markAccepted() {
+	if t.rejected.Load() {
+		t.rejected.Store(false)
 	}
 }
 
@@ -57,6 +70,8 @@ const (
 	// time that a call is on its way and for clocks that do not agree; a tenth
 	// of its life if that is shorter.
 	maxLeeway = 30 * time.Second
+	// youth is how long a token is young.
+	youth = 5 * time.Second
 	// refreshFraction is how much of its life passes before a token is renewed.
 	refreshFraction = 0.8
 	// refreshJitter is the part of its life by which that is drawn forward at
