@@ -27,7 +27,7 @@ func (s *Source) startLocked(f *flight) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.flight, s.cancel = f, cancel
 	if !f.look {
-		s.attempted = time.Now()
+		s.attempted = readClocks()
 	}
 	s.background.Go(func() {
 		defer cancel()
@@ -168,15 +168,16 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 		provider: s.config.Provider, metadata: metadata, method: method, credentials: credentials,
 		audience: s.config.Audience, scopes: s.config.Scopes, prover: prover, nonces: &s.nonces,
 	}
-	sent := time.Now()
+	sent := readClocks()
 	res, err := request.send(ctx, client)
 	event.NonceWanted = event.NonceWanted || request.challenged
 	if err != nil {
 		return nil, err
 	}
 	event.LifetimeAssumed = res.assumed
-	token := newToken(res, prover, sent, time.Now(), s.config.RefreshBefore)
-	if !token.once && !token.usable(time.Now()) {
+	now := readClocks()
+	token := newToken(res, prover, sent, now, s.config.RefreshBefore)
+	if !token.once && !token.usable(now) {
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the token had expired when it arrived")}
 	}
 	return token, nil
@@ -215,26 +216,27 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight, s.cancel = nil, nil
-	now := time.Now()
+	now := readClocks()
 	last := s.inUseLocked(now)
 	if f.err != nil {
 		s.failures++
 		if !s.closed {
 			var left time.Duration
 			if last.usable(now) {
-				left = last.expiresAt.Sub(now)
+				left = now.until(last.expiresAt)
 			}
 			wait, step := backoff(f.err, s.steps, left)
 			if step {
 				s.steps++
 			}
-			f.err.RetryAt = now.Add(wait)
-			s.heldUntil = now.Add(f.err.retryAfter)
+			f.err.retryAt = now.plus(wait)
+			f.err.RetryAt = f.err.retryAt.mono
+			s.heldUntil = now.plus(f.err.retryAfter)
 		}
 		s.failure, s.refused, s.checked = f.err, credentials, now
 		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)
 		if last.usable(now) {
-			s.scheduleLocked(f.err.RetryAt, last)
+			s.scheduleLocked(f.err.retryAt, last)
 		}
 		return s.closed
 	}
@@ -276,15 +278,15 @@ func (s *Source) missing(token *Token) (scopes []string) {
 
 // scheduleLocked renews token at the given time, if it has been used by then
 // and is in use.
-func (s *Source) scheduleLocked(at time.Time, token *Token) {
+func (s *Source) scheduleLocked(at instant, token *Token) {
 	if s.closed {
 		return
 	}
-	s.timer = time.AfterFunc(time.Until(at), func() {
+	s.timer = time.AfterFunc(readClocks().until(at), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		now := time.Now()
-		if s.inUseLocked(now) == token && s.newer == nil && token.used.Load() && !now.Before(s.retryAtLocked()) {
+		now := readClocks()
+		if s.inUseLocked(now) == token && s.newer == nil && token.used.Load() && now.reached(s.retryAtLocked()) {
 			s.fetchLocked()
 		}
 	})

@@ -27,7 +27,7 @@ func (s *Source) replaceLocked(next *Token) {
 
 // inUseLocked returns the token in use at now, which may have expired; nil if there
 // was none yet. If it is the one before and has expired, the newer one is used again.
-func (s *Source) inUseLocked(now time.Time) *Token {
+func (s *Source) inUseLocked(now instant) *Token {
 	if s.newer != nil && !s.current.Load().usable(now) {
 		s.advanceLocked()
 	}
@@ -35,7 +35,7 @@ func (s *Source) inUseLocked(now time.Time) *Token {
 }
 
 // inUse is inUseLocked for callers without the lock.
-func (s *Source) inUse(now time.Time) *Token {
+func (s *Source) inUse(now instant) *Token {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inUseLocked(now)
@@ -43,10 +43,10 @@ func (s *Source) inUse(now time.Time) *Token {
 
 // retreatLocked puts the token before in the place of the present one, which was
 // refused, and reports whether there is one that can be used.
-func (s *Source) retreatLocked(now time.Time) bool {
+func (s *Source) retreatLocked(now instant) bool {
 	before := s.before
 	s.before = nil // it is a remedy once
-	if !before.usable(now) || now.Sub(s.current.Load().obtained) >= spread {
+	if !before.usable(now) || now.since(s.current.Load().obtained) >= spread {
 		return false
 	}
 	s.newer = s.current.Load()

@@ -56,7 +56,7 @@ func (s *Source) renew(ctx context.Context, rejected *Token, how refusal) (anoth
 			return nil, true
 		}
 	}
-	now := time.Now()
+	now := readClocks()
 	token := s.inUse(now)
 	if token == rejected || !token.usable(now) || token.secret.Equal(rejected.secret) {
 		return nil, waited
@@ -69,7 +69,7 @@ func (s *Source) renew(ctx context.Context, rejected *Token, how refusal) (anoth
 func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := readClocks()
 	switch {
 	case rejected == nil:
 		return nil
@@ -98,16 +98,16 @@ func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 
 // renewLocked starts an attempt to replace the present token, which was rejected,
 // unless it is too soon for that. The channel is that of Reject.
-func (s *Source) renewLocked(now time.Time) <-chan struct{} {
+func (s *Source) renewLocked(now instant) <-chan struct{} {
 	if s.flight == nil {
-		if now.Before(s.retryAtLocked()) {
+		if !now.reached(s.retryAtLocked()) {
 			return nil
 		}
-		if s.renewed.IsZero() || now.Sub(s.renewed) >= renewalBrake {
+		if now.since(s.renewed) >= renewalBrake {
 			if s.fetchLocked(); s.flight != nil {
 				s.renewed = now
 			}
-		} else if runtime, _ := s.runtimes.newest(); runtime.Store != nil && now.Sub(s.looked) >= lookBrake {
+		} else if runtime, _ := s.runtimes.newest(); runtime.Store != nil && now.since(s.looked) >= lookBrake {
 			s.looked = now
 			s.startLocked(&flight{done: make(chan struct{}), look: true})
 		}

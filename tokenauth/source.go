@@ -97,11 +97,11 @@ type Source struct {
 	failures   int
 	steps      int         // of the back-off
 	refused    Credentials // those that failure is about, if it is a refusal
-	checked    time.Time   // when they were last compared with the present ones
-	renewed    time.Time   // when a rejected token was last renewed
-	attempted  time.Time   // when the last attempt started
-	heldUntil  time.Time   // until when the provider wants to be left alone
-	looked     time.Time   // when another process's was last looked for instead
+	checked    instant     // when they were last compared with the present ones
+	renewed    instant     // when a rejected token was last renewed
+	attempted  instant     // when the last attempt started
+	heldUntil  instant     // until when the provider wants to be left alone
+	looked     instant     // when another process's was last looked for instead
 	timer      *time.Timer // renews in the background
 	closed     bool
 	cancel     context.CancelFunc // ends the flight
@@ -188,31 +188,31 @@ func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, erro
 // StateNone: then it is one that lasts shorter, or nil. A stale one is being
 // renewed in the background.
 func (s *Source) cached(life time.Duration) (*Token, State) {
-	token, now := s.current.Load(), time.Now()
+	token, now := s.current.Load(), readClocks()
 	state := StateFresh
-	if token == nil || !now.Before(token.refreshAt) {
+	if !token.fresh(now) {
 		if token, state = s.due(now); state == StateNone {
 			return nil, StateNone
 		}
 	}
 	token.markUsed()
-	if life > 0 && token.expiresAt.Sub(now) < min(life, token.expiresAt.Sub(token.obtained)/2) {
+	if life > 0 && now.until(token.expiresAt) < min(life, token.obtained.until(token.expiresAt)/2) {
 		state = StateNone
 	}
 	return token, state
 }
 
 // due is cached for when the token in use is due to be renewed, or has expired.
-func (s *Source) due(now time.Time) (*Token, State) {
+func (s *Source) due(now instant) (*Token, State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	token := s.inUseLocked(now)
 	switch {
 	case !token.usable(now):
 		return nil, StateNone
-	case s.newer != nil || now.Before(token.refreshAt):
+	case s.newer != nil || token.fresh(now):
 		return token, StateFresh // the newer one is there already
-	case now.After(s.retryAtLocked()):
+	case now.reached(s.retryAtLocked()):
 		s.fetchLocked()
 	}
 	return token, StateStale
@@ -222,7 +222,7 @@ func (s *Source) due(now time.Time) (*Token, State) {
 // short, or of none. If it cannot be had, short is better than nothing.
 func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 	token, err := s.wait(ctx, short)
-	if err != nil && ctx.Err() == nil && short.usable(time.Now()) {
+	if err != nil && ctx.Err() == nil && short.usable(readClocks()) {
 		return short, nil
 	}
 	return token, err
@@ -232,7 +232,7 @@ func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 func (s *Source) Warm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); !s.inUseLocked(now).usable(now) && now.After(s.retryAtLocked()) {
+	if now := readClocks(); !s.inUseLocked(now).usable(now) && now.reached(s.retryAtLocked()) {
 		s.fetchLocked()
 	}
 }
@@ -288,13 +288,13 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 	seen, held := s.heldBack(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := readClocks()
 	if token := s.inUseLocked(now); token.usable(now) && (token != found || s.newer != nil) {
 		return token, nil, nil // while a newer one is held, none that lasts longer can be had
 	}
 	if s.flight == nil {
 		// Another attempt may have failed meanwhile, too.
-		if now.Before(s.retryAtLocked()) && (held || s.failure != seen) {
+		if !now.reached(s.retryAtLocked()) && (held || s.failure != seen) {
 			return nil, nil, s.failure
 		}
 		s.fetchLocked()
@@ -310,7 +310,7 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 func (s *Source) holdsBack() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flight == nil && time.Now().Before(s.retryAtLocked())
+	return s.flight == nil && !readClocks().reached(s.retryAtLocked())
 }
 
 // heldBack returns the last failure, if any, and whether no attempt may be made
@@ -319,9 +319,9 @@ func (s *Source) holdsBack() bool {
 // reason to hold back.
 func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	s.mu.Lock()
-	now, refused := time.Now(), s.refused
-	failure, held = s.failure, s.flight == nil && now.Before(s.retryAtLocked())
-	check := held && failure.Cause == CauseRefused && now.Sub(s.checked) >= credentialCheck
+	now, refused := readClocks(), s.refused
+	failure, held = s.failure, s.flight == nil && !now.reached(s.retryAtLocked())
+	check := held && failure.Cause == CauseRefused && now.since(s.checked) >= credentialCheck
 	if check {
 		s.checked = now
 	}
@@ -374,9 +374,9 @@ func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 }
 
 // retryAtLocked returns before when no attempt may be made.
-func (s *Source) retryAtLocked() time.Time {
+func (s *Source) retryAtLocked() instant {
 	if s.failure == nil {
-		return time.Time{}
+		return instant{}
 	}
-	return s.failure.RetryAt
+	return s.failure.retryAt
 }

@@ -91,12 +91,12 @@ func (s *Source) Status() Status {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := readClocks()
 	status.ClientID, status.AuthMethod = s.last.clientID, s.last.method
 	status.AssertionAlgorithm, status.AssertionKeyID, status.ProofAlgorithm = s.last.assertionAlg, s.last.assertionKeyID, s.last.proofAlg
 	status.Err, status.Failures, status.Fetching = s.failure, s.failures, s.flight != nil
-	if next := s.retryAtLocked(); now.Before(next) {
-		status.NextAttempt = next
+	if next := s.retryAtLocked(); !now.reached(next) {
+		status.NextAttempt = now.tell(next)
 	}
 	token := s.inUseLocked(now)
 	switch {
@@ -105,7 +105,7 @@ func (s *Source) Status() Status {
 			status.State = StateBackingOff
 		}
 		return status
-	case s.newer != nil || now.Before(token.refreshAt):
+	case s.newer != nil || token.fresh(now):
 		status.State = StateFresh
 	default:
 		status.State = StateStale
@@ -114,7 +114,7 @@ func (s *Source) Status() Status {
 	if token.scopes == nil {
 		status.GrantedScopes = status.Scopes
 	}
-	status.ObtainedAt, status.RefreshAt, status.ExpiresAt = token.obtained, s.latestLocked().refreshAt, token.expiresAt
+	status.ObtainedAt, status.RefreshAt, status.ExpiresAt = now.tell(token.obtained), now.tell(s.latestLocked().refreshAt), now.tell(token.expiresAt)
 	return status
 }
 

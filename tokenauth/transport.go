@@ -95,7 +95,7 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 		return nil
 	}
 	long := req.ContentLength > t.ReplayBuffer || !d.repeatable()
-	if d.token != nil && (d.token.once || (!long && d.token.usable(time.Now()))) {
+	if d.token != nil && (d.token.once || (!long && d.token.usable(readClocks()))) {
 		return nil
 	}
 	source := t.Sources[call.Group]
@@ -273,7 +273,7 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 		if (token.prover != nil) != (call.Kind == DPoP) {
 			return nil, &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not one for a call of kind %s", call.Group, call.Kind)}
 		}
-		if !token.once && !token.usable(time.Now()) {
+		if !token.once && !token.usable(readClocks()) {
 			// It expired while the call was made ready.
 			return nil, &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
 		}
