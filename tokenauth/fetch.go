@@ -25,6 +25,7 @@ func (s *Source) startLocked(f *flight) {
 	// Not the context of whoever asks: others wait for the result too, and the
 	// next one will want it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
+	f.limit = s.limitLocked()
 	s.flight, s.cancel = f, cancel
 	if !f.look {
 		s.attempted = readClocks()
@@ -65,7 +66,7 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 			s.tell(runtime.Observe, event)
 		}
 	}()
-	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	limited, cancel := context.WithTimeout(ctx, f.limit)
 	defer cancel()
 	var err error
 	if credentials, err = s.credentials(limited); err != nil {
@@ -75,7 +76,7 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	event.ClientID = credentials.ClientID
 	s.remember(identity{clientID: credentials.ClientID})
 	if sharing := s.newSharing(runtime.Store, credentials); sharing != nil {
-		sharing.look = f.look
+		sharing.look, sharing.limit = f.look, f.limit
 		f.token, err = s.share(ctx, limited, sharing, runtime.Client, &event)
 	} else if !f.look {
 		f.token, err = s.obtain(limited, runtime.Client, credentials, &event)
@@ -225,7 +226,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 			if last.usable(now) {
 				left = now.until(last.expiresAt)
 			}
-			wait, step := backoff(f.err, s.steps, left)
+			wait, step := backoff(f.err, s.steps, left, event.Duration)
 			if step {
 				s.steps++
 			}

@@ -42,6 +42,7 @@ type sharing struct {
 	err         error // the first error of the store
 	broken      bool  // the store cannot be read
 	look        bool  // the provider is not to be asked
+	limit       time.Duration
 }
 
 // sharedToken is a token in a store.
@@ -82,7 +83,7 @@ func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.C
 		defer end()
 	}
 	event.Shared = false
-	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	limited, cancel := context.WithTimeout(ctx, sh.limit)
 	defer cancel()
 	token, err := s.ask(limited, client, metadata, sh.credentials, event)
 	if err == nil {

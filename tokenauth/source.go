@@ -61,6 +61,8 @@ type Config struct {
 	// a negative one: DefaultTimeout. With a Store, discovery and the token request
 	// have that time each, and what is spent with the store comes on top: 2 seconds
 	// at most for each reading and writing, and 30 for another process's request.
+	// While there is no usable token, an attempt after one that ended so is given up
+	// earlier, at random, after half of that time at the soonest.
 	Timeout time.Duration
 
 	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
@@ -117,6 +119,7 @@ type Source struct {
 type flight struct {
 	done  chan struct{} // closed when token and err are set
 	look  bool          // for what another process has obtained, and no further
+	limit time.Duration // that it may take
 	token *Token        // nil without an error if such a look finds nothing
 	err   *Error
 }
