@@ -26,10 +26,12 @@ type watched struct {
 	upstream *httptest.Server
 }
 
-// startWatched runs a gateway between a scripted issuer and a scripted API.
-func startWatched(t *testing.T) *watched {
+// startWatched runs a gateway between a scripted issuer, whose token requests token
+// answers, and a scripted API.
+func startWatched(t *testing.T, token http.HandlerFunc) *watched {
 	t.Helper()
 	w := &watched{issuer: tokenauthtest.NewHTTPServer()}
+	w.issuer.HandleToken(token)
 	t.Cleanup(w.issuer.Close)
 	w.upstream = httptest.NewServer(w)
 	t.Cleanup(w.upstream.Close)
@@ -159,7 +161,7 @@ type dashboard struct {
 // Every query of the dashboard and of the alerts is made of a Prometheus that has
 // scraped a gateway to which everything has happened once.
 func TestDashboardHasData(t *testing.T) {
-	w := startWatched(t)
+	w := startWatched(t, nil)
 	prom := startPrometheus(t, w.url)
 	w.nonce.Store(true)
 	happen := func() {
