@@ -9,25 +9,35 @@ import (
 	"time"
 )
 
-// lingerTime is how long a caller is heard to the end of a body that nobody has
-// use for.
-const lingerTime = 30 * time.Second
+// How long, and for how many bytes, a caller is heard whose body nobody needs.
+const (
+	lingerTime  = 30 * time.Second
+	lingerBytes = 64 << 20
+)
 
-// A lingeringBody is the body of a call, of which the rest can still be read
-// when the call has been answered. A server that closes a connection on which
-// the caller is still sending resets it, and the answer is lost with it: the
-// caller would not learn why its upload ended. net/http waits a little in that
-// case, but not where Caddy has put a reader of its own around the body.
+// How many callers are heard at a time, in the whole process. Those who were not
+// admitted have places of their own, so that they take none from the others.
+var (
+	callerPlaces   = make(chan struct{}, 512)
+	strangerPlaces = make(chan struct{}, 64)
+)
+
+// A lingeringBody is the body of a call, the rest of which can still be read when
+// the call has been answered. Most callers send all of a body before they look at
+// the answer. If they cannot, since the server closes the connection or ends the
+// stream, the answer is lost: they see a broken connection, or wait for ever.
 type lingeringBody struct {
 	io.ReadCloser
-	alone   bool // on its connection, as with HTTP/1
-	expects bool // the caller waits to be asked for it
+	alone   bool  // on its connection, as with HTTP/1
+	expects bool  // the caller waits to be asked for it
+	length  int64 // in bytes; -1 if it is not known
 
 	begun atomic.Bool // somebody has read from it
-	ended atomic.Bool // there is nothing left to read
+	whole atomic.Bool // all of it has been read
 
-	mu  sync.Mutex // held while it is read
-	err error      // what ended it
+	mu   sync.Mutex // held while it is read
+	read int64      // in bytes
+	err  error      // what ended it
 }
 
 // lingering returns r with a body that can be read to its end later, and that
@@ -36,13 +46,14 @@ func lingering(r *http.Request) (*lingeringBody, *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil, r
 	}
-	body, out := &lingeringBody{ReadCloser: r.Body, alone: r.ProtoMajor == 1, expects: r.Header.Get("Expect") != ""}, *r
+	out := *r
+	body := &lingeringBody{ReadCloser: r.Body, alone: r.ProtoMajor == 1, expects: r.Header.Get("Expect") != "", length: r.ContentLength}
 	out.Body = body
 	return body, &out
 }
 
-// errAnswered ends a body whose call has been answered, for whoever may still be
-// sending it. It is not io.EOF: what was sent must not look like the whole.
+// errAnswered ends a body whose call has been answered, for those who may still
+// be sending it. It is not io.EOF: what was sent must not look like the whole.
 var errAnswered = errors.New("the call has been answered")
 
 // Read implements io.Reader.
@@ -55,33 +66,65 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.err = err
-	b.ended.Store(err != nil)
+	b.read += int64(n)
+	if err == io.EOF || b.read == b.length {
+		b.whole.Store(true)
+	}
 	return n, err
 }
 
 // Close does nothing: the server closes the body when the request has ended.
 func (*lingeringBody) Close() error { return nil }
 
-// linger reads what is left of the body when the call has been answered. The
-// caller gets the answer before that.
-func (b *lingeringBody) linger(w http.ResponseWriter) {
-	if b == nil || !b.alone || b.ended.Load() {
+// hear reads what the caller still sends, if one of the places is free, and ends
+// the body. One that still waits to be asked for its body is not asked.
+func (b *lingeringBody) hear(control *http.ResponseController, places chan struct{}) {
+	if b.whole.Load() {
 		return
 	}
-	if !b.discard(http.NewResponseController(w), true) {
-		// net/http may take what comes after that for the next request.
-		panic(http.ErrAbortHandler)
+	deadline := time.Now()
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		deadline = deadline.Add(lingerTime)
+	default: // those who still read the body end at once
 	}
+	// Before the lock, which may be held by a read that waits for the caller.
+	if control.SetReadDeadline(deadline) != nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = errAnswered
+		if b.begun.Swap(true) || !b.expects {
+			_, _ = io.CopyN(io.Discard, b.ReadCloser, lingerBytes) // it may break off
+		}
+	}
+	_ = control.SetReadDeadline(time.Time{})
 }
 
-// outlive sees to the body of r when the call has failed with err, with which
-// Caddy answers, by error routes or without. Error routes get the body if keep can
-// take it into memory, or one that fails: they may send it elsewhere, where what is
-// left of it would look like the whole. Without them, the caller gets the status
-// before it is heard to the end.
-func (b *lingeringBody) outlive(err error, routes bool, w http.ResponseWriter, r *http.Request, keep func() io.ReadCloser) {
+// refuse answers the call with status, if HTTP/1 is spoken, and hears the caller.
+// With HTTP/2, the answer is for those to give that come after it.
+func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan struct{}) {
 	control := http.NewResponseController(w)
-	if routes && (b.begun.Load() || !b.expects) && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+	if b.alone && !b.whole.Load() {
+		// What is left of the body is no call. And net/http would read some of it
+		// before it answers, to use the connection again.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(status)
+		_ = control.Flush()
+	}
+	b.hear(control, places)
+}
+
+// keepFor leaves to the error routes of r, a call that has failed, its body if keep
+// can take it into memory, or one that fails: they may send it elsewhere, where
+// what is left of it would look like the whole.
+func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, keep func() io.ReadCloser) {
+	control := http.NewResponseController(w)
+	if (b.begun.Load() || !b.expects) && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		body := keep()
 		_ = control.SetReadDeadline(time.Time{})
 		if body != nil {
@@ -89,43 +132,10 @@ func (b *lingeringBody) outlive(err error, routes bool, w http.ResponseWriter, r
 			return
 		}
 	}
-	if b.alone && !b.ended.Load() {
-		if !routes {
-			// Otherwise net/http would hear the caller out before it answers, to use
-			// the connection again.
-			w.Header().Set("Connection", "close")
-			w.Header().Set("Content-Length", "0")
-			w.WriteHeader(errorStatus(err))
-		}
-		b.discard(control, !routes)
-	}
+	b.hear(control, callerPlaces)
 	if b.begun.Load() {
 		r.Body = answeredBody{}
 	}
-}
-
-// discard reads what is left, unless the caller still waits to be asked for it, and
-// reports false if that does not come. What has been written is sent before that.
-func (b *lingeringBody) discard(control *http.ResponseController, written bool) bool {
-	// Before the lock, which somebody may hold who waits for the caller.
-	if err := control.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-		return true // nothing was read, and nothing is known
-	}
-	if written {
-		_ = control.Flush()
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == nil {
-		b.err = errAnswered
-	}
-	var err error
-	if b.begun.Load() || !b.expects {
-		b.begun.Store(true)
-		_, err = io.Copy(io.Discard, b.ReadCloser)
-	}
-	_ = control.SetReadDeadline(time.Time{})
-	return err == nil
 }
 
 // answeredBody is what is left of a body that has been read.
