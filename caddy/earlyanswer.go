@@ -13,7 +13,8 @@ const earlyHeld = 64 << 10
 // look at the answer then; others stop sending, and wait for the answer's end. An
 // answer by HTTP/1 suits both if it has a length and closes the connection: it is
 // sent, and then the caller is heard. With HTTP/2, where an answer ends with its
-// stream, which ends the body, the caller is heard before it is sent.
+// stream, which ends the body, the caller is heard before it is sent. A long answer
+// without a length is sent as it comes.
 type earlyAnswer struct {
 	http.ResponseWriter
 	body *lingeringBody
@@ -75,27 +76,28 @@ func (a *earlyAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // end sends what is held back, with its length, and hears the caller.
 func (a *earlyAnswer) end() {
-	if a.status != 0 && !a.passing && a.Header().Get("Trailer") == "" {
-		if status := a.status; status != http.StatusNoContent && status != http.StatusNotModified && a.Header().Get("Content-Length") == "" {
+	control, places := http.NewResponseController(a.ResponseWriter), callerPlaces
+	if !a.passing && a.status != 0 {
+		if !a.body.alone {
+			a.body.hear(control, places)
+		}
+		if a.Header().Get("Content-Length") == "" && a.Header().Get("Trailer") == "" && hasBody(a.status) {
 			a.Header().Set("Content-Length", strconv.Itoa(len(a.held)))
 		}
 	}
-	if a.release() != nil || a.body.whole.Load() {
-		return
+	if a.release() != nil || (!a.body.alone && !a.body.whole.Load()) {
+		places = nil // the caller is gone, or waits for the end of a long answer
 	}
-	control := http.NewResponseController(a.ResponseWriter)
-	_ = control.Flush()
-	a.body.hear(control, callerPlaces)
+	if !a.body.ended.Load() {
+		_ = control.Flush()
+		a.body.hear(control, places)
+	}
 }
 
-// release sends what is held back, after the caller has been heard if it would
-// end a stream that is not the body's alone.
+// release sends what is held back, and holds nothing back from now on.
 func (a *earlyAnswer) release() error {
 	if a.passing || a.status == 0 {
 		return nil
-	}
-	if !a.body.alone {
-		a.body.hear(http.NewResponseController(a.ResponseWriter), callerPlaces)
 	}
 	a.pass()
 	_, err := a.ResponseWriter.Write(a.held)
@@ -107,4 +109,9 @@ func (a *earlyAnswer) release() error {
 func (a *earlyAnswer) pass() {
 	a.passing = true
 	a.ResponseWriter.WriteHeader(a.status)
+}
+
+// hasBody reports whether an answer with status has a body (RFC 9110 section 6.4.1).
+func hasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
 }

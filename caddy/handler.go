@@ -253,6 +253,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	switch transport := h.routes[call.Group].transport; {
 	case r.Context().Err() != nil: // the caller has left
+		body.hear(http.NewResponseController(w), nil)
 	case h.hasErrorRoutes(r):
 		body.keepFor(w, r, func() io.ReadCloser {
 			return transport.core.Body(out, body.begun.Load(), transport.delivery(r.Context()))

@@ -33,7 +33,8 @@ type lingeringBody struct {
 	length  int64 // in bytes; -1 if it is not known
 
 	begun atomic.Bool // somebody has read from it
-	whole atomic.Bool // all of it has been read
+	whole atomic.Bool // all its bytes have been read
+	ended atomic.Bool // there is nothing left to read
 
 	mu   sync.Mutex // held while it is read
 	read int64      // in bytes
@@ -67,6 +68,7 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.err = err
 	b.read += int64(n)
+	b.ended.Store(err != nil)
 	if err == io.EOF || b.read == b.length {
 		b.whole.Store(true)
 	}
@@ -77,9 +79,10 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 func (*lingeringBody) Close() error { return nil }
 
 // hear reads what the caller still sends, if one of the places is free, and ends
-// the body. One that still waits to be asked for its body is not asked.
+// the body: nobody may read it when the server has ended the call. A caller that
+// still waits to be asked for its body is not asked.
 func (b *lingeringBody) hear(control *http.ResponseController, places chan struct{}) {
-	if b.whole.Load() {
+	if b.ended.Load() {
 		return
 	}
 	deadline := time.Now()
@@ -100,6 +103,7 @@ func (b *lingeringBody) hear(control *http.ResponseController, places chan struc
 		if b.begun.Swap(true) || !b.expects {
 			_, _ = io.CopyN(io.Discard, b.ReadCloser, lingerBytes) // it may break off
 		}
+		b.ended.Store(true)
 	}
 	_ = control.SetReadDeadline(time.Time{})
 }
