@@ -65,12 +65,9 @@ func (e *gatewayError) Error() string { return e.message }
 // err is not one: it is Caddy's to interpret then, in its own type.
 func asGatewayError(err error) *gatewayError {
 	if callErr, ok := errors.AsType[*tokenauth.CallError](err); ok {
-		e := &gatewayError{status: callErr.Status, kind: requestDenied, message: callErr.Reason}
-		switch {
-		case callErr.Status >= http.StatusInternalServerError:
+		e := &gatewayError{status: callErr.Status, kind: clientErrorType(callErr.Status), message: callErr.Reason}
+		if callErr.Status >= http.StatusInternalServerError {
 			e.kind = proxyConfiguration
-		case callErr.Status == http.StatusBadRequest:
-			e.kind = requestError
 		}
 		return e
 	}
@@ -222,8 +219,8 @@ func proxyErrorType(err error) string {
 	switch {
 	case handlerErr.StatusCode == statusClientClosedRequest:
 		return ""
-	case handlerErr.StatusCode == http.StatusRequestEntityTooLarge:
-		return requestDenied // by request_body, while the body was streamed
+	case handlerErr.StatusCode >= http.StatusBadRequest && handlerErr.StatusCode < http.StatusInternalServerError:
+		return clientErrorType(handlerErr.StatusCode) // by another handler, such as request_body
 	case handlerErr.StatusCode == http.StatusGatewayTimeout:
 		return timeoutType(err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -252,6 +249,16 @@ func timeoutType(err error) string {
 		return connectionTimeout
 	}
 	return responseTimeout
+}
+
+// clientErrorType classifies an error that is the client's, by its status: some are
+// about what it may do, the others about its request.
+func clientErrorType(status int) string {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooEarly:
+		return requestDenied
+	}
+	return requestError
 }
 
 // dialErrorType classifies an error of connecting. It goes by its text: Caddy's

@@ -142,7 +142,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.held, h.orders = app.held, clientKey{app.env.Issuer, client.ClientID}
-	return nil
+	return standBefore(ctx, h.name)
 }
 
 // validate reports what is wrong with what can be known without the app.
@@ -235,7 +235,7 @@ func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, er
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	body, out := lingering(r)
+	body := linger(r)
 	if err := h.admitted(r); err != nil {
 		return h.refuse(w, r, err, body, strangerPlaces)
 	}
@@ -244,10 +244,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuse(w, r, err, body, callerPlaces)
 	}
 	if body == nil {
-		return h.fail(w, r, h.serve(w, out, call, next))
+		return h.fail(w, r, h.serve(w, r, call, next))
 	}
 	answer := &earlyAnswer{ResponseWriter: w, body: body}
-	if err = h.fail(w, r, h.serve(answer, out, call, next)); err == nil {
+	if err = h.fail(w, r, h.serve(answer, r, call, next)); err == nil {
 		answer.end()
 		return nil
 	}
@@ -255,8 +255,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case r.Context().Err() != nil: // the caller has left
 		body.hear(http.NewResponseController(w), nil)
 	case h.hasErrorRoutes(r):
-		body.keepFor(w, r, func() io.ReadCloser {
-			return transport.core.Body(out, body.begun.Load(), transport.delivery(r.Context()))
+		body.keepFor(w, r, callerPlaces, func() io.ReadCloser {
+			return transport.core.Body(r, body.begun.Load(), transport.delivery(r.Context()))
 		})
 	default:
 		body.refuse(w, errorStatus(err), callerPlaces)
@@ -265,12 +265,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // refuse prepares for the answer to r, which nobody has dealt with and err is the
-// reason for, and returns err. Error routes get the body as it is.
+// reason for, and returns err.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body *lingeringBody, places chan struct{}) error {
 	err = h.fail(w, r, err)
-	if body != nil && !h.hasErrorRoutes(r) {
-		body.refuse(w, errorStatus(err), places)
-	}
+	body.settle(w, r, err, h.hasErrorRoutes(r), places)
 	return err
 }
 
@@ -284,8 +282,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *tokenauth.
 
 // hasErrorRoutes reports whether routes answer r when it has failed.
 func (h *Handler) hasErrorRoutes(r *http.Request) bool {
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	return h.subrouteErrors || (server != nil && server.Errors != nil && len(server.Errors.Routes) > 0)
+	return h.subrouteErrors || hasErrorRoutes(r)
 }
 
 // fail prepares for the answer to r that err is, if it is one, and returns err with

@@ -1,12 +1,15 @@
 package caddyesign
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // How long, and for how many bytes, a caller is heard whose body nobody needs.
@@ -41,16 +44,23 @@ type lingeringBody struct {
 	err  error      // what ended it
 }
 
-// lingering returns r with a body that can be read to its end later, and that
-// body, nil if there is none.
-func lingering(r *http.Request) (*lingeringBody, *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return nil, r
+// lingeringVar is the variable of a request that holds its lingeringBody: handlers
+// such as request_body put readers of their own around it.
+const lingeringVar = "bankid_esign.body"
+
+// linger puts a body that can be read to its end later into r, unless it has one,
+// and returns it; nil if r has no body.
+func linger(r *http.Request) *lingeringBody {
+	if body, ok := caddyhttp.GetVar(r.Context(), lingeringVar).(*lingeringBody); ok {
+		return body
 	}
-	out := *r
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil
+	}
 	body := &lingeringBody{ReadCloser: r.Body, alone: r.ProtoMajor == 1, expects: r.Header.Get("Expect") != "", length: r.ContentLength}
-	out.Body = body
-	return body, &out
+	r.Body = body
+	caddyhttp.SetVar(r.Context(), lingeringVar, body)
+	return body
 }
 
 // errAnswered ends a body whose call has been answered, for those who may still
@@ -79,19 +89,23 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 func (*lingeringBody) Close() error { return nil }
 
 // hear reads what the caller still sends, if one of the places is free, and ends
-// the body: nobody may read it when the server has ended the call. A caller that
-// still waits to be asked for its body is not asked.
+// the body: nobody may read it when the server has ended the call.
 func (b *lingeringBody) hear(control *http.ResponseController, places chan struct{}) {
 	if b.ended.Load() {
 		return
 	}
-	deadline := time.Now()
 	select {
 	case places <- struct{}{}:
 		defer func() { <-places }()
-		deadline = deadline.Add(lingerTime)
-	default: // those who still read the body end at once
+		b.discard(control, time.Now().Add(lingerTime))
+	default:
+		b.discard(control, time.Now())
 	}
+}
+
+// discard reads what comes until deadline, and ends the body. A caller that still
+// waits to be asked for its body is not asked.
+func (b *lingeringBody) discard(control *http.ResponseController, deadline time.Time) {
 	// Before the lock, which may be held by a read that waits for the caller.
 	if control.SetReadDeadline(deadline) != nil {
 		return
@@ -106,6 +120,18 @@ func (b *lingeringBody) hear(control *http.ResponseController, places chan struc
 		b.ended.Store(true)
 	}
 	_ = control.SetReadDeadline(time.Time{})
+}
+
+// settle sees to the body of r, a call that was refused with err, with which error
+// routes deal if there are any. b may be nil.
+func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error, routes bool, places chan struct{}) {
+	switch {
+	case b == nil || b.ended.Load() || r.Context().Err() != nil:
+	case routes:
+		b.keepFor(w, r, places, func() io.ReadCloser { return b.short(r) })
+	default:
+		b.refuse(w, errorStatus(err), places)
+	}
 }
 
 // refuse answers the call with status, if HTTP/1 is spoken, and hears the caller.
@@ -125,21 +151,47 @@ func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan st
 
 // keepFor leaves to the error routes of r, a call that has failed, its body if keep
 // can take it into memory, or one that fails: they may send it elsewhere, where
-// what is left of it would look like the whole.
-func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, keep func() io.ReadCloser) {
-	control := http.NewResponseController(w)
-	if (b.begun.Load() || !b.expects) && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		body := keep()
-		_ = control.SetReadDeadline(time.Time{})
-		if body != nil {
-			r.Body = body
+// what is left of it would look like the whole. They get it as it is if nobody has
+// read from it, and the caller waits to be asked for it, or no place is free.
+func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places chan struct{}, keep func() io.ReadCloser) {
+	if !b.begun.Load() && b.expects {
+		return
+	}
+	control, deadline := http.NewResponseController(w), time.Now()
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		deadline = deadline.Add(lingerTime)
+	default:
+		if !b.begun.Load() {
 			return
 		}
 	}
-	b.hear(control, callerPlaces)
-	if b.begun.Load() {
-		r.Body = answeredBody{}
+	_ = control.SetReadDeadline(deadline)
+	if body := keep(); body != nil {
+		_ = control.SetReadDeadline(time.Time{})
+		r.Body = body
+		return
 	}
+	b.discard(control, deadline)
+	r.Body = answeredBody{}
+}
+
+// keptShort is how much of a body is kept for error routes at most, in bytes, if
+// nobody has read from it.
+const keptShort = 64 << 10
+
+// short returns the body of r from memory; nil if it is longer than keptShort, or
+// somebody has read from it.
+func (b *lingeringBody) short(r *http.Request) io.ReadCloser {
+	if b.begun.Load() {
+		return nil
+	}
+	content, err := io.ReadAll(io.LimitReader(r.Body, keptShort+1))
+	if err != nil || len(content) > keptShort {
+		return nil
+	}
+	return io.NopCloser(bytes.NewReader(content))
 }
 
 // answeredBody is what is left of a body that has been read.
