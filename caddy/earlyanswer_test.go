@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,29 +150,29 @@ func TestNothingAfterAnEarlyAnswerIsACall(t *testing.T) {
 // Those who are not admitted cannot hold the gateway by uploads that come slowly,
 // and keep no other from being heard.
 func TestStrangersAreHeardInPlacesOfTheirOwn(t *testing.T) {
+	for kind, length := range map[string]int{"long": 3_000_000, "short": 30_000} {
+		t.Run(kind, func(t *testing.T) { testStrangers(t, length) })
+	}
+}
+
+// testStrangers refuses strangers who begin to send bodies of some length, in bytes.
+func testStrangers(t *testing.T, length int) {
 	const strangers, heard = 200, 64
-	f := newFixture(t).start("handle /v1/signdoc/pades {\nbankid_esign signdoc {\nupstream signdoc http://" + freeAddress(t) + "\n}\n}\nhandle {\n" + localSite + "\n}")
+	f := newFixture(t).start("handle /v1/signdoc/pades {\nbankid_esign signdoc {\nupstream signdoc " + newEarlyAPI(t, "") + "\n}\n}\nhandle {\n" + localSite + "\n}")
 	var ended atomic.Int64
+	var reading sync.WaitGroup
+	t.Cleanup(reading.Wait)
 	for range strangers {
-		conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\nContent-Length: 3000000\r\n\r\nbegun")
-		received := bufio.NewReader(conn)
-		res, err := http.ReadResponse(received, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != 403 {
-			t.Fatalf("status is %d, want 403", res.StatusCode)
-		}
-		go func() {
-			_, _ = received.ReadByte()
-			ended.Add(1)
-		}()
+		conn := f.dial(t, fmt.Sprintf("POST %s HTTP/1.1\r\nHOST\r\nContent-Length: %d\r\n\r\nbegun", path, length))
+		reading.Go(func() {
+			if answer, _ := io.ReadAll(conn); bytes.HasPrefix(answer, []byte("HTTP/1.1 403 ")) {
+				ended.Add(1)
+			}
+		})
 	}
 	eventually(t, func() bool { return ended.Load() == strangers-heard })
 	for range 3 {
-		body := strings.Repeat("x", 8<<20)
-		f.do("POST", "/nowhere", body).is(404).byGateway("http_request_denied")
+		f.do("POST", "/nowhere", strings.Repeat("x", 8<<20)).is(404).byGateway("http_request_denied")
 	}
 	if n := ended.Load(); n != strangers-heard {
 		t.Errorf("%d strangers are not heard, want %d", n, strangers-heard)
@@ -210,6 +212,54 @@ func TestLongEarlyAnswerIsWhole(t *testing.T) {
 			defer res.Body.Close()
 			if content, err := io.ReadAll(res.Body); res.StatusCode != 413 || len(content) != 100<<10+9 || err != nil {
 				t.Errorf("status is %d, with %d bytes, %v", res.StatusCode, len(content), err)
+			}
+		})
+	}
+}
+
+// A short body that is refused costs no connection.
+func TestRefusedCallKeepsItsConnection(t *testing.T) {
+	f := newFixture(t).start(localSite)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	for i, size := range []int{1, 1000, 60_000, 1} {
+		reused := false
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }})
+		req, _ := http.NewRequestWithContext(ctx, "POST", f.url+"/nowhere", strings.NewReader(strings.Repeat("x", size)))
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if res.StatusCode != 404 || reused != (i > 0) {
+			t.Errorf("%d bytes: status is %d, connection is used again: %t", size, res.StatusCode, reused)
+		}
+	}
+}
+
+// Callers of all kinds that wait to be asked for a body, or that keep nothing open,
+// get their answer.
+func TestRefusedUploadOfUnusualCallers(t *testing.T) {
+	f := newFixture(t).start(localSite)
+	for name, head := range map[string]string{
+		"waits":                    "HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: 3000000\r\n\r\n",
+		"waits, chunked":           "HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"HTTP/1.0":                 "HTTP/1.0\r\nHOST\r\nContent-Length: 3000000\r\n\r\nbegun",
+		"HTTP/1.0, kept alive":     "HTTP/1.0\r\nHOST\r\nConnection: keep-alive\r\nContent-Length: 3000000\r\n\r\nbegun",
+		"closes":                   "HTTP/1.1\r\nHOST\r\nConnection: close\r\nContent-Length: 3000000\r\n\r\nbegun",
+		"sends nothing of its own": "HTTP/1.1\r\nHOST\r\nContent-Length: 3000000\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := f.dial(t, "POST /nowhere "+head)
+			_ = conn.SetReadDeadline(time.Now().Add(lingerTime / 2))
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if rest, err := io.ReadAll(res.Body); res.StatusCode != 404 || !res.Close || len(rest) > 0 || err != nil {
+				t.Errorf("status is %d, closes: %t; body: %q, %v", res.StatusCode, res.Close, rest, err)
 			}
 		})
 	}

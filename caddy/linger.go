@@ -115,7 +115,8 @@ func (b *lingeringBody) discard(control *http.ResponseController, deadline time.
 	if b.err == nil {
 		b.err = errAnswered
 		if b.begun.Swap(true) || !b.expects {
-			_, _ = io.CopyN(io.Discard, b.ReadCloser, lingerBytes) // it may break off
+			_, err := io.CopyN(io.Discard, b.ReadCloser, lingerBytes) // it may break off
+			b.whole.Store(err == io.EOF)
 		}
 		b.ended.Store(true)
 	}
@@ -138,6 +139,9 @@ func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error
 // With HTTP/2, the answer is for those to give that come after it.
 func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan struct{}) {
 	control := http.NewResponseController(w)
+	if b.alone && b.length >= 0 && b.length <= keptShort {
+		b.hear(control, places) // most likely it is there, and the connection can be used again
+	}
 	if b.alone && !b.whole.Load() {
 		// What is left of the body is no call. And net/http would read some of it
 		// before it answers, to use the connection again.
@@ -177,8 +181,8 @@ func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places c
 	r.Body = answeredBody{}
 }
 
-// keptShort is how much of a body is kept for error routes at most, in bytes, if
-// nobody has read from it.
+// keptShort is the length, in bytes, up to which a body is short: it is read before
+// a refusal, and kept for error routes if nobody has read from it.
 const keptShort = 64 << 10
 
 // short returns the body of r from memory; nil if it is longer than keptShort, or
