@@ -115,8 +115,9 @@ func (b *lingeringBody) discard(control *http.ResponseController, deadline time.
 	if b.err == nil {
 		b.err = errAnswered
 		if b.begun.Swap(true) || !b.expects {
-			_, err := io.CopyN(io.Discard, b.ReadCloser, lingerBytes) // it may break off
-			b.whole.Store(err == io.EOF)
+			if _, err := io.CopyN(io.Discard, b.ReadCloser, lingerBytes); err == io.EOF {
+				b.whole.Store(true) // otherwise it broke off, or goes on
+			}
 		}
 		b.ended.Store(true)
 	}
