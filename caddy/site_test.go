@@ -22,16 +22,15 @@ func TestErrorsBeforeTheGatewayAreMarked(t *testing.T) {
 		status int
 		kind   string
 	}{
-		"limit":                  {limit + localSite, large, 413, "http_request_error"},
-		"limit, of a small body": {limit + localSite, large[:2000], 413, "http_request_error"},
-		"limit in a route":       {"route {\n" + limit + localSite + "\n}", large, 413, "http_request_error"},
-		"limit before a route":   {limit + "route {\n" + localSite + "\n}", large, 413, "http_request_error"},
-		"limit before a handle":  {limit + "handle /v1/* {\n" + localSite + "\n}", large, 413, "http_request_error"},
-		"limit, and error routes": {limit + localSite + "\nhandle_errors {\nrespond {http.error.status_code}\n}", large, 413,
-			"http_request_error"},
-		"no password": {"basic_auth {\napp $2a$04$dTKXBHYbWxqE3zYcUAWVP.u1Yjd1dBIGUTPZBGBuhLxGvWRTjHLvG\n}\n" + localSite, "", 401, "http_request_denied"},
-		"teapot":      {"error 418\n" + localSite, "", 418, "http_request_error"},
-		"maintenance": {"error 503\n" + localSite, "", 503, "proxy_internal_error"},
+		"limit":                   {limit + localSite, large, 413, "http_request_error"},
+		"limit, of a small body":  {limit + localSite, large[:2000], 413, "http_request_error"},
+		"limit in a route":        {"route {\n" + limit + localSite + "\n}", large, 413, "http_request_error"},
+		"limit before a route":    {limit + "route {\n" + localSite + "\n}", large, 413, "http_request_error"},
+		"limit before a handle":   {limit + "handle /v1/* {\n" + localSite + "\n}", large, 413, "http_request_error"},
+		"limit, and error routes": {limit + localSite + "\nhandle_errors {\nrespond {http.error.status_code}\n}", large, 413, "http_request_error"},
+		"no password":             {"basic_auth {\napp $2a$04$dTKXBHYbWxqE3zYcUAWVP.u1Yjd1dBIGUTPZBGBuhLxGvWRTjHLvG\n}\n" + localSite, "", 401, "http_request_denied"},
+		"teapot":                  {"error 418\n" + localSite, "", 418, "http_request_error"},
+		"maintenance":             {"error 503\n" + localSite, "", 503, "proxy_internal_error"},
 	} {
 		for _, site := range []string{"", "http://127.0.0.1:", "http://127.0.0.1:PORT, http://other.example:"} {
 			for kind, length := range map[string]int64{"length": int64(len(test.body)), "chunked": -1} {
