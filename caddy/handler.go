@@ -236,6 +236,9 @@ func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, er
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	body := linger(r)
+	if body != nil {
+		body.ours = true
+	}
 	if err := h.admitted(r); err != nil {
 		return h.refuse(w, r, err, body, strangerPlaces)
 	}

@@ -35,6 +35,7 @@ type lingeringBody struct {
 	expects bool  // the caller waits to be asked for it
 	length  int64 // in bytes; -1 if it is not known
 
+	ours  bool        // the gateway deals with it
 	begun atomic.Bool // somebody has read from it
 	whole atomic.Bool // all its bytes have been read
 	ended atomic.Bool // there is nothing left to read
@@ -85,8 +86,14 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close does nothing: the server closes the body when the request has ended.
-func (*lingeringBody) Close() error { return nil }
+// Close does nothing to the body of a call, which the server closes when the request
+// has ended. Other handlers of the site close theirs, as if there were no gateway.
+func (b *lingeringBody) Close() error {
+	if b.ours {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
 
 // hear reads what the caller still sends, if one of the places is free, and ends
 // the body: nobody may read it when the server has ended the call.

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 func init() {
-	caddy.RegisterModule(site{})
+	caddy.RegisterModule(new(site))
 }
 
 // A site stands before all handlers of a site that has a gateway. The errors of
@@ -21,10 +22,16 @@ func init() {
 type site struct {
 	routes caddyhttp.RouteList // of the site
 	name   string              // in Proxy-Status
+
+	// What comes after the routes of a server is always the same, so that they are
+	// compiled once, as Caddy does.
+	ofServer bool
+	once     sync.Once
+	compiled caddyhttp.Handler
 }
 
 // CaddyModule returns the Caddy module information.
-func (site) CaddyModule() caddy.ModuleInfo {
+func (*site) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.bankid_esign_site",
 		New: func() caddy.Module { return new(site) },
@@ -34,7 +41,7 @@ func (site) CaddyModule() caddy.ModuleInfo {
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	body := linger(r)
-	err := s.routes.Compile(next).ServeHTTP(w, r)
+	err := s.behind(next).ServeHTTP(w, r)
 	if err == nil {
 		return nil
 	}
@@ -44,10 +51,19 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	return err
 }
 
+// behind returns the handlers of the site, and next after them.
+func (s *site) behind(next caddyhttp.Handler) caddyhttp.Handler {
+	if !s.ofServer {
+		return s.routes.Compile(next)
+	}
+	s.once.Do(func() { s.compiled = s.routes.Compile(next) })
+	return s.compiled
+}
+
 // standBefore puts a site before the handlers of the one that is being set up in
 // ctx, unless there is one.
 func standBefore(ctx caddy.Context, name string) error {
-	routes := siteRoutes(ctx)
+	routes, ofServer := siteRoutes(ctx)
 	inSetup := func(r caddyhttp.Route) bool { return r.HandlersRaw != nil }
 	if routes == nil || !slices.ContainsFunc(*routes, inSetup) {
 		return nil
@@ -62,7 +78,7 @@ func standBefore(ctx caddy.Context, name string) error {
 	if !ok {
 		return errors.New("bankid_esign_site is another module")
 	}
-	s.routes, s.name = *routes, name
+	s.routes, s.name, s.ofServer = *routes, name, ofServer
 	*routes = before
 	return nil
 }
@@ -70,20 +86,20 @@ func standBefore(ctx caddy.Context, name string) error {
 // siteRoutes returns the routes of the site that is being set up in ctx: those of
 // its server, unless that chooses sites by host. It returns nil if the site has no
 // list of routes of its own.
-func siteRoutes(ctx caddy.Context) *caddyhttp.RouteList {
+func siteRoutes(ctx caddy.Context) (routes *caddyhttp.RouteList, ofServer bool) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	if !slices.ContainsFunc(server.Routes, choosesHost) {
-		return &server.Routes
+		return &server.Routes, true
 	}
 	for _, mod := range ctx.Modules() {
 		if subroute, ok := mod.(*caddyhttp.Subroute); ok {
-			return &subroute.Routes
+			return &subroute.Routes, false
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // choosesHost reports whether a route is for some hosts only.
