@@ -244,6 +244,36 @@ func TestNonceOfTheResourceServer(t *testing.T) {
 	}
 }
 
+// A server that tells its nonce only when it refuses one takes it until it has another
+// (RFC 9449 section 8.2).
+func TestNonceOfAChallengeIsUsedUntilThereIsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, b, _ := newTransport(t)
+		wanted := "rs-1"
+		b.answer = func(r *http.Request) (int, string) {
+			b.header = nil
+			if readProof(t, r.Header).Nonce != wanted {
+				b.header = http.Header{"Dpop-Nonce": {wanted}, "Www-Authenticate": {`DPoP error="use_dpop_nonce"`}}
+				return 401, "{}"
+			}
+			return 200, "sealed"
+		}
+		for _, next := range []struct {
+			nonce string
+			sends int
+		}{{"rs-1", 2}, {"rs-1", 1}, {"rs-1", 1}, {"rs-2", 2}, {"rs-2", 1}} {
+			wanted = next.nonce
+			before := len(b.calls)
+			if code, _ := status(t, transport, newRequest(t, "POST", "/v0/b2b/ades/pades", "{}")); code != 200 {
+				t.Errorf("the status is %d", code)
+			}
+			if got := len(b.calls) - before; got != next.sends {
+				t.Errorf("with the nonce %s, a call was sent %d times, want %d", next.nonce, got, next.sends)
+			}
+		}
+	})
+}
+
 func TestProofTimeIsTheProvidersTime(t *testing.T) {
 	for _, skew := range []time.Duration{0, time.Second, 90 * time.Second, -90 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {

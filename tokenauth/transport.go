@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -229,15 +230,18 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 // sendWithNonce sends a call, and once more if the server wants a nonce in the proof.
 func (t *Transport) sendWithNonce(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
 	res, err := t.send(req, call, d)
+	used := ""
 	if err == nil && wantsNonce(call, res) && call.repeatable() && d.whole() {
 		// The server has not looked at the call yet. Its nonce may be good for one call
-		// only, so that no other call may learn it.
+		// only, so that no other call may learn it before.
+		used = d.nonce
 		drain(res)
 		t.repeating(call, RepeatNonce)
 		res, err = t.send(req, call, d)
 	}
 	if err == nil && call.Kind == DPoP {
-		t.Sources[call.Group].nonces.keep(t.Origin, d.nonce)
+		// A server that gives no other nonce goes on taking this one.
+		t.Sources[call.Group].nonces.keep(t.Origin, cmp.Or(d.nonce, used))
 	}
 	return res, err
 }
