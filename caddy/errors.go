@@ -242,8 +242,16 @@ func proxyErrorType(err error) string {
 
 // timeoutType classifies a timeout before the header of the response came.
 func timeoutType(err error) string {
-	if timeout, ok := errors.AsType[*tokenauth.TimeoutError](err); ok && timeout.Phase == tokenauth.PhaseWrite {
-		return connectionWriteTimeout
+	if timeout, ok := errors.AsType[*tokenauth.TimeoutError](err); ok {
+		switch timeout.Phase {
+		case tokenauth.PhaseConnect:
+			return connectionTimeout
+		case tokenauth.PhaseWrite:
+			return connectionWriteTimeout
+		}
+	}
+	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "write" {
+		return connectionWriteTimeout // of an HTTP/2 connection, for all of its calls
 	}
 	if strings.Contains(err.Error(), "TLS handshake timeout") { // of net/http, without a type
 		return connectionTimeout

@@ -183,15 +183,24 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits to
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
 		return limits, err
 	}
-	t.HTTPTransport.Transport.HTTP2 = &http.HTTP2Config{
+	transport := t.HTTPTransport.Transport
+	transport.HTTP2 = &http.HTTP2Config{
 		SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: limits.Write,
+	}
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			limitNotSent(conn)
+		}
+		return conn, err
 	}
 	return limits, nil
 }
 
-// setLimits gives each phase its limit, and returns those of bodies. Caddy applies
-// read_timeout and write_timeout to connections, where the wait for a header would count
-// as well, and all calls that share a connection would end together.
+// setLimits gives each phase its limit, and returns those that Caddy does not enforce. It
+// would apply read_timeout and write_timeout to connections, where the wait for a header,
+// and that for the next call, count as well.
 func (t *Transport) setLimits() tokenauth.Limits {
 	setDefault(&t.ResponseHeaderTimeout, defaultResponseHeaderTimeout)
 	setDefault(&t.ExpectContinueTimeout, defaultExpectContinueTimeout)
@@ -200,10 +209,18 @@ func (t *Transport) setLimits() tokenauth.Limits {
 	if t.HTTPTransport.TLS != nil {
 		setDefault(&t.HTTPTransport.TLS.HandshakeTimeout, defaultHandshakeTimeout)
 	}
+	connect := time.Duration(t.DialTimeout)
+	if t.DialTimeout == 0 {
+		connect = 3 * time.Second // Caddy's default
+	}
+	if t.HTTPTransport.TLS != nil {
+		connect += time.Duration(t.HTTPTransport.TLS.HandshakeTimeout)
+	}
 	limits := tokenauth.Limits{
-		Write:  time.Duration(t.WriteTimeout),
-		Header: time.Duration(t.ResponseHeaderTimeout),
-		Read:   time.Duration(t.ReadTimeout),
+		Connect: 2 * connect, // through an egress proxy, it is connected twice
+		Write:   time.Duration(t.WriteTimeout),
+		Header:  time.Duration(t.ResponseHeaderTimeout),
+		Read:    time.Duration(t.ReadTimeout),
 	}
 	t.ReadTimeout, t.WriteTimeout = 0, 0
 	return limits

@@ -12,7 +12,11 @@ import (
 
 // Limits are how long a call may make no progress. Zero is no limit.
 type Limits struct {
-	// Write is for a part of the request body that is not written.
+	// Connect is for a connection that the call begins to make, until it can be used:
+	// with an egress proxy and the TLS handshake. Base may have limits for parts of it.
+	Connect time.Duration
+
+	// Write is for a part of the request that is not written.
 	Write time.Duration
 
 	// Header is the limit that Base has itself for the header of a response.
@@ -35,84 +39,101 @@ type BaseTraits struct {
 }
 
 // An attempt is one sending of a call by Base. It keeps Base from sending the call
-// again by itself: it would send the same proof, and also what may have been
-// processed.
+// again by itself, but for a safe one over HTTP/1.1: it would send the same proof, and
+// also what may have been processed. And it limits how long the call may make no
+// progress before its response comes.
 type attempt struct {
 	traits BaseTraits
+	limits Limits
+	safe   bool               // it may be sent twice
+	cancel context.CancelFunc // nil if nothing can end the attempt
+	trace  httptrace.ClientTrace
+	stall  stallTimer
+	body   *sentBody // nil if there is none
 	req    *http.Request
-	cancel context.CancelFunc // nil if the attempt needs none
-	body   *sentBody          // nil if there is none, or no limit for it
 
 	first   net.Conn // the one that Base had first for the request
 	stopped error    // why Base was kept from sending again
 }
 
-// roundTrip sends req, which is a copy of the caller's, by base. With repeats, base
-// may send it again by itself.
-func roundTrip(base http.RoundTripper, req *http.Request, traits BaseTraits, limits Limits, repeats bool) (*http.Response, error) {
-	if req.Body == nil && repeats {
-		res, err := base.RoundTrip(req)
-		if err != nil {
-			return nil, asUnprocessed(err)
+// newAttempt returns an attempt to send a call for a request in ctx, and the context for
+// the request that roundTrip sends. Over an insecure origin, which is http, a call that is
+// safe and has no body needs nothing of it: Base limits all of its phases.
+func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, empty, insecure bool) (*attempt, context.Context) {
+	a := &attempt{traits: traits, limits: limits, safe: safe}
+	if safe && empty && insecure && !traits.Cleartext {
+		return a, ctx
+	}
+	ctx, a.cancel = context.WithCancel(ctx)
+	a.stall.expire = a.cancel
+	a.trace.GotConn = a.gotConn
+	if limits.Connect > 0 {
+		a.trace.ConnectStart = a.connecting
+	}
+	if limits.Write > 0 && !empty {
+		a.trace.WroteRequest = a.wroteRequest
+	}
+	return a, httptrace.WithClientTrace(ctx, &a.trace)
+}
+
+// roundTrip sends req, whose context is that of the attempt, by base. The response has
+// a body that must make progress while it is read.
+func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Response, error) {
+	a.req = req
+	if req.Body != nil {
+		a.body = &sentBody{ReadCloser: req.Body, stall: &a.stall, limit: a.limits.Write}
+		req.Body = a.body
+		if !repeatsOverHTTP1(req) {
+			// Base asks for the body once more only if it would send it again.
+			req.GetBody = func() (io.ReadCloser, error) { return nil, a.promise(a.traits.OnlyUnprocessed) }
 		}
-		if limits.Read > 0 && hasBody(res) {
-			res.Body = newReceivedBody(res.Body, limits.Read, nil, nil)
-		}
+	}
+	res, err := base.RoundTrip(req)
+	stalled := a.stall.stop() // from now on, it is the response that must make progress
+	if err == nil && hasBody(res) && (a.cancel != nil || a.limits.Read > 0) {
+		res.Body = newReceivedBody(res.Body, a.limits.Read, a.body, a.cancel)
 		return res, nil
 	}
-	a := &attempt{traits: traits, req: req}
-	if req.Body != nil {
-		a.watch(limits)
-	} else {
-		a.trace()
-	}
-	res, err := base.RoundTrip(a.req)
-	if err != nil {
-		return nil, a.failed(err)
-	}
-	if a.body != nil {
-		_ = a.body.stall.stop() // from now on, it is the response that must make progress
-	}
+	a.end()
 	switch {
-	case hasBody(res) && (limits.Read > 0 || a.cancel != nil):
-		res.Body = newReceivedBody(res.Body, limits.Read, a.body, a.cancel)
-	case a.cancel != nil:
+	case err == nil:
+		return res, nil
+	case stalled != nil:
+		return nil, stalled
+	case a.stopped != nil:
+		return nil, a.stopped
+	}
+	return nil, asUnprocessed(err)
+}
+
+// end ends what the attempt has begun.
+func (a *attempt) end() {
+	if a.cancel != nil {
 		a.cancel()
 	}
-	return res, nil
 }
 
 // hasBody reports whether there is something to read of res.
 func hasBody(res *http.Response) bool { return res.Body != nil && res.Body != http.NoBody }
 
-// watch gives the request a body that base cannot send again, and limits how long
-// its sending may make no progress.
-func (a *attempt) watch(limits Limits) {
-	if !repeatsOverHTTP1(a.req) {
-		// Base asks for the body once more only if it would send it again.
-		a.req.GetBody = func() (io.ReadCloser, error) { return nil, a.promise(a.traits.OnlyUnprocessed) }
-	}
-	if limits.Write <= 0 {
-		return
-	}
-	var ctx context.Context
-	ctx, a.cancel = context.WithCancel(a.req.Context())
-	a.body = &sentBody{ReadCloser: a.req.Body, limits: limits}
-	a.body.stall.expire = a.cancel
-	a.req.Body = a.body
-	a.req = a.req.WithContext(ctx)
-}
+// connecting is called when base begins to make a connection for the request, maybe
+// after it got another one.
+func (a *attempt) connecting(string, string) { a.stall.beginFirst(PhaseConnect, a.limits.Connect) }
 
-// trace keeps base from sending the request again, which has no body.
-func (a *attempt) trace() {
-	var ctx context.Context
-	ctx, a.cancel = context.WithCancel(a.req.Context())
-	a.req = a.req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: a.gotConn}))
+// wroteRequest is called when base has written the request, but for what is in its
+// buffer. Base waits for the header only after that is written, too.
+func (a *attempt) wroteRequest(httptrace.WroteRequestInfo) {
+	if a.limits.Header > 0 {
+		a.stall.begin(PhaseHeader, a.limits.Write+a.limits.Header)
+	} else {
+		a.stall.end()
+	}
 }
 
 // gotConn is called when base has a connection for the request, before it writes
 // the header.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.stall.end()
 	if a.first == nil {
 		a.first = info.Conn
 		return
@@ -122,39 +143,21 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 		// A connection that has reset a stream with PROTOCOL_ERROR is not used again.
 		a.stopped = a.promise(a.traits.OnlyUnprocessed || info.Conn == a.first)
 		a.cancel()
-	case secure != nil && repeatsOverHTTP1(a.req):
+	case secure != nil && !a.safe && repeatsOverHTTP1(a.req):
 		a.stopped = errRepeated
 		a.cancel()
 		// HTTP/1.1 does not look at the context before it writes.
 		_ = secure.NetConn().Close()
 	}
-	// Otherwise nothing was written to the first connection.
+	// Otherwise nothing was written to the first connection, or the call is safe.
 }
 
 // promise returns the error of a call that base wanted to send again.
-func (a *attempt) promise(proven bool) error {
+func (*attempt) promise(proven bool) error {
 	if proven {
 		return new(UnprocessedError)
 	}
 	return errRepeated
-}
-
-// failed returns the error of the attempt, for that of base.
-func (a *attempt) failed(err error) error {
-	var stalled error
-	if a.body != nil {
-		stalled = a.body.stall.stop()
-	}
-	if a.cancel != nil {
-		a.cancel()
-	}
-	switch {
-	case stalled != nil:
-		return stalled
-	case a.stopped != nil:
-		return a.stopped
-	}
-	return asUnprocessed(err)
 }
 
 // repeatsOverHTTP1 reports whether net/http sends req again when a connection of

@@ -189,6 +189,12 @@ func bases() []baseCase {
 	}
 }
 
+// roundTrip sends req by base in one attempt.
+func roundTrip(base http.RoundTripper, req *http.Request, traits BaseTraits, limits Limits, safe bool) (*http.Response, error) {
+	a, ctx := newAttempt(req.Context(), traits, limits, safe, req.Body == nil, req.URL.Scheme == "http")
+	return a.roundTrip(base, req.WithContext(ctx))
+}
+
 // send makes a request as a Transport does: a body is one that base does not know.
 func send(t *testing.T, base http.RoundTripper, traits BaseTraits, limits Limits, method, url, body string) error {
 	t.Helper()

@@ -71,6 +71,9 @@ type Call struct {
 // reason: only if the row says so.
 func (c *Call) repeatable() bool { return c.Replay == Safe || c.Replay == Rejected }
 
+// safe reports whether the very same request may be sent twice: a proof is for one.
+func (c *Call) safe() bool { return c.Replay == Safe && c.Kind != DPoP }
+
 // rejected reports whether res refuses the credential of the call.
 func (c *Call) rejected(res *http.Response) bool {
 	if !c.Kind.needsToken() {

@@ -80,6 +80,9 @@ func (d *Delivery) hold(req *http.Request, limit int64, budget *Budget) error {
 	return nil
 }
 
+// empty reports whether the call has no body, or one of which nothing came.
+func (d *Delivery) empty() bool { return d.rest == nil && (d.held == nil || d.held.length == 0) }
+
 // repeatable reports whether the call can be sent again as it was.
 func (d *Delivery) repeatable() bool { return d.rest == nil && !d.answered }
 

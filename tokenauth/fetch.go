@@ -287,6 +287,10 @@ func (s *Source) scheduleLocked(at instant, token *Token) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		now := readClocks()
+		if s.newer == token {
+			s.advanceLocked() // it has been there for most of its life: it is known by now
+			return
+		}
 		if s.inUseLocked(now) == token && s.newer == nil && token.used.Load() && now.reached(s.retryAtLocked()) {
 			s.fetchLocked()
 		}

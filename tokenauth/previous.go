@@ -63,10 +63,13 @@ func (s *Source) retreatLocked(now instant) bool {
 	return true
 }
 
-// advanceLocked ends what retreatLocked began.
+// advanceLocked ends what retreatLocked began. The renewal of the newer token may have
+// been due meanwhile.
 func (s *Source) advanceLocked() {
-	s.current.Store(s.newer)
+	newer := s.newer
 	s.newer = nil
+	s.current.Store(newer)
+	s.scheduleLocked(newer.refreshAt, newer)
 }
 
 // knownLocked reports whether token is one that this source has, or has had last.

@@ -375,3 +375,59 @@ func TestYoungSharedToken(t *testing.T) {
 		wantRequests(t, server, 2)
 	})
 }
+
+// A lawful 403 says nothing against a token that the API has accepted.
+func TestForbiddenDoesNotReplaceAnAcceptedToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSettling(t)
+		s.life, s.age = 300*time.Second, 0
+		forbids := func(r *http.Response) bool { return r.StatusCode == 401 || r.StatusCode == 403 }
+		s.Table = tokenauth.NewTable(
+			tokenauth.Call{Method: "POST", Path: "/x", Group: "signdoc", Kind: tokenauth.Bearer},
+			tokenauth.Call{Method: "POST", Path: "/forbidden", Group: "signdoc", Kind: tokenauth.Bearer, Rejects: forbids},
+		)
+		answer := s.api.answer
+		s.api.answer = func(r *http.Request) (int, string) {
+			if r.URL.Path == "/forbidden" {
+				return 403, ""
+			}
+			return answer(r)
+		}
+		s.settle(t, "signdoc")
+		advance(100 * time.Second)
+		if err := s.Sources["signdoc"].Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.revoked["token-1"] = true
+		advance(30 * time.Second)
+		for _, path := range []string{"/x", "/forbidden", "/x"} {
+			want := map[string]int{"/x": 200, "/forbidden": 403}[path]
+			if code := s.call(t, "POST", path); code != want {
+				t.Errorf("%s: status is %d, want %d", path, code, want)
+			}
+		}
+	})
+}
+
+// The newer token is renewed in time, although that was due while the one before was in
+// use.
+func TestNewerTokenIsRenewedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSettling(t)
+		s.life = 300 * time.Second
+		s.settle(t, "signdoc")
+		source := s.Sources["signdoc"]
+		advance(8 * time.Second)
+		if err := source.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.call(t, "GET", pades) // goes on with the token before
+		for range 22 {
+			if state := source.Status().State; state == tokenauth.StateNone {
+				t.Error("there is no token")
+			}
+			getToken(t, source)
+			advance(15 * time.Second)
+		}
+	})
+}

@@ -78,6 +78,8 @@ func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 		return nil
 	case s.current.Load() != rejected:
 		return nil // replaced already: a late rejection says nothing of the present one
+	case how == forbidden && rejected.accepted.Load():
+		// It is known, so that the answer is about what the client may do.
 	case s.retreatLocked(now):
 		return nil
 	}

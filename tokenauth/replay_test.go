@@ -198,7 +198,8 @@ func TestSecondSendIsRefused(t *testing.T) {
 		{"DELETE", "/v1/signdoc/pades", "", reset, 1},
 		{"POST", "/csc/v2/credentials/list", "x", reset, 1},
 		{"POST", "/csc/v2/info", "", reset, 2},
-		{"POST", "/csc/v2/info", "x", reset, 1}, // its body is gone
+		{"POST", "/csc/v2/info", "x", reset, 2},
+		{"POST", "/csc/v2/info", strings.Repeat("x", 2<<10), reset, 1}, // its body is gone
 		{"GET", "/v1/signdoc/pades", "x", reset, 2},
 		{"DELETE", "/v1/signdoc/pades", "", dial, 1},
 		{"POST", "/v1/signdoc/pades", "x", dial, 1},

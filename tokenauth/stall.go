@@ -11,12 +11,12 @@ import (
 // A Phase is a part of sending a call that has a time limit of its own.
 type Phase string
 
-// The phases that a Transport limits. Connecting, the TLS handshake and the wait
-// for the header of a response are limited by its Base.
+// The phases that a Transport limits.
 const (
-	PhaseWrite  Phase = "writing the request"
-	PhaseHeader Phase = "waiting for the response"
-	PhaseRead   Phase = "reading the response"
+	PhaseConnect Phase = "connecting"
+	PhaseWrite   Phase = "writing the request"
+	PhaseHeader  Phase = "waiting for the response"
+	PhaseRead    Phase = "reading the response"
 )
 
 // A TimeoutError says that a call made no progress for too long. It is a
@@ -53,14 +53,30 @@ type stallTimer struct {
 	since   time.Time // when the present wait began; zero if there is none
 	timer   *time.Timer
 	armed   bool // the timer will fire
+	begun   bool // there was a phase after the first one
 	stopped bool
 	expired *TimeoutError
+}
+
+// beginFirst is begin, unless begin or end was called before.
+func (s *stallTimer) beginFirst(phase Phase, limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun {
+		s.beginLocked(phase, limit)
+	}
 }
 
 // begin starts a wait that may take limit.
 func (s *stallTimer) begin(phase Phase, limit time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.begun = true
+	s.beginLocked(phase, limit)
+}
+
+// beginLocked starts a wait.
+func (s *stallTimer) beginLocked(phase Phase, limit time.Duration) {
 	if s.stopped || limit <= 0 {
 		return
 	}
@@ -78,7 +94,7 @@ func (s *stallTimer) begin(phase Phase, limit time.Duration) {
 func (s *stallTimer) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.since = time.Time{}
+	s.begun, s.since = true, time.Time{}
 }
 
 // look expires the timer, if the present wait has taken too long.
@@ -135,9 +151,9 @@ func (s *stallTimer) err() error {
 // the caller is waited for, not the server.
 type sentBody struct {
 	io.ReadCloser
-	limits Limits
-	stall  stallTimer
-	last   atomic.Pointer[time.Time] // when it was last read from
+	stall *stallTimer
+	limit time.Duration
+	last  atomic.Int64 // when it was last read from, in nanoseconds of the Unix time
 }
 
 // maxWrite is how much of a body is read at once, in bytes, so that a slow server
@@ -148,26 +164,15 @@ const maxWrite = 64 << 10
 func (b *sentBody) Read(p []byte) (int, error) {
 	b.stall.end()
 	n, err := b.ReadCloser.Read(p[:min(len(p), maxWrite)])
-	now := time.Now()
-	b.last.Store(&now)
-	switch {
-	case err == nil:
-		b.stall.begin(PhaseWrite, b.limits.Write)
-	case err == io.EOF && b.limits.Header > 0:
-		// The rest is still to be written, and Base waits for the header only after
-		// that.
-		b.stall.begin(PhaseHeader, b.limits.Write+b.limits.Header)
+	b.last.Store(time.Now().UnixNano())
+	if err == nil || err == io.EOF {
+		b.stall.begin(PhaseWrite, b.limit)
 	}
 	return n, err
 }
 
 // moved returns when the sending last made progress.
-func (b *sentBody) moved() time.Time {
-	if last := b.last.Load(); last != nil {
-		return *last
-	}
-	return time.Time{}
-}
+func (b *sentBody) moved() time.Time { return time.Unix(0, b.last.Load()) }
 
 // A receivedBody is the body of a response, the reading of which must make
 // progress. It ends what belongs to the request when it is closed.

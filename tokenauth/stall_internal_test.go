@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ func (r *slowReader) Close() error {
 
 func TestLimitsOfBodies(t *testing.T) {
 	const fast, slow, day = time.Second, 50 * time.Second, 24 * time.Hour
-	limits := Limits{Write: time.Minute, Header: 3 * time.Minute, Read: time.Minute}
+	limits := Limits{Connect: 2 * time.Minute, Write: time.Minute, Header: 3 * time.Minute, Read: time.Minute}
 	large := func() io.Reader { return strings.NewReader(strings.Repeat("x", 1<<20)) }
 	small := func() io.Reader { return strings.NewReader("x") }
 	paused := func(pauses ...time.Duration) func() io.Reader {
@@ -99,7 +100,26 @@ func TestLimitsOfBodies(t *testing.T) {
 		}, PhaseWrite, slow + time.Minute},
 		{"end that cannot be written", small, func(r *http.Request) (*http.Response, error) {
 			return nil, reads(r, fast, 0)
+		}, PhaseWrite, fast + time.Minute},
+		{"header that does not come", small, func(r *http.Request) (*http.Response, error) {
+			_ = reads(r, fast)
+			httptrace.ContextClientTrace(r.Context()).WroteRequest(httptrace.WroteRequestInfo{})
+			<-r.Context().Done()
+			return nil, r.Context().Err()
 		}, PhaseHeader, fast + 4*time.Minute},
+		{"connection that does not come", nil, func(r *http.Request) (*http.Response, error) {
+			httptrace.ContextClientTrace(r.Context()).ConnectStart("tcp", "")
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}, PhaseConnect, 2 * time.Minute},
+		{"connection that comes while another is begun", nil, func(r *http.Request) (*http.Response, error) {
+			trace := httptrace.ContextClientTrace(r.Context())
+			trace.ConnectStart("tcp", "")
+			trace.GotConn(httptrace.GotConnInfo{})
+			trace.ConnectStart("tcp", "")
+			time.Sleep(day)
+			return ok, r.Context().Err()
+		}, "", day},
 		{"slow response", nil, func(*http.Request) (*http.Response, error) {
 			return &http.Response{Body: newSlowReader(slow, slow, slow, slow)}, nil
 		}, "", 4 * slow},

@@ -23,6 +23,7 @@ type Token struct {
 	once      bool     // has no life at all: for those who waited for it only
 	used      atomic.Bool
 	rejected  atomic.Bool // where it was used, and not accepted since
+	accepted  atomic.Bool // where it was used
 }
 
 // ExpiresAt returns until when the token may be sent. That lies up to 30 seconds
@@ -76,6 +77,9 @@ func (t *Token) toTheEnd(now instant) *Token {
 
 // markAccepted remembers that an API has accepted the token.
 func (t *Token) markAccepted() {
+	if !t.accepted.Load() {
+		t.accepted.Store(true)
+	}
 	if t.rejected.Load() {
 		t.rejected.Store(false)
 	}

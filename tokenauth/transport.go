@@ -135,7 +135,7 @@ func (t *Transport) wait(req *http.Request, call *Call, d *Delivery, source *Sou
 	// read of its body. That of a call which goes on without its caller is held
 	// later, for as long as that.
 	if !call.OneShot && !source.holdsBack() {
-		if err := bodyError(req, d.hold(req, t.limit(call), t.Budget)); err != nil {
+		if err := bodyError(req, d.hold(req, t.ReplayBuffer, t.Budget)); err != nil {
 			return nil, err
 		}
 	}
@@ -158,14 +158,6 @@ func (t *Transport) Body(req *http.Request, begun bool, d *Delivery) io.ReadClos
 		return nil
 	}
 	return d.held.reader()
-}
-
-// limit returns the length, in bytes, of the longest body of call that is held.
-func (t *Transport) limit(call *Call) int64 {
-	if !call.Kind.needsToken() || !call.repeatable() {
-		return 0 // it will not be repeated, so there is no use in holding it
-	}
-	return t.ReplayBuffer
 }
 
 // bodyError returns the error of a call whose body could not be read because of
@@ -214,7 +206,7 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 		}
 		return nil, errAgain
 	}
-	if err := bodyError(req, d.prepare(req, t.limit(call), t.Budget)); err != nil {
+	if err := bodyError(req, d.prepare(req, t.ReplayBuffer, t.Budget)); err != nil {
 		return nil, err
 	}
 	if err := t.Ready(req, call, d); err != nil {
@@ -256,7 +248,7 @@ func drain(res *http.Response) {
 // that came with it (RFC 9449 section 9).
 func wantsNonce(call *Call, res *http.Response) bool {
 	return call.Kind == DPoP && res.StatusCode == http.StatusUnauthorized &&
-		res.Header.Get("DPoP-Nonce") != "" &&
+		nonceOf(res.Header) != "" &&
 		(challengeCode(res) == "use_dpop_nonce" || ErrorCode(res) == "use_dpop_nonce")
 }
 
@@ -290,7 +282,10 @@ func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Resp
 			d.unexpected = true
 			res, err = t.sendOnce(req, call, d)
 		}
-		if !isUnprocessed(err) || n == maxUnprocessed || !d.whole() || !pause(req.Context(), n) {
+		if n > 0 && isExpired(err) {
+			err = new(UnprocessedError) // nothing else has happened to the call
+		}
+		if !helps(err, call.safe()) || n == maxUnprocessed || !d.whole() || !pause(req.Context(), n) {
 			return res, err
 		}
 		t.repeating(call, RepeatUnprocessed)
@@ -299,17 +294,19 @@ func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Resp
 
 // sendOnce sends a copy of req, with a token if the call needs one.
 func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
-	out := *req
+	attempt, ctx := newAttempt(req.Context(), t.Traits, t.Limits, call.safe(), d.empty(), t.Origin.Scheme == "http")
+	out := req.WithContext(ctx)
 	out.Host = CanonicalHost(t.Origin)
 	out.Header = t.leaving(req.Header)
 	out.Trailer = nil // fields too, and none of them on the list
 	out.GetBody = nil
-	if err := t.authorize(&out, req, call, d); err != nil {
+	if err := t.authorize(out, req, call, d); err != nil {
+		attempt.end()
 		return nil, err
 	}
-	t.setBody(&out, req, call, d)
+	t.setBody(out, req, call, d)
 	d.sent = true
-	res, err := roundTrip(t.Base, &out, t.Traits, t.Limits, call.Replay == Safe && call.Kind != DPoP)
+	res, err := attempt.roundTrip(t.Base, out)
 	if err != nil {
 		return nil, t.sendError(req, d, err)
 	}
@@ -325,6 +322,12 @@ func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.
 	return res, nil
 }
 
+// errExpired is why a call has no token any more.
+var errExpired = errors.New("the token expired before it was sent")
+
+// isExpired reports whether err says that the token of a call has expired.
+func isExpired(err error) bool { return errors.Is(err, errExpired) }
+
 // authorize puts the authorization of the call on out, which is a copy of req.
 func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) error {
 	switch call.Kind {
@@ -335,7 +338,7 @@ func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) e
 		}
 		if !token.once && !token.usable(readClocks()) {
 			// It expired while the call was made ready.
-			return &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
+			return &Error{Op: opToken, Cause: CauseTimeout, Err: errExpired}
 		}
 		out.Header["Authorization"] = []string{token.Authorization()}
 		if call.Kind == DPoP {
@@ -365,9 +368,9 @@ func (t *Transport) setBody(out, req *http.Request, call *Call, d *Delivery) {
 		if d.expecting = call.Kind == DPoP && !d.unexpected; d.expecting {
 			out.Header["Expect"] = []string{"100-continue"}
 		}
-	case d.held != nil && d.held.length > 0:
+	case !d.empty():
 		out.Body, out.ContentLength = d.held.reader(), d.held.length
-	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && (call.Replay != Safe || call.Kind == DPoP) && repeatsOverHTTP1(out):
+	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && !call.safe() && repeatsOverHTTP1(out):
 		// Over TLS, a second connection can be taken away from net/http.
 		out.Body = emptyBody{}
 	default:
@@ -380,7 +383,13 @@ func (t *Transport) sendError(req *http.Request, d *Delivery, err error) error {
 	if d.stream != nil && d.stream.failure() != nil {
 		return bodyError(req, d.stream.failure())
 	}
-	d.sent = !isUnprocessed(err) && !t.notSent(err)
+	if timeout, ok := errors.AsType[*TimeoutError](err); ok && timeout.Phase == PhaseConnect {
+		d.sent = false
+	} else {
+		// Of a body that was touched, what is left would look like the whole.
+		begun := d.stream != nil && d.stream.state.Load() == touched
+		d.sent = begun || (!isUnprocessed(err) && !t.notSent(err))
+	}
 	return err
 }
 

@@ -13,7 +13,11 @@ import (
 // the server promises that by a GOAWAY frame which does not cover the stream, or
 // by the error code REFUSED_STREAM (RFC 9113 sections 6.8 and 8.7); or nothing of
 // the call was written.
-type UnprocessedError struct{}
+type UnprocessedError struct {
+	// calm says that the server had enough of the connection: it would not take the
+	// call any sooner.
+	calm bool
+}
 
 // Error implements error.
 func (*UnprocessedError) Error() string { return "the server did not process the call" }
@@ -33,24 +37,31 @@ func (*repeatedError) Error() string {
 // Unwrap returns the error that it is classified by.
 func (*repeatedError) Unwrap() error { return io.EOF }
 
-// unprocessedTexts are how golang.org/x/net/http2 v0.60.0 and net/http of Go 1.26
-// say, in errors that have no type which can be asked for, that the server promises
-// not to have processed a request: of the first stream of a connection (setGoAway),
-// and of requests that they have sent again in vain.
-var unprocessedTexts = []struct{ prefix, suffix string }{
-	{"http2: Transport received GOAWAY from server ErrCode:", ""},
-	{"http2: Transport received Server's graceful shutdown GOAWAY", ""},
-	{"stream error: stream ID ", "; REFUSED_STREAM; received from peer"},
-}
+// How golang.org/x/net/http2 v0.60.0 and net/http of Go 1.26 say, in errors that have no
+// type which can be asked for, that the server promises not to have processed a request.
+const (
+	// A GOAWAY with an error code, of the first stream of a connection (setGoAway).
+	goAwayError = "http2: Transport received GOAWAY from server ErrCode:"
+	// Any other GOAWAY.
+	goAway = "http2: Transport received Server's graceful shutdown GOAWAY"
+	// A reset stream.
+	streamReset, streamRefused = "stream error: stream ID ", "; REFUSED_STREAM; received from peer"
+	// Around one of the others, if the body cannot be sent again (shouldRetryRequest).
+	cannotRetry, cannotRetryEnd = "http2: Transport: cannot retry err [", "] after Request.Body was written; "
+)
 
 // asUnprocessed returns an *UnprocessedError for an error of Base that says as much,
 // and err otherwise.
 func asUnprocessed(err error) error {
 	text := err.Error()
-	for _, known := range unprocessedTexts {
-		if strings.HasPrefix(text, known.prefix) && strings.HasSuffix(text, known.suffix) {
-			return new(UnprocessedError)
-		}
+	if rest, ok := strings.CutPrefix(text, cannotRetry); ok {
+		text, _, _ = strings.Cut(rest, cannotRetryEnd)
+	}
+	switch {
+	case strings.HasPrefix(text, goAwayError):
+		return &UnprocessedError{calm: true}
+	case text == goAway, strings.HasPrefix(text, streamReset) && strings.HasSuffix(text, streamRefused):
+		return new(UnprocessedError)
 	}
 	return err
 }
@@ -67,6 +78,13 @@ const (
 func isUnprocessed(err error) bool {
 	_, ok := errors.AsType[*UnprocessedError](err)
 	return ok
+}
+
+// helps reports whether it may help to send a call again that has failed with err: it
+// was not processed, or is safe.
+func helps(err error, safe bool) bool {
+	unprocessed, ok := errors.AsType[*UnprocessedError](err)
+	return (ok && !unprocessed.calm) || (safe && errors.Is(err, errRepeated))
 }
 
 // pause waits before a call that was not processed is sent again for the nth time,

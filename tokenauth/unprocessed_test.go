@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
 // A call that the server promises not to have processed is sent again, whatever its row
@@ -28,8 +29,8 @@ func TestUnprocessedCallIsSentAgain(t *testing.T) {
 	}{
 		{"once", "/v1/signdoc/pades", "body", 1, time.Hour, 2, true},
 		{"with a proof", "/v0/b2b/ades/pades", "body", 3, time.Hour, 4, true},
-		{"row that allows no repeat", "/csc/v2/credentials/list", "", 3, time.Hour, 4, true},
-		{"without a token", "/csc/v2/info", "", 3, time.Hour, 4, true},
+		{"row that allows no repeat", "/csc/v2/credentials/list", "body", 3, time.Hour, 4, true},
+		{"without a token", "/csc/v2/info", "body", 3, time.Hour, 4, true},
 		{"ten times", "/v1/signdoc/pades", "body", 10, time.Hour, 11, true},
 		{"for ever", "/v1/signdoc/pades", "body", forEver, time.Hour, 11, false},
 		{"body that is too large to be held", "/v1/signdoc/pades", strings.Repeat("x", 2<<10), 1, time.Hour, 1, false},
@@ -115,6 +116,53 @@ func TestExpectationThatIsNotSupported(t *testing.T) {
 		}
 		if len(expectations) != 2 || expectations[1] != "" || len(b.bodies) != 1 || b.bodies[0] != body {
 			t.Errorf("expectations were %q, and %d bodies came", expectations, len(b.bodies))
+		}
+	})
+}
+
+// A body of which something was read is not sent from there, as if that were all of it.
+func TestRestOfABodyIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, _, _ := newTransport(t)
+		var bodies []string
+		transport.Base = roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			read := make([]byte, 4)
+			_, err := io.ReadFull(r.Body, read)
+			bodies = append(bodies, string(read))
+			return nil, errors.Join(err, new(tokenauth.UnprocessedError))
+		})
+		r := newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("x", 2<<10))
+		d := new(tokenauth.Delivery)
+		for range 2 {
+			if res, err := transport.Deliver(r, d); err == nil {
+				res.Body.Close()
+				t.Error("there is no error")
+			}
+		}
+		if len(bodies) != 1 {
+			t.Errorf("it was sent %d times, want once", len(bodies))
+		}
+	})
+}
+
+// A token that expires while a call is sent again is not what failed the call.
+func TestTokenExpiresWhileACallIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, _, issuer := newTransport(t)
+		issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, "short", 2) })
+		sends := 0
+		transport.Base = roundTripFunc(func(*http.Request) (*http.Response, error) {
+			sends++
+			time.Sleep(time.Second)
+			return nil, new(tokenauth.UnprocessedError)
+		})
+		d := new(tokenauth.Delivery)
+		res, err := transport.Deliver(newRequest(t, "GET", "/v1/signdoc/pades", ""), d)
+		if res != nil {
+			res.Body.Close()
+		}
+		if _, ok := errors.AsType[*tokenauth.UnprocessedError](err); !ok || sends != 2 {
+			t.Errorf("it was sent %d times, and the error is %v", sends, err)
 		}
 	})
 }
