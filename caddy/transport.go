@@ -149,7 +149,11 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) error {
 	if origin.Scheme == "http" && t.HTTPTransport.TLS != nil {
 		return fmt.Errorf("TLS is configured, but the upstream is %s", origin)
 	}
-	return t.HTTPTransport.Provision(ctx)
+	if err := t.HTTPTransport.Provision(ctx); err != nil {
+		return err
+	}
+	t.HTTPTransport.Transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
+	return nil
 }
 
 // origin returns where the calls go.
@@ -242,7 +246,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// Everything else goes back as it is: Caddy looks at its type.
 	gatewayErr := asGatewayError(err)
 	if gatewayErr == nil {
-		return nil, err
+		return nil, throughEgress(req.Context(), err)
 	}
 	_, noToken := errors.AsType[*tokenauth.Error](err)
 	if gatewayErr.status < http.StatusInternalServerError || (noToken && t.ofHandler) {
