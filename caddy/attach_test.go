@@ -266,26 +266,45 @@ func TestBodiesPassUnchanged(t *testing.T) {
 	}
 }
 
-func TestUpgradesAreRefused(t *testing.T) {
-	f := newFixture(t).start(localSite)
-	f.do("GET", "/v1/signdoc/pades", "", "Connection", "Upgrade", "Upgrade", "websocket").is(400).byGateway("http_request_error")
-	if calls := f.upstream.seen(); len(calls) != 0 {
-		t.Errorf("upstream saw %d calls", len(calls))
-	}
-}
-
-func TestRedirectsAreHandedOn(t *testing.T) {
+// What a caller offers for its connection to the gateway is no demand (RFC 9110
+// sections 7.6.1 and 7.8). It does not leave, and the call is made.
+func TestOffersAreIgnored(t *testing.T) {
 	f := newFixture(t)
-	elsewhere := newUpstream(t)
-	f.start(localSite)
-	f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
-	})
-	answer := f.do("GET", "/v1/signdoc/pades", "").is(307)
-	if got := answer.Header.Get("Location"); got != elsewhere.URL {
-		t.Errorf("Location is %q, want %q", got, elsewhere.URL)
+	f.start(`
+	handle /v1/signdoc/* {
+		bankid_esign signdoc {
+			callers local
+			upstream signdoc ` + f.upstream.URL + `
+		}
 	}
-	if calls := elsewhere.seen(); len(calls) != 0 {
-		t.Error("the redirect was followed")
+	reverse_proxy ` + f.upstream.URL + ` {
+		transport bankid_esign {
+			api timestamp
+			upstream ` + f.upstream.URL + `
+		}
+	}`)
+	for _, offer := range [][]string{
+		{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c", "HTTP2-Settings", "AAMAAABkAAQAAP__"},
+		{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="},
+		{"Connection", "upgrade", "Upgrade", "TLS/1.2, h2c, foo/2"},
+		{"Upgrade", "h2c"},
+		{"Connection", "keep-alive, TE", "TE", "trailers, deflate;q=0.5", "Keep-Alive", "timeout=5"},
+		{"Proxy-Connection", "keep-alive", "Proxy-Authorization", "Basic eA=="},
+		{"Alt-Used", "other.example", "Prefer", "respond-async", "Trailer", "X-Sum"},
+	} {
+		for _, path := range []string{"/v1/signdoc/pades", "/v1/timestamp/pades/lta"} {
+			for method, body := range map[string]string{"GET": "", "POST": "{}", "DELETE": ""} {
+				f.do(method, path, body, offer...).is(200)
+				calls := f.upstream.seen()
+				if len(calls) != 1 || string(calls[0].body) != body {
+					t.Fatalf("%s %s with %q: the upstream saw %d calls, of which one should be", method, path, offer, len(calls))
+				}
+				for i := 0; i < len(offer); i += 2 {
+					if got := calls[0].Header[http.CanonicalHeaderKey(offer[i])]; got != nil {
+						t.Errorf("%s %s: %s: %q left", method, path, offer[i], got)
+					}
+				}
+			}
+		}
 	}
 }

@@ -50,6 +50,7 @@ func newCallObserver(client string, apis []string, logger *zap.Logger) *callObse
 		// So that the first one is seen to be one more than none.
 		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatRejected))
 		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatRetry))
+		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatUnprocessed))
 	}
 	return o
 }

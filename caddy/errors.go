@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dunglas/httpsfv"
@@ -24,6 +25,7 @@ const (
 	addressProhibited      = "destination_ip_prohibited"
 	addressUnroutable      = "destination_ip_unroutable"
 	connectionTimeout      = "connection_timeout"
+	connectionWriteTimeout = "connection_write_timeout"
 	connectionRefused      = "connection_refused"
 	connectionTerminated   = "connection_terminated"
 	responseTimeout        = "http_response_timeout"
@@ -42,6 +44,10 @@ const (
 
 // statusClientClosedRequest is what Caddy answers when the caller has left.
 const statusClientClosedRequest = 499
+
+// unprocessedRetryAfter is when a caller may make a call again that the API's host
+// did not process, although the gateway sent it several times.
+const unprocessedRetryAfter = time.Second
 
 // gatewayError is an error that the gateway, not BankID, answers with. Its text
 // may be shown to the caller: it holds nothing of what a provider answered.
@@ -67,6 +73,16 @@ func asGatewayError(err error) *gatewayError {
 			e.kind = requestError
 		}
 		return e
+	}
+	if _, ok := errors.AsType[*tokenauth.UnprocessedError](err); ok {
+		return &gatewayError{
+			status: http.StatusServiceUnavailable, kind: destinationUnavailable,
+			message:    "the API's host did not process the call, which can be made again",
+			retryAfter: time.Now().Add(unprocessedRetryAfter),
+		}
+	}
+	if errors.Is(err, tokenauth.ErrSwitched) {
+		return &gatewayError{status: http.StatusBadGateway, kind: protocolError, message: "the API's host " + strings.TrimPrefix(err.Error(), "the server ")}
 	}
 	tokenErr, ok := errors.AsType[*tokenauth.Error](err)
 	if !ok {

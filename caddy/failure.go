@@ -13,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
 // A failure says, in terms of RFC 9209, why the reverse proxy has no answer.
@@ -49,10 +51,8 @@ func ownFailureOf(err caddyhttp.HandlerError) failure {
 	switch {
 	case err.StatusCode == http.StatusRequestEntityTooLarge:
 		return failure{kind: requestDenied} // by request_body, while the body was streamed
-	case strings.Contains(err.Error(), "net/http: TLS handshake timeout"):
-		return failure{kind: connectionTimeout}
 	case err.StatusCode == http.StatusGatewayTimeout:
-		return failure{kind: responseTimeout}
+		return failure{kind: timeoutType(err)}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return failure{kind: responseIncomplete}
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
@@ -64,6 +64,17 @@ func ownFailureOf(err caddyhttp.HandlerError) failure {
 		}
 	}
 	return failure{kind: proxyInternal}
+}
+
+// timeoutType classifies a timeout before the header of the response came.
+func timeoutType(err error) string {
+	if timeout, ok := errors.AsType[*tokenauth.TimeoutError](err); ok && timeout.Phase == tokenauth.PhaseWrite {
+		return connectionWriteTimeout
+	}
+	if strings.Contains(err.Error(), "TLS handshake timeout") { // of net/http, without a type
+		return connectionTimeout
+	}
+	return responseTimeout
 }
 
 // failureTexts classify errors that have no type that could be asked for, by what

@@ -80,7 +80,7 @@ func tunnel(conn net.Conn, target string) {
 // whether it is the proxy that does not work.
 func TestFailuresOfAnEgressProxy(t *testing.T) {
 	cert, trusted, _ := newCertificate(t, time.Now().Add(time.Hour))
-	refusing := listen(t, handshake(&tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert}))
+	refusing := "127.0.0.1:" + listen(t, handshake(&tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert}))
 	connect := func(answer string) func(net.Conn) { return answersConnect(answer, refusing) }
 	const certificateRequired = "tls_alert_received;alert-id=116;alert-message=certificate_required"
 	for name, test := range map[string]struct {
@@ -116,7 +116,7 @@ func TestFailuresOfAnEgressProxy(t *testing.T) {
 			f := newFixture(t)
 			address := freeAddress(t)
 			if test.serve != nil {
-				address = listen(t, test.serve)
+				address = "127.0.0.1:" + listen(t, test.serve)
 			}
 			proxy := test.scheme + "://" + address
 			f.start(`bankid_esign signdoc {
@@ -179,7 +179,7 @@ func TestCallsThroughAnEgressProxy(t *testing.T) {
 			callers local
 			upstream signdoc https://127.0.0.1:1
 			transport http {
-				network_proxy url ` + scheme + "://gateway:" + proxyPassword + "@" + listen(t, serve) + `
+				network_proxy url ` + scheme + "://gateway:" + proxyPassword + "@" + "127.0.0.1:" + listen(t, serve) + `
 				tls_trust_pool file ` + trusted + `
 			}
 		}`)

@@ -1,7 +1,6 @@
 package caddyesign_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -47,35 +45,6 @@ func newCertificate(t *testing.T, until time.Time) (cert tls.Certificate, certFi
 		}
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, certFile, keyFile
-}
-
-// listen starts a server that gives every connection to serve, and closes it then.
-func listen(t *testing.T, serve func(net.Conn)) (address string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() {
-		ln.Close()
-		wg.Wait()
-	})
-	wg.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			stop := context.AfterFunc(t.Context(), func() { conn.Close() })
-			wg.Go(func() {
-				serve(conn)
-				stop()
-				conn.Close()
-			})
-		}
-	})
-	return ln.Addr().String()
 }
 
 // handshake serves TLS, and closes the connection at the first request.
@@ -185,7 +154,7 @@ func TestTLSFailuresOfTheAPI(t *testing.T) {
 			if !strings.Contains(transport, "tls_trust_pool") {
 				transport += "\ntls_trust_pool file " + trusted
 			}
-			f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc https://" + listen(t, test.serve) +
+			f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc https://127.0.0.1:" + listen(t, test.serve) +
 				"\ntransport http {" + transport + "\n}\n}")
 			answer := f.do("GET", path, "").is(502)
 			if got := answer.Header.Get("Proxy-Status") + ","; !strings.Contains(got, ";error="+test.kind) {
@@ -201,7 +170,7 @@ func TestTLSFailuresOfTheAPI(t *testing.T) {
 // A host that accepts connections and never speaks TLS has not been connected to.
 func TestTLSThatIsNeverFinished(t *testing.T) {
 	f := newFixture(t)
-	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc https://" + listen(t, func(conn net.Conn) {
+	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc https://127.0.0.1:" + listen(t, func(conn net.Conn) {
 		_, _ = io.Copy(io.Discard, conn)
 	}) + "\ntransport http {\ntls_timeout 50ms\n}\n}")
 	f.do("GET", path, "").is(504).byGateway("connection_timeout")

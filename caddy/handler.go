@@ -2,6 +2,7 @@ package caddyesign
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -264,9 +265,14 @@ func (h *Handler) hasErrorRoutes(r *http.Request) bool {
 	return h.subrouteErrors || (server != nil && server.Errors != nil && len(server.Errors.Routes) > 0)
 }
 
-// fail prepares for the answer to r that err is, and returns err.
+// fail prepares for the answer to r that err is, and returns err, with the status that
+// fits: to Caddy, a connection that cannot be made in time is no timeout.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error {
 	kind := setErrorHeader(w.Header(), h.name, err)
+	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
+		handlerErr.StatusCode = http.StatusGatewayTimeout
+		err = handlerErr
+	}
 	setErrorPlaceholder(r, kind)
 	countRefusal(h.Client, kind, errorStatus(err))
 	return err
@@ -296,11 +302,11 @@ func (h *Handler) admitted(r *http.Request) (*tokenauth.Call, error) {
 	}
 	call := h.table.Lookup(r)
 	if call == nil {
-		message := tokenauth.NoSuchCall
+		refusal := asGatewayError(tokenauth.NoCall(r))
 		if hint := bankid.Hint(r.Method, r.URL.EscapedPath()); hint != "" {
-			message = hint
+			refusal.message = hint
 		}
-		return nil, handlerError(&gatewayError{status: http.StatusNotFound, kind: requestDenied, message: message})
+		return nil, handlerError(refusal)
 	}
 	if err := call.Check(r); err != nil {
 		return nil, handlerError(asGatewayError(err))

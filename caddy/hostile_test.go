@@ -94,8 +94,9 @@ func TestAmbiguousRequests(t *testing.T) {
 		{"tab in the request line", strings.Replace(post, " /", "\t/", 1) + "Content-Length: 2\r\n\r\n{}", 400},
 		{"two spaces in the request line", strings.Replace(post, " /", "  /", 1) + "Content-Length: 2\r\n\r\n{}", 400},
 		{"preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0},
-		{"upgrade to h2c", post + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 2\r\n\r\n{}", 400},
-		{"upgrade to WebSocket", strings.Replace(post, "POST", "GET", 1) + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 400},
+		{"upgrade to h2c", post + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 2\r\n\r\n{}", 200},
+		{"upgrade to WebSocket", post + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 2\r\n\r\n{}", 200},
+		{"tunnel", strings.Replace(post, "POST /v1/signdoc/pades?first", "CONNECT api.example:443", 1) + "\r\n", 400},
 		{"unknown expectation", post + "Expect: 200-ok\r\nContent-Length: 2\r\n\r\n{}", 417},
 	} {
 		t.Run(test.name, func(t *testing.T) {

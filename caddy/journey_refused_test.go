@@ -42,7 +42,6 @@ func TestJourneyThatTheGatewayRefuses(t *testing.T) {
 		{"forwarded for", "DELETE", signDoc, []string{"X-Forwarded-For", "127.0.0.1"}, 403, "http_request_denied", "comes through a proxy"},
 		{"forwarded", "POST", cmsesFromHashes, []string{"Forwarded", "for=127.0.0.1"}, 403, "http_request_denied", "comes through a proxy"},
 		{"early data", "DELETE", signDoc, []string{"Early-Data", "1"}, 425, "http_request_denied", "can be replayed"},
-		{"upgrade", "GET", signDoc, []string{"Connection", "Upgrade", "Upgrade", "websocket"}, 400, "http_request_error", "upgrades"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			j.in(t)

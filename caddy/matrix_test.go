@@ -57,8 +57,10 @@ func faults() []fault {
 		broken     = "(http_response_incomplete|connection_terminated)"
 		brief      = "response_header_timeout 2s"
 	)
-	// What was not looked at, Go's HTTP/2 sends again by itself, if it can.
-	safeEmpty := func(c matrixCall) bool { return c.Replay == tokenauth.Safe && c.body == "" }
+	// What the upstream promises not to have processed is sent again, if its body is held.
+	whole := func(c matrixCall) bool {
+		return c.body == "" || ((c.Kind == tokenauth.Bearer || c.Kind == tokenauth.DPoP) && c.Replay != tokenauth.Never)
+	}
 	safeGet := func(c matrixCall) bool { return c.Replay == tokenauth.Safe && c.Method == http.MethodGet }
 	return []fault{
 		{name: "401", script: answers("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
@@ -66,6 +68,7 @@ func faults() []fault {
 		{name: "401 of a code", script: answers("401 Unauthorized", ambiguous), again: refusedFor(bankid.SignDoc, bankid.Timestamp, bankid.B2B), status: 401},
 		{name: "403 for a new token", script: answers("403 Forbidden", ""), status: 403},
 		{name: "403 for an old token", script: answers("403 Forbidden", ""), prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
+		{name: "101", script: answers("101 Switching Protocols", ""), again: safeGet, status: 502, error: "http_protocol_error"},
 		{name: "425", script: answers("425 Too Early", ""), status: 425},
 		{name: "502", script: answers("502 Bad Gateway", ""), status: 502},
 		{name: "503", script: answers("503 Service Unavailable", ""), status: 503},
@@ -75,8 +78,9 @@ func faults() []fault {
 		{name: "reset in the header of the response", script: resets("HTTP/1.1 200 O"), again: safeGet, status: 502, error: broken},
 		{name: "reset in the body of the response", script: resets("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), status: 200, cut: true},
 		{name: "timeout", script: hangs, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
-		{name: "GOAWAY", script2: goesAway, again: safeEmpty, status: 502, error: terminated},
-		{name: "REFUSED_STREAM", script2: resetsStream(http2.ErrCodeRefusedStream), again: safeEmpty, status: 502, error: terminated},
+		{name: "GOAWAY", script2: goesAway, again: whole, status: 503, error: "destination_unavailable"},
+		{name: "REFUSED_STREAM", script2: resetsStream(http2.ErrCodeRefusedStream), again: whole, status: 503, error: "destination_unavailable"},
+		{name: "PROTOCOL_ERROR of a stream", script2: resetsStream(http2.ErrCodeProtocol), again: safeGet, status: 502, error: terminated},
 		{name: "INTERNAL_ERROR of a stream", script2: resetsStream(http2.ErrCodeInternal), again: safeGet, status: 502, error: terminated},
 		{name: "reset of an HTTP2 connection", script2: resets2, again: safeGet, status: 502, error: broken},
 		{name: "timeout of a stream", script2: hangs2, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,10 +24,31 @@ func init() {
 	caddy.RegisterModule(Transport{})
 }
 
-// defaultResponseHeaderTimeout is how long to wait for the header of an answer.
-// Sealing and long-term validation are done while the caller waits; BankID
-// publishes no latency.
-const defaultResponseHeaderTimeout = 3 * time.Minute
+// Time limits of the phases of a call, where the operator sets none. Caddy has one for
+// connecting.
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+
+	// How long to wait for the header of a response. Sealing and long-term validation
+	// are done while the caller waits; BankID publishes no latency.
+	defaultResponseHeaderTimeout = 3 * time.Minute
+
+	// How long a body may not move, in either direction.
+	defaultReadTimeout  = time.Minute
+	defaultWriteTimeout = time.Minute
+
+	// How long to wait for 100 (Continue), before a body is sent without it. Only
+	// bodies of calls with a proof wait, if they are too large to be sent again.
+	defaultExpectContinueTimeout = time.Second
+)
+
+// A connection of HTTP/2 is asked whether it still works when nothing came from it for
+// pingAfter, and given up if it does not answer within pingTimeout: a firewall may have
+// forgotten it. The answer may have to wait behind a large body on a slow line.
+const (
+	pingAfter   = 5 * time.Second
+	pingTimeout = 10 * time.Second
+)
 
 // Transport is Caddy's HTTP transport for a reverse proxy in front of BankID's
 // eSign APIs. It puts on every call the authorization which that call needs,
@@ -48,9 +70,13 @@ const defaultResponseHeaderTimeout = 3 * time.Minute
 // ------------|-------------
 // `{http.bankid_esign.error}` | The proxy error type, as in RFC 9209
 type Transport struct {
-	// The HTTP transport that sends the calls. Its compression is off, or
-	// bodies would not pass unchanged; `response_header_timeout` is `3m` by
-	// default.
+	// The HTTP transport that sends the calls. Its compression is off, or bodies
+	// would not pass unchanged. Each phase of a call has a limit by default:
+	// `dial_timeout` is `3s`, `tls.handshake_timeout` is `10s`,
+	// `response_header_timeout` is `3m`, and `write_timeout` and `read_timeout` are
+	// `1m`. The last two limit how long the body of a request or of a response
+	// makes no progress, however long it takes as a whole; they do not limit the
+	// wait for the header.
 	*reverseproxy.HTTPTransport
 
 	// Which calls can be made, and in whose name.
@@ -109,7 +135,8 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.provisionHTTP(ctx, origin); err != nil {
+	limits, err := t.provisionHTTP(ctx, origin)
+	if err != nil {
 		return err
 	}
 	t.varKey = fmt.Sprintf("bankid_esign.delivery.%p", t)
@@ -121,7 +148,12 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Headers:      headers,
 		ReplayBuffer: t.replayBuffer(),
 		Budget:       app.budget,
-		Observer:     newCallObserver(t.Client, t.APIs, t.logger),
+		Limits:       limits,
+		Traits: tokenauth.BaseTraits{
+			Cleartext:       origin.Scheme == "http" && slices.Contains(t.Versions, "h2c"),
+			OnlyUnprocessed: true, // Caddy's HTTP/2 is that of golang.org/x/net/http2
+		},
+		Observer: newCallObserver(t.Client, t.APIs, t.logger),
 		NotSent: func(err error) bool {
 			_, ok := errors.AsType[reverseproxy.DialError](err)
 			return ok
@@ -130,30 +162,59 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// provisionHTTP sets up the transport that sends.
-func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) error {
+// provisionHTTP sets up the transport that sends, and returns the limits that it does
+// not enforce itself.
+func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits tokenauth.Limits, err error) {
 	if err := checkTransport(t.HTTPTransport); err != nil {
-		return err
+		return limits, err
 	}
 	if origin.Scheme == "http" && (t.ForwardProxyURL != "" || t.NetworkProxyRaw != nil) {
-		return refused("network_proxy", refuseInsecure)
+		return limits, refused("network_proxy", refuseInsecure)
 	}
 	off := false
 	t.Compression = &off
-	if t.ResponseHeaderTimeout == 0 {
-		t.ResponseHeaderTimeout = caddy.Duration(defaultResponseHeaderTimeout)
-	}
 	if origin.Scheme == "https" && t.HTTPTransport.TLS == nil {
 		t.HTTPTransport.TLS = new(reverseproxy.TLSConfig)
 	}
 	if origin.Scheme == "http" && t.HTTPTransport.TLS != nil {
-		return fmt.Errorf("TLS is configured, but the upstream is %s", origin)
+		return limits, fmt.Errorf("TLS is configured, but the upstream is %s", origin)
 	}
+	limits = t.setLimits()
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
-		return err
+		return limits, err
 	}
 	t.HTTPTransport.Transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
-	return nil
+	t.HTTPTransport.Transport.HTTP2 = &http.HTTP2Config{
+		SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: limits.Write,
+	}
+	return limits, nil
+}
+
+// setLimits gives each phase its limit, and returns those of bodies. Caddy applies
+// read_timeout and write_timeout to connections, where the wait for a header would count
+// as well, and all calls that share a connection would end together.
+func (t *Transport) setLimits() tokenauth.Limits {
+	setDefault(&t.ResponseHeaderTimeout, defaultResponseHeaderTimeout)
+	setDefault(&t.ExpectContinueTimeout, defaultExpectContinueTimeout)
+	setDefault(&t.ReadTimeout, defaultReadTimeout)
+	setDefault(&t.WriteTimeout, defaultWriteTimeout)
+	if t.HTTPTransport.TLS != nil {
+		setDefault(&t.HTTPTransport.TLS.HandshakeTimeout, defaultHandshakeTimeout)
+	}
+	limits := tokenauth.Limits{
+		Write:  time.Duration(t.WriteTimeout),
+		Header: time.Duration(t.ResponseHeaderTimeout),
+		Read:   time.Duration(t.ReadTimeout),
+	}
+	t.ReadTimeout, t.WriteTimeout = 0, 0
+	return limits
+}
+
+// setDefault sets d to value if it is not set.
+func setDefault(d *caddy.Duration, value time.Duration) {
+	if *d <= 0 {
+		*d = caddy.Duration(value)
+	}
 }
 
 // origin returns where the calls go.

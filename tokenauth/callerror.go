@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -17,13 +18,10 @@ type CallError struct {
 // Error implements error.
 func (e *CallError) Error() string { return e.Reason }
 
-// NoSuchCall is the reason of the CallError for a call that no table names.
-const NoSuchCall = "no such call: the method and path are not in the call table"
-
 // Reasons for which a call is not made.
 var (
-	errNoRow   = &CallError{http.StatusNotFound, NoSuchCall}
-	errUpgrade = &CallError{http.StatusBadRequest, "protocol upgrades are not supported"}
+	errNoRow   = &CallError{http.StatusNotFound, "no such call: the method and path are not in the call table"}
+	errConnect = &CallError{http.StatusBadRequest, "method CONNECT makes a tunnel, and this server makes calls only"}
 	errEarly   = &CallError{http.StatusTooEarly, "this call is not accepted in TLS early data, which can be replayed"}
 	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}
 	errBody    = &CallError{http.StatusBadRequest, "the request body could not be read to its end"}
@@ -31,12 +29,22 @@ var (
 	errAgain   = &CallError{http.StatusBadGateway, "the call has been sent before, and cannot be sent again"}
 )
 
+// ErrSwitched is the error of a call that the server answered with 101 (Switching
+// Protocols): no call asks for that (RFC 9110 section 7.8).
+var ErrSwitched = errors.New("the server switched to another protocol, which the call did not ask for")
+
+// NoCall returns why r, which no table names, must not be made. CONNECT can be no
+// call at all.
+func NoCall(r *http.Request) *CallError {
+	if r.Method == http.MethodConnect {
+		return errConnect
+	}
+	return errNoRow
+}
+
 // Check reports why r must not make the call c, although a table names it. The
 // error is a *CallError.
 func (c *Call) Check(r *http.Request) error {
-	if len(r.Header["Upgrade"]) > 0 {
-		return errUpgrade
-	}
 	// RFC 8470 section 5.2. A server sees the early data itself, what is behind
 	// a proxy a header field.
 	early := len(r.Header["Early-Data"]) > 0 || (r.TLS != nil && !r.TLS.HandshakeComplete)

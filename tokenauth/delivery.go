@@ -20,6 +20,10 @@ type Delivery struct {
 	rest     io.Reader     // the body, if it cannot
 	stream   *streamedBody // what rest is sent by
 
+	nonce      string // that the last response to the call gave, for its next proof
+	expecting  bool   // the body was announced by "Expect: 100-continue"
+	unexpected bool   // the server does not support that (RFC 9110 section 10.1.1)
+
 	sent     bool  // the other side may have seen the call
 	answered bool  // it has answered, and the body is not held any more
 	err      error // of the last send
@@ -79,6 +83,12 @@ func (d *Delivery) hold(req *http.Request, limit int64, budget *Budget) error {
 // repeatable reports whether the call can be sent again as it was.
 func (d *Delivery) repeatable() bool { return d.rest == nil && !d.answered }
 
+// whole reports whether the call can be sent again as it was, although it has been
+// sent: its body is held, or was not touched. Then nobody reads what it was sent by.
+func (d *Delivery) whole() bool {
+	return d.repeatable() || (!d.answered && d.stream != nil && d.stream.reclaim())
+}
+
 // done lets go of the body: the call was answered.
 func (d *Delivery) done() {
 	if d.held != nil {
@@ -99,15 +109,27 @@ func (d *Delivery) fail() {
 type streamedBody struct {
 	io.Reader
 	body   io.Closer
-	read   atomic.Bool
+	state  atomic.Int32 // untouched, touched or reclaimed
 	closed atomic.Bool
 	final  atomic.Bool // the call will not be tried again
 	broken atomic.Pointer[error]
 }
 
+// States of a streamedBody.
+const (
+	untouched = iota
+	touched
+	reclaimed // it is sent by another one
+)
+
+// reclaim takes the body back, and reports false if somebody has read from it.
+func (b *streamedBody) reclaim() bool { return b.state.CompareAndSwap(untouched, reclaimed) }
+
 // Read implements io.Reader.
 func (b *streamedBody) Read(p []byte) (int, error) {
-	b.read.Store(true)
+	if !b.state.CompareAndSwap(untouched, touched) && b.state.Load() == reclaimed {
+		return 0, errReleased
+	}
 	n, err := b.Reader.Read(p)
 	if err != nil && err != io.EOF && !b.closed.Load() { // else it is not the caller who ended it
 		b.broken.Store(&err)
@@ -126,7 +148,7 @@ func (b *streamedBody) failure() error {
 // Close implements io.Closer.
 func (b *streamedBody) Close() error {
 	b.closed.Store(true)
-	if !b.read.Load() && !b.final.Load() {
+	if b.state.Load() != touched && !b.final.Load() {
 		return nil
 	}
 	return b.body.Close()

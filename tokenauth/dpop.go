@@ -81,21 +81,21 @@ func (n *nonces) get(u *url.URL) string {
 	return n.byOrigin[origin(u)]
 }
 
-// learn remembers the nonce in an answer of the server of u, which any answer
-// may have. It reports whether that is a new one.
-func (n *nonces) learn(u *url.URL, header http.Header) bool {
+// learn remembers the nonce in a response of the server of u, which any response
+// may have, and returns it, "" if there is none.
+func (n *nonces) learn(u *url.URL, header http.Header) string {
 	nonce := header.Get("DPoP-Nonce")
 	if nonce == "" || len(nonce) > 1024 || strings.ContainsFunc(nonce, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return false
+		return ""
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	last, known := n.byOrigin[origin(u)]
+	_, known := n.byOrigin[origin(u)]
 	if n.byOrigin == nil || (!known && len(n.byOrigin) >= maxNonces) {
 		n.byOrigin = make(map[string]string)
 	}
 	n.byOrigin[origin(u)] = nonce
-	return nonce != last
+	return nonce
 }
 
 // origin returns the scheme and host of u.

@@ -15,6 +15,9 @@ const (
 	RepeatRejected Repeat = "rejected"
 	// RepeatNonce: the server wants its nonce in the proof (RFC 9449 section 9).
 	RepeatNonce Repeat = "dpop_nonce"
+	// RepeatUnprocessed: the server promises not to have processed it (RFC 9113
+	// sections 6.8 and 8.7).
+	RepeatUnprocessed Repeat = "unprocessed"
 	// RepeatRetry: whoever uses the Transport tries again a call that may have
 	// been received.
 	RepeatRetry Repeat = "retry"

@@ -3,7 +3,6 @@ package tokenauth_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -263,27 +262,16 @@ func TestCallThatWasAnsweredIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// net/http repeats requests on its own account when it can read the body again
-// or there is none, so it must not see that.
-func TestRequestsThatMustNotBeRepeatedLookIt(t *testing.T) {
+// net/http repeats a request on its own account if it has such a header field.
+func TestIdempotencyKeyDoesNotLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, _ := newTransport(t)
 		for _, row := range bankid.Calls(bankid.APIs()...) {
-			for _, body := range []string{"", "x"} {
-				r := newRequest(t, row.Method, row.Path, body)
-				r.GetBody = func() (io.ReadCloser, error) { return r.Body, nil }
-				r.Header.Set("Idempotency-Key", "k")
-				status(t, transport, r)
-				out := b.calls[len(b.calls)-1]
-				if out.GetBody != nil {
-					t.Errorf("%s %s has GetBody", row.Method, row.Path)
-				}
-				if row.Replay != tokenauth.Safe && (out.Body == nil || out.Body == http.NoBody) {
-					t.Errorf("%s %s has no body", row.Method, row.Path)
-				}
-				if out.Header.Get("Idempotency-Key") != "" {
-					t.Errorf("%s %s has Idempotency-Key", row.Method, row.Path)
-				}
+			r := newRequest(t, row.Method, row.Path, "x")
+			r.Header.Set("Idempotency-Key", "k")
+			status(t, transport, r)
+			if out := b.calls[len(b.calls)-1]; out.Header.Get("Idempotency-Key") != "" {
+				t.Errorf("%s %s has Idempotency-Key", row.Method, row.Path)
 			}
 		}
 	})

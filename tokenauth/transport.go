@@ -67,12 +67,19 @@ type Transport struct {
 	// request was sent. Default: whether it is a *net.OpError of a dial.
 	NotSent func(error) bool
 
+	// Limits are how long a call may make no progress. Default: no limits.
+	Limits Limits
+
+	// Traits say what Base does by itself. Default: that of an *http.Transport.
+	Traits BaseTraits
+
 	// Observer is told what becomes of the calls. Default: nobody is.
 	Observer Observer
 }
 
-// RoundTrip implements http.RoundTripper. Besides those of Base, its errors
-// are *CallError, *Error, and that of the request's context.
+// RoundTrip implements http.RoundTripper. Besides those of Base, its errors are
+// *CallError, *Error, *TimeoutError, *UnprocessedError, and that of the request's
+// context.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	d := new(Delivery)
 	res, err := t.Deliver(req, d)
@@ -198,7 +205,7 @@ func (t *Transport) Deliver(req *http.Request, d *Delivery) (*http.Response, err
 func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, error) {
 	call := t.Table.Lookup(req)
 	if call == nil {
-		return nil, errNoRow
+		return nil, NoCall(req)
 	}
 	if err := t.check(req, call); err != nil {
 		return nil, err
@@ -218,22 +225,22 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 	if d.sent {
 		t.repeating(call, RepeatRetry)
 	}
-	token := d.token
-	res, err := t.send(req, call, token, d)
-	if err == nil && wantsNonce(call, res) && call.repeatable() && d.repeatable() {
-		// The server has not looked at the call yet; send has learned the nonce.
-		drain(res)
-		t.repeating(call, RepeatNonce)
-		res, err = t.send(req, call, token, d)
-	}
+	return t.repair(req, call, d)
+}
+
+// repair sends a call, and sends it again if that mends why it was refused: with the
+// nonce that the server wants, and with another token. Each is done once.
+func (t *Transport) repair(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
+	res, err := t.sendWithNonce(req, call, d)
 	if err != nil || wantsNonce(call, res) || !t.rejected(call, res) {
 		return res, err // a challenge is no word against the token
 	}
+	token := d.token
 	if res.StatusCode == http.StatusForbidden && time.Since(token.obtained) < forbiddenAge {
 		return res, nil
 	}
 	source := t.Sources[call.Group]
-	if !call.repeatable() || !d.repeatable() {
+	if !call.repeatable() || !d.whole() {
 		source.Reject(token) // for the calls to come
 		return res, nil
 	}
@@ -244,10 +251,23 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 	drain(res)
 	d.token = next
 	t.repeating(call, RepeatRejected)
-	if res, err = t.send(req, call, next, d); err == nil && !wantsNonce(call, res) {
+	if res, err = t.sendWithNonce(req, call, d); err == nil && !wantsNonce(call, res) {
 		t.rejected(call, res)
 	}
 	return res, err
+}
+
+// sendWithNonce sends a call, and once more if the server wants a nonce in the proof.
+func (t *Transport) sendWithNonce(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
+	res, err := t.send(req, call, d)
+	if err != nil || !wantsNonce(call, res) || !call.repeatable() || !d.whole() {
+		return res, err
+	}
+	// The server has not looked at the call yet. Its nonce may be for one call only,
+	// and others learn theirs at the same time.
+	drain(res)
+	t.repeating(call, RepeatNonce)
+	return t.send(req, call, d)
 }
 
 // drain drops a response, so that its connection can be used again.
@@ -285,27 +305,67 @@ func (t *Transport) check(req *http.Request, call *Call) error {
 	return nil
 }
 
-// send sends a copy of req once, with token if the call needs one.
-func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Delivery) (*http.Response, error) {
+// send sends a call, and again while the server promises not to have processed it.
+func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
+	for n := 0; ; n++ {
+		res, err := t.sendOnce(req, call, d)
+		if err == nil && res.StatusCode == http.StatusExpectationFailed && d.expecting && d.whole() {
+			drain(res)
+			d.unexpected = true
+			res, err = t.sendOnce(req, call, d)
+		}
+		if !isUnprocessed(err) || n == maxUnprocessed || !d.whole() || !pause(req.Context(), n) {
+			return res, err
+		}
+		t.repeating(call, RepeatUnprocessed)
+	}
+}
+
+// sendOnce sends a copy of req, with a token if the call needs one.
+func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
 	out := *req
 	out.Host = CanonicalHost(t.Origin)
 	out.Header = t.leaving(req.Header)
 	out.Trailer = nil // fields too, and none of them on the list
 	out.GetBody = nil
+	if err := t.authorize(&out, req, call, d); err != nil {
+		return nil, err
+	}
+	t.setBody(&out, req, call, d)
+	d.sent = true
+	res, err := roundTrip(t.Base, &out, t.Traits, t.Limits, call.Replay == Safe && call.Kind != DPoP)
+	if err != nil {
+		return nil, t.sendError(req, d, err)
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		_ = res.Body.Close()
+		return nil, ErrSwitched
+	}
+	if call.Kind == DPoP {
+		d.nonce = t.Sources[call.Group].nonces.learn(t.Origin, res.Header)
+	}
+	// What is done with the response must not see the token.
+	res.Request = req
+	return res, nil
+}
+
+// authorize puts the authorization of the call on out, which is a copy of req.
+func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) error {
 	switch call.Kind {
 	case Bearer, DPoP:
+		token := d.token
 		if (token.prover != nil) != (call.Kind == DPoP) {
-			return nil, &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not one for a call of kind %s", call.Group, call.Kind)}
+			return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not one for a call of kind %s", call.Group, call.Kind)}
 		}
 		if !token.once && !token.usable(time.Now()) {
 			// It expired while the call was made ready.
-			return nil, &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
+			return &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
 		}
 		out.Header["Authorization"] = []string{token.Authorization()}
 		if call.Kind == DPoP {
-			proof, err := t.prove(&out, call, token)
+			proof, err := t.prove(out, call, d)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			out.Header["Dpop"] = []string{proof}
 		}
@@ -315,38 +375,49 @@ func (t *Transport) send(req *http.Request, call *Call, token *Token, d *Deliver
 		}
 	case None:
 	}
+	return nil
+}
+
+// setBody gives out, which is a copy of req, the body of the call. One that is empty
+// is none, so that its length is sent as 0, or none where the method has none.
+func (t *Transport) setBody(out, req *http.Request, call *Call, d *Delivery) {
 	switch {
 	case d.rest != nil:
 		d.stream = &streamedBody{Reader: d.rest, body: req.Body}
 		out.Body = d.stream
-	case d.held != nil:
+		// The server may want a nonce, which it can say before it gets the body.
+		if d.expecting = call.Kind == DPoP && !d.unexpected; d.expecting {
+			out.Header["Expect"] = []string{"100-continue"}
+		}
+	case d.held != nil && d.held.length > 0:
 		out.Body, out.ContentLength = d.held.reader(), d.held.length
-	case call.Replay == Safe && call.Kind != DPoP: // a proof is for one request
-		out.Body = nil
-	default:
+	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && (call.Replay != Safe || call.Kind == DPoP) && repeatsOverHTTP1(out):
+		// Over TLS, a second connection can be taken away from net/http.
 		out.Body = emptyBody{}
+	default:
+		out.Body, out.ContentLength = nil, 0
 	}
-	d.sent = true
-	res, err := t.Base.RoundTrip(&out)
-	if err != nil && d.stream != nil && d.stream.failure() != nil {
-		return nil, bodyError(req, d.stream.failure())
+}
+
+// sendError returns the error of sending a call, for that of Base.
+func (t *Transport) sendError(req *http.Request, d *Delivery, err error) error {
+	if d.stream != nil && d.stream.failure() != nil {
+		return bodyError(req, d.stream.failure())
 	}
-	if err != nil {
-		d.sent = !t.notSent(err)
-		return nil, err
-	}
-	if call.Kind == DPoP {
-		t.Sources[call.Group].nonces.learn(t.Origin, res.Header)
-	}
-	// What is done with the response must not see the token.
-	res.Request = req
-	return res, nil
+	d.sent = !isUnprocessed(err) && !t.notSent(err)
+	return err
 }
 
 // prove makes the proof for out, which is for the URL that the server sees.
-func (t *Transport) prove(out *http.Request, call *Call, token *Token) (string, error) {
+// The nonce is the one of the last response to the call; the first attempt has that
+// of the last response to any call.
+func (t *Transport) prove(out *http.Request, call *Call, d *Delivery) (string, error) {
 	source := t.Sources[call.Group]
-	proof, err := token.prover.proof(out.Method, out.URL, source.nonces.get(t.Origin), token, source.config.Provider.now())
+	nonce := d.nonce
+	if nonce == "" {
+		nonce = source.nonces.get(t.Origin)
+	}
+	proof, err := d.token.prover.proof(out.Method, out.URL, nonce, d.token, source.config.Provider.now())
 	if err != nil {
 		return "", &Error{Op: "making a DPoP proof", Cause: CauseConfiguration, Err: err}
 	}

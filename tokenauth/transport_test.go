@@ -192,7 +192,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{"other host", func(r *http.Request) { r.URL.Host = "evil.example" }, 502},
 		{"other port", func(r *http.Request) { r.URL.Host = "api.example:8443" }, 502},
 		{"plain http", func(r *http.Request) { r.URL.Scheme = "http" }, 502},
-		{"upgrade", func(r *http.Request) { r.Header.Set("Upgrade", "h2c") }, 400},
+		{"tunnel", func(r *http.Request) { r.Method = http.MethodConnect }, 400},
 		{"early data", func(r *http.Request) { r.Header.Set("Early-Data", "1") }, 425},
 		{"pass with basic", func(r *http.Request) {
 			r.URL.Path = "/csc/v2/credentials/list"

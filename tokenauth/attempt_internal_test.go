@@ -1,0 +1,384 @@
+package tokenauth
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// A deed is what a frameServer does to a call. It reports whether the connection
+// goes on.
+type deed func(f *http2.Framer, stream uint32) bool
+
+func goesAway(last uint32, code http2.ErrCode) deed {
+	return func(f *http2.Framer, _ uint32) bool { return f.WriteGoAway(last, code, nil) == nil }
+}
+
+func resetsStream(code http2.ErrCode) deed {
+	return func(f *http2.Framer, stream uint32) bool { return f.WriteRSTStream(stream, code) == nil }
+}
+
+func responds(f *http2.Framer, stream uint32) bool {
+	var block bytes.Buffer
+	_ = hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true}) == nil
+}
+
+// A frameServer speaks HTTP/2. It does its deeds to the first calls, and responds to
+// the others.
+type frameServer struct {
+	url   string
+	deeds []deed
+
+	mu      sync.Mutex
+	headers []*http2.MetaHeadersFrame
+	calls   int
+}
+
+// newFrameServer starts a server, over TLS if there is a certificate.
+func newFrameServer(t *testing.T, cert *tls.Certificate, deeds ...deed) *frameServer {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &frameServer{url: "http://" + ln.Addr().String(), deeds: deeds}
+	if cert != nil {
+		s.url = "https://" + ln.Addr().String()
+		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*cert}, NextProtos: []string{"h2"}})
+	}
+	var wg sync.WaitGroup
+	var conns sync.Map
+	t.Cleanup(func() {
+		ln.Close()
+		conns.Range(func(conn, _ any) bool {
+			conn.(net.Conn).Close()
+			return true
+		})
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conns.Store(conn, nil)
+			wg.Go(func() {
+				defer conn.Close()
+				s.serve(conn)
+			})
+		}
+	})
+	return s
+}
+
+// serve serves a connection.
+func (s *frameServer) serve(conn net.Conn) {
+	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
+		return
+	}
+	f := http2.NewFramer(conn, conn)
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if f.WriteSettings() != nil {
+		return
+	}
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return
+		}
+		switch frame := frame.(type) {
+		case *http2.SettingsFrame:
+			if !frame.IsAck() && f.WriteSettingsAck() != nil {
+				return
+			}
+		case *http2.PingFrame:
+			if !frame.IsAck() && f.WritePing(true, frame.Data) != nil {
+				return
+			}
+		case *http2.MetaHeadersFrame:
+			s.mu.Lock()
+			s.headers = append(s.headers, frame)
+			s.mu.Unlock()
+			if frame.StreamEnded() && !s.call(f, frame.StreamID) {
+				return
+			}
+		case *http2.DataFrame:
+			if frame.StreamEnded() && !s.call(f, frame.StreamID) {
+				return
+			}
+		}
+	}
+}
+
+// call does what is to be done to the next call.
+func (s *frameServer) call(f *http2.Framer, stream uint32) bool {
+	s.mu.Lock()
+	n := s.calls
+	s.calls++
+	s.mu.Unlock()
+	if n < len(s.deeds) {
+		return s.deeds[n](f, stream)
+	}
+	return responds(f, stream)
+}
+
+// seen returns how many calls have come.
+func (s *frameServer) seen() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
+// testCert returns a certificate for 127.0.0.1, and how a client trusts it.
+func testCert(t *testing.T) (*tls.Certificate, *tls.Config) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	return &server.TLS.Certificates[0], &tls.Config{RootCAs: pool}
+}
+
+// baseCase is an HTTP client that a Transport can have as its Base.
+type baseCase struct {
+	name   string
+	traits BaseTraits
+	h2c    bool
+	client func(t *testing.T, config *tls.Config) *http.Transport
+}
+
+// bases are net/http, with the HTTP/2 of its own and of golang.org/x/net.
+func bases() []baseCase {
+	std := func(_ *testing.T, config *tls.Config) *http.Transport {
+		return &http.Transport{TLSClientConfig: config.Clone(), ForceAttemptHTTP2: true}
+	}
+	xnet := func(t *testing.T, config *tls.Config) *http.Transport {
+		base := &http.Transport{TLSClientConfig: config.Clone()}
+		if err := http2.ConfigureTransport(base); err != nil { //nolint:staticcheck // as Caddy does
+			t.Fatal(err)
+		}
+		return base
+	}
+	h2c := func(t *testing.T, config *tls.Config) *http.Transport {
+		base := xnet(t, config)
+		base.Protocols = new(http.Protocols)
+		base.Protocols.SetUnencryptedHTTP2(true)
+		return base
+	}
+	return []baseCase{
+		{"net/http", BaseTraits{}, false, std},
+		{"x/net", BaseTraits{OnlyUnprocessed: true}, false, xnet},
+		{"x/net without TLS", BaseTraits{OnlyUnprocessed: true, Cleartext: true}, true, h2c},
+	}
+}
+
+// send makes a request as a Transport does: a body is one that base does not know.
+func send(t *testing.T, base http.RoundTripper, traits BaseTraits, limits Limits, method, url, body string) (*http.Response, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		held := &heldBody{}
+		if err := held.fill(strings.NewReader(body), int64(len(body))); err != nil {
+			t.Fatal(err)
+		}
+		req.Body, req.ContentLength = held.reader(), held.length
+	}
+	res, err := roundTrip(base, req, traits, limits, false)
+	if res != nil {
+		res.Body.Close()
+	}
+	return res, err
+}
+
+// A server sees a call once, whatever its client would like to repeat; and the error
+// says what the server has promised.
+func TestBaseSendsOnce(t *testing.T) {
+	cert, config := testCert(t)
+	const unprocessed, unknown, other = "unprocessed", "unknown", "other"
+	for _, test := range []struct {
+		name string
+		deed deed
+		warm bool // the connection was used before
+		want string
+		// What is known with the client of net/http, of a call with a body and of one
+		// without: it also repeats after PROTOCOL_ERROR, and does not say why.
+		stdBody, std string
+	}{
+		{"GOAWAY below the stream", goesAway(1, http2.ErrCodeNo), true, unprocessed, unknown, unknown},
+		{"GOAWAY of a new connection", goesAway(0, http2.ErrCodeNo), false, unprocessed, unknown, unknown},
+		{"GOAWAY with an error", goesAway(0, http2.ErrCodeEnhanceYourCalm), false, unprocessed, unprocessed, unprocessed},
+		{"REFUSED_STREAM", resetsStream(http2.ErrCodeRefusedStream), true, unprocessed, unknown, unprocessed},
+		{"PROTOCOL_ERROR", resetsStream(http2.ErrCodeProtocol), true, other, unknown, unknown},
+		{"INTERNAL_ERROR", resetsStream(http2.ErrCodeInternal), true, other, other, other},
+		{"the connection ends", func(*http2.Framer, uint32) bool { return false }, true, other, other, other},
+	} {
+		for _, base := range bases() {
+			for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodGet} {
+				for _, body := range []string{"", "body"} {
+					if body != "" && method == http.MethodGet {
+						continue
+					}
+					t.Run(fmt.Sprint(test.name, "/", base.name, "/", method, body), func(t *testing.T) {
+						deeds, warm := []deed{test.deed}, 0
+						if test.warm {
+							deeds, warm = []deed{responds, test.deed}, 1
+						}
+						serverCert := cert
+						if base.h2c {
+							serverCert = nil
+						}
+						server := newFrameServer(t, serverCert, deeds...)
+						client := base.client(t, config)
+						defer client.CloseIdleConnections()
+						if test.warm {
+							if _, err := send(t, client, base.traits, Limits{}, method, server.url, ""); err != nil {
+								t.Fatal(err)
+							}
+						}
+						_, err := send(t, client, base.traits, Limits{}, method, server.url, body)
+						want := test.want
+						switch {
+						case !base.traits.OnlyUnprocessed && body == "":
+							want = test.std
+						case !base.traits.OnlyUnprocessed:
+							want = test.stdBody
+						}
+						got := other
+						switch {
+						case err == nil:
+							got = "response"
+						case isUnprocessed(err):
+							got = unprocessed
+						case errors.Is(err, errRepeated):
+							got = unknown
+						}
+						if got != want {
+							t.Errorf("error is %v (%s), want one that is %s", err, got, want)
+						}
+						if n := server.seen() - warm; n != 1 {
+							t.Errorf("the server saw the call %d times", n)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// Over HTTP/1.1, nothing is repeated but what was not written.
+func TestBaseSendsOnceOverHTTP1(t *testing.T) {
+	cert, config := testCert(t)
+	for _, secure := range []bool{false, true} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			t.Run(fmt.Sprint(method, secure), func(t *testing.T) {
+				ln, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				url := "http://" + ln.Addr().String()
+				if secure {
+					url = "https://" + ln.Addr().String()
+					ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*cert}})
+				}
+				var wg sync.WaitGroup
+				var mu sync.Mutex
+				var got []string
+				// Each connection takes two calls, and responds to the first one.
+				serve := func(conn net.Conn) {
+					defer conn.Close()
+					r := bufio.NewReader(conn)
+					for n := range 2 {
+						req, err := http.ReadRequest(r)
+						if err != nil {
+							return
+						}
+						mu.Lock()
+						got = append(got, req.Header.Get("N"))
+						mu.Unlock()
+						if n == 0 {
+							fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+						}
+					}
+				}
+				wg.Go(func() {
+					for {
+						conn, err := ln.Accept()
+						if err != nil {
+							return
+						}
+						wg.Go(func() { serve(conn) })
+					}
+				})
+				client := &http.Transport{TLSClientConfig: config.Clone()}
+				defer client.CloseIdleConnections()
+				for _, n := range []string{"first", "second"} {
+					req, _ := http.NewRequestWithContext(t.Context(), method, url, nil)
+					req.Header.Set("N", n)
+					if !secure && method == http.MethodGet {
+						req.Body = emptyBody{} // as Transport.setBody does
+					}
+					res, err := roundTrip(client, req, BaseTraits{}, Limits{}, false)
+					if (err == nil) != (n == "first") {
+						t.Errorf("%s: %v", n, err)
+					}
+					if res != nil {
+						res.Body.Close()
+					}
+					if n == "second" && secure && method == http.MethodGet && !errors.Is(err, io.EOF) {
+						t.Errorf("error is %v", err)
+					}
+				}
+				client.CloseIdleConnections()
+				ln.Close()
+				wg.Wait()
+				if strings.Join(got, " ") != "first second" {
+					t.Errorf("the server saw %v", got)
+				}
+			})
+		}
+	}
+}
+
+// A call without a body says so as net/http does by itself.
+func TestEmptyBodyOverHTTP2(t *testing.T) {
+	cert, config := testCert(t)
+	for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodGet} {
+		server := newFrameServer(t, cert)
+		client := bases()[1].client(t, config)
+		if _, err := send(t, client, BaseTraits{}, Limits{Write: time.Minute, Read: time.Minute}, method, server.url, ""); err != nil {
+			t.Fatal(err)
+		}
+		client.CloseIdleConnections()
+		header := server.headers[0]
+		length := ""
+		for _, field := range header.RegularFields() {
+			if field.Name == "content-length" {
+				length = field.Value
+			}
+		}
+		if want := map[string]string{http.MethodPost: "0"}[method]; !header.StreamEnded() || length != want {
+			t.Errorf("%s: END_STREAM is %v, content-length %q, want %q", method, header.StreamEnded(), length, want)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package tokenauth
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Phase is a part of sending a call that has a time limit of its own.
+type Phase string
+
+// The phases that a Transport limits. Connecting, the TLS handshake and the wait
+// for the header of a response are limited by its Base.
+const (
+	PhaseWrite  Phase = "writing the request"
+	PhaseHeader Phase = "waiting for the response"
+	PhaseRead   Phase = "reading the response"
+)
+
+// A TimeoutError says that a call made no progress for too long. It is a
+// net.Error, and a timeout.
+type TimeoutError struct {
+	// Phase is where the call was.
+	Phase Phase
+
+	// Limit is for how long there was no progress.
+	Limit time.Duration
+}
+
+// Error implements error.
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("timeout while %s: no progress for %s", e.Phase, e.Limit)
+}
+
+// Timeout implements net.Error.
+func (*TimeoutError) Timeout() bool { return true }
+
+// Temporary implements net.Error.
+func (*TimeoutError) Temporary() bool { return true }
+
+// A stallTimer ends something that makes no progress. Unlike a time.Timer, it is
+// cheap to start and stop around each of many readings: the runtime's timer runs
+// on, and looks whether there was progress when it fires.
+type stallTimer struct {
+	expire func()           // called once, without the lock
+	moved  func() time.Time // when something else made progress; may be nil
+
+	mu      sync.Mutex
+	phase   Phase
+	limit   time.Duration
+	since   time.Time // when the present wait began; zero if there is none
+	timer   *time.Timer
+	armed   bool // the timer will fire
+	stopped bool
+	expired *TimeoutError
+}
+
+// begin starts a wait that may take limit.
+func (s *stallTimer) begin(phase Phase, limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped || limit <= 0 {
+		return
+	}
+	s.phase, s.limit, s.since = phase, limit, time.Now()
+	switch {
+	case s.timer == nil:
+		s.timer = time.AfterFunc(limit, s.look)
+	case !s.armed:
+		s.timer.Reset(limit)
+	}
+	s.armed = true
+}
+
+// end says that there was progress, and nothing to wait for until the next begin.
+func (s *stallTimer) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Time{}
+}
+
+// look expires the timer, if the present wait has taken too long.
+func (s *stallTimer) look() {
+	s.mu.Lock()
+	since := s.since
+	if s.moved != nil {
+		if moved := s.moved(); moved.After(since) {
+			since = moved
+		}
+	}
+	left := s.limit - time.Since(since)
+	switch {
+	case s.stopped || s.since.IsZero():
+		s.armed = false
+	case left > 0:
+		s.timer.Reset(left)
+	default:
+		s.expired, s.stopped = &TimeoutError{s.phase, s.limit}, true
+	}
+	expired := s.expired
+	s.mu.Unlock()
+	if expired != nil {
+		s.expire()
+	}
+}
+
+// stop ends the timer, and returns the error if it has expired.
+func (s *stallTimer) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.stopped = true
+	if s.expired != nil { // a nil *TimeoutError is no nil error
+		return s.expired
+	}
+	return nil
+}
+
+// err returns the error if the timer has expired.
+func (s *stallTimer) err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expired != nil {
+		return s.expired
+	}
+	return nil
+}
+
+// A sentBody is a request body whose sending must make progress. The time between
+// two readings is the time that it takes to write what was read; while it is read,
+// the caller is waited for, not the server.
+type sentBody struct {
+	io.ReadCloser
+	limits Limits
+	stall  stallTimer
+	last   atomic.Pointer[time.Time] // when it was last read from
+}
+
+// maxWrite is how much of a body is read at once, in bytes, so that a slow server
+// makes progress within the limit.
+const maxWrite = 64 << 10
+
+// Read implements io.Reader.
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.stall.end()
+	n, err := b.ReadCloser.Read(p[:min(len(p), maxWrite)])
+	now := time.Now()
+	b.last.Store(&now)
+	switch {
+	case err == nil:
+		b.stall.begin(PhaseWrite, b.limits.Write)
+	case err == io.EOF && b.limits.Header > 0:
+		// The rest is still to be written, and Base waits for the header only after
+		// that.
+		b.stall.begin(PhaseHeader, b.limits.Write+b.limits.Header)
+	}
+	return n, err
+}
+
+// moved returns when the sending last made progress.
+func (b *sentBody) moved() time.Time {
+	if last := b.last.Load(); last != nil {
+		return *last
+	}
+	return time.Time{}
+}
+
+// A receivedBody is the body of a response, the reading of which must make
+// progress. It ends what belongs to the request when it is closed.
+type receivedBody struct {
+	io.ReadCloser
+	limit  time.Duration
+	stall  stallTimer
+	cancel func() // may be nil
+}
+
+// newReceivedBody returns the body of a response that may stop for limit while it
+// is read, unless sent, which may be nil, is still on its way to the server.
+func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, cancel func()) *receivedBody {
+	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel}
+	b.stall.expire = func() { _ = body.Close() } // which ends the reading
+	if sent != nil {
+		b.stall.moved = sent.moved
+	}
+	return b
+}
+
+// Read implements io.Reader.
+func (b *receivedBody) Read(p []byte) (int, error) {
+	b.stall.begin(PhaseRead, b.limit)
+	n, err := b.ReadCloser.Read(p)
+	b.stall.end()
+	if err != nil && err != io.EOF {
+		if stalled := b.stall.err(); stalled != nil {
+			err = stalled
+		}
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *receivedBody) Close() error {
+	_ = b.stall.stop()
+	err := b.ReadCloser.Close()
+	if b.cancel != nil {
+		b.cancel()
+	}
+	return err
+}
