@@ -308,3 +308,19 @@ func TestOffersAreIgnored(t *testing.T) {
 		}
 	}
 }
+
+func TestRedirectsAreHandedOn(t *testing.T) {
+	f := newFixture(t)
+	elsewhere := newUpstream(t)
+	f.start(localSite)
+	f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	})
+	answer := f.do("GET", "/v1/signdoc/pades", "").is(307)
+	if got := answer.Header.Get("Location"); got != elsewhere.URL {
+		t.Errorf("Location is %q, want %q", got, elsewhere.URL)
+	}
+	if calls := elsewhere.seen(); len(calls) != 0 {
+		t.Error("the redirect was followed")
+	}
+}

@@ -78,6 +78,7 @@ func readProof(t *testing.T, header http.Header) (claims struct {
 	Method string `json:"htm"`
 	URL    string `json:"htu"`
 	Token  string `json:"ath"`
+	Nonce  string `json:"nonce"`
 },
 ) {
 	t.Helper()

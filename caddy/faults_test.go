@@ -214,6 +214,40 @@ func TestRejectedTokenIsRenewedAndTheCallRepeated(t *testing.T) {
 	}
 }
 
+// BankID's document has invalid_client as the only 401 of CSC's exchange. It is one
+// renewal and one line in the log, however often it comes; of the code, invalid_grant,
+// it is neither.
+func TestExchangeRefusedAsInvalidClient(t *testing.T) {
+	for code, renewed := range map[string]bool{"invalid_client": true, "invalid_grant": false} {
+		t.Run(code, func(t *testing.T) {
+			f := newFixture(t)
+			f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) {
+				tokenauthtest.WriteError(w, http.StatusUnauthorized, code)
+			})
+			f.start(`bankid_esign csc {
+				callers local
+				upstream csc ` + f.upstream.URL + `
+			}`)
+			for range 4 {
+				f.do("POST", "/csc/v2/oauth2/token", "grant_type=authorization_code&code=x").is(401)
+			}
+			calls, requests, lines := 4, 1, 0
+			if renewed {
+				calls, requests, lines = 5, 2, 1
+			}
+			if n := len(f.upstream.seen()); n != calls {
+				t.Errorf("upstream saw %d calls, want %d", n, calls)
+			}
+			if n := len(f.issuer.TokenRequests()); n != requests {
+				t.Errorf("%d token requests were made, want %d", n, requests)
+			}
+			if n := strings.Count(f.logged(), "the API refuses the access token"); n != lines {
+				t.Errorf("%d lines in the log, want %d", n, lines)
+			}
+		})
+	}
+}
+
 func TestManyRejectionsCauseOneFetch(t *testing.T) {
 	f := newFixture(t)
 	f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {

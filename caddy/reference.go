@@ -8,6 +8,8 @@ import (
 	"regexp"
 
 	"go.uber.org/zap"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
 // maxErrorBody is the size, in bytes, of the longest body of an error that is
@@ -30,14 +32,15 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 // logReference arranges that BankID's reference of an error, which its support
 // asks for, is logged when the body of res has been read.
 func (t *Transport) logReference(req *http.Request, res *http.Response) {
-	if res.StatusCode < http.StatusBadRequest || res.Body == nil || res.Header.Get("Content-Encoding") != "" {
+	if res.StatusCode < http.StatusBadRequest || res.Body == nil {
 		return
 	}
 	call := t.core.Table.Lookup(req)
 	method, path := req.Method, req.URL.Path
+	codings := http.Header{"Content-Encoding": res.Header["Content-Encoding"]} // those of the body, whatever becomes of the header
 	res.Body = &errorBody{ReadCloser: res.Body, done: func(body []byte) {
 		var e apiError
-		_ = json.Unmarshal(body, &e) // what is not JSON has no reference
+		_ = json.Unmarshal(tokenauth.PlainBody(codings, body), &e) // what is not JSON has no reference
 		reference := cmp.Or(e.Reference, e.B2BReference)
 		if !plainWord.MatchString(reference) {
 			return

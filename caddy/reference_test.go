@@ -1,6 +1,9 @@
 package caddyesign_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"io"
 	"net/http"
 	"strings"
@@ -61,4 +64,69 @@ func TestErrorReferencesAreLogged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What BankID chooses from what leaves as Accept-Encoding is understood, whatever the
+// caller takes, and reaches the caller as it came.
+func TestErrorsInACodingAreUnderstood(t *testing.T) {
+	const refusal = `{"error":"invalid_token","errorReference":"R20"}`
+	for _, own := range []string{"", "header_up Accept-Encoding \"br, zstd, deflate\"", "header_up -Accept-Encoding"} {
+		for _, callers := range []string{"gzip, deflate, br, zstd", "br", "br, deflate;q=0.5", "*", "zstd, identity;q=0"} {
+			t.Run(own+"/"+callers, func(t *testing.T) {
+				f := newFixture(t)
+				sent := make(chan []byte, 8)
+				f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Authorization") != "Bearer token-1" {
+						return
+					}
+					body := encodeFor(w, r.Header.Get("Accept-Encoding"), refusal)
+					w.WriteHeader(http.StatusUnauthorized)
+					_, _ = w.Write(body)
+					sent <- body
+				})
+				f.start(`bankid_esign csc {
+					callers local
+					upstream csc ` + f.upstream.URL + `
+					` + own + `
+				}`)
+				f.do("POST", "/csc/v2/oauth2/token", "grant_type=authorization_code&code=x", "Accept-Encoding", callers).is(200)
+				if n := len(f.issuer.TokenRequests()); n != 2 {
+					t.Errorf("%d token requests, want 2: the refusal was not understood", n)
+				}
+				// A call of which the credential is the caller's own: the error is theirs.
+				<-sent
+				got := f.do("POST", "/csc/v2/credentials/list", "{}", "Authorization", "Bearer token-1", "Accept-Encoding", callers).is(401)
+				if want := <-sent; !bytes.Equal(got.body, want) {
+					t.Errorf("the caller got %q, want %q", got.body, want)
+				}
+				if log := f.logged(); !strings.Contains(log, `"error_reference":"R20"`) {
+					t.Error("the reference was not logged")
+				}
+			})
+		}
+	}
+}
+
+// encodeFor returns body in the coding that a server chooses which prefers brotli, of
+// which it has no more than the name, to deflate, and that to gzip.
+func encodeFor(w http.ResponseWriter, accept, body string) []byte {
+	var out bytes.Buffer
+	switch {
+	case strings.Contains(accept, "br") || strings.Contains(accept, "zstd"):
+		w.Header().Set("Content-Encoding", "br")
+		return []byte("\x0b\x02\x80brotli\x03")
+	case strings.Contains(accept, "deflate"):
+		w.Header().Set("Content-Encoding", "deflate")
+		z := zlib.NewWriter(&out)
+		_, _ = io.WriteString(z, body)
+		_ = z.Close()
+	case strings.Contains(accept, "gzip"):
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(&out)
+		_, _ = io.WriteString(z, body)
+		_ = z.Close()
+	default:
+		return []byte(body)
+	}
+	return out.Bytes()
 }

@@ -46,8 +46,8 @@ const (
 // pingAfter, and given up if it does not answer within pingTimeout: a firewall may have
 // forgotten it. The answer may have to wait behind a large body on a slow line.
 const (
-	pingAfter   = 5 * time.Second
-	pingTimeout = 10 * time.Second
+	pingAfter   = 3 * time.Second
+	pingTimeout = 7 * time.Second
 )
 
 // Transport is Caddy's HTTP transport for a reverse proxy in front of BankID's

@@ -81,12 +81,20 @@ func (n *nonces) get(u *url.URL) string {
 	return n.byOrigin[origin(u)]
 }
 
-// learn remembers the nonce in a response of the server of u, which any response
-// may have, and returns it, "" if there is none.
-func (n *nonces) learn(u *url.URL, header http.Header) string {
+// nonceOf returns the nonce that a response gives for the next proof (RFC 9449 section
+// 8.2), "" if there is none, or none that can be one.
+func nonceOf(header http.Header) string {
 	nonce := header.Get("DPoP-Nonce")
-	if nonce == "" || len(nonce) > 1024 || strings.ContainsFunc(nonce, func(r rune) bool { return r < ' ' || r > '~' }) {
+	if len(nonce) > 1024 || strings.ContainsFunc(nonce, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return ""
+	}
+	return nonce
+}
+
+// keep remembers a nonce of the server of u.
+func (n *nonces) keep(u *url.URL, nonce string) {
+	if nonce == "" {
+		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -95,7 +103,6 @@ func (n *nonces) learn(u *url.URL, header http.Header) string {
 		n.byOrigin = make(map[string]string)
 	}
 	n.byOrigin[origin(u)] = nonce
-	return nonce
 }
 
 // origin returns the scheme and host of u.

@@ -73,6 +73,9 @@ type Error struct {
 	// Err is the cause in detail. May be nil.
 	Err error
 
+	// retryAt is RetryAt by both clocks.
+	retryAt instant
+
 	// retryAfter is what the provider asked for by Retry-After.
 	retryAfter time.Duration
 

@@ -25,9 +25,10 @@ func (s *Source) startLocked(f *flight) {
 	// Not the context of whoever asks: others wait for the result too, and the
 	// next one will want it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
+	f.limit = s.limitLocked()
 	s.flight, s.cancel = f, cancel
 	if !f.look {
-		s.attempted = time.Now()
+		s.attempted = readClocks()
 	}
 	s.background.Go(func() {
 		defer cancel()
@@ -65,7 +66,7 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 			s.tell(runtime.Observe, event)
 		}
 	}()
-	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	limited, cancel := context.WithTimeout(ctx, f.limit)
 	defer cancel()
 	var err error
 	if credentials, err = s.credentials(limited); err != nil {
@@ -75,10 +76,13 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	event.ClientID = credentials.ClientID
 	s.remember(identity{clientID: credentials.ClientID})
 	if sharing := s.newSharing(runtime.Store, credentials); sharing != nil {
-		sharing.look = f.look
+		sharing.look, sharing.limit = f.look, f.limit
 		f.token, err = s.share(ctx, limited, sharing, runtime.Client, &event)
 	} else if !f.look {
 		f.token, err = s.obtain(limited, runtime.Client, credentials, &event)
+	}
+	if f.token != nil {
+		f.token.clientID = credentials.ClientID
 	}
 	if err != nil {
 		f.token, f.err = nil, asError(err)
@@ -165,15 +169,16 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 		provider: s.config.Provider, metadata: metadata, method: method, credentials: credentials,
 		audience: s.config.Audience, scopes: s.config.Scopes, prover: prover, nonces: &s.nonces,
 	}
-	sent := time.Now()
+	sent := readClocks()
 	res, err := request.send(ctx, client)
 	event.NonceWanted = event.NonceWanted || request.challenged
 	if err != nil {
 		return nil, err
 	}
 	event.LifetimeAssumed = res.assumed
-	token := newToken(res, prover, sent, time.Now(), s.config.RefreshBefore)
-	if !token.once && !token.usable(time.Now()) {
+	now := readClocks()
+	token := newToken(res, prover, sent, now, s.config.RefreshBefore)
+	if !token.once && !token.usable(now) {
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the token had expired when it arrived")}
 	}
 	return token, nil
@@ -212,26 +217,27 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight, s.cancel = nil, nil
-	now := time.Now()
-	last := s.current.Load()
+	now := readClocks()
+	last := s.inUseLocked(now)
 	if f.err != nil {
 		s.failures++
 		if !s.closed {
 			var left time.Duration
 			if last.usable(now) {
-				left = last.expiresAt.Sub(now)
+				left = now.until(last.expiresAt)
 			}
-			wait, step := backoff(f.err, s.steps, left)
+			wait, step := backoff(f.err, s.steps, left, event.Duration)
 			if step {
 				s.steps++
 			}
-			f.err.RetryAt = now.Add(wait)
-			s.heldUntil = now.Add(f.err.retryAfter)
+			f.err.retryAt = now.plus(wait)
+			f.err.RetryAt = f.err.retryAt.mono
+			s.heldUntil = now.plus(f.err.retryAfter)
 		}
 		s.failure, s.refused, s.checked = f.err, credentials, now
 		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)
 		if last.usable(now) {
-			s.scheduleLocked(f.err.RetryAt, last)
+			s.scheduleLocked(f.err.retryAt, last)
 		}
 		return s.closed
 	}
@@ -244,7 +250,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
 	s.failure, s.failures, s.steps = nil, 0, 0
-	if last != nil && last.secret.Equal(f.token.secret) {
+	if latest := s.latestLocked(); latest != nil && latest.secret.Equal(f.token.secret) {
 		// Some providers hand out the same token until it expires. To ask again
 		// before that would be to ask in vain.
 		f.token.refreshAt = f.token.expiresAt
@@ -252,7 +258,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	if f.token.once {
 		return false // for those who wait for it, but for nobody after
 	}
-	s.current.Store(f.token)
+	s.replaceLocked(f.token)
 	s.scheduleLocked(f.token.refreshAt, f.token)
 	return false
 }
@@ -272,15 +278,16 @@ func (s *Source) missing(token *Token) (scopes []string) {
 }
 
 // scheduleLocked renews token at the given time, if it has been used by then
-// and is still the current one.
-func (s *Source) scheduleLocked(at time.Time, token *Token) {
+// and is in use.
+func (s *Source) scheduleLocked(at instant, token *Token) {
 	if s.closed {
 		return
 	}
-	s.timer = time.AfterFunc(time.Until(at), func() {
+	s.timer = time.AfterFunc(readClocks().until(at), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.current.Load() == token && token.used.Load() && !time.Now().Before(s.retryAtLocked()) {
+		now := readClocks()
+		if s.inUseLocked(now) == token && s.newer == nil && token.used.Load() && now.reached(s.retryAtLocked()) {
 			s.fetchLocked()
 		}
 	})

@@ -1,7 +1,6 @@
 package tokenauth
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -14,45 +13,49 @@ import (
 // who use the provider have the same one: it must not be modified.
 type Metadata struct {
 	// Issuer is the issuer identifier. It equals the configured one.
-	Issuer string `json:"issuer"`
+	Issuer string
 
 	// TokenEndpoint is the URL of the token endpoint.
-	TokenEndpoint string `json:"token_endpoint"`
+	TokenEndpoint string
 
 	// TokenEndpointAuthMethods are the client authentication methods of the
-	// token endpoint. Nil if the document does not say.
-	TokenEndpointAuthMethods []AuthMethod `json:"token_endpoint_auth_methods_supported"`
+	// token endpoint. Nil if the document does not say, or not in a list of strings.
+	TokenEndpointAuthMethods []AuthMethod
 
 	// AssertionAlgorithms are the algorithms that the token endpoint takes client
-	// assertions in. Nil if the document does not say.
-	AssertionAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	// assertions in. Nil likewise.
+	AssertionAlgorithms []string
 
 	// DPoPAlgorithms are the algorithms that the provider takes DPoP proofs in
-	// (RFC 9449 section 5.1). Nil if the document does not say.
-	DPoPAlgorithms []string `json:"dpop_signing_alg_values_supported"`
+	// (RFC 9449 section 5.1). Nil likewise.
+	DPoPAlgorithms []string
 
-	extra map[string]json.RawMessage
+	members members
 }
 
 // Text returns the member name of the document if it is a string, else "".
 // Providers publish members of their own, such as BankID's "esign-baseurl".
-func (m *Metadata) Text(name string) string {
-	var s string
-	if json.Unmarshal(m.extra[name], &s) != nil {
-		return ""
-	}
-	return s
-}
+func (m *Metadata) Text(name string) string { return m.members.text(name) }
 
 // parseMetadata reads the configuration document of issuer. With pinned, the
 // token endpoint must be on the issuer's own host.
 func parseMetadata(body []byte, issuer string, pinned bool) (*Metadata, error) {
-	m := new(Metadata)
-	if err := json.Unmarshal(body, m); err != nil {
+	document, err := parseMembers(body)
+	if err != nil {
 		return nil, errors.New("the answer is not a provider configuration in JSON")
 	}
-	if err := json.Unmarshal(body, &m.extra); err != nil {
-		return nil, errors.New("the answer is not a JSON object")
+	m := &Metadata{
+		Issuer:              document.text("issuer"),
+		TokenEndpoint:       document.text("token_endpoint"),
+		AssertionAlgorithms: document.texts("token_endpoint_auth_signing_alg_values_supported"),
+		DPoPAlgorithms:      document.texts("dpop_signing_alg_values_supported"),
+		members:             document,
+	}
+	if methods := document.texts("token_endpoint_auth_methods_supported"); methods != nil {
+		m.TokenEndpointAuthMethods = make([]AuthMethod, 0, len(methods))
+		for _, method := range methods {
+			m.TokenEndpointAuthMethods = append(m.TokenEndpointAuthMethods, AuthMethod(method))
+		}
 	}
 	// OpenID Connect Discovery 1.0 section 4.3: exactly, else one provider
 	// could speak for another.

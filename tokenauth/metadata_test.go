@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -81,6 +82,48 @@ func TestMetadataHasTheMembersOfTheDocument(t *testing.T) {
 	}
 	if methods := m.TokenEndpointAuthMethods; len(methods) != 2 || methods[0] != tokenauth.ClientSecretPost {
 		t.Errorf("methods are %v", methods)
+	}
+}
+
+// What is odd of the document counts as left out, if it is not needed.
+func TestOddMembersOfTheDocumentCountAsLeftOut(t *testing.T) {
+	const needed = `"issuer":"https://a.test","token_endpoint":"https://a.test/t"`
+	for name, test := range map[string]struct {
+		document    string
+		methods     int // -1 for none
+		dpop, signs []string
+	}{
+		"strings for lists": {`{` + needed + `,"dpop_signing_alg_values_supported":"ES256","token_endpoint_auth_methods_supported":"private_key_jwt","token_endpoint_auth_signing_alg_values_supported":"RS256"}`, -1, nil, nil},
+		"numbers":           {`{` + needed + `,"dpop_signing_alg_values_supported":5,"token_endpoint_auth_methods_supported":true}`, -1, nil, nil},
+		"objects":           {`{` + needed + `,"dpop_signing_alg_values_supported":{"a":"ES256"},"token_endpoint_auth_methods_supported":{}}`, -1, nil, nil},
+		"null":              {`{` + needed + `,"dpop_signing_alg_values_supported":null}`, -1, nil, nil},
+		"odd elements":      {`{` + needed + `,"dpop_signing_alg_values_supported":[5,"ES256",null,["RS256"]],"token_endpoint_auth_methods_supported":[{},"client_secret_post"]}`, 1, []string{"ES256"}, nil},
+		"only odd elements": {`{` + needed + `,"dpop_signing_alg_values_supported":[5,null]}`, -1, nil, nil},
+		"an empty list":     {`{` + needed + `,"dpop_signing_alg_values_supported":[]}`, -1, []string{}, nil},
+		"nested objects":    {`{"mtls_endpoint_aliases":{"token_endpoint":5},"scopes_supported":{"x":[[]]},` + needed + `}`, -1, nil, nil},
+		"byte order mark":   {"\ufeff{" + needed + "}\r\n", -1, nil, nil},
+	} {
+		m, err := readDocument(t, "https://a.test", true, []byte(test.document))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if methods := m.TokenEndpointAuthMethods; (methods == nil) != (test.methods < 0) || len(methods) != max(test.methods, 0) {
+			t.Errorf("%s: methods are %v", name, methods)
+		}
+		if !reflect.DeepEqual(m.DPoPAlgorithms, test.dpop) || !reflect.DeepEqual(m.AssertionAlgorithms, test.signs) {
+			t.Errorf("%s: algorithms are %#v and %#v", name, m.DPoPAlgorithms, m.AssertionAlgorithms)
+		}
+	}
+	for _, document := range []string{
+		`{"issuer":["https://a.test"],"token_endpoint":"https://a.test/t"}`,
+		`{"issuer":"https://a.test","token_endpoint":{"url":"https://a.test/t"}}`,
+		`{"issuer":"https://a.test","token_endpoint":null}`,
+		`{` + needed + `}{}`, `[{` + needed + `}]`,
+	} {
+		if m, err := readDocument(t, "https://a.test", true, []byte(document)); err == nil {
+			t.Errorf("%s: accepted, with the endpoint %q", document, m.TokenEndpoint)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *Source) OAuth2(ctx context.Context) oauth2.TokenSource {
 		return &oauth2.Token{
 			AccessToken: token.secret.Reveal(),
 			TokenType:   "Bearer",
-			Expiry:      token.expiresAt.Round(0), // wall clock, as oauth2 compares it
+			Expiry:      readClocks().tell(token.expiresAt).Round(0), // wall clock, as oauth2 compares it
 		}, nil
 	})
 }

@@ -11,7 +11,7 @@ type Repeat string
 
 // The reasons for sending a call again.
 const (
-	// RepeatRejected: its token was refused, and there is a new one.
+	// RepeatRejected: its token was refused, and there is another one.
 	RepeatRejected Repeat = "rejected"
 	// RepeatNonce: the server wants its nonce in the proof (RFC 9449 section 9).
 	RepeatNonce Repeat = "dpop_nonce"
@@ -39,16 +39,6 @@ type Observer interface {
 
 	// Repeated: a call is sent again.
 	Repeated(group string, reason Repeat)
-}
-
-// renew is Source.Renew, for a call of group.
-func (t *Transport) renew(ctx context.Context, group string, source *Source, rejected *Token) *Token {
-	start := time.Now()
-	token := source.Renew(ctx, rejected)
-	if t.Observer != nil {
-		t.Observer.Waited(ctx, group, start, ctx.Err())
-	}
-	return token
 }
 
 // rejected tells the observer that res refuses the token of call, if it does.

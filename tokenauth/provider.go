@@ -45,8 +45,8 @@ type Provider struct {
 type discovered struct {
 	metadata *Metadata
 	document []byte // as it was read
-	at       time.Time
-	staleAt  time.Time
+	at       instant
+	staleAt  instant
 }
 
 // errNoIssuer is what is wrong with the zero Provider.
@@ -93,7 +93,10 @@ func (p *Provider) Discovered() (*Metadata, time.Time) {
 	if d == nil {
 		return nil, time.Time{}
 	}
-	return d.metadata, d.at
+	if d.at == (instant{}) {
+		return d.metadata, time.Time{} // another process has read it
+	}
+	return d.metadata, readClocks().tell(d.at)
 }
 
 // Metadata returns the provider's configuration, reading it with client if
@@ -106,7 +109,7 @@ func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata
 	if client == nil {
 		client = http.DefaultClient
 	}
-	if d := p.current.Load(); d != nil && time.Now().Before(d.staleAt) {
+	if d := p.current.Load(); d != nil && !readClocks().reached(d.staleAt) {
 		return d.metadata, nil
 	}
 	select {
@@ -116,7 +119,7 @@ func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata
 		return nil, transportError(opDiscovery, ctx.Err())
 	}
 	last := p.current.Load()
-	if last != nil && time.Now().Before(last.staleAt) {
+	if last != nil && !readClocks().reached(last.staleAt) {
 		return last.metadata, nil // somebody else read it meanwhile
 	}
 	if deadline, ok := ctx.Deadline(); ok && last != nil {
@@ -131,7 +134,7 @@ func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata
 			return nil, err
 		}
 		kept := *last
-		kept.staleAt = time.Now().Add(metadataRetry)
+		kept.staleAt = readClocks().plus(metadataRetry)
 		p.current.Store(&kept)
 		return last.metadata, nil
 	}
@@ -147,7 +150,7 @@ func (p *Provider) Outdated(m *Metadata) {
 		return
 	}
 	old := *d
-	old.staleAt = time.Time{}
+	old.staleAt = instant{}
 	p.current.CompareAndSwap(d, &old)
 }
 
@@ -174,8 +177,8 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
-	now := time.Now()
-	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.Add(metadataAge(res.header))}, nil
+	now := readClocks()
+	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.plus(metadataAge(res.header))}, nil
 }
 
 // adopt takes over a document that another process has read, if this one has
@@ -185,7 +188,7 @@ func (p *Provider) adopt(document []byte) (*Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.current.CompareAndSwap(nil, &discovered{metadata: metadata, document: document, staleAt: time.Now().Add(metadataRetry)})
+	p.current.CompareAndSwap(nil, &discovered{metadata: metadata, document: document, staleAt: readClocks().plus(metadataRetry)})
 	return metadata, nil
 }
 

@@ -62,12 +62,9 @@ func (s *Source) refresh() (*flight, error) {
 	if s.flight != nil {
 		return s.flight, nil
 	}
-	earliest := s.heldUntil
-	if !s.attempted.IsZero() && s.attempted.Add(refreshBrake).After(earliest) {
-		earliest = s.attempted.Add(refreshBrake)
-	}
-	if time.Now().Before(earliest) {
-		return nil, &TooSoonError{RetryAt: earliest}
+	now := readClocks()
+	if wait := max(now.until(s.heldUntil), now.until(s.attempted.plus(refreshBrake))); wait > 0 {
+		return nil, &TooSoonError{RetryAt: now.mono.Add(wait)}
 	}
 	s.fetchLocked()
 	if s.flight == nil {

@@ -42,6 +42,7 @@ type sharing struct {
 	err         error // the first error of the store
 	broken      bool  // the store cannot be read
 	look        bool  // the provider is not to be asked
+	limit       time.Duration
 }
 
 // sharedToken is a token in a store.
@@ -82,7 +83,7 @@ func (s *Source) share(ctx, limited context.Context, sh *sharing, client *http.C
 		defer end()
 	}
 	event.Shared = false
-	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	limited, cancel := context.WithTimeout(ctx, sh.limit)
 	defer cancel()
 	token, err := s.ask(limited, client, metadata, sh.credentials, event)
 	if err == nil {
@@ -174,15 +175,15 @@ func (sh *sharing) take(ctx context.Context, metadata *Metadata) *Token {
 	token := sh.read(shared, metadata)
 	sh.source.mu.Lock()
 	defer sh.source.mu.Unlock()
-	current, now := sh.source.current.Load(), time.Now()
+	latest, now := sh.source.latestLocked(), readClocks()
 	switch {
 	case token == nil || !token.usable(now):
 		return nil
-	case current != nil && current.secret.Equal(token.secret):
+	case sh.source.knownLocked(token):
 		return nil // to be replaced, since it is stale or was rejected
-	case current != nil && current == sh.source.suspect && token.issued.Before(current.issued):
+	case latest != nil && latest.rejected.Load() && token.issued.wall.Before(latest.issued.wall):
 		return nil // the store has missed the one that was rejected
-	case current.usable(now) && current != sh.source.suspect && !token.expiresAt.After(current.expiresAt):
+	case latest.usable(now) && !latest.rejected.Load() && now.until(token.expiresAt) <= now.until(latest.expiresAt):
 		return nil
 	}
 	return token
@@ -191,7 +192,7 @@ func (sh *sharing) take(ctx context.Context, metadata *Metadata) *Token {
 // read makes a Token of what another process has stored, nil if it cannot be
 // used. Its times are put right for this machine's clock.
 func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
-	provider, now := sh.source.config.Provider, time.Now()
+	provider, now := sh.source.config.Provider, readClocks()
 	var prover *prover
 	if sh.source.config.DPoP {
 		var algorithms []string
@@ -203,7 +204,7 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 			return nil
 		}
 	}
-	age := now.Sub(shared.IssuedAt.Add(-provider.ClockSkew()))
+	age := now.wall.Sub(shared.IssuedAt.Add(-provider.ClockSkew()))
 	margin := time.Duration(0)
 	if !provider.measured.Load() {
 		margin = min(skewMargin, shared.Lifetime/5)
@@ -211,13 +212,13 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 			return nil // the clocks differ by more than the margins, and it may be of any age
 		}
 	}
-	// Counted back from now, so that it expires in time if this machine's clock is
-	// put right meanwhile.
-	sent := now.Add(-max(age, 0))
+	// Counted back from now by both clocks, so that it expires in time if this
+	// machine's is put right meanwhile.
+	sent := now.plus(-max(age, 0))
 	res := &tokenResponse{accessToken: NewSecret(shared.AccessToken), lifetime: shared.Lifetime, scopes: shared.Scopes}
 	token := newToken(res, prover, sent, sent, sh.source.config.RefreshBefore)
-	token.expiresAt = token.expiresAt.Add(-margin)
-	if token.refreshAt.After(token.expiresAt) {
+	token.expiresAt = token.expiresAt.plus(-margin)
+	if token.refreshAt.wall.After(token.expiresAt.wall) {
 		token.refreshAt = token.expiresAt
 	}
 	return token
@@ -231,7 +232,7 @@ func (sh *sharing) put(ctx context.Context, token *Token) {
 	}
 	provider := sh.source.config.Provider
 	value, err := json.Marshal(sharedToken{
-		AccessToken: token.secret.Reveal(), IssuedAt: token.issued.Add(provider.ClockSkew()),
+		AccessToken: token.secret.Reveal(), IssuedAt: token.issued.wall.Add(provider.ClockSkew()),
 		Lifetime: token.lifetime, Scopes: token.scopes,
 	})
 	if err != nil {

@@ -61,6 +61,8 @@ type Config struct {
 	// a negative one: DefaultTimeout. With a Store, discovery and the token request
 	// have that time each, and what is spent with the store comes on top: 2 seconds
 	// at most for each reading and writing, and 30 for another process's request.
+	// While there is no usable token, an attempt after one that ended so is given up
+	// earlier, at random, after half of that time at the soonest.
 	Timeout time.Duration
 
 	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
@@ -84,22 +86,24 @@ type Config struct {
 type Source struct {
 	config   Config
 	runtimes runtimes
-	current  atomic.Pointer[Token]
+	current  atomic.Pointer[Token] // the one in use
 	nonces   nonces
 	key      *Key // generated; only touched by the attempt that is in flight
 
 	mu         sync.Mutex
+	before     *Token // the one before current, if current may be refused for being new
+	newer      *Token // the one after current, if that was refused
+	excused    bool   // newer was young then
 	flight     *flight
 	failure    *Error
 	failures   int
 	steps      int         // of the back-off
 	refused    Credentials // those that failure is about, if it is a refusal
-	checked    time.Time   // when they were last compared with the present ones
-	renewed    time.Time   // when a rejected token was last renewed
-	suspect    *Token      // the one that was
-	attempted  time.Time   // when the last attempt started
-	heldUntil  time.Time   // until when the provider wants to be left alone
-	looked     time.Time   // when another process's was last looked for instead
+	checked    instant     // when they were last compared with the present ones
+	renewed    instant     // when a rejected token was last renewed
+	attempted  instant     // when the last attempt started
+	heldUntil  instant     // until when the provider wants to be left alone
+	looked     instant     // when another process's was last looked for instead
 	timer      *time.Timer // renews in the background
 	closed     bool
 	cancel     context.CancelFunc // ends the flight
@@ -115,6 +119,7 @@ type Source struct {
 type flight struct {
 	done  chan struct{} // closed when token and err are set
 	look  bool          // for what another process has obtained, and no further
+	limit time.Duration // that it may take
 	token *Token        // nil without an error if such a look finds nothing
 	err   *Error
 }
@@ -186,31 +191,41 @@ func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, erro
 // StateNone: then it is one that lasts shorter, or nil. A stale one is being
 // renewed in the background.
 func (s *Source) cached(life time.Duration) (*Token, State) {
-	token, now := s.current.Load(), time.Now()
+	token, now := s.current.Load(), readClocks()
 	state := StateFresh
-	if token == nil || !now.Before(token.refreshAt) {
-		if !token.usable(now) {
+	if !token.fresh(now) {
+		if token, state = s.due(now); state == StateNone {
 			return nil, StateNone
 		}
-		state = StateStale
-		s.mu.Lock()
-		if now.After(s.retryAtLocked()) {
-			s.fetchLocked()
-		}
-		s.mu.Unlock()
 	}
 	token.markUsed()
-	if life > 0 && token.expiresAt.Sub(now) < min(life, token.expiresAt.Sub(token.obtained)/2) {
+	if life > 0 && now.until(token.expiresAt) < min(life, token.obtained.until(token.expiresAt)/2) {
 		state = StateNone
 	}
 	return token, state
+}
+
+// due is cached for when the token in use is due to be renewed, or has expired.
+func (s *Source) due(now instant) (*Token, State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	token := s.inUseLocked(now)
+	switch {
+	case !token.usable(now):
+		return nil, StateNone
+	case s.newer != nil || token.fresh(now):
+		return token, StateFresh // the newer one is there already
+	case now.reached(s.retryAtLocked()):
+		s.fetchLocked()
+	}
+	return token, StateStale
 }
 
 // instead waits for a token that takes the place of short, which lasts too
 // short, or of none. If it cannot be had, short is better than nothing.
 func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 	token, err := s.wait(ctx, short)
-	if err != nil && ctx.Err() == nil && short.usable(time.Now()) {
+	if err != nil && ctx.Err() == nil && short.usable(readClocks()) {
 		return short, nil
 	}
 	return token, err
@@ -220,7 +235,7 @@ func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 func (s *Source) Warm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); !s.current.Load().usable(now) && now.After(s.retryAtLocked()) {
+	if now := readClocks(); !s.inUseLocked(now).usable(now) && now.reached(s.retryAtLocked()) {
 		s.fetchLocked()
 	}
 }
@@ -276,13 +291,13 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 	seen, held := s.heldBack(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	if token := s.current.Load(); token != found && token.usable(now) {
-		return token, nil, nil
+	now := readClocks()
+	if token := s.inUseLocked(now); token.usable(now) && (token != found || s.newer != nil) {
+		return token, nil, nil // while a newer one is held, none that lasts longer can be had
 	}
 	if s.flight == nil {
 		// Another attempt may have failed meanwhile, too.
-		if now.Before(s.retryAtLocked()) && (held || s.failure != seen) {
+		if !now.reached(s.retryAtLocked()) && (held || s.failure != seen) {
 			return nil, nil, s.failure
 		}
 		s.fetchLocked()
@@ -298,7 +313,7 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 func (s *Source) holdsBack() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flight == nil && time.Now().Before(s.retryAtLocked())
+	return s.flight == nil && !readClocks().reached(s.retryAtLocked())
 }
 
 // heldBack returns the last failure, if any, and whether no attempt may be made
@@ -307,9 +322,9 @@ func (s *Source) holdsBack() bool {
 // reason to hold back.
 func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	s.mu.Lock()
-	now, refused := time.Now(), s.refused
-	failure, held = s.failure, s.flight == nil && now.Before(s.retryAtLocked())
-	check := held && failure.Cause == CauseRefused && now.Sub(s.checked) >= credentialCheck
+	now, refused := readClocks(), s.refused
+	failure, held = s.failure, s.flight == nil && !now.reached(s.retryAtLocked())
+	check := held && failure.Cause == CauseRefused && now.since(s.checked) >= credentialCheck
 	if check {
 		s.checked = now
 	}
@@ -362,9 +377,9 @@ func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 }
 
 // retryAtLocked returns before when no attempt may be made.
-func (s *Source) retryAtLocked() time.Time {
+func (s *Source) retryAtLocked() instant {
 	if s.failure == nil {
-		return time.Time{}
+		return instant{}
 	}
-	return s.failure.RetryAt
+	return s.failure.retryAt
 }

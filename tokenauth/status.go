@@ -53,8 +53,10 @@ type Status struct {
 	Thumbprint string
 
 	// ObtainedAt, RefreshAt and ExpiresAt are when the token was received (issued,
-	// if another process received it), when it is due to be renewed, and until when it may be sent. They are zero if
-	// there is no usable one.
+	// if another process received it), when it is due to be renewed, and until when
+	// it may be sent. They are zero if there is no usable one. While the token before
+	// is in use because an API has refused the newest one, RefreshAt is that of the
+	// newest.
 	ObtainedAt, RefreshAt, ExpiresAt time.Time
 
 	// Err is why the last attempt failed, nil if it did not. NextAttempt is when
@@ -89,21 +91,21 @@ func (s *Source) Status() Status {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := readClocks()
 	status.ClientID, status.AuthMethod = s.last.clientID, s.last.method
 	status.AssertionAlgorithm, status.AssertionKeyID, status.ProofAlgorithm = s.last.assertionAlg, s.last.assertionKeyID, s.last.proofAlg
 	status.Err, status.Failures, status.Fetching = s.failure, s.failures, s.flight != nil
-	if next := s.retryAtLocked(); now.Before(next) {
-		status.NextAttempt = next
+	if next := s.retryAtLocked(); !now.reached(next) {
+		status.NextAttempt = now.tell(next)
 	}
-	token := s.current.Load()
+	token := s.inUseLocked(now)
 	switch {
 	case !token.usable(now):
 		if !status.NextAttempt.IsZero() && s.flight == nil {
 			status.State = StateBackingOff
 		}
 		return status
-	case now.Before(token.refreshAt):
+	case s.newer != nil || token.fresh(now):
 		status.State = StateFresh
 	default:
 		status.State = StateStale
@@ -112,7 +114,7 @@ func (s *Source) Status() Status {
 	if token.scopes == nil {
 		status.GrantedScopes = status.Scopes
 	}
-	status.ObtainedAt, status.RefreshAt, status.ExpiresAt = token.obtained, token.refreshAt, token.expiresAt
+	status.ObtainedAt, status.RefreshAt, status.ExpiresAt = now.tell(token.obtained), now.tell(s.latestLocked().refreshAt), now.tell(token.expiresAt)
 	return status
 }
 

@@ -88,7 +88,7 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 		return nil, reused, err
 	}
 	r.provider.measure(res.header, sent)
-	r.nonces.learn(req.URL, res.header)
+	r.nonces.keep(req.URL, nonceOf(res.header))
 	want := Bearer
 	if r.prover != nil {
 		want = DPoP
@@ -131,18 +131,11 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 
 // parseTokenResponse reads an answer of the token endpoint. JSON is recognised
 // by its content: middle-boxes and old servers label it as they like. The token
-// must be of the type that was asked for.
+// must be of the type that was asked for; where it does not say, it is a bearer token.
 func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
-	var fields struct {
-		AccessToken string          `json:"access_token"`
-		TokenType   string          `json:"token_type"`
-		ExpiresIn   json.RawMessage `json:"expires_in"`
-		Scope       *string         `json:"scope"`
-		Error       string          `json:"error"`
-	}
-	parseErr := json.Unmarshal(res.body, &fields)
-	if res.status != http.StatusOK || fields.Error != "" {
-		failure := res.failure(opToken, fields.Error)
+	fields, parseErr := parseMembers(res.body)
+	if code := fields.text("error"); res.status != http.StatusOK || code != "" {
+		failure := res.failure(opToken, code)
 		if parseErr != nil && failure.Err == nil {
 			failure.Err = errors.New("the answer is not JSON")
 		}
@@ -151,25 +144,31 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	unusable := func(reason string) (*tokenResponse, error) {
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.status, Err: errors.New(reason)}
 	}
+	accessToken, tokenType := fields.text("access_token"), fields.text("token_type")
+	if tokenType == "" && want == Bearer {
+		tokenType = string(Bearer) // it goes without saying, while a bound token is one that says so
+	}
 	switch {
 	case len(strings.TrimSpace(string(res.body))) == 0:
 		return unusable("the answer is empty")
 	case parseErr != nil:
 		// json's own error would quote the answer.
 		return unusable("the answer is not a token response in JSON")
-	case fields.AccessToken == "":
+	case fields.says("error"):
+		return unusable("the answer has an error whose code is no string")
+	case accessToken == "":
 		return unusable("the answer has no access_token")
-	case strings.ContainsFunc(fields.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case strings.ContainsFunc(accessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return unusable("the access_token has characters that cannot be sent in a header field")
-	case !strings.EqualFold(fields.TokenType, string(want)):
+	case !strings.EqualFold(tokenType, string(want)):
 		// Neither is sent in the place of the other: the one could be used by
 		// whoever finds it, and the other only with proofs.
 		return unusable("the token_type is not " + string(want))
 	}
-	token := &tokenResponse{accessToken: NewSecret(fields.AccessToken)}
-	token.lifetime, token.assumed = parseLifetime(fields.ExpiresIn)
-	if fields.Scope != nil {
-		token.scopes = strings.Fields(*fields.Scope)
+	token := &tokenResponse{accessToken: NewSecret(accessToken)}
+	token.lifetime, token.assumed = parseLifetime(fields["expires_in"])
+	if scope := new(string); json.Unmarshal(fields["scope"], &scope) == nil && scope != nil {
+		token.scopes = strings.Fields(*scope)
 	}
 	return token, nil
 }

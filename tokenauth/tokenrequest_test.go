@@ -73,14 +73,28 @@ func TestF09F11LifetimeIsReadInEveryForm(t *testing.T) {
 
 func TestF36UnusualAnswersThatHaveAToken(t *testing.T) {
 	for name, c := range map[string]struct{ contentType, body string }{
-		"text/plain":        {"text/plain", `{"access_token":"t","token_type":"Bearer"}`},
-		"no content type":   {"", `{"access_token":"t","token_type":"Bearer"}`},
-		"upper case":        {"application/json", `{"access_token":"t","token_type":"BEARER"}`},
-		"lower case":        {"application/json", `{"access_token":"t","token_type":"bearer"}`},
-		"white space":       {"application/json", " \r\n{\"access_token\":\"t\",\"token_type\":\"Bearer\"}\n"},
-		"unknown members":   {"application/json", `{"access_token":"t","token_type":"Bearer","not-before-policy":0,"x":{"y":[]}}`},
-		"empty error":       {"application/json", `{"access_token":"t","token_type":"Bearer","error":""}`},
-		"null among others": {"application/json", `{"access_token":"t","token_type":"Bearer","scope":null,"error":null}`},
+		"text/plain":         {"text/plain", `{"access_token":"t","token_type":"Bearer"}`},
+		"no content type":    {"", `{"access_token":"t","token_type":"Bearer"}`},
+		"upper case":         {"application/json", `{"access_token":"t","token_type":"BEARER"}`},
+		"lower case":         {"application/json", `{"access_token":"t","token_type":"bearer"}`},
+		"white space":        {"application/json", " \r\n{\"access_token\":\"t\",\"token_type\":\"Bearer\"}\n"},
+		"unknown members":    {"application/json", `{"access_token":"t","token_type":"Bearer","not-before-policy":0,"x":{"y":[]}}`},
+		"empty error":        {"application/json", `{"access_token":"t","token_type":"Bearer","error":""}`},
+		"null among others":  {"application/json", `{"access_token":"t","token_type":"Bearer","scope":null,"error":null}`},
+		"no token type":      {"application/json", `{"access_token":"t"}`},
+		"empty token type":   {"application/json", `{"access_token":"t","token_type":""}`},
+		"odd token type":     {"application/json", `{"access_token":"t","token_type":["Bearer"]}`},
+		"scopes in a list":   {"application/json", `{"access_token":"t","token_type":"Bearer","scope":["esign"]}`},
+		"scopes as object":   {"application/json", `{"access_token":"t","token_type":"Bearer","scope":{"esign":true}}`},
+		"false for error":    {"application/json", `{"access_token":"t","token_type":"Bearer","error":false}`},
+		"zero for error":     {"application/json", `{"access_token":"t","token_type":"Bearer","error":0}`},
+		"no object of error": {"application/json", `{"access_token":"t","token_type":"Bearer","error":{}}`},
+		"no list of errors":  {"application/json", `{"access_token":"t","token_type":"Bearer","error":[]}`},
+		"odd lifetime":       {"application/json", `{"access_token":"t","token_type":"Bearer","expires_in":{"seconds":300}}`},
+		"list of lifetimes":  {"application/json", `{"access_token":"t","token_type":"Bearer","expires_in":[300]}`},
+		"true for lifetime":  {"application/json", `{"access_token":"t","token_type":"Bearer","expires_in":true}`},
+		"odd description":    {"application/json", `{"access_token":"t","token_type":"Bearer","error_description":5,"refresh_token":{},"id_token":[]}`},
+		"byte order mark":    {"application/json; charset=utf-8", "\ufeff" + `{"access_token":"t","token_type":"Bearer"}` + "\r\n\t "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := tokenauthtest.NewServer()
@@ -89,6 +103,20 @@ func TestF36UnusualAnswersThatHaveAToken(t *testing.T) {
 				fmt.Fprint(w, c.body)
 			})
 			wantBearer(t, getToken(t, newTestSource(t, server)), "t")
+		})
+	}
+}
+
+// A token that is to be bound to a key must say that it is.
+func TestBoundTokenSaysSo(t *testing.T) {
+	for _, kind := range []string{``, `,"token_type":""`, `,"token_type":null`, `,"token_type":5`, `,"token_type":["DPoP"]`, `,"token_type":"Bearer"`} {
+		synctest.Test(t, func(t *testing.T) {
+			server := tokenauthtest.NewServer()
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"access_token":"t"%s}`, kind) })
+			source := newTestSource(t, server, func(c *tokenauth.Config) { c.DPoP = true })
+			if failure := getError(t, source); failure.Cause != tokenauth.CauseUnusable {
+				t.Errorf("%s: the error is %v", kind, failure)
+			}
 		})
 	}
 }
@@ -121,7 +149,14 @@ func TestF36AnswersThatHaveNoToken(t *testing.T) {
 		"umlaut in token":      {200, `{"access_token":"aø","token_type":"Bearer"}`, unusable, ""},
 		"nul in token":         {200, `{"access_token":"a\u0000","token_type":"Bearer"}`, unusable, ""},
 		"DPoP":                 {200, `{"access_token":"t","token_type":"DPoP"}`, unusable, ""},
-		"no token type":        {200, `{"access_token":"t"}`, unusable, ""},
+		"another type":         {200, `{"access_token":"t","token_type":"mac"}`, unusable, ""},
+		"array for a token":    {200, `{"access_token":["t"],"token_type":"Bearer"}`, unusable, ""},
+		"true for an error":    {200, `{"access_token":"t","token_type":"Bearer","error":true}`, unusable, ""},
+		"object for an error":  {200, `{"access_token":"t","token_type":"Bearer","error":{"code":"invalid_client"}}`, unusable, ""},
+		"two answers":          {200, `{"access_token":"t","token_type":"Bearer"}{}`, unusable, ""},
+		"odd description":      {400, `{"error":"invalid_client","error_description":["x",5],"error_uri":{}}`, refused, "invalid_client"},
+		"error after a mark":   {400, "\ufeff" + `{"error":"invalid_client"}`, refused, "invalid_client"},
+		"odd scope of error":   {401, `{"scope":["a"],"error":"invalid_client","expires_in":{}}`, refused, "invalid_client"},
 		"400":                  {400, `{"error":"invalid_grant"}`, refused, "invalid_grant"},
 		"401":                  {401, `{"error":"unauthorized_client"}`, refused, "unauthorized_client"},
 		"401 without a code":   {401, "", refused, ""},

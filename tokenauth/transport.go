@@ -15,10 +15,6 @@ const (
 	// streamed that cannot be sent again.
 	uploadLife = time.Minute
 
-	// forbiddenAge is how old a token must be for a 403 to count against it.
-	// A younger one is not the reason: the client may simply lack the right.
-	forbiddenAge = 5 * time.Second
-
 	// maxDrain is how much of a response is read before it is dropped, so that
 	// its connection can be used again.
 	maxDrain = 64 << 10
@@ -26,12 +22,13 @@ const (
 
 // A Transport is an http.RoundTripper that makes the calls of a Table: it
 // attaches the authorization that a call needs to a copy of the request,
-// removes what must not leave, and, when a token was rejected, has it renewed
-// and repeats the call once if the table allows that.
+// removes what must not leave, and, when a token was rejected, repeats the call
+// with another one if the table allows that: the token before, while it is valid,
+// since a new one may not be known everywhere yet, and then a new one.
 //
 // Not every rejection is answered in that way, since a new token may be rejected
-// for good: a 403 counts only for a token that was obtained more than 5 seconds
-// ago, and a source renews for rejections at most once in 30 seconds. So if
+// for good: a 403 is no reason to renew a token that was obtained less than 5
+// seconds ago, and a source renews for rejections at most once in 30 seconds. So if
 // tokens are revoked twice within that time, the second rejection reaches the
 // caller. A call ends with the context of its request, one whose answer is the
 // only copy too: see Call.OneShot.
@@ -105,7 +102,7 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 		return nil
 	}
 	long := req.ContentLength > t.ReplayBuffer || !d.repeatable()
-	if d.token != nil && (d.token.once || (!long && d.token.usable(time.Now()))) {
+	if d.token != nil && (d.token.once || (!long && d.token.usable(readClocks()))) {
 		return nil
 	}
 	source := t.Sources[call.Group]
@@ -225,49 +222,24 @@ func (t *Transport) deliver(req *http.Request, d *Delivery) (*http.Response, err
 	if d.sent {
 		t.repeating(call, RepeatRetry)
 	}
-	return t.repair(req, call, d)
-}
-
-// repair sends a call, and sends it again if that mends why it was refused: with the
-// nonce that the server wants, and with another token. Each is done once.
-func (t *Transport) repair(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
 	res, err := t.sendWithNonce(req, call, d)
-	if err != nil || wantsNonce(call, res) || !t.rejected(call, res) {
-		return res, err // a challenge is no word against the token
-	}
-	token := d.token
-	if res.StatusCode == http.StatusForbidden && time.Since(token.obtained) < forbiddenAge {
-		return res, nil
-	}
-	source := t.Sources[call.Group]
-	if !call.repeatable() || !d.whole() {
-		source.Reject(token) // for the calls to come
-		return res, nil
-	}
-	next := t.renew(req.Context(), call.Group, source, token)
-	if next == nil {
-		return res, nil
-	}
-	drain(res)
-	d.token = next
-	t.repeating(call, RepeatRejected)
-	if res, err = t.sendWithNonce(req, call, d); err == nil && !wantsNonce(call, res) {
-		t.rejected(call, res)
-	}
-	return res, err
+	return t.remedy(req, call, d, res, err)
 }
 
 // sendWithNonce sends a call, and once more if the server wants a nonce in the proof.
 func (t *Transport) sendWithNonce(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
 	res, err := t.send(req, call, d)
-	if err != nil || !wantsNonce(call, res) || !call.repeatable() || !d.whole() {
-		return res, err
+	if err == nil && wantsNonce(call, res) && call.repeatable() && d.whole() {
+		// The server has not looked at the call yet. Its nonce may be good for one call
+		// only, so that no other call may learn it.
+		drain(res)
+		t.repeating(call, RepeatNonce)
+		res, err = t.send(req, call, d)
 	}
-	// The server has not looked at the call yet. Its nonce may be for one call only,
-	// and others learn theirs at the same time.
-	drain(res)
-	t.repeating(call, RepeatNonce)
-	return t.send(req, call, d)
+	if err == nil && call.Kind == DPoP {
+		t.Sources[call.Group].nonces.keep(t.Origin, d.nonce)
+	}
+	return res, err
 }
 
 // drain drops a response, so that its connection can be used again.
@@ -342,7 +314,7 @@ func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.
 		return nil, ErrSwitched
 	}
 	if call.Kind == DPoP {
-		d.nonce = t.Sources[call.Group].nonces.learn(t.Origin, res.Header)
+		d.nonce = nonceOf(res.Header)
 	}
 	// What is done with the response must not see the token.
 	res.Request = req
@@ -357,7 +329,7 @@ func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) e
 		if (token.prover != nil) != (call.Kind == DPoP) {
 			return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not one for a call of kind %s", call.Group, call.Kind)}
 		}
-		if !token.once && !token.usable(time.Now()) {
+		if !token.once && !token.usable(readClocks()) {
 			// It expired while the call was made ready.
 			return &Error{Op: opToken, Cause: CauseTimeout, Err: errors.New("the token expired before it was sent")}
 		}

@@ -24,8 +24,13 @@ func rejects(api API) func(*http.Response) bool {
 
 // rejectsExchange tells whether the CSC token endpoint refuses the OIDC token,
 // as opposed to the code that is exchanged there: a code can be used once, so
-// only a clear word counts, which is the error code invalid_token (RFC 6750
-// section 3.1).
+// only a clear word counts. That is the error code invalid_token (RFC 6750 section
+// 3.1), or invalid_client, the only 401 of this endpoint in BankID's document: the
+// OIDC token is all that the client authenticates by there.
 func rejectsExchange(res *http.Response) bool {
-	return res.StatusCode == http.StatusUnauthorized && tokenauth.ErrorCode(res) == "invalid_token"
+	if res.StatusCode != http.StatusUnauthorized {
+		return false
+	}
+	code := tokenauth.ErrorCode(res)
+	return code == "invalid_token" || code == "invalid_client"
 }

@@ -49,6 +49,11 @@ type Assumptions struct {
 	// Default: the former.
 	BadProof string
 
+	// BadExchange is the error code of CSC's token route for a missing or bad token
+	// of BankID OIDC: "invalid_token", or "invalid_client", which is the only 401 of
+	// this route in BankID's document; it does not say of what. Default: the former.
+	BadExchange string
+
 	// TokenType is how the token endpoint spells the type of bearer tokens.
 	// Default: "bearer", as BankID documents it.
 	TokenType string
@@ -60,6 +65,9 @@ func (a Assumptions) withDefaults() Assumptions {
 	}
 	if a.BadProof == "" {
 		a.BadProof = "invalid_dpop_proof"
+	}
+	if a.BadExchange == "" {
+		a.BadExchange = "invalid_token"
 	}
 	if a.TokenType == "" {
 		a.TokenType = "bearer"
@@ -94,6 +102,8 @@ func (a Assumptions) validate() error {
 		return fmt.Errorf("SADLifetime %v is not a number of whole seconds", a.SADLifetime)
 	case a.BadProof != "invalid_dpop_proof" && a.BadProof != "invalid_request":
 		return fmt.Errorf("BadProof %q is neither invalid_dpop_proof nor invalid_request", a.BadProof)
+	case a.BadExchange != "invalid_token" && a.BadExchange != "invalid_client":
+		return fmt.Errorf("BadExchange %q is neither invalid_token nor invalid_client", a.BadExchange)
 	case !strings.EqualFold(a.TokenType, "bearer"):
 		return fmt.Errorf("TokenType %q is not a spelling of bearer", a.TokenType)
 	}

@@ -71,6 +71,17 @@ func TestAssumedLifetimesOfCSC(t *testing.T) {
 	})
 }
 
+func TestAssumedRefusalOfTheExchange(t *testing.T) {
+	for i, s := range assuming(t, sandbox.Assumptions{BadExchange: "invalid_client"}) {
+		for _, authorization := range []string{"", "Bearer x"} {
+			body := decode[map[string]string](t, exchange(t, s, authorization, "sandbox-unspent"), http.StatusUnauthorized)
+			if want := []string{"invalid_token", "invalid_client"}[i]; body["error"] != want {
+				t.Errorf("body is %v, want %s", body, want)
+			}
+		}
+	}
+}
+
 func TestAssumedProofs(t *testing.T) {
 	p := newProver(t)
 	for i, s := range assuming(t, sandbox.Assumptions{IgnoreProofQuery: true, BadProof: "invalid_request"}) {
@@ -98,6 +109,7 @@ func TestAssumptionRefusals(t *testing.T) {
 		"ServiceTokenLifetime": {ServiceTokenLifetime: time.Millisecond},
 		"SADLifetime":          {SADLifetime: 1500 * time.Millisecond},
 		"BadProof":             {BadProof: "bad"},
+		"BadExchange":          {BadExchange: "invalid_grant"},
 		"TokenType":            {TokenType: "DPoP"},
 	} {
 		if _, err := sandbox.New(sandbox.Options{Assumptions: a}); err == nil || !strings.Contains(err.Error(), field) {

@@ -46,9 +46,9 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 	switch s.tokens.admit(r, bankid.ScopeCSC) {
 	case admitted:
 	case tokenMissing:
-		return "", invalidToken("The access token is missing")
+		return "", s.badExchange("The access token is missing")
 	case tokenInvalid:
-		return "", invalidToken("The access token is invalid or expired")
+		return "", s.badExchange("The access token is invalid or expired")
 	case scopeMissing:
 		return "", &oauthError{
 			status: http.StatusForbidden, code: "insufficient_scope",
@@ -74,11 +74,11 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 	return s.serviceTokens.issue(s.caller(r)), nil
 }
 
-// invalidToken is the answer to a missing or bad token. RFC 6750 would leave
+// badExchange is the answer to a missing or bad token. RFC 6750 would leave
 // out the error code if there was none.
-func invalidToken(description string) *oauthError {
+func (s *Server) badExchange(description string) *oauthError {
 	return &oauthError{
-		status: http.StatusUnauthorized, code: "invalid_token", description: description,
+		status: http.StatusUnauthorized, code: s.assume.BadExchange, description: description,
 		challenge: `Bearer realm="sandbox", error="invalid_token", error_description="` + description + `"`,
 	}
 }

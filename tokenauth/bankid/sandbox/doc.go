@@ -164,7 +164,7 @@
 // CSC:
 //
 //   - The token route takes the OIDC token as "Authorization: Bearer" and
-//     answers a bad one as RFC 6750 says. That token is all the client
+//     answers a bad one as RFC 6750 says (BadExchange). That token is all the client
 //     authentication it asks for; client_id, client_secret and PKCE are ignored.
 //   - Codes live 60 s (CodeLifetime), service tokens 300 s
 //     (ServiceTokenLifetime), and signature activation data 60 s (SADLifetime).

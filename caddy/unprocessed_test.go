@@ -1,0 +1,64 @@
+package caddyesign_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// The caller of a call that the API's host never processes reads that it can make it
+// again.
+func TestCallThatIsNeverProcessed(t *testing.T) {
+	f := newFixture(t)
+	ca := newCA(t)
+	cert := ca.issue(t, "")
+	file := filepath.Join(f.dir, "ca.pem")
+	if err := os.WriteFile(file, ca.pem(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var streams atomic.Int64
+	port := listen(t, func(conn net.Conn) {
+		conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2"}})
+		_, _ = io.ReadFull(conn, make([]byte, len(http2.ClientPreface)))
+		framer := http2.NewFramer(conn, conn)
+		_ = framer.WriteSettings()
+		for {
+			frame, err := framer.ReadFrame()
+			if err != nil {
+				return
+			}
+			switch frame := frame.(type) {
+			case *http2.SettingsFrame:
+				if !frame.IsAck() {
+					_ = framer.WriteSettingsAck()
+				}
+			case *http2.HeadersFrame:
+				streams.Add(1)
+				_ = framer.WriteRSTStream(frame.StreamID, http2.ErrCodeRefusedStream)
+			}
+		}
+	})
+	f.start(`bankid_esign signdoc {
+		callers local
+		upstream signdoc https://localhost:` + port + `
+		transport http {
+			tls_trust_pool file ` + file + `
+		}
+	}`)
+	for method, body := range map[string]string{"POST": "{}", "DELETE": ""} {
+		streams.Store(0)
+		answer := f.do(method, path, body).is(503).byGateway("destination_unavailable")
+		if answer.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: there is no Retry-After", method)
+		}
+		if n := streams.Load(); n != 11 {
+			t.Errorf("%s: it was sent %d times, want 11", method, n)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package tokenauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// later returns i as it is after the clocks have gone on by so much each.
+func later(i instant, wall, mono time.Duration) instant {
+	return instant{wall: i.wall.Add(wall), mono: i.mono.Add(mono)}
+}
+
+func TestEitherClockSaysThatTimeHasPassed(t *testing.T) {
+	start := readClocks()
+	deadline := start.plus(time.Minute)
+	for name, test := range map[string]struct {
+		wall, mono time.Duration // that pass
+		passed     time.Duration
+		reached    bool
+	}{
+		"both too early":             {59 * time.Second, 59 * time.Second, 59 * time.Second, false},
+		"both":                       {time.Minute, time.Minute, time.Minute, true},
+		"suspended":                  {time.Hour, time.Second, time.Hour, true},
+		"wall clock set forward":     {time.Hour, 0, time.Hour, true},
+		"wall clock set back":        {-time.Hour, time.Second, time.Second, false},
+		"wall clock set back, later": {-time.Hour, time.Minute, time.Minute, true},
+	} {
+		now := later(start, test.wall, test.mono)
+		if got := now.since(start); got != test.passed {
+			t.Errorf("%s: %v have passed, want %v", name, got, test.passed)
+		}
+		if got := now.until(deadline); got != time.Minute-test.passed {
+			t.Errorf("%s: %v are left, want %v", name, got, time.Minute-test.passed)
+		}
+		if got := now.reached(deadline); got != test.reached {
+			t.Errorf("%s: the deadline has been reached: %v, want %v", name, got, test.reached)
+		}
+		if !now.reached(instant{}) {
+			t.Errorf("%s: the zero instant has not been reached", name)
+		}
+	}
+}
+
+func TestTellIsAsFarFromTheWallClockAsFromThePresent(t *testing.T) {
+	now := readClocks()
+	// The wall clock was set back by an hour since the deadline was set.
+	deadline := instant{wall: now.wall.Add(time.Hour + time.Minute), mono: now.mono.Add(time.Minute)}
+	if got := now.tell(deadline).Round(0).Sub(now.wall); got != time.Minute {
+		t.Errorf("a deadline that is a minute away is told as one in %v", got)
+	}
+}
+
+// jump makes it look as if the clock on the wall had gone on by d and the monotonic
+// one had stood still, or had been set back if d is negative: it moves everything
+// that s remembers.
+func (s *Source) jump(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	move := func(instants ...*instant) {
+		for _, i := range instants {
+			if *i != (instant{}) {
+				*i = later(*i, -d, 0)
+			}
+		}
+	}
+	for _, token := range []*Token{s.current.Load(), s.before, s.newer} {
+		if token != nil {
+			move(&token.issued, &token.obtained, &token.refreshAt, &token.expiresAt)
+		}
+	}
+	if s.failure != nil {
+		move(&s.failure.retryAt)
+	}
+	move(&s.checked, &s.renewed, &s.attempted, &s.heldUntil, &s.looked)
+	if d := s.config.Provider.current.Load(); d != nil {
+		move(&d.at, &d.staleAt)
+	}
+}
+
+// newClockSource returns a source of server's tokens.
+func newClockSource(t *testing.T, server *tokenauthtest.Server) *Source {
+	t.Helper()
+	provider, err := NewProvider(server.Issuer(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := NewSource(Config{Provider: provider, Credentials: func() (Credentials, error) {
+		return Credentials{ClientID: "client", ClientSecret: NewSecret("secret")}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.Attach(Runtime{Client: server.Client()})
+	t.Cleanup(source.Close)
+	return source
+}
+
+// bearer returns the token of source, without its scheme.
+func bearer(t *testing.T, source *Source) string {
+	t.Helper()
+	token, err := source.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimPrefix(token.Authorization(), "Bearer ")
+}
+
+func TestTokenDoesNotOutliveASuspension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source := newClockSource(t, server)
+		bearer(t, source)
+		source.jump(time.Hour)
+		if status := source.Status(); status.State != StateNone || !status.ExpiresAt.IsZero() {
+			t.Errorf("the status is %s until %v", status.State, status.ExpiresAt)
+		}
+		if token := bearer(t, source); token != "token-2" {
+			t.Errorf("got %s", token)
+		}
+		// The configuration of the provider is an hour old as well.
+		if n := server.Discoveries(); n != 2 {
+			t.Errorf("the configuration was read %d times, want 2", n)
+		}
+	})
+}
+
+// A shorter suspension leaves a token that is due to be renewed.
+func TestTokenIsRenewedAfterAShortSuspension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newClockSource(t, tokenauthtest.NewServer())
+		bearer(t, source)
+		source.jump(250 * time.Second)
+		status := source.Status()
+		if left := time.Until(status.ExpiresAt); status.State != StateStale || left != 20*time.Second {
+			t.Errorf("the status is %s for another %v", status.State, left)
+		}
+		bearer(t, source)
+		synctest.Wait()
+		if token := bearer(t, source); token != "token-2" {
+			t.Errorf("it was not renewed: %s", token)
+		}
+	})
+}
+
+func TestClockThatIsSetBackDoesNotProlongALife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newClockSource(t, tokenauthtest.NewServer())
+		bearer(t, source)
+		source.jump(-time.Hour)
+		status := source.Status()
+		if left := status.ExpiresAt.Round(0).Sub(time.Now().Round(0)); status.State != StateFresh || left != 270*time.Second {
+			t.Errorf("the status is %s for another %v by the clock on the wall", status.State, left)
+		}
+		if got := status.ObtainedAt.Round(0).Sub(time.Now().Round(0)); got != 0 {
+			t.Errorf("it is said to have been obtained in %v", got)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		source := newClockSource(t, tokenauthtest.NewServer())
+		bearer(t, source)
+		source.mu.Lock()
+		source.timer.Stop() // or it is renewed
+		source.mu.Unlock()
+		source.jump(-time.Hour)
+		time.Sleep(270 * time.Second)
+		if status := source.Status(); status.State != StateNone {
+			t.Errorf("at its end, the status is %s", status.State)
+		}
+	})
+}
+
+func TestCallIsNotSentWithATokenThatExpiredInASuspension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source := newClockSource(t, server)
+		bearer(t, source)
+		var sent []string
+		origin, _ := url.Parse("https://api.example")
+		transport := &Transport{
+			Origin: origin, Sources: map[string]*Source{"x": source},
+			Table: NewTable(Call{Method: "POST", Path: "/x", Group: "x", Kind: Bearer}),
+			Base: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				sent = append(sent, r.Header.Get("Authorization"))
+			})},
+		}
+		d := &Delivery{token: source.current.Load()} // it was ready before the machine was suspended
+		source.jump(time.Hour)
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://api.example/x", http.NoBody)
+		res, err := transport.Deliver(req, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if len(sent) != 1 || sent[0] != "Bearer token-2" {
+			t.Errorf("it was sent with %v", sent)
+		}
+	})
+}
+
+// What holds back does so no longer than either clock says.
+func TestBrakesDoNotOutliveASuspension(t *testing.T) {
+	refused := func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
+	}
+	busy := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	for _, back := range []bool{false, true} {
+		// A clock that is set back leaves them as they were.
+		jump := func(s *Source, d time.Duration) {
+			if back {
+				s.jump(-time.Hour)
+				time.Sleep(d)
+			} else {
+				s.jump(d)
+			}
+		}
+		for name, test := range map[string]struct {
+			answer http.HandlerFunc
+			after  time.Duration
+		}{"refusal": {refused, 10 * time.Second}, "Retry-After": {busy, 10 * time.Minute}} {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				source := newClockSource(t, server)
+				server.HandleToken(test.answer)
+				if _, err := source.Token(t.Context()); err == nil {
+					t.Fatal("no error")
+				}
+				server.HandleToken(nil)
+				if _, err := source.Token(t.Context()); err == nil {
+					t.Fatalf("%s: it does not hold back", name)
+				}
+				jump(source, test.after)
+				if status := source.Status(); status.State != StateNone || !status.NextAttempt.IsZero() {
+					t.Errorf("%s: after the time, the status is %s, and the next attempt at %v", name, status.State, status.NextAttempt)
+				}
+				bearer(t, source)
+			})
+		}
+		synctest.Test(t, func(t *testing.T) {
+			server := tokenauthtest.NewServer()
+			source := newClockSource(t, server)
+			bearer(t, source)
+			for n := 2; n < 5; n++ {
+				source.Renew(t.Context(), source.current.Load())
+				if source.Renew(t.Context(), source.current.Load()) != nil {
+					t.Fatal("there is no brake on renewals")
+				}
+				if got := len(server.TokenRequests()); got != n {
+					t.Fatalf("%d token requests, want %d", got, n)
+				}
+				jump(source, 30*time.Second)
+			}
+		})
+		synctest.Test(t, func(t *testing.T) {
+			source := newClockSource(t, tokenauthtest.NewServer())
+			for range 3 {
+				if err := source.Refresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				err := source.Refresh(t.Context())
+				if _, ok := errors.AsType[*TooSoonError](err); !ok {
+					t.Fatalf("there is no brake on refreshes: %v", err)
+				}
+				jump(source, 10*time.Second)
+			}
+		})
+	}
+}
+
+// The token before is given up in time, too.
+func TestTheTokenBeforeDoesNotOutliveASuspension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newClockSource(t, tokenauthtest.NewServer())
+		bearer(t, source)
+		time.Sleep(200 * time.Second)
+		if err := source.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		source.Renew(t.Context(), source.current.Load())
+		if token := bearer(t, source); token != "token-1" {
+			t.Fatalf("in use is %s", token)
+		}
+		source.jump(80 * time.Second)
+		if token := bearer(t, source); token != "token-2" {
+			t.Errorf("after the end of the one before, in use is %s", token)
+		}
+	})
+}
+
+// A 403 counts against a token that is old by either clock.
+func TestYouthEndsInASuspension(t *testing.T) {
+	now := readClocks()
+	token := &Token{obtained: now}
+	for _, test := range []struct {
+		wall, mono time.Duration
+		young      bool
+	}{
+		{4 * time.Second, 4 * time.Second, true},
+		{time.Hour, time.Second, false},
+		{-time.Hour, 4 * time.Second, true},
+		{-time.Hour, 6 * time.Second, false},
+	} {
+		if got := token.young(later(now, test.wall, test.mono)); got != test.young {
+			t.Errorf("after %v and %v it is young: %v", test.wall, test.mono, got)
+		}
+	}
+}
+
+// A waiting caller is not served by what expired meanwhile.
+func TestLongCallDoesNotGetATokenThatExpiredInASuspension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		source := newClockSource(t, server)
+		bearer(t, source)
+		source.jump(time.Hour)
+		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+		token, err := source.TokenFor(t.Context(), time.Minute)
+		if err == nil || errors.Is(err, context.Canceled) {
+			t.Errorf("it gets one until %v", token.ExpiresAt())
+		}
+	})
+}
