@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -39,7 +40,8 @@ func hostCertificate(t *testing.T) (tls.Certificate, hostFiles) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "host"}, // Java demands a name
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -153,7 +155,9 @@ func startJetty(t *testing.T, files hostFiles) func(speaks, kind string, streams
 		addr := freeAddr(t)
 		_, port, _ := net.SplitHostPort(addr)
 		version := startProgram(t, "java", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", classes+":"+string(classpath), "Host", kind, port, files.keystore, strconv.Itoa(max(streams, 1)))
-		return hostAt("Jetty "+version, speaks, addr)
+		h := hostAt("Jetty "+version, speaks, addr)
+		h.resets = kind != "http2"
+		return h
 	}
 }
 
@@ -170,6 +174,7 @@ func startNginx(t *testing.T, files hostFiles) func(speaks, listen string, reque
 pid %[1]s/pid;
 error_log %[1]s/error.log;
 worker_processes 1;
+user root; # or it could not write its files
 daemon off;
 events { worker_connections 256; }
 http {
@@ -301,7 +306,7 @@ func (h *goHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(coded, text)
 		_ = coded.Close()
 	case strings.HasPrefix(id, "down"):
-		_, _ = w.Write(bytes.Repeat([]byte("x"), documentSize))
+		_, _ = w.Write(bytes.Repeat([]byte("x"), hostDocument))
 	default:
 		_, _ = io.WriteString(w, "ok")
 	}

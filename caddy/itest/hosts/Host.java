@@ -100,7 +100,12 @@ public class Host extends Handler.Abstract {
         connector.setPort(Integer.parseInt(args[1]));
         server.addConnector(connector);
         server.setHandler(new Host());
-        server.start();
+        try {
+            server.start();
+        } catch (Exception e) {
+            e.printStackTrace();
+            System.exit(1); // or its threads would go on
+        }
         System.out.println(Server.getVersion());
         while (System.in.read() >= 0) {}
         System.exit(0);
