@@ -190,7 +190,7 @@ func bases() []baseCase {
 }
 
 // send makes a request as a Transport does: a body is one that base does not know.
-func send(t *testing.T, base http.RoundTripper, traits BaseTraits, limits Limits, method, url, body string) (*http.Response, error) {
+func send(t *testing.T, base http.RoundTripper, traits BaseTraits, limits Limits, method, url, body string) error {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
@@ -207,7 +207,7 @@ func send(t *testing.T, base http.RoundTripper, traits BaseTraits, limits Limits
 	if res != nil {
 		res.Body.Close()
 	}
-	return res, err
+	return err
 }
 
 // A server sees a call once, whatever its client would like to repeat; and the error
@@ -251,11 +251,11 @@ func TestBaseSendsOnce(t *testing.T) {
 						client := base.client(t, config)
 						defer client.CloseIdleConnections()
 						if test.warm {
-							if _, err := send(t, client, base.traits, Limits{}, method, server.url, ""); err != nil {
+							if err := send(t, client, base.traits, Limits{}, method, server.url, ""); err != nil {
 								t.Fatal(err)
 							}
 						}
-						_, err := send(t, client, base.traits, Limits{}, method, server.url, body)
+						err := send(t, client, base.traits, Limits{}, method, server.url, body)
 						want := test.want
 						switch {
 						case !base.traits.OnlyUnprocessed && body == "":
@@ -366,7 +366,7 @@ func TestEmptyBodyOverHTTP2(t *testing.T) {
 	for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodGet} {
 		server := newFrameServer(t, cert)
 		client := bases()[1].client(t, config)
-		if _, err := send(t, client, BaseTraits{}, Limits{Write: time.Minute, Read: time.Minute}, method, server.url, ""); err != nil {
+		if err := send(t, client, BaseTraits{}, Limits{Write: time.Minute, Read: time.Minute}, method, server.url, ""); err != nil {
 			t.Fatal(err)
 		}
 		client.CloseIdleConnections()

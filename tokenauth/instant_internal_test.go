@@ -73,7 +73,7 @@ func (s *Source) jump(d time.Duration) {
 	}
 	for _, token := range []*Token{s.current.Load(), s.before, s.newer} {
 		if token != nil {
-			move(&token.issued, &token.obtained, &token.refreshAt, &token.expiresAt)
+			move(&token.issued, &token.obtained, &token.refreshAt, &token.expiresAt, &token.endsAt)
 		}
 	}
 	if s.failure != nil {

@@ -5,7 +5,9 @@ import "time"
 // spread is how long a new token may take to be known everywhere: copies and keys
 // take time to get there, and clocks differ. So the token before is kept for as long
 // as it is valid. It takes the place of a newer one that is refused within that
-// time. The newer one is held meanwhile, and used again when the one before has ended.
+// time. The newer one is held meanwhile, and used again when the one before has
+// expired; if it is refused even then, the one before is sent to its very end, since
+// a refusal is the worst that can come of that.
 const spread = time.Minute
 
 // replaceLocked puts next in the place of the token in use, which becomes the one
@@ -28,9 +30,12 @@ func (s *Source) replaceLocked(next *Token) {
 // inUseLocked returns the token in use at now, which may have expired; nil if there
 // was none yet. If it is the one before and has expired, the newer one is used again.
 func (s *Source) inUseLocked(now instant) *Token {
-	if s.newer != nil && !s.current.Load().usable(now) {
-		s.advanceLocked()
+	token := s.current.Load()
+	if s.newer == nil || token.usable(now) {
+		return token
 	}
+	s.advanceLocked()
+	s.before = token
 	return s.current.Load()
 }
 
@@ -46,7 +51,10 @@ func (s *Source) inUse(now instant) *Token {
 func (s *Source) retreatLocked(now instant) bool {
 	before := s.before
 	s.before = nil // it is a remedy once
-	if !before.usable(now) || now.since(s.current.Load().obtained) >= spread {
+	if !before.usable(now) {
+		before = before.toTheEnd(now)
+	}
+	if before == nil || now.since(s.current.Load().obtained) >= spread {
 		return false
 	}
 	s.newer = s.current.Load()

@@ -187,6 +187,31 @@ func TestTheTokenBeforeIsInUseUntilItExpires(t *testing.T) {
 	})
 }
 
+// A token before that has only its leeway left is better than one that is refused.
+func TestTheTokenBeforeIsARemedyToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSettling(t)
+		s.settle(t, "signdoc")
+		s.age = 4 * time.Second                   // by now: tokens arrive late
+		start := time.Now().Add(-2 * time.Second) // when the first one was issued
+		// Renewed at 15 s; the first one has its leeway from 18 s on, and its end at
+		// 20 s; the new one is known at 19 s.
+		advance(time.Until(start.Add(15 * time.Second)))
+		if len(s.issuer.TokenRequests()) == 1 {
+			if err := s.Sources["signdoc"].Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for time.Since(start) < 25*time.Second {
+			if code := s.call(t, "GET", pades); code != 200 {
+				t.Fatalf("after %v, a call gets %d", time.Since(start), code)
+			}
+			advance(50 * time.Millisecond)
+		}
+		wantRequests(t, s.issuer, 2)
+	})
+}
+
 // Both tokens are revoked: the call is sent with each, and with a new one.
 func TestBothTokensAreRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -217,7 +217,7 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 	sent := now.plus(-max(age, 0))
 	res := &tokenResponse{accessToken: NewSecret(shared.AccessToken), lifetime: shared.Lifetime, scopes: shared.Scopes}
 	token := newToken(res, prover, sent, sent, sh.source.config.RefreshBefore)
-	token.expiresAt = token.expiresAt.plus(-margin)
+	token.expiresAt, token.endsAt = token.expiresAt.plus(-margin), token.endsAt.plus(-margin)
 	if token.refreshAt.wall.After(token.expiresAt.wall) {
 		token.refreshAt = token.expiresAt
 	}

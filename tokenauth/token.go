@@ -17,6 +17,7 @@ type Token struct {
 	clientID  string // whose it is
 	refreshAt instant
 	expiresAt instant  // less leeway
+	endsAt    instant  // without it
 	prover    *prover  // makes the proofs that go with it; nil for a bearer token
 	scopes    []string // granted; nil if the answer did not say
 	once      bool     // has no life at all: for those who waited for it only
@@ -58,6 +59,18 @@ func (t *Token) young(now instant) bool { return now.since(t.obtained) < youth }
 func (t *Token) markUsed() {
 	if !t.used.Load() {
 		t.used.Store(true)
+	}
+}
+
+// toTheEnd returns the token as one that is sent until it really expires, without
+// leeway; nil if it has.
+func (t *Token) toTheEnd(now instant) *Token {
+	if t == nil || now.reached(t.endsAt) {
+		return nil
+	}
+	return &Token{
+		secret: t.secret, field: t.field, issued: t.issued, lifetime: t.lifetime, obtained: t.obtained, clientID: t.clientID,
+		refreshAt: t.refreshAt, expiresAt: t.endsAt, endsAt: t.endsAt, prover: t.prover, scopes: t.scopes,
 	}
 }
 
@@ -108,6 +121,7 @@ func newToken(res *tokenResponse, prover *prover, sent, now instant, refreshBefo
 		obtained:  now,
 		refreshAt: sent.plus(refreshAfter),
 		expiresAt: sent.plus(life - leeway),
+		endsAt:    sent.plus(life),
 		once:      life <= 0,
 	}
 }

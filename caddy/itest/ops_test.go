@@ -26,10 +26,12 @@ type watched struct {
 	upstream *httptest.Server
 }
 
-// startWatched runs a gateway between a scripted issuer and a scripted API.
-func startWatched(t *testing.T) *watched {
+// startWatched runs a gateway between a scripted issuer, whose token requests token
+// answers, and a scripted API.
+func startWatched(t *testing.T, token http.HandlerFunc) *watched {
 	t.Helper()
 	w := &watched{issuer: tokenauthtest.NewHTTPServer()}
+	w.issuer.HandleToken(token)
 	t.Cleanup(w.issuer.Close)
 	w.upstream = httptest.NewServer(w)
 	t.Cleanup(w.upstream.Close)
@@ -171,7 +173,7 @@ func TestDashboardHasData(t *testing.T) {
 
 // testDashboard tests the dashboard and the alerts on one kind of histograms.
 func testDashboard(t *testing.T, native bool) {
-	w := startWatched(t)
+	w := startWatched(t, nil)
 	prom := startPrometheus(t, w.url, native)
 	w.nonce.Store(true)
 	happen := func() {
