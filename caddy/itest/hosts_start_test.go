@@ -243,10 +243,9 @@ type goHost struct {
 func startGo(t *testing.T, cert tls.Certificate, speaks string, streams int) *host {
 	t.Helper()
 	server := httptest.NewUnstartedServer(new(goHost))
-	switch {
-	case speaks == "h1":
+	if speaks == "h1" {
 		server.Start()
-	default:
+	} else {
 		server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 		server.EnableHTTP2 = streams > 0
 		server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}

@@ -92,8 +92,10 @@ func (w *watched) call(method, path string) int {
 func TestAlertRules(t *testing.T) {
 	newer := prometheus3(t, "promtool")
 	for _, args := range [][]string{
-		{"promtool", "check", "rules", "alerts.yml"}, {"promtool", "test", "rules", "alerts_test.yml"},
-		{newer, "check", "rules", "alerts.yml"}, {newer, "test", "rules", "alerts_test.yml", "alerts_native_test.yml"},
+		{"promtool", "check", "rules", "alerts.yml"},
+		{"promtool", "test", "rules", "alerts_test.yml"},
+		{newer, "check", "rules", "alerts.yml"},
+		{newer, "test", "rules", "alerts_test.yml", "alerts_native_test.yml"},
 	} {
 		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 		cmd.Dir = "../ops"
