@@ -65,12 +65,9 @@ func (e *gatewayError) Error() string { return e.message }
 // err is not one: it is Caddy's to interpret then, in its own type.
 func asGatewayError(err error) *gatewayError {
 	if callErr, ok := errors.AsType[*tokenauth.CallError](err); ok {
-		e := &gatewayError{status: callErr.Status, kind: requestDenied, message: callErr.Reason}
-		switch {
-		case callErr.Status >= http.StatusInternalServerError:
+		e := &gatewayError{status: callErr.Status, kind: clientErrorType(callErr.Status), message: callErr.Reason}
+		if callErr.Status >= http.StatusInternalServerError {
 			e.kind = proxyConfiguration
-		case callErr.Status == http.StatusBadRequest:
-			e.kind = requestError
 		}
 		return e
 	}
@@ -205,4 +202,14 @@ func errorStatus(err error) int {
 		return handlerErr.StatusCode
 	}
 	return http.StatusInternalServerError
+}
+
+// clientErrorType classifies an error that is the client's, by its status: some are
+// about what it may do, the others about its request.
+func clientErrorType(status int) string {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooEarly:
+		return requestDenied
+	}
+	return requestError
 }

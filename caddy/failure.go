@@ -49,8 +49,8 @@ func ownFailureOf(err caddyhttp.HandlerError) failure {
 		return f
 	}
 	switch {
-	case err.StatusCode == http.StatusRequestEntityTooLarge:
-		return failure{kind: requestDenied} // by request_body, while the body was streamed
+	case err.StatusCode >= http.StatusBadRequest && err.StatusCode < http.StatusInternalServerError:
+		return failure{kind: clientErrorType(err.StatusCode)} // by another handler, such as request_body
 	case err.StatusCode == http.StatusGatewayTimeout:
 		return failure{kind: timeoutType(err)}
 	case errors.Is(err, io.ErrUnexpectedEOF):

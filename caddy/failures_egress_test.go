@@ -69,11 +69,11 @@ func tunnel(conn net.Conn, target string) {
 	for from, to := range map[net.Conn]net.Conn{conn: onward, onward: conn} {
 		wg.Go(func() {
 			_, _ = io.Copy(to, from)
-			conn.Close()
-			onward.Close()
+			_ = to.(*net.TCPConn).CloseWrite() // not more, or an alert could be lost on the way
 		})
 	}
 	wg.Wait()
+	onward.Close()
 }
 
 // Where calls go through an egress proxy, the caller and the log are told so, and

@@ -377,7 +377,7 @@ func TestUploadOverMaxSizeIsTooLarge(t *testing.T) {
 			if res.StatusCode != http.StatusRequestEntityTooLarge {
 				t.Errorf("status is %s, want 413", res.Status)
 			}
-			if status := res.Header.Get("Proxy-Status"); !strings.Contains(status, "error=http_request_denied") {
+			if status := res.Header.Get("Proxy-Status"); !strings.Contains(status, "error=http_request_error") {
 				t.Errorf("Proxy-Status is %q", status)
 			}
 		})

@@ -142,7 +142,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.held, h.orders = app.held, clientKey{app.env.Issuer, client.ClientID}
-	return nil
+	return standBefore(ctx, h.name)
 }
 
 // validate reports what is wrong with what can be known without the app.
@@ -235,39 +235,63 @@ func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, er
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	call, err := h.admitted(r)
+	body := linger(r)
+	if err := h.admitted(r); err != nil {
+		return h.refuse(w, r, err, body, strangerPlaces)
+	}
+	call, err := h.lookUp(r)
 	if err != nil {
-		return h.fail(w, r, err)
+		return h.refuse(w, r, err, body, callerPlaces)
 	}
-	body, out := lingering(r)
-	if call.OneShot {
-		err = h.serveOneShot(w, out, call, next)
-	} else {
-		err = h.forward(w, out, call, next)
+	if body == nil {
+		return h.fail(w, r, h.serve(w, r, call, next))
 	}
-	if err == nil {
-		body.linger(w)
+	answer := &earlyAnswer{ResponseWriter: w, body: body}
+	if err = h.fail(w, r, h.serve(answer, r, call, next)); err == nil {
+		answer.end()
 		return nil
 	}
-	err = h.fail(w, r, err)
-	if body != nil && r.Context().Err() == nil {
-		transport := h.routes[call.Group].transport
-		body.outlive(err, h.hasErrorRoutes(r), w, r, func() io.ReadCloser {
-			return transport.core.Body(out, body.begun.Load(), transport.delivery(r.Context()))
+	switch transport := h.routes[call.Group].transport; {
+	case r.Context().Err() != nil: // the caller has left
+		body.hear(http.NewResponseController(w), nil)
+	case h.hasErrorRoutes(r):
+		body.keepFor(w, r, callerPlaces, func() io.ReadCloser {
+			return transport.core.Body(r, body.begun.Load(), transport.delivery(r.Context()))
 		})
+	default:
+		body.refuse(w, errorStatus(err), callerPlaces)
 	}
 	return err
 }
 
-// hasErrorRoutes reports whether routes answer r when it has failed.
-func (h *Handler) hasErrorRoutes(r *http.Request) bool {
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	return h.subrouteErrors || (server != nil && server.Errors != nil && len(server.Errors.Routes) > 0)
+// refuse prepares for the answer to r, which nobody has dealt with and err is the
+// reason for, and returns err.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body *lingeringBody, places chan struct{}) error {
+	err = h.fail(w, r, err)
+	body.settle(w, r, err, h.hasErrorRoutes(r), places)
+	return err
 }
 
-// fail prepares for the answer to r that err is, and returns err, with the status that
-// fits: to Caddy, a connection that cannot be made in time is no timeout.
+// serve makes a call.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
+	if call.OneShot {
+		return h.serveOneShot(w, r, call, next)
+	}
+	return h.forward(w, r, call, next)
+}
+
+// hasErrorRoutes reports whether routes answer r when it has failed.
+func (h *Handler) hasErrorRoutes(r *http.Request) bool {
+	return h.subrouteErrors || hasErrorRoutes(r)
+}
+
+// fail prepares for the answer to r that err is, if it is one, and returns err with
+// the status that fits: to Caddy, a connection that cannot be made in time is no
+// timeout.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error {
+	if err == nil {
+		return nil
+	}
 	kind := setErrorHeader(w.Header(), h.name, err)
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
 		handlerErr.StatusCode = http.StatusGatewayTimeout
@@ -278,12 +302,12 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error 
 	return err
 }
 
-// admitted returns the call that r makes, or why it must not.
-func (h *Handler) admitted(r *http.Request) (*tokenauth.Call, error) {
+// admitted returns nil, or why the caller of r may make no calls.
+func (h *Handler) admitted(r *http.Request) error {
 	if refusal := h.admit(r); refusal != nil {
 		if r.TLS != nil && !r.TLS.HandshakeComplete {
 			// A client certificate counts only after the handshake (RFC 8470).
-			return nil, handlerError(&gatewayError{
+			return handlerError(&gatewayError{
 				status: http.StatusTooEarly, kind: requestDenied,
 				message: "the caller is not authenticated yet, in TLS early data",
 			})
@@ -298,8 +322,13 @@ func (h *Handler) admitted(r *http.Request) (*tokenauth.Call, error) {
 				zap.String("advice", refusal.advice),
 			)
 		}
-		return nil, handlerError(refusal.gatewayError())
+		return handlerError(refusal.gatewayError())
 	}
+	return nil
+}
+
+// lookUp returns the call that r makes, or why it must not.
+func (h *Handler) lookUp(r *http.Request) (*tokenauth.Call, error) {
 	call := h.table.Lookup(r)
 	if call == nil {
 		refusal := asGatewayError(tokenauth.NoCall(r))

@@ -1,48 +1,70 @@
 package caddyesign
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// lingerTime is how long a caller is heard to the end of a body that nobody has
-// use for.
-const lingerTime = 30 * time.Second
+// How long, and for how many bytes, a caller is heard whose body nobody needs.
+const (
+	lingerTime  = 30 * time.Second
+	lingerBytes = 64 << 20
+)
 
-// A lingeringBody is the body of a call, of which the rest can still be read
-// when the call has been answered. A server that closes a connection on which
-// the caller is still sending resets it, and the answer is lost with it: the
-// caller would not learn why its upload ended. net/http waits a little in that
-// case, but not where Caddy has put a reader of its own around the body.
+// How many callers are heard at a time, in the whole process. Those who were not
+// admitted have places of their own, so that they take none from the others.
+var (
+	callerPlaces   = make(chan struct{}, 512)
+	strangerPlaces = make(chan struct{}, 64)
+)
+
+// A lingeringBody is the body of a call, the rest of which can still be read when
+// the call has been answered. Most callers send all of a body before they look at
+// the answer. If they cannot, since the server closes the connection or ends the
+// stream, the answer is lost: they see a broken connection, or wait for ever.
 type lingeringBody struct {
 	io.ReadCloser
-	alone   bool // on its connection, as with HTTP/1
-	expects bool // the caller waits to be asked for it
+	alone   bool  // on its connection, as with HTTP/1
+	expects bool  // the caller waits to be asked for it
+	length  int64 // in bytes; -1 if it is not known
 
 	begun atomic.Bool // somebody has read from it
+	whole atomic.Bool // all its bytes have been read
 	ended atomic.Bool // there is nothing left to read
 
-	mu  sync.Mutex // held while it is read
-	err error      // what ended it
+	mu   sync.Mutex // held while it is read
+	read int64      // in bytes
+	err  error      // what ended it
 }
 
-// lingering returns r with a body that can be read to its end later, and that
-// body, nil if there is none.
-func lingering(r *http.Request) (*lingeringBody, *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return nil, r
+// lingeringVar is the variable of a request that holds its lingeringBody: handlers
+// such as request_body put readers of their own around it.
+const lingeringVar = "bankid_esign.body"
+
+// linger puts a body that can be read to its end later into r, unless it has one,
+// and returns it; nil if r has no body.
+func linger(r *http.Request) *lingeringBody {
+	if body, ok := caddyhttp.GetVar(r.Context(), lingeringVar).(*lingeringBody); ok {
+		return body
 	}
-	body, out := &lingeringBody{ReadCloser: r.Body, alone: r.ProtoMajor == 1, expects: r.Header.Get("Expect") != ""}, *r
-	out.Body = body
-	return body, &out
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil
+	}
+	body := &lingeringBody{ReadCloser: r.Body, alone: r.ProtoMajor == 1, expects: r.Header.Get("Expect") != "", length: r.ContentLength}
+	r.Body = body
+	caddyhttp.SetVar(r.Context(), lingeringVar, body)
+	return body
 }
 
-// errAnswered ends a body whose call has been answered, for whoever may still be
-// sending it. It is not io.EOF: what was sent must not look like the whole.
+// errAnswered ends a body whose call has been answered, for those who may still
+// be sending it. It is not io.EOF: what was sent must not look like the whole.
 var errAnswered = errors.New("the call has been answered")
 
 // Read implements io.Reader.
@@ -55,77 +77,126 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.err = err
+	b.read += int64(n)
 	b.ended.Store(err != nil)
+	if err == io.EOF || b.read == b.length {
+		b.whole.Store(true)
+	}
 	return n, err
 }
 
 // Close does nothing: the server closes the body when the request has ended.
 func (*lingeringBody) Close() error { return nil }
 
-// linger reads what is left of the body when the call has been answered. The
-// caller gets the answer before that.
-func (b *lingeringBody) linger(w http.ResponseWriter) {
-	if b == nil || !b.alone || b.ended.Load() {
+// hear reads what the caller still sends, if one of the places is free, and ends
+// the body: nobody may read it when the server has ended the call.
+func (b *lingeringBody) hear(control *http.ResponseController, places chan struct{}) {
+	if b.ended.Load() {
 		return
 	}
-	if !b.discard(http.NewResponseController(w), true) {
-		// net/http may take what comes after that for the next request.
-		panic(http.ErrAbortHandler)
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		b.discard(control, time.Now().Add(lingerTime))
+	default:
+		b.discard(control, time.Now())
 	}
 }
 
-// outlive sees to the body of r when the call has failed with err, with which
-// Caddy answers, by error routes or without. Error routes get the body if keep can
-// take it into memory, or one that fails: they may send it elsewhere, where what is
-// left of it would look like the whole. Without them, the caller gets the status
-// before it is heard to the end.
-func (b *lingeringBody) outlive(err error, routes bool, w http.ResponseWriter, r *http.Request, keep func() io.ReadCloser) {
-	control := http.NewResponseController(w)
-	if routes && (b.begun.Load() || !b.expects) && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		body := keep()
-		_ = control.SetReadDeadline(time.Time{})
-		if body != nil {
-			r.Body = body
-			return
-		}
-	}
-	if b.alone && !b.ended.Load() {
-		if !routes {
-			// Otherwise net/http would hear the caller out before it answers, to use
-			// the connection again.
-			w.Header().Set("Connection", "close")
-			w.Header().Set("Content-Length", "0")
-			w.WriteHeader(errorStatus(err))
-		}
-		b.discard(control, !routes)
-	}
-	if b.begun.Load() {
-		r.Body = answeredBody{}
-	}
-}
-
-// discard reads what is left, unless the caller still waits to be asked for it, and
-// reports false if that does not come. What has been written is sent before that.
-func (b *lingeringBody) discard(control *http.ResponseController, written bool) bool {
-	// Before the lock, which somebody may hold who waits for the caller.
-	if err := control.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-		return true // nothing was read, and nothing is known
-	}
-	if written {
-		_ = control.Flush()
+// discard reads what comes until deadline, and ends the body. A caller that still
+// waits to be asked for its body is not asked.
+func (b *lingeringBody) discard(control *http.ResponseController, deadline time.Time) {
+	// Before the lock, which may be held by a read that waits for the caller.
+	if control.SetReadDeadline(deadline) != nil {
+		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
 		b.err = errAnswered
-	}
-	var err error
-	if b.begun.Load() || !b.expects {
-		b.begun.Store(true)
-		_, err = io.Copy(io.Discard, b.ReadCloser)
+		if b.begun.Swap(true) || !b.expects {
+			if _, err := io.CopyN(io.Discard, b.ReadCloser, lingerBytes); err == io.EOF {
+				b.whole.Store(true) // otherwise it broke off, or goes on
+			}
+		}
+		b.ended.Store(true)
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	return err == nil
+}
+
+// settle sees to the body of r, a call that was refused with err, with which error
+// routes deal if there are any. b may be nil.
+func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error, routes bool, places chan struct{}) {
+	switch {
+	case b == nil || b.ended.Load() || r.Context().Err() != nil:
+	case routes:
+		b.keepFor(w, r, places, func() io.ReadCloser { return b.short(r) })
+	default:
+		b.refuse(w, errorStatus(err), places)
+	}
+}
+
+// refuse answers the call with status, if HTTP/1 is spoken, and hears the caller.
+// With HTTP/2, the answer is for those to give that come after it.
+func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan struct{}) {
+	control := http.NewResponseController(w)
+	if b.alone && b.length >= 0 && b.length <= keptShort {
+		b.hear(control, places) // most likely it is there, and the connection can be used again
+	}
+	if b.alone && !b.whole.Load() {
+		// What is left of the body is no call. And net/http would read some of it
+		// before it answers, to use the connection again.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(status)
+		_ = control.Flush()
+	}
+	b.hear(control, places)
+}
+
+// keepFor leaves to the error routes of r, a call that has failed, its body if keep
+// can take it into memory, or one that fails: they may send it elsewhere, where
+// what is left of it would look like the whole. They get it as it is if nobody has
+// read from it, and the caller waits to be asked for it, or no place is free.
+func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places chan struct{}, keep func() io.ReadCloser) {
+	if !b.begun.Load() && b.expects {
+		return
+	}
+	control, deadline := http.NewResponseController(w), time.Now()
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		deadline = deadline.Add(lingerTime)
+	default:
+		if !b.begun.Load() {
+			return
+		}
+	}
+	_ = control.SetReadDeadline(deadline)
+	if body := keep(); body != nil {
+		_ = control.SetReadDeadline(time.Time{})
+		r.Body = body
+		return
+	}
+	b.discard(control, deadline)
+	r.Body = answeredBody{}
+}
+
+// keptShort is the length, in bytes, up to which a body is short: it is read before
+// a refusal, and kept for error routes if nobody has read from it.
+const keptShort = 64 << 10
+
+// short returns the body of r from memory; nil if it is longer than keptShort, or
+// somebody has read from it.
+func (b *lingeringBody) short(r *http.Request) io.ReadCloser {
+	if b.begun.Load() {
+		return nil
+	}
+	content, err := io.ReadAll(io.LimitReader(r.Body, keptShort+1))
+	if err != nil || len(content) > keptShort {
+		return nil
+	}
+	return io.NopCloser(bytes.NewReader(content))
 }
 
 // answeredBody is what is left of a body that has been read.

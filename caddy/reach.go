@@ -23,10 +23,10 @@ func checkReached(lineage []caddy.Module) error {
 		switch mod := mod.(type) {
 		case *caddyhttp.App:
 			for _, server := range mod.Servers {
-				lists = append(lists, server.Routes)
+				lists = append(lists, behindSite(server.Routes))
 			}
 		case *caddyhttp.Subroute:
-			lists = append(lists, mod.Routes)
+			lists = append(lists, behindSite(mod.Routes))
 		}
 		for _, routes := range lists {
 			if len(routes) > handWritten {

@@ -1,7 +1,7 @@
 // Package itest tests the gateway against programs that are not part of it: real
 // OpenID providers (Keycloak, which BankID OIDC is built on, and oidc-provider,
-// which is certified), a real browser (Chromium), and a proxy that does to
-// connections what networks do (toxiproxy). It is a module of its own, so that
-// nothing of this burdens the gateway's; `bash .ci/run` installs what it needs and
-// runs it.
+// which is certified), a real browser (Chromium), callers in the languages that
+// applications are written in, and a proxy that does to connections what networks do
+// (toxiproxy). It is a module of its own, so that nothing of this burdens the
+// gateway's; `bash .ci/run` installs what it needs and runs it.
 package itest

@@ -91,9 +91,9 @@ func startHosts(t *testing.T, cert tls.Certificate, files hostFiles) []*host {
 	}
 }
 
-// startProgram runs a host that prints its version when it listens, and ends with its
+// startHostProgram runs a host that prints its version when it listens, and ends with its
 // standard input.
-func startProgram(t *testing.T, program string, args ...string) (version string) {
+func startHostProgram(t *testing.T, program string, args ...string) (version string) {
 	t.Helper()
 	cmd := exec.Command(program, args...) //nolint:noctx // ended below
 	cmd.Dir = "hosts"
@@ -137,7 +137,7 @@ func startNode(t *testing.T, files hostFiles) func(speaks, kind string, streams 
 	return func(speaks, kind string, streams int) *host {
 		addr := freeAddr(t)
 		_, port, _ := net.SplitHostPort(addr)
-		version := startProgram(t, "node", "host.mjs", kind, port, files.cert, files.key, strconv.Itoa(max(streams, 1)))
+		version := startHostProgram(t, "node", "host.mjs", kind, port, files.cert, files.key, strconv.Itoa(max(streams, 1)))
 		major, _, _ := strings.Cut(version, ".")
 		return hostAt("Node "+major, speaks, addr)
 	}
@@ -158,7 +158,7 @@ func startJetty(t *testing.T, files hostFiles) func(speaks, kind string, streams
 	return func(speaks, kind string, streams int) *host {
 		addr := freeAddr(t)
 		_, port, _ := net.SplitHostPort(addr)
-		version := startProgram(t, "java", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", classes+":"+string(classpath), "Host", kind, port, files.keystore, strconv.Itoa(max(streams, 1)))
+		version := startHostProgram(t, "java", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", classes+":"+string(classpath), "Host", kind, port, files.keystore, strconv.Itoa(max(streams, 1)))
 		h := hostAt("Jetty "+version, speaks, addr)
 		h.resets = kind != "http2"
 		return h

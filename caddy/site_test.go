@@ -1,0 +1,115 @@
+package caddyesign_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// Errors of handlers that come before the gateway are not BankID's, and say so,
+// wherever the gateway is in its site.
+func TestErrorsBeforeTheGatewayAreMarked(t *testing.T) {
+	const limit = "request_body {\nmax_size 1KB\n}\n"
+	large := strings.Repeat("x", 2<<20)
+	for name, test := range map[string]struct {
+		site   string
+		body   string
+		status int
+		kind   string
+	}{
+		"limit":                   {limit + localSite, large, 413, "http_request_error"},
+		"limit, of a small body":  {limit + localSite, large[:2000], 413, "http_request_error"},
+		"limit in a route":        {"route {\n" + limit + localSite + "\n}", large, 413, "http_request_error"},
+		"limit before a route":    {limit + "route {\n" + localSite + "\n}", large, 413, "http_request_error"},
+		"limit before a handle":   {limit + "handle /v1/* {\n" + localSite + "\n}", large, 413, "http_request_error"},
+		"limit, and error routes": {limit + localSite + "\nhandle_errors {\nrespond {http.error.status_code}\n}", large, 413, "http_request_error"},
+		"no password":             {"basic_auth {\napp $2a$04$dTKXBHYbWxqE3zYcUAWVP.u1Yjd1dBIGUTPZBGBuhLxGvWRTjHLvG\n}\n" + localSite, "", 401, "http_request_denied"},
+		"teapot":                  {"error 418\n" + localSite, "", 418, "http_request_error"},
+		"maintenance":             {"error 503\n" + localSite, "", 503, "proxy_internal_error"},
+	} {
+		for _, site := range []string{"", "http://127.0.0.1:", "http://127.0.0.1:PORT, http://other.example:"} {
+			for kind, length := range map[string]int64{"length": int64(len(test.body)), "chunked": -1} {
+				t.Run(name+" "+site+" "+kind, func(t *testing.T) {
+					f := newFixture(t)
+					port := strings.TrimPrefix(f.addr, "127.0.0.1:")
+					if site != "" {
+						f.site = strings.ReplaceAll(site, "PORT", port) + port
+					}
+					f.start(test.site)
+					req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, io.LimitReader(strings.NewReader(test.body), 1<<30))
+					if req.ContentLength = length; length == 0 {
+						req.Body = nil
+					}
+					roundTrip(t, req).is(test.status).byGateway(test.kind)
+				})
+			}
+		}
+	}
+}
+
+// What a site answers that has no gateway is not marked, on the same server too.
+func TestErrorsOfOtherSitesAreNotMarked(t *testing.T) {
+	f := newFixture(t)
+	port := strings.TrimPrefix(f.addr, "127.0.0.1:")
+	f.site = "http://localhost:" + port
+	f.start(localSite + "\n}\nhttp://127.0.0.1:" + port + " {\nbind 127.0.0.1\nerror 403\n")
+	if a := f.do("GET", path, "").is(403); a.Header.Get("Proxy-Status") != "" {
+		t.Errorf("Proxy-Status is %q", a.Header.Get("Proxy-Status"))
+	}
+}
+
+// A gateway that only JSON can put where it is works, and says what it refuses.
+func TestGatewayWithoutASite(t *testing.T) {
+	f := newFixture(t)
+	f.global = "auto_https off"
+	var config map[string]any
+	if err := json.Unmarshal(adapt(t, f.caddyfile(localSite)), &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range config["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any) {
+		for _, route := range server.(map[string]any)["routes"].([]any) {
+			route.(map[string]any)["match"] = []any{map[string]any{"host": []string{"127.0.0.1"}}}
+		}
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(raw, true); err != nil {
+		t.Fatal(err)
+	}
+	f.do("GET", path, "").is(200)
+	f.do("POST", "/nowhere", strings.Repeat("x", 8<<20)).is(404).byGateway("http_request_denied")
+}
+
+// What error routes send elsewhere of a refused call is its body, or nothing.
+func TestErrorRoutesGetTheBodyOfARefusedCall(t *testing.T) {
+	for _, size := range []int{1, 9, 60_000, 70_000, 2 << 20} {
+		for kind, length := range map[string]int64{"length": int64(size), "chunked": -1} {
+			for _, target := range []string{path, "/nowhere"} {
+				t.Run(fmt.Sprintf("%s %d %s", kind, size, target), func(t *testing.T) {
+					f := newFixture(t)
+					f.start("@pades path /v1/signdoc/pades\nbankid_esign @pades signdoc {\nupstream signdoc http://127.0.0.1:9\n}\n" + localSite + "\nhandle_errors {\nreverse_proxy " + f.upstream.URL + "\n}")
+					body := strings.Repeat("x", size)
+					req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+target, io.LimitReader(strings.NewReader(body), 4<<20))
+					req.ContentLength = length
+					roundTrip(t, req)
+					calls := f.upstream.seen()
+					if size < 64<<10 && len(calls) != 1 {
+						t.Errorf("the error route sent %d calls, want one with the body", len(calls))
+					}
+					for _, call := range calls {
+						if string(call.body) != body {
+							t.Errorf("a body of %d bytes was sent as one of %d", size, len(call.body))
+						}
+					}
+				})
+			}
+		}
+	}
+}
