@@ -281,6 +281,7 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 		// attempt; HTTP/2 would take the next one there again.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 		MaxResponseHeaderBytes: 64 << 10,
+		OnProxyConnectResponse: tokenauth.CheckEgressAnswer,
 	}}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -20,6 +21,10 @@ func TestBrokenAnswers(t *testing.T) {
 		"a status that is no number": {"HTTP/1.1 good\r\n\r\n", "http_protocol_error"},
 		"a length that is no number": {"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "http_protocol_error"},
 		"two lengths":                {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "http_protocol_error"},
+		"an unknown coding":          {"HTTP/1.1 200 OK\r\nTransfer-Encoding: zip\r\n\r\n", "http_response_transfer_coding"},
+		"two codings":                {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n", "http_response_transfer_coding"},
+		"a field that is none":       {"HTTP/1.1 200 OK\r\nno field\r\n\r\n", "http_protocol_error"},
+		"a header of 11 MiB":         {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 11<<20) + "\r\n\r\n", "http_response_header_section_size"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

@@ -27,6 +27,7 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.address, "address", "", "The address of the admin API; default: that of --config, or localhost:2019")
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration that has the address of the admin API")
 	cmd.Flags().StringVarP(&f.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
+	takeEnvFiles(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "Print JSON")
 }
 
@@ -76,10 +77,14 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 		return "", unchecked(cmd, err)
 	case cfg.Admin != nil && cfg.Admin.Disabled:
 		return "", fmt.Errorf("%s turns the admin API off (admin off), without which a running gateway cannot be asked", f.config)
-	case cfg.Admin != nil && cfg.Admin.Listen != "":
-		return cfg.Admin.Listen, nil
+	case cfg.Admin == nil || cfg.Admin.Listen == "":
+		return caddy.DefaultAdminListen, nil
 	}
-	return caddy.DefaultAdminListen, nil
+	listen, err := caddy.NewReplacer().ReplaceOrErr(cfg.Admin.Listen, true, true) // as Caddy does when it listens
+	if err != nil {
+		return "", unchecked(cmd, fmt.Errorf("the address of the admin API in %s: %w", f.config, err))
+	}
+	return listen, nil
 }
 
 // Caddy tells only in words why a request to the admin API has failed.

@@ -34,7 +34,7 @@ type checkFlags struct {
 func checkCommand() *cobra.Command {
 	var flags checkFlags
 	cmd := &cobra.Command{
-		Use:   "check [--config <path> [--adapter <name>] | --environment <name> --client-id <id> --secret-file <path>] [--json]",
+		Use:   "check [--config <path> [--adapter <name>] | --environment <name> --client-id <id> --secret-file <path>] [--envfile <path>] [--json]",
 		Short: "Tries to obtain every access token that the gateway needs",
 		Long: `
 Tries what the gateway does before its first call: reads the configuration of the
@@ -56,7 +56,8 @@ or with --dpop that of b2b, and tokens that are bound to a key. With --environme
 sandbox, that is a client of the sandbox, which must be running ('caddy bankid-esign
 sandbox', or a gateway).
 
-Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+With --envfile, the variables of a file are added to the environment, as by 'caddy
+run'. Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
 
 The exit status is 0 if everything works, 1 if something does not, and 2 if
 nothing could be checked: for wrong usage, or a configuration that cannot be
@@ -94,6 +95,7 @@ meaning; new ones may be added:
 	}
 	cmd.Flags().StringVarP(&flags.config, "config", "c", "", "The configuration to check; - for the standard input")
 	cmd.Flags().StringVarP(&flags.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
+	takeEnvFiles(cmd)
 	cmd.Flags().StringVar(&flags.environment, "environment", "", "The BankID environment of the client: production, current or sandbox")
 	cmd.Flags().StringVar(&flags.issuer, "issuer", "", "The issuer identifier of another OpenID provider")
 	cmd.Flags().StringVar(&flags.clientID, "client-id", "", "The client identifier")

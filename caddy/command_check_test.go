@@ -314,3 +314,54 @@ func TestCheckComparesWhereTheAPIsAre(t *testing.T) {
 		"(environment sandbox)", "ok esign-baseurl http://127.0.0.1:9771", "ok esign/csc token of 5m0s")
 	run(t, "check", "--environment", "sandbox", "--dpop").exits(0).prints("with DPoP", "ok esign/b2b token of 5m0s")
 }
+
+// What `caddy run --envfile` reads a configuration with, check reads it with too.
+func TestCheckWithEnvironmentFiles(t *testing.T) {
+	f := newFixture(t)
+	config := strings.NewReplacer(f.issuer.Issuer(), "{$TEST_ISSUER}", "client_id test-client", "client_id {env.TEST_CLIENT}",
+		"{file."+f.secret+"}", "{env.TEST_SECRET}").Replace(f.caddyfile(localSite))
+	for _, part := range []string{"{$TEST_ISSUER}", "{env.TEST_CLIENT}", "{env.TEST_SECRET}"} {
+		if !strings.Contains(config, part) {
+			t.Fatalf("the configuration lacks %s:\n%s", part, config)
+		}
+	}
+	file := filepath.Join(f.dir, "Caddyfile")
+	write := func(name, content string) string {
+		name = filepath.Join(f.dir, name)
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	write("Caddyfile", config)
+	first := write("first.env", "# of the gateway\nexport TEST_ISSUER="+f.issuer.Issuer()+"\nTEST_CLIENT='test-client'\n")
+	second := write("second.env", "TEST_CLIENT=another\nTEST_SECRET=\""+clientSecret+"\"\n")
+	run(t, "check", "--config", file).exits(2)
+	run(t, "check", "--config", file, "--envfile", first, "--envfile", second).exits(0).prints("ok authentication test-client by client_secret_basic")
+	run(t, "check", "--config", file, "--envfile", first+","+second).exits(0).prints("ok authentication test-client")
+	t.Setenv("TEST_CLIENT", "of-the-environment") // comes before all files
+	run(t, "check", "--config", file, "--envfile", first, "--envfile", second).prints("of-the-environment by client_secret_basic")
+	// It can hold the egress proxy, which a single client needs as well.
+	proxy := write("proxy.env", "HTTP_PROXY=http://"+freeAddress(t)+"\nHTTPS_PROXY=http://"+freeAddress(t))
+	run(t, "check", "--issuer", "https://bankid.example", "--client-id", "test-client", "--secret-file", f.secret, "--envfile", proxy).
+		exits(1).prints("hint the egress proxy cannot be reached")
+}
+
+// A file of variables that cannot be read is reported, and nothing is tried.
+func TestEnvironmentFilesThatCannotBeRead(t *testing.T) {
+	f := newFixture(t)
+	file := f.writeConfig(localSite)
+	odd := filepath.Join(f.dir, "odd.env")
+	if err := os.WriteFile(odd, []byte("A=1\nTEST_SECRET= "+clientSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"check", "status", "refresh default"} {
+		args := append(strings.Fields(command), "--config", file, "--envfile")
+		run(t, append(args, "absent.env")...).exits(2).prints("Error: loading additional environment variables: reading the environment file: open absent.env: no such file")
+		run(t, append(args, odd)...).exits(2).prints("parsing the environment file " + odd + ": line 2 has white space after the equals sign")
+		run(t, append(args, f.dir)...).exits(2).prints("is a directory")
+	}
+	if n := f.issuer.Discoveries(); n != 0 {
+		t.Errorf("%d discovery requests, want none", n)
+	}
+}

@@ -18,7 +18,7 @@ import (
 func statusCommand() *cobra.Command {
 	var flags adminFlags
 	cmd := &cobra.Command{
-		Use:   "status [--address <interface>] [--config <path> [--adapter <name>]] [--json]",
+		Use:   "status [--address <interface>] [--config <path> [--adapter <name>]] [--envfile <path>] [--json]",
 		Short: "Shows the state of the running gateway's access tokens",
 		Long: `
 Asks the running server, by its admin API, for the state of every client's access
@@ -29,6 +29,9 @@ The exit status is 0 if all those tokens can be used and the last attempt to obt
 each went well; 1 if not, or if the server cannot be asked; and 2 for wrong usage, or
 a configuration that cannot be loaded. A token that nobody has used for its lifetime
 is obtained at the next call, and counts as one that cannot be used until then.
+
+With --envfile, the variables of a file are added to the environment, as by 'caddy
+run', before the configuration is read.
 
 With --json, what GET /bankid_esign/clients answers is printed: an array of
 clients.`,
@@ -49,7 +52,7 @@ clients.`,
 func refreshCommand() *cobra.Command {
 	var flags adminFlags
 	cmd := &cobra.Command{
-		Use:   "refresh <client> [--address <interface>] [--config <path> [--adapter <name>]] [--json]",
+		Use:   "refresh <client> [--address <interface>] [--config <path> [--adapter <name>]] [--envfile <path>] [--json]",
 		Short: "Has the running gateway obtain a client's access tokens anew",
 		Long: `
 Has the running server, by its admin API, obtain the access tokens of a client
@@ -59,6 +62,9 @@ client without a name is "default".
 A failed attempt leaves the tokens that there are in use. Less than 10 seconds
 after the attempt before, or for as long as the OpenID provider has asked to be
 left alone, none is made.
+
+With --envfile, the variables of a file are added to the environment, as by 'caddy
+run', before the configuration is read.
 
 The exit status is 0 if that went well, so that all tokens of the client can be used;
 1 if not, or if the server cannot be asked; and 2 for wrong usage, or a configuration

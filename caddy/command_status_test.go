@@ -143,3 +143,23 @@ func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {
 	})
 	run(t, "status", "--address", address).exits(1).prints("says: the bankid_esign app is not configured: add the bankid_esign global option")
 }
+
+// What `caddy run --envfile` takes the admin API's address from, these do too.
+func TestStatusWithEnvironmentFiles(t *testing.T) {
+	f := newFixture(t)
+	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
+	a.client("default", "fresh")
+	variables := filepath.Join(f.dir, "gateway.env")
+	if err := os.WriteFile(variables, []byte("TEST_ADMIN="+a.address+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"{$TEST_ADMIN}", "{env.TEST_ADMIN}"} {
+		config := filepath.Join(f.dir, "Caddyfile")
+		if err := os.WriteFile(config, []byte(strings.Replace(f.caddyfile(localSite), "admin off", "admin "+address, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run(t, "status", "--config", config, "--envfile", variables).exits(0).prints("ok esign fresh")
+		run(t, "refresh", "default", "--config", config, "--envfile", variables).prints("it is too soon after the last attempt")
+	}
+	run(t, "status", "--config", filepath.Join(f.dir, "Caddyfile")).exits(2).prints("the address of the admin API in", "env.TEST_ADMIN")
+}

@@ -2,22 +2,17 @@ package caddyesign
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
 	"math"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/dunglas/httpsfv"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
@@ -27,6 +22,8 @@ const (
 	requestDenied          = "http_request_denied"
 	requestError           = "http_request_error"
 	destinationUnavailable = "destination_unavailable"
+	addressProhibited      = "destination_ip_prohibited"
+	addressUnroutable      = "destination_ip_unroutable"
 	connectionTimeout      = "connection_timeout"
 	connectionWriteTimeout = "connection_write_timeout"
 	connectionRefused      = "connection_refused"
@@ -34,10 +31,13 @@ const (
 	responseTimeout        = "http_response_timeout"
 	responseIncomplete     = "http_response_incomplete"
 	protocolError          = "http_protocol_error"
+	headerTooLarge         = "http_response_header_section_size"
+	transferCoding         = "http_response_transfer_coding"
 	dnsError               = "dns_error"
 	dnsTimeout             = "dns_timeout"
 	tlsCertificateError    = "tls_certificate_error"
 	tlsProtocolError       = "tls_protocol_error"
+	tlsAlertReceived       = "tls_alert_received"
 	proxyConfiguration     = "proxy_configuration_error"
 	proxyInternal          = "proxy_internal_error"
 )
@@ -162,32 +162,38 @@ func retryAfter(at time.Time) string {
 // tells an integrator that the error is not BankID's (RFC 9209). It returns the
 // proxy error type. What Caddy has said already, it leaves.
 func setErrorHeader(header http.Header, name string, err error) string {
-	kind, details := proxyErrorType(err), ""
+	f := failureOf(err)
 	if e, ok := errors.AsType[*gatewayError](err); ok {
-		kind, details = e.kind, e.message
+		f = failure{kind: e.kind, details: e.message}
 		if !e.retryAfter.IsZero() {
 			header.Set("Retry-After", retryAfter(e.retryAfter))
 		}
 	}
-	if kind == "" || header.Get("Proxy-Status") != "" {
-		return kind
+	if f.kind == "" || header.Get("Proxy-Status") != "" {
+		return f.kind
 	}
 	item := httpsfv.NewItem(httpsfv.Token(name))
-	item.Params.Add("error", httpsfv.Token(kind))
-	if details != "" {
-		item.Params.Add("details", details)
+	item.Params.Add("error", httpsfv.Token(f.kind))
+	if f.params != nil {
+		for _, name := range f.params.Names() {
+			value, _ := f.params.Get(name)
+			item.Params.Add(name, value)
+		}
+	}
+	if f.details != "" {
+		item.Params.Add("details", f.details)
 	}
 	value, err := httpsfv.Marshal(httpsfv.List{item})
 	if err != nil {
 		// The name is not a token, or the text not ASCII: a string always is.
 		item.Value, item.Params = name, httpsfv.NewParams()
-		item.Params.Add("error", httpsfv.Token(kind))
+		item.Params.Add("error", httpsfv.Token(f.kind))
 		if value, err = httpsfv.Marshal(httpsfv.List{item}); err != nil {
-			return kind
+			return f.kind
 		}
 	}
 	header.Set("Proxy-Status", value)
-	return kind
+	return f.kind
 }
 
 // errorStatus returns the status that err is answered with.
@@ -198,67 +204,6 @@ func errorStatus(err error) int {
 	return http.StatusInternalServerError
 }
 
-// proxyErrorType classifies an error of Caddy's reverse proxy.
-func proxyErrorType(err error) string {
-	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
-	if !ok {
-		return proxyInternal
-	}
-	if dialErr, ok := errors.AsType[reverseproxy.DialError](err); ok {
-		return dialErrorType(dialErr)
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return tlsCertificateError
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return tlsProtocolError
-	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
-		return tlsProtocolError
-	}
-	switch {
-	case handlerErr.StatusCode == statusClientClosedRequest:
-		return ""
-	case handlerErr.StatusCode >= http.StatusBadRequest && handlerErr.StatusCode < http.StatusInternalServerError:
-		return clientErrorType(handlerErr.StatusCode) // by another handler, such as request_body
-	case handlerErr.StatusCode == http.StatusGatewayTimeout:
-		return timeoutType(err)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return responseIncomplete
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
-		return connectionTerminated
-	case strings.Contains(err.Error(), "transport connection broken"):
-		// What net/http cannot read as an answer. Most of it has no type.
-		return protocolError
-	case strings.HasSuffix(err.Error(), "no upstreams available"):
-		return destinationUnavailable
-	case strings.Contains(err.Error(), "stream error: "), strings.Contains(err.Error(), "GOAWAY"):
-		// HTTP/2 (RFC 9113 sections 6.4 and 6.8), by their text: where a call
-		// could be sent again but must not, it is all that is left of them.
-		return connectionTerminated
-	}
-	return proxyInternal
-}
-
-// timeoutType classifies a timeout before the header of the response came.
-func timeoutType(err error) string {
-	if timeout, ok := errors.AsType[*tokenauth.TimeoutError](err); ok {
-		switch timeout.Phase {
-		case tokenauth.PhaseConnect:
-			return connectionTimeout
-		case tokenauth.PhaseWrite:
-			return connectionWriteTimeout
-		}
-	}
-	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "write" {
-		return connectionWriteTimeout // of an HTTP/2 connection, for all of its calls
-	}
-	if strings.Contains(err.Error(), "TLS handshake timeout") { // of net/http, without a type
-		return connectionTimeout
-	}
-	return responseTimeout
-}
-
 // clientErrorType classifies an error that is the client's, by its status: some are
 // about what it may do, the others about its request.
 func clientErrorType(status int) string {
@@ -267,22 +212,4 @@ func clientErrorType(status int) string {
 		return requestDenied
 	}
 	return requestError
-}
-
-// dialErrorType classifies an error of connecting. It goes by its text: Caddy's
-// type lets nobody see what it wraps.
-func dialErrorType(err reverseproxy.DialError) string {
-	text := err.Error()
-	timeout := strings.Contains(text, "i/o timeout")
-	switch {
-	case strings.Contains(text, "lookup ") && timeout:
-		return dnsTimeout
-	case strings.Contains(text, "lookup "):
-		return dnsError
-	case timeout:
-		return connectionTimeout
-	case strings.Contains(text, syscall.ECONNREFUSED.Error()):
-		return connectionRefused
-	}
-	return destinationUnavailable
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -184,6 +185,7 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits to
 		return limits, err
 	}
 	transport := t.HTTPTransport.Transport
+	transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
 	transport.HTTP2 = &http.HTTP2Config{
 		SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: limits.Write,
 	}
@@ -312,7 +314,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	res, err := t.core.Deliver(req, t.delivery(req.Context()))
+	res, err := t.core.Deliver(t.unclosed(req), t.delivery(req.Context()))
 	if err == nil {
 		if detached != nil {
 			detached.status = res.StatusCode
@@ -323,7 +325,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// Everything else goes back as it is: Caddy looks at its type.
 	gatewayErr := asGatewayError(err)
 	if gatewayErr == nil {
-		return nil, err
+		return nil, throughEgress(req.Context(), err)
 	}
 	_, noToken := errors.AsType[*tokenauth.Error](err)
 	if gatewayErr.status < http.StatusInternalServerError || (noToken && t.ofHandler) {
@@ -336,6 +338,19 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		countRefusal(t.Client, gatewayErr.kind, gatewayErr.status)
 	}
 	return nil, handlerError(gatewayErr)
+}
+
+// unclosed returns req with a body whose Close does nothing, if it is the handler's. That
+// of the handler's own body does nothing either, but Caddy has wrapped it in one whose
+// Close has a data race with Read (reverseproxy.go in Caddy 2.11), and net/http calls
+// these at once when the API's host answers early over HTTP/2.
+func (t *Transport) unclosed(req *http.Request) *http.Request {
+	if !t.ofHandler || req.Body == nil || req.Body == http.NoBody {
+		return req
+	}
+	out := *req
+	out.Body = io.NopCloser(req.Body)
+	return &out
 }
 
 // refuse answers req with e, as if the upstream had.

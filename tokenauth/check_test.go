@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -253,30 +255,70 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	refusingTLS := func(config *tls.Config) string {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
+		server.TLS = config
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	through := func(status int, typed bool) *http.Client {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(server.Close)
+		proxy, err := url.Parse(strings.Replace(server.URL, "http://", "http://gateway:planted@", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{Proxy: http.ProxyURL(proxy)}
+		if typed {
+			transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
+		}
+		return &http.Client{Transport: transport}
+	}
+	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}}
+	socks := func(err string) *http.Client {
+		return &http.Client{Transport: failing(&net.OpError{Op: "socks connect", Net: "tcp", Err: errors.New(err)})}
+	}
 	byName := strings.Replace(secure.Issuer(), "127.0.0.1", "localhost", 1)
 	for name, test := range map[string]struct {
 		issuer string
 		client *http.Client
 		hint   string
 	}{
-		"name":        {"https://issuer.test", &http.Client{Transport: failing(&net.DNSError{Err: "no such host", Name: "issuer.test", IsNotFound: true})}, "the DNS knows no host"},
-		"no DNS":      {"https://issuer.test", resolving(syscall.ENETUNREACH), "the DNS does not answer here"},
-		"slow DNS":    {"https://issuer.test", resolving(os.ErrDeadlineExceeded), "the DNS does not answer here"},
-		"no network":  {"https://issuer.test", &http.Client{Transport: failing(syscall.ENETUNREACH)}, "no route to the issuer"},
-		"no host":     {"https://issuer.test", &http.Client{Transport: failing(syscall.EHOSTUNREACH)}, "no route to the issuer"},
-		"refused":     {refusing(t), new(http.Client), "nothing listens"},
-		"proxy":       {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}, "egress proxy cannot be reached"},
-		"proxy login": {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(loginProxy)}}, "the egress proxy wants a user and a password"},
-		"certificate": {secure.Issuer(), new(http.Client), "of an authority that is not trusted here"},
-		"other host":  {byName, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, "the certificate of another host"},
-		"expired":     {secure.Issuer(), &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: later}}}, "look at the clock"},
-		"no TLS":      {"https" + strings.TrimPrefix(plain.Issuer(), "http"), new(http.Client), "does not speak TLS"},
-		"timeout":     {"https://issuer.test", &http.Client{Transport: failing(context.DeadlineExceeded)}, "does not answer"},
-		"reset":       {"https://issuer.test", &http.Client{Transport: failing(errors.New("connection reset"))}, "cannot be reached"},
-		"realm":       {"https://issuer.test", answering(404, "{}"), "there is no OpenID provider"},
-		"other":       {"https://issuer.test", answering(200, `{"issuer":"https://other.test","token_endpoint":"https://other.test/t"}`), "is not the provider of that name"},
-		"forbidden":   {"https://issuer.test", answering(403, ""), "look for a proxy in between"},
-		"trouble":     {"https://issuer.test", answering(503, ""), "trouble of its own"},
+		"name":                         {"https://issuer.test", &http.Client{Transport: failing(&net.DNSError{Err: "no such host", Name: "issuer.test", IsNotFound: true})}, "the DNS knows no host"},
+		"no DNS":                       {"https://issuer.test", resolving(syscall.ENETUNREACH), "the DNS does not answer here"},
+		"slow DNS":                     {"https://issuer.test", resolving(os.ErrDeadlineExceeded), "the DNS does not answer here"},
+		"no network":                   {"https://issuer.test", &http.Client{Transport: failing(syscall.ENETUNREACH)}, "no route to the issuer"},
+		"no host":                      {"https://issuer.test", &http.Client{Transport: failing(syscall.EHOSTUNREACH)}, "no route to the issuer"},
+		"refused":                      {refusing(t), new(http.Client), "nothing listens"},
+		"proxy":                        {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}, "egress proxy cannot be reached"},
+		"proxy login":                  {"https://issuer.test", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(loginProxy)}}, "the egress proxy wants a user and a password"},
+		"proxy forbids":                {"https://issuer.test", through(403, true), "the egress proxy does not let this machine connect"},
+		"proxy forbids, by text":       {"https://issuer.test", through(403, false), "the egress proxy does not let this machine connect"},
+		"proxy login, typed":           {"https://issuer.test", through(407, true), "the egress proxy wants a user and a password"},
+		"proxy fails":                  {"https://issuer.test", through(502, true), "the egress proxy cannot connect to the issuer"},
+		"proxy fails, by text":         {"https://issuer.test", through(504, false), "the egress proxy cannot connect to the issuer"},
+		"proxy is odd":                 {"https://issuer.test", through(599, true), "the egress proxy cannot connect to the issuer"},
+		"SOCKS login":                  {"https://issuer.test", socks("username/password authentication failed"), "the egress proxy wants a user and a password"},
+		"SOCKS forbids":                {"https://issuer.test", socks("unknown error connection not allowed by ruleset"), "the egress proxy does not let"},
+		"SOCKS fails":                  {"https://issuer.test", socks("unknown error host unreachable"), "the egress proxy cannot connect"},
+		"not permitted":                {"https://issuer.test", &http.Client{Transport: failing(syscall.EACCES)}, "does not permit the connection"},
+		"exhausted":                    {"https://issuer.test", &http.Client{Transport: failing(syscall.EMFILE)}, "no file descriptor"},
+		"old TLS":                      {refusingTLS(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), trusting, "no version or cipher suite of TLS in common"},
+		"TLS with client certificates": {refusingTLS(&tls.Config{ClientAuth: tls.RequireAnyClientCert}), trusting, "wants a client certificate"},
+		"TLS for other names":          {refusingTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return new(tls.Config), nil }}), trusting, "knows no host of its name"},
+		"TLS in trouble":               {refusingTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no") }}), trusting, "TLS with whoever answers at the issuer's address has failed"},
+		"certificate":                  {secure.Issuer(), new(http.Client), "of an authority that is not trusted here"},
+		"other host":                   {byName, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, "the certificate of another host"},
+		"expired":                      {secure.Issuer(), &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: later}}}, "look at the clock"},
+		"no TLS":                       {"https" + strings.TrimPrefix(plain.Issuer(), "http"), new(http.Client), "does not speak TLS"},
+		"timeout":                      {"https://issuer.test", &http.Client{Transport: failing(context.DeadlineExceeded)}, "does not answer"},
+		"reset":                        {"https://issuer.test", &http.Client{Transport: failing(errors.New("connection reset"))}, "cannot be reached"},
+		"realm":                        {"https://issuer.test", answering(404, "{}"), "there is no OpenID provider"},
+		"other":                        {"https://issuer.test", answering(200, `{"issuer":"https://other.test","token_endpoint":"https://other.test/t"}`), "is not the provider of that name"},
+		"forbidden":                    {"https://issuer.test", answering(403, ""), "look for a proxy in between"},
+		"trouble":                      {"https://issuer.test", answering(503, ""), "trouble of its own"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			provider, err := tokenauth.NewProvider(test.issuer, true)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -15,32 +16,102 @@ type fault int
 
 // The faults.
 const (
-	faultUnknown     fault = iota
-	faultName              // there is no host of that name
-	faultResolver          // the DNS does not answer
-	faultRoute             // there is no way to the host
-	faultRefused           // nothing listens there
-	faultProxy             // the egress proxy cannot be reached
-	faultProxyLogin        // the egress proxy lets only users in
-	faultExpired           // the certificate is not valid now
-	faultHost              // the certificate is another host's
-	faultCertificate       // the certificate is not trusted
-	faultTLS               // whoever answers does not speak TLS
+	faultUnknown           fault = iota
+	faultName                    // there is no host of that name
+	faultResolver                // the DNS does not answer
+	faultRoute                   // there is no way to the host
+	faultPermission              // this machine does not permit the connection
+	faultExhausted               // this machine has nothing left to connect with
+	faultRefused                 // nothing listens there
+	faultProxy                   // the egress proxy cannot be reached
+	faultProxyLogin              // the egress proxy lets only users in
+	faultProxyForbids            // the egress proxy does not want to connect
+	faultProxyFails              // the egress proxy cannot connect
+	faultExpired                 // the certificate is not valid now
+	faultHost                    // the certificate is another host's
+	faultCertificate             // the certificate is not trusted
+	faultTLS                     // whoever answers does not speak TLS
+	faultHandshake               // TLS has not come about
+	faultNoCommonTLS             // there is no TLS that both sides want
+	faultClientCertificate       // a client certificate is wanted
+	faultServerName              // whoever answers has no host of that name
 )
 
 // faultOf classifies the error of a round trip.
 func faultOf(err error) fault {
-	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "proxyconnect" {
-		return faultProxy
-	}
-	if strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) { // it has no type
-		return faultProxyLogin
+	if f := proxyFaultOf(err); f != faultUnknown {
+		return f
 	}
 	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
 		if dnsErr.IsNotFound {
 			return faultName
 		}
 		return faultResolver
+	}
+	if f := tlsFaultOf(err); f != faultUnknown {
+		return f
+	}
+	is := func(errnos ...error) bool {
+		return slices.ContainsFunc(errnos, func(errno error) bool { return errors.Is(err, errno) })
+	}
+	switch {
+	case is(syscall.ECONNREFUSED):
+		return faultRefused
+	case is(syscall.ENETUNREACH, syscall.EHOSTUNREACH):
+		return faultRoute
+	case is(syscall.EACCES, syscall.EPERM):
+		return faultPermission
+	case is(syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EADDRNOTAVAIL):
+		return faultExhausted
+	}
+	return faultUnknown
+}
+
+// proxyFaultOf classifies the error of a round trip that an egress proxy has made
+// fail.
+func proxyFaultOf(err error) fault {
+	if answer, ok := errors.AsType[*EgressError](err); ok {
+		return proxyAnswer(answer.Status)
+	}
+	opErr, _ := errors.AsType[*net.OpError](err)
+	switch {
+	case opErr == nil:
+	case opErr.Op == "proxyconnect":
+		return faultProxy
+	case strings.HasPrefix(opErr.Op, "socks ") && strings.Contains(err.Error(), "authentication"):
+		return faultProxyLogin // as by the text of net/http's own SOCKS client
+	case strings.HasPrefix(opErr.Op, "socks ") && strings.Contains(err.Error(), "not allowed by ruleset"):
+		return faultProxyForbids
+	case strings.HasPrefix(opErr.Op, "socks "):
+		return faultProxyFails
+	}
+	// Without CheckEgressAnswer, the error is the proxy's words for the status.
+	for _, status := range []int{
+		http.StatusForbidden, http.StatusProxyAuthRequired,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+	} {
+		if err.Error() == http.StatusText(status) {
+			return proxyAnswer(status)
+		}
+	}
+	return faultUnknown
+}
+
+// proxyAnswer classifies the status of an egress proxy that does not connect.
+func proxyAnswer(status int) fault {
+	switch {
+	case status == http.StatusProxyAuthRequired:
+		return faultProxyLogin
+	case status < http.StatusInternalServerError:
+		return faultProxyForbids
+	}
+	return faultProxyFails
+}
+
+// tlsFaultOf classifies the error of a round trip for which there is no TLS.
+func tlsFaultOf(err error) fault {
+	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "remote error" {
+		return alertFaultOf(opErr.Err)
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return faultExpired
@@ -54,11 +125,32 @@ func faultOf(err error) fault {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		return faultTLS
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return faultRefused
-	}
-	if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) {
-		return faultRoute
+	if strings.Contains(err.Error(), "tls: ") { // most errors of crypto/tls have no type
+		return faultHandshake
 	}
 	return faultUnknown
+}
+
+// alertFaultOf classifies a TLS alert that was received. Its type is not exported,
+// but each has a text of its own.
+func alertFaultOf(alert error) fault {
+	const (
+		handshakeFailure, badCertificate, unknownCA       = 40, 42, 48
+		protocolVersion, insufficientSecurity             = 70, 71
+		unrecognizedName, certificateRequired, noProtocol = 112, 116, 120
+	)
+	for id := range 256 {
+		if tls.AlertError(id).Error() != alert.Error() { //nolint:gosec // below 256
+			continue
+		}
+		switch {
+		case id == handshakeFailure, id == protocolVersion, id == insufficientSecurity, id == noProtocol:
+			return faultNoCommonTLS
+		case id >= badCertificate && id <= unknownCA && id != 47, id == certificateRequired: // 47 is illegal_parameter
+			return faultClientCertificate
+		case id == unrecognizedName:
+			return faultServerName
+		}
+	}
+	return faultHandshake
 }

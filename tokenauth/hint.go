@@ -25,6 +25,14 @@ func (e *Error) Hint() string {
 		return "the egress proxy cannot be reached: look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 	case faultProxyLogin:
 		return "the egress proxy wants a user and a password: write them into HTTPS_PROXY, as in http://user:password@proxy:3128"
+	case faultProxyForbids:
+		return "the egress proxy does not let this machine connect to the issuer: have the issuer's host and port allowed there"
+	case faultProxyFails:
+		return "the egress proxy cannot connect to the issuer: look at the proxy's own network and DNS, and at the spelling of an issuer of your own"
+	case faultPermission:
+		return "this machine does not permit the connection to the issuer: look at its firewall, and at what the service may do"
+	case faultExhausted:
+		return "this machine has no file descriptor, port or memory left for a connection: look at its limits (LimitNOFILE), and at what else runs on it"
 	case faultExpired:
 		return "the issuer's certificate is not valid at this machine's time: look at the clock, then at the certificate"
 	case faultHost:
@@ -33,6 +41,14 @@ func (e *Error) Hint() string {
 		return "the issuer's certificate is of an authority that is not trusted here: a company's proxy that breaks up TLS has one of its own, as the issuer may; add its root certificate to this machine's (SSL_CERT_FILE), or to the trust pool"
 	case faultTLS:
 		return "whoever answers at the issuer's address does not speak TLS: look at the port, and for a proxy in between"
+	case faultNoCommonTLS:
+		return "the issuer, or a proxy that breaks up TLS, has no version or cipher suite of TLS in common with the gateway, which wants TLS 1.2 or newer, or wants a client certificate: look for a proxy in between"
+	case faultClientCertificate:
+		return "whoever answers at the issuer's address wants a client certificate, which the gateway has none of: look for a proxy in between"
+	case faultServerName:
+		return "whoever answers at the issuer's address knows no host of its name: look at the issuer's host name, and for a proxy in between"
+	case faultHandshake:
+		return "TLS with whoever answers at the issuer's address has failed: look for a proxy in between that breaks it up"
 	case faultUnknown:
 		// the cause may tell
 	}

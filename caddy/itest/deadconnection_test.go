@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -133,8 +134,8 @@ func TestDeadConnectionToTheAPI(t *testing.T) {
 	start := time.Now()
 	status, body := call(http.MethodPost)
 	t.Logf("the call under way: %d %s after %s", status, body, time.Since(start))
-	if status != 502 {
-		t.Errorf("the call under way: %d %s, want 502", status, body)
+	if status != 502 || !strings.Contains(body, "error=connection_terminated") {
+		t.Errorf("the call under way: %d %s, want 502 connection_terminated", status, body)
 	}
 	if status, body := call(http.MethodPost); status != 200 {
 		t.Errorf("the next call: %d %s, want 200", status, body)

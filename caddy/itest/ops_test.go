@@ -90,11 +90,17 @@ func (w *watched) call(method, path string) int {
 }
 
 func TestAlertRules(t *testing.T) {
-	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
-		cmd := exec.CommandContext(t.Context(), "promtool", args...)
+	newer := prometheus3(t, "promtool")
+	for _, args := range [][]string{
+		{"promtool", "check", "rules", "alerts.yml"},
+		{"promtool", "test", "rules", "alerts_test.yml"},
+		{newer, "check", "rules", "alerts.yml"},
+		{newer, "test", "rules", "alerts_test.yml", "alerts_native_test.yml"},
+	} {
+		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 		cmd.Dir = "../ops"
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("promtool %v: %v\n%s", args, err, out)
+			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
 	rules, err := os.ReadFile("../ops/alerts.yml")
@@ -159,10 +165,18 @@ type dashboard struct {
 }
 
 // Every query of the dashboard and of the alerts is made of a Prometheus that has
-// scraped a gateway to which everything has happened once.
+// scraped a gateway to which everything has happened once, with histograms of either
+// kind.
 func TestDashboardHasData(t *testing.T) {
+	for name, native := range map[string]bool{"classic": false, "native": true} {
+		t.Run(name, func(t *testing.T) { testDashboard(t, native) })
+	}
+}
+
+// testDashboard tests the dashboard and the alerts on one kind of histograms.
+func testDashboard(t *testing.T, native bool) {
 	w := startWatched(t, nil)
-	prom := startPrometheus(t, w.url)
+	prom := startPrometheus(t, w.url, native)
 	w.nonce.Store(true)
 	happen := func() {
 		w.call("GET", "/v1/signdoc/pades?sign_id=1")
@@ -181,6 +195,11 @@ func TestDashboardHasData(t *testing.T) {
 		return result[0].Value.value
 	}
 	eventually(t, func() bool { return scrapes() >= 4 })
+
+	const histogram = "caddy_bankid_esign_token_request_duration_seconds"
+	if classic := len(prom.query(t, histogram+"_bucket")) > 0; classic == native || len(prom.query(t, histogram)) > 0 != native {
+		t.Fatalf("it has classic buckets: %t", classic)
+	}
 
 	file, err := os.ReadFile("../ops/dashboard.json")
 	if err != nil {

@@ -37,7 +37,7 @@ func TestOutage(t *testing.T) {
 		issued.Store(time.Now().UnixNano())
 		tokenauthtest.WriteToken(res, "token", life.Seconds())
 	})
-	prom := startPrometheus(t, w.url)
+	prom := startPrometheus(t, w.url, false)
 
 	var callers sync.WaitGroup
 	stop := make(chan struct{})

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,9 +40,25 @@ func (s *sample) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// startPrometheus runs Prometheus until the test ends. It scrapes the metrics of
-// the gateway twice a second.
-func startPrometheus(t *testing.T, gatewayURL string) *prometheus {
+// prometheus3 returns the path of a program of Prometheus 3, of which Debian's package
+// has version 2. It is built as ../../.ci/prometheus says, without service discovery,
+// and kept in Go's cache.
+func prometheus3(t *testing.T, program string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "tool", "-n", program)
+	cmd.Dir = "../../.ci/prometheus"
+	cmd.Env = append(os.Environ(), "GOFLAGS=-tags=remove_all_sd")
+	cmd.Stderr = t.Output()
+	path, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("building %s: %v", program, err)
+	}
+	return strings.TrimSpace(string(path))
+}
+
+// startPrometheus runs Prometheus until the test ends: Debian's, or version 3, which
+// scrapes native histograms. It scrapes the metrics of the gateway twice a second.
+func startPrometheus(t *testing.T, gatewayURL string, native bool) *prometheus {
 	t.Helper()
 	target, err := url.Parse(gatewayURL)
 	if err != nil {
@@ -50,6 +67,10 @@ func startPrometheus(t *testing.T, gatewayURL string) *prometheus {
 	rules, err := filepath.Abs("../ops/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
+	}
+	program, scrape := "prometheus", ""
+	if native {
+		program, scrape = prometheus3(t, program), "    scrape_native_histograms: true\n"
 	}
 	dir, addr := t.TempDir(), freeAddr(t)
 	config := filepath.Join(dir, "prometheus.yml")
@@ -62,10 +83,10 @@ scrape_configs:
   - job_name: gateway
     static_configs:
       - targets: [%q]
-`, rules, target.Host), 0o600); err != nil {
+%s`, rules, target.Host, scrape), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("prometheus", //nolint:noctx // ended below
+	cmd := exec.Command(program, //nolint:noctx // ended below
 		"--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+addr, "--log.level=warn")
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()

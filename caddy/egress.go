@@ -1,0 +1,88 @@
+package caddyesign
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// egressVar is the variable in which Caddy's HTTP transport keeps the URL of the
+// egress proxy of a request (reverseproxy/hosts.go in Caddy 2.11).
+const egressVar = "reverse_proxy.proxy"
+
+// An egressError is the error of a call that went through an egress proxy. Its text
+// names the proxy, which that of the error below seldom does.
+type egressError struct {
+	proxy string
+	err   error
+	// connecting says that the time for the proxy to connect was over.
+	connecting bool
+}
+
+// throughEgress returns err with the egress proxy of the request in ctx, or err
+// itself if there is none.
+func throughEgress(ctx context.Context, err error) error {
+	proxy, ok := caddyhttp.GetVar(ctx, egressVar).(*url.URL)
+	if !ok {
+		return err
+	}
+	return &egressError{
+		proxy: tokenauth.EgressProxy(proxy), err: err,
+		// net/http gives a proxy a minute, and returns the bare error of that context.
+		connecting: err == context.DeadlineExceeded && ctx.Err() == nil, //nolint:errorlint // others only look like it
+	}
+}
+
+// Error implements error.
+func (e *egressError) Error() string {
+	return "through the egress proxy " + e.proxy + ": " + e.err.Error()
+}
+
+// Unwrap returns the error of the call.
+func (e *egressError) Unwrap() error { return e.err }
+
+// Timeout implements net.Error, by which Caddy chooses the status.
+func (e *egressError) Timeout() bool {
+	netErr, ok := errors.AsType[net.Error](e.err)
+	return ok && netErr.Timeout()
+}
+
+// Temporary implements net.Error.
+func (e *egressError) Temporary() bool { return e.Timeout() }
+
+// failure classifies the error, which is that of the reverse proxy in whole.
+func (e *egressError) failure(whole caddyhttp.HandlerError) failure {
+	if answer, ok := errors.AsType[*tokenauth.EgressError](e.err); ok {
+		return failure{kind: destinationUnavailable, details: answer.Error()}
+	}
+	opErr, _ := errors.AsType[*net.OpError](e.err)
+	switch {
+	case opErr != nil && strings.HasPrefix(opErr.Op, "socks "):
+		return failure{kind: destinationUnavailable, details: "the egress proxy " + e.proxy + " does not connect: " + opErr.Err.Error()}
+	case e.connecting:
+		return failure{kind: connectionTimeout, details: "the egress proxy " + e.proxy + " does not connect in time"}
+	}
+	f := ownFailureOf(whole)
+	switch {
+	case f.kind == "":
+	case opErr != nil && opErr.Op == "proxyconnect":
+		f.details = "the egress proxy " + e.proxy + " cannot be reached" + because(f.details)
+	default:
+		f.details = "through the egress proxy " + e.proxy + because(f.details)
+	}
+	return f
+}
+
+// because returns details for the end of a sentence.
+func because(details string) string {
+	if details == "" {
+		return ""
+	}
+	return ": " + details
+}

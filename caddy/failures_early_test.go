@@ -1,0 +1,33 @@
+package caddyesign_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An API's host may answer an upload over HTTP/2 before it has read it. Then net/http
+// closes the body on one goroutine while another reads it.
+func TestEarlyAnswerOverHTTP2HasNoDataRace(t *testing.T) {
+	f := newFixture(t)
+	cert, trusted, _ := newCertificate(t, time.Now().Add(time.Hour))
+	f.upstream.Server.Close()
+	f.upstream.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	}))
+	f.upstream.Server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	f.upstream.EnableHTTP2 = true
+	f.upstream.StartTLS()
+	t.Cleanup(f.upstream.Server.Close)
+	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + f.upstream.URL + "\ntransport http {\ntls_trust_pool file " + trusted + "\n}\n}")
+	body := strings.Repeat("x", 4<<20)
+	for range 20 {
+		answer := f.do("POST", "/v1/signdoc/pades", body).is(413)
+		if status := answer.Header.Get("Proxy-Status"); status != "" {
+			t.Errorf("Proxy-Status is %q, of BankID's answer", status)
+		}
+	}
+}
