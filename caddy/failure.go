@@ -74,6 +74,8 @@ func timeoutType(err error) string {
 			return connectionTimeout
 		case tokenauth.PhaseWrite:
 			return connectionWriteTimeout
+		case tokenauth.PhaseHeader, tokenauth.PhaseRead:
+			return responseTimeout
 		}
 	}
 	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "write" {

@@ -52,8 +52,9 @@ type stallTimer struct {
 	limit   time.Duration
 	since   time.Time // when the present wait began; zero if there is none
 	timer   *time.Timer
-	armed   bool // the timer will fire
-	begun   bool // there was a phase after the first one
+	armed   bool      // the timer will fire
+	fires   time.Time // when it will
+	begun   bool      // there was a phase after the first one
 	stopped bool
 	expired *TimeoutError
 }
@@ -81,13 +82,16 @@ func (s *stallTimer) beginLocked(phase Phase, limit time.Duration) {
 		return
 	}
 	s.phase, s.limit, s.since = phase, limit, time.Now()
+	end := s.since.Add(limit)
 	switch {
 	case s.timer == nil:
 		s.timer = time.AfterFunc(limit, s.look)
-	case !s.armed:
+	case !s.armed || end.Before(s.fires):
 		s.timer.Reset(limit)
+	default:
+		return // it looks again when it fires
 	}
-	s.armed = true
+	s.armed, s.fires = true, end
 }
 
 // end says that there was progress, and nothing to wait for until the next begin.
@@ -112,6 +116,7 @@ func (s *stallTimer) look() {
 		s.armed = false
 	case left > 0:
 		s.timer.Reset(left)
+		s.fires = time.Now().Add(left)
 	default:
 		s.expired, s.stopped = &TimeoutError{s.phase, s.limit}, true
 	}

@@ -98,6 +98,13 @@ func TestLimitsOfBodies(t *testing.T) {
 		{"server that reads nothing more", large, func(r *http.Request) (*http.Response, error) {
 			return nil, reads(r, slow, 0)
 		}, PhaseWrite, slow + time.Minute},
+		{"server that reads nothing on a new connection", large, func(r *http.Request) (*http.Response, error) {
+			trace := httptrace.ContextClientTrace(r.Context())
+			trace.ConnectStart("tcp", "")
+			time.Sleep(fast)
+			trace.GotConn(httptrace.GotConnInfo{})
+			return nil, reads(r, 0)
+		}, PhaseWrite, fast + time.Minute},
 		{"end that cannot be written", small, func(r *http.Request) (*http.Response, error) {
 			return nil, reads(r, fast, 0)
 		}, PhaseWrite, fast + time.Minute},
