@@ -168,7 +168,7 @@ func TestAdminShowsABoundTokenAndWhyThereIsNone(t *testing.T) {
 	token := c.Tokens[0]
 	if !token.Bound || token.AuthMethod != "private_key_jwt" || token.KeyID != kid || token.Granted != nil || token.ExpiresAt != "" ||
 		token.Failures != 1 || token.NextAttempt == "" || !strings.Contains(token.Hint, "does not know this client") ||
-		!strings.Contains(token.Hint, "the public key must be registered for the client, under the same kid") {
+		!strings.Contains(token.Hint, "the public key must be registered for the client, under the kid ") {
 		t.Errorf("the token is %+v", token)
 	}
 	if !strings.Contains(f.logged(), `"hint":"`+token.Hint+`"`) {

@@ -39,8 +39,10 @@ type checkReport struct {
 	ESignBaseURLDiffers bool   `json:"esign_baseurl_differs"`
 
 	// ClockSkew is by how many seconds the provider's clock is ahead of this
-	// machine's.
-	ClockSkew float64 `json:"clock_skew_seconds"`
+	// machine's, null if the provider does not tell its time.
+	ClockSkew *float64 `json:"clock_skew_seconds"`
+
+	clock tokenauth.Clock
 
 	// Clients are those that are configured, by name.
 	Clients []checkedClient `json:"clients"`
@@ -184,7 +186,8 @@ func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
 		report.OK = report.OK && token.OK
 		client.Tokens = append(client.Tokens, token)
 	}
-	report.ClockSkew = a.provider.ClockSkew().Seconds()
+	report.clock = a.provider.Clock()
+	report.ClockSkew = skewSeconds(report.clock)
 	return report, nil
 }
 

@@ -26,8 +26,8 @@ type clientStatus struct {
 	DiscoveredAt time.Time `json:"discovered_at,omitzero"`
 
 	// ClockSkew is by how many seconds the provider's clock is ahead of this
-	// machine's.
-	ClockSkew float64 `json:"clock_skew_seconds"`
+	// machine's, null if the provider has not told its time.
+	ClockSkew *float64 `json:"clock_skew_seconds"`
 
 	// Tokens are those that handlers and transports use, one for each set of
 	// scopes. A client that none of them uses has none.
@@ -120,7 +120,7 @@ func (a *App) clientStatus(name string) clientStatus {
 	_, discoveredAt := a.provider.Discovered()
 	client := clientStatus{
 		Name: name, Environment: a.env.Name, Issuer: a.env.Issuer,
-		DiscoveredAt: discoveredAt.UTC(), ClockSkew: a.provider.ClockSkew().Seconds(),
+		DiscoveredAt: discoveredAt.UTC(), ClockSkew: skewSeconds(a.provider.Clock()),
 		Tokens: make([]tokenStatus, 0, len(a.used[name])),
 	}
 	for _, source := range a.used[name] {

@@ -71,7 +71,8 @@ meaning; new ones may be added:
 	error, hint             why the provider's configuration could not be read
 	esign_baseurl           where the provider says that the APIs are
 	esign_baseurl_differs   whether calls go elsewhere
-	clock_skew_seconds      by how much the provider's clock is ahead
+	clock_skew_seconds      by how much the provider's clock is ahead; null if it
+	                        does not tell its time
 	clients                 array, by name:
 	  name                  "default" for the default client
 	  credentials           if the provider's configuration could not be read, what
@@ -243,11 +244,7 @@ func (r *checkReport) print(w io.Writer) error {
 	} else if r.ESignBaseURL != "" {
 		t.row(good, "esign-baseurl", r.ESignBaseURL)
 	}
-	if skew := time.Duration(r.ClockSkew * float64(time.Second)); skew.Abs() >= badSkew {
-		t.row(odd, "clock", "the provider's is ahead of this machine's by "+skew.String())
-	} else {
-		t.row(good, "clock", "agrees with the provider's")
-	}
+	printClock(t, r.clock, time.Now())
 	for _, client := range r.Clients {
 		client.print(t)
 	}

@@ -131,8 +131,8 @@ func (c *clientStatus) print(t *table) {
 		issuer += " (environment " + c.Environment + ")"
 	}
 	t.heading("client " + c.Name + " at " + issuer)
-	if skew := time.Duration(c.ClockSkew * float64(time.Second)); skew.Abs() >= badSkew {
-		t.row(odd, "clock", "the provider's is ahead of this machine's by "+skew.String())
+	if clock := clockOf(c.ClockSkew); skewed(clock) || !clock.Known && !c.DiscoveredAt.IsZero() {
+		printClock(t, clock, time.Now())
 	}
 	if len(c.Tokens) == 0 {
 		t.row(none, "tokens", "no handler or transport uses this client")

@@ -83,7 +83,7 @@ func (r *tokenRequest) authenticate(header http.Header, form url.Values) error {
 		if err != nil {
 			return err
 		}
-		assertion, err := c.Key.assertion(alg, c.ClientID, r.audience, r.provider.now())
+		assertion, err := c.Key.assertion(alg, c.ClientID, r.audience, r.now())
 		if err != nil {
 			return err
 		}

@@ -82,12 +82,15 @@ type Error struct {
 	// fault is why there was no answer, as far as it can be told.
 	fault fault
 
-	// oddity is what looks wrong about the credentials that were refused, and key
-	// reports whether they are a key. skew is the provider's clock less this
-	// machine's then.
-	oddity string
-	key    bool
-	skew   time.Duration
+	// topics are what the words of the answer are about.
+	topics topics
+
+	// tokenType is that of a token which is not of the type asked for, else nil.
+	tokenType *string
+
+	// request is what is known of the token request that was answered. Nil if there
+	// was no answer.
+	request *requestFacts
 }
 
 // Error implements error.

@@ -59,7 +59,7 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 			// The value may hold anything, a credential for one.
 			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
 		}
-		event.Duration, event.ClockSkew = time.Since(start), s.config.Provider.ClockSkew()
+		event.Duration, event.Clock = time.Since(start), s.config.Provider.Clock()
 		ended := s.land(f, credentials, &event)
 		close(f.done)
 		if runtime.Observe != nil && !ended {
@@ -86,9 +86,6 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	}
 	if err != nil {
 		f.token, f.err = nil, asError(err)
-		if f.err.Cause == CauseRefused && f.err.Op == opToken {
-			f.err.oddity, f.err.key, f.err.skew = credentials.Hint(), credentials.Key != nil, s.config.Provider.ClockSkew()
-		}
 	}
 }
 
@@ -173,6 +170,9 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 	res, err := request.send(ctx, client)
 	event.NonceWanted = event.NonceWanted || request.challenged
 	if err != nil {
+		if failure, ok := errors.AsType[*Error](err); ok && failure.Status != 0 {
+			failure.request = request.facts()
+		}
 		return nil, err
 	}
 	event.LifetimeAssumed = res.assumed

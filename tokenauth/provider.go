@@ -37,8 +37,7 @@ type Provider struct {
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
 
-	skew     atomic.Int64 // how far its clock is ahead, in nanoseconds
-	measured atomic.Bool  // whether skew is known
+	ahead atomic.Pointer[time.Duration] // how far its clock is ahead; nil if that is not known
 }
 
 // discovered is one reading of the document.
@@ -65,26 +64,6 @@ func NewProvider(issuer string, pinned bool) (*Provider, error) {
 
 // Issuer returns the issuer identifier.
 func (p *Provider) Issuer() string { return p.issuer }
-
-// ClockSkew returns by how much the provider's clock is ahead of this one's, by
-// the Date of its last answer, in whole seconds. Less than two seconds count as
-// none.
-func (p *Provider) ClockSkew() time.Duration { return time.Duration(p.skew.Load()) }
-
-// measure compares the clocks by an answer that was asked for at sent. One that
-// a cache has kept says nothing of the time now.
-func (p *Provider) measure(header http.Header, sent time.Time) {
-	if len(header["Age"]) > 0 {
-		return
-	}
-	if skew, ok := clockSkew(header, sent, time.Now()); ok {
-		p.skew.Store(int64(skew))
-		p.measured.Store(true)
-	}
-}
-
-// now returns the time by the provider's clock.
-func (p *Provider) now() time.Time { return time.Now().Add(p.ClockSkew()) }
 
 // Discovered returns the last good document, which must not be modified, and when
 // it was read; nil if there is none yet.
@@ -169,7 +148,6 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 	if err != nil {
 		return nil, err
 	}
-	p.measure(res.header, sent)
 	if res.status != http.StatusOK {
 		return nil, res.failure(opDiscovery, "")
 	}
@@ -177,6 +155,7 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
+	p.measure(res.header, sent) // not before it is known to be the provider's
 	now := readClocks()
 	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.plus(metadataAge(res.header))}, nil
 }

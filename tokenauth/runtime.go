@@ -73,9 +73,8 @@ type Event struct {
 	// Metadata is the provider's configuration, nil if it could not be read.
 	Metadata *Metadata
 
-	// ClockSkew is by how much the provider's clock is ahead of this one's; see
-	// Provider.ClockSkew.
-	ClockSkew time.Duration
+	// Clock is what is known of the provider's clock.
+	Clock Clock
 
 	// Duration is how long the attempt took.
 	Duration time.Duration

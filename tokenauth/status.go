@@ -75,8 +75,8 @@ type Status struct {
 	// was not yet.
 	DiscoveredAt time.Time
 
-	// ClockSkew is that of Provider.ClockSkew.
-	ClockSkew time.Duration
+	// Clock is what is known of the provider's clock.
+	Clock Clock
 }
 
 // Status returns the status of the Source. It asks nobody, and does not count
@@ -86,7 +86,7 @@ func (s *Source) Status() Status {
 		State: StateNone, Scopes: slices.Clone(s.config.Scopes), DPoP: s.config.DPoP, Waiting: int(s.waiting.Load()),
 	}
 	if provider := s.config.Provider; provider != nil { // else NewSource did not make it
-		status.Issuer, status.ClockSkew = provider.Issuer(), provider.ClockSkew()
+		status.Issuer, status.Clock = provider.Issuer(), provider.Clock()
 		_, status.DiscoveredAt = provider.Discovered()
 	}
 	s.mu.Lock()
