@@ -137,18 +137,13 @@ func (s *Source) ask(ctx context.Context, client *http.Client, metadata *Metadat
 // request was sent.
 func vanished(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Code != "" {
+	switch {
+	case !ok:
 		return false
-	}
-	switch e.Status {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
-		return true
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true
-	case 0:
+	case e.Status == 0:
 		return e.Cause == CauseUnavailable // no such host, connection refused
 	}
-	return false
+	return gone(e.Status) || e.Status >= 300 && e.Status < 400
 }
 
 // request asks the token endpoint of metadata.

@@ -159,11 +159,6 @@ func (e *Error) unusableHint() string {
 	return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
 }
 
-// gone reports whether status says that there is nothing to ask.
-func gone(status int) bool {
-	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusGone
-}
-
 func scopeHint(*Error, *requestFacts) string {
 	return "the client has not been given this scope: look at its spelling, order it, or do not use what needs it"
 }
