@@ -62,6 +62,7 @@ type shownToken struct {
 	State       string
 	Scopes      []string
 	Granted     []string `json:"granted_scopes"`
+	Missing     []string `json:"missing_scopes"`
 	Bound       bool
 	ClientID    string `json:"client_id"`
 	AuthMethod  string `json:"auth_method"`

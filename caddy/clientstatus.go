@@ -40,9 +40,12 @@ type tokenStatus struct {
 	// State is fresh, stale, none or backing_off.
 	State tokenauth.State `json:"state"`
 
-	// Scopes are those asked for, and GrantedScopes those of the token.
+	// Scopes are those asked for, GrantedScopes those of the token, and MissingScopes
+	// those asked for that it lacks. Where the provider does not say which it has
+	// granted, they are those asked for (RFC 6749 section 5.1).
 	Scopes        []string `json:"scopes"`
 	GrantedScopes []string `json:"granted_scopes,omitempty"`
+	MissingScopes []string `json:"missing_scopes,omitempty"`
 
 	// Bound reports whether the token is bound to a key (DPoP), and Thumbprint
 	// is that of the key (RFC 7638).
@@ -65,7 +68,7 @@ type tokenStatus struct {
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
 	// LastError is why the last attempt failed, left out if it did not, and Hint
-	// the likely mistake behind it; Failures is how many have failed since the
+	// the likely mistake behind it or behind missing scopes; Failures is how many have failed since the
 	// last success, and NextAttempt when the next one is made at the earliest,
 	// left out if nothing holds it back.
 	LastError   *tokenError `json:"last_error,omitempty"`
@@ -134,17 +137,13 @@ func (a *App) clientStatus(name string) clientStatus {
 
 // newTokenStatus returns s as the admin API shows it.
 func newTokenStatus(s tokenauth.Status) tokenStatus {
-	status := tokenStatus{
-		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes,
+	return tokenStatus{
+		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes, MissingScopes: s.MissingScopes,
 		Bound: s.DPoP, Thumbprint: s.Thumbprint,
 		ClientID: s.ClientID, AuthMethod: s.AuthMethod,
 		AssertionAlgorithm: s.AssertionAlgorithm, AssertionKeyID: s.AssertionKeyID, ProofAlgorithm: s.ProofAlgorithm,
 		ObtainedAt: s.ObtainedAt.UTC(), RefreshAt: s.RefreshAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
 		LastError: newTokenError(s.Err), Failures: s.Failures, NextAttempt: s.NextAttempt.UTC(),
-		Fetching: s.Fetching, Waiting: s.Waiting,
+		Hint: s.Hint(), Fetching: s.Fetching, Waiting: s.Waiting,
 	}
-	if s.Err != nil {
-		status.Hint = s.Err.Hint()
-	}
-	return status
 }

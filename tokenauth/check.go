@@ -9,18 +9,14 @@ import (
 // A Report is what Check found out. It holds nothing secret.
 type Report struct {
 	// Status is that of the source after the one attempt: who asked and how, and
-	// what was granted, or why nothing was.
+	// what was granted, or why nothing was. If the provider refused all scopes
+	// together, MissingScopes are those that it refuses one by one.
 	Status
 
 	// Lifetime is that of the token, and LifetimeAssumed reports that the
 	// provider did not say.
 	Lifetime        time.Duration
 	LifetimeAssumed bool
-
-	// MissingScopes are those asked for that were not granted: those that the
-	// answer leaves out, or if the provider refused all of them together, those
-	// that it refuses one by one.
-	MissingScopes []string
 
 	// Hint says what the likely mistake is, "" if there is none, or none can be
 	// told.
@@ -38,12 +34,8 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 	if err != nil || report.OK() {
 		return report, err
 	}
-	if report.Err == nil {
-		report.Hint = "the client has not been given these scopes: order them, or do not use what needs them"
-		return report, nil
-	}
-	report.Hint = report.Err.Hint()
-	if report.Err.Cause == CauseRefused && report.Err.Code == "invalid_scope" {
+	report.Hint = report.Status.Hint()
+	if report.Err != nil && report.Err.Cause == CauseRefused && report.Err.Code == "invalid_scope" {
 		report.MissingScopes, err = refusedScopes(ctx, config, client)
 	}
 	return report, err
@@ -59,10 +51,8 @@ func try(ctx context.Context, config Config, client *http.Client) (Report, error
 	source.Attach(Runtime{Client: client, Observe: func(e Event) { event = e }})
 	_, _ = source.Token(ctx)
 	source.Close() // and the event is complete
-	report := Report{
-		Status: source.Status(), Lifetime: event.Lifetime, LifetimeAssumed: event.LifetimeAssumed,
-		MissingScopes: event.MissingScopes,
-	}
+	report := Report{Status: source.Status(), Lifetime: event.Lifetime, LifetimeAssumed: event.LifetimeAssumed}
+	report.MissingScopes = event.MissingScopes // also of a token that was not kept
 	if err := ctx.Err(); err != nil {
 		report.Err = transportError(opToken, err)
 	}
