@@ -87,7 +87,10 @@ meaning; new ones may be added:
 	    scopes, granted_scopes, missing_scopes
 	    bound               whether it is bound to a key (DPoP)
 	    client_id, auth_method, assertion_alg, assertion_kid, proof_alg
-	    lifetime_seconds, lifetime_assumed
+	    lifetime_seconds    a day at most
+	    lifetime_given_seconds
+	                        what the provider said, if that is more
+	    lifetime_assumed    whether it did not say
 	    error, hint         why there is none: cause (unavailable, timeout,
 	                        refused, unusable, configuration), status, code, text`,
 		Args: noArguments("a configuration is named by --config"),
@@ -318,19 +321,31 @@ func (k *checkedToken) describe() string {
 	return text
 }
 
+// life says how long the token lives.
+func (k *checkedToken) life() string {
+	text := "token of " + (time.Duration(k.Lifetime) * time.Second).String()
+	switch {
+	case k.LifetimeAssumed:
+		text += " (assumed: the provider does not say)"
+	case k.LifetimeGiven > 0:
+		text += " (the most that is believed; the provider says " + (time.Duration(k.LifetimeGiven) * time.Second).String() + ")"
+	case k.Lifetime <= 0:
+		text = "token without a life, which no API takes"
+	}
+	return text
+}
+
 // print writes the token into the table, with the reason why the client's tokens
 // were tried no more. The hint is left to the caller.
 func (k *checkedToken) print(t *table, reason string) {
-	scopes := scopeList(k.Scopes)
-	life := "token of " + (time.Duration(k.Lifetime) * time.Second).String()
-	if k.LifetimeAssumed {
-		life += " (assumed: the provider does not say)"
-	}
+	scopes, life := scopeList(k.Scopes), k.life()
 	switch {
 	case k.Skipped:
 		t.row(none, scopes, "not tried, since "+reason)
 	case k.Error != nil:
 		t.row(bad, scopes, k.Error.Text)
+	case k.Lifetime <= 0:
+		t.row(bad, scopes, life)
 	case !k.OK:
 		t.row(bad, scopes, life+", granted for "+scopeList(k.GrantedScopes))
 	default:

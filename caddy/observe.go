@@ -21,9 +21,9 @@ type sourceUser struct {
 
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
-	obtained, assumed, missing, elsewhere, alone bool
-	clock                                        tokenauth.Clock
-	failing                                      failing
+	obtained, assumed, lifeless, missing, elsewhere, alone bool
+	clock                                                  tokenauth.Clock
+	failing                                                failing
 }
 
 // failing is the state of a source whose last attempt failed.
@@ -96,11 +96,15 @@ func (u *sourceUser) log(e tokenauth.Event) {
 	if e.LifetimeAssumed && !u.assumed {
 		logger.Warn("the provider does not say how long its tokens live", zap.Duration("assumed", e.Lifetime))
 	}
+	lifeless := e.Lifetime <= 0
+	if lifeless && !u.lifeless {
+		logger.Warn("the token has no life: no API takes it, and every call asks for another one")
+	}
 	missing := len(e.MissingScopes) > 0
 	if missing && !u.missing {
 		logger.Warn("the token was granted without some of the scopes asked for", zap.Strings("missing", e.MissingScopes))
 	}
-	u.obtained, u.assumed, u.missing, u.failing = true, e.LifetimeAssumed, missing, failing{}
+	u.obtained, u.assumed, u.lifeless, u.missing, u.failing = true, e.LifetimeAssumed, lifeless, missing, failing{}
 }
 
 // observeStore says when tokens cannot be shared, and when they can again.

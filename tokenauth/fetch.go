@@ -170,14 +170,17 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 		}
 		return nil, err
 	}
-	event.LifetimeAssumed = res.assumed
+	event.LifetimeAssumed, event.LifetimeGiven = res.assumed, res.given
 	now := readClocks()
 	token := newToken(res, prover, sent, now, s.config.RefreshBefore)
 	if !token.once && !token.usable(now) {
-		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the token had expired when it arrived")}
+		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errLate}
 	}
 	return token, nil
 }
+
+// errLate is what is wrong with a token that lives shorter than its answer took.
+var errLate = errors.New("the token had expired when it arrived")
 
 // newProver returns what makes the proofs of the next token, nil if none are
 // needed.

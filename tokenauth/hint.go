@@ -46,6 +46,8 @@ func (e *Error) Hint() string {
 		return e.refusalHint()
 	case CauseUnusable:
 		switch {
+		case errors.Is(e.Err, errLate):
+			return "the provider takes longer to answer than its tokens live: it is slow, or its tokens live too short"
 		case e.Op == opDiscovery && e.Status == http.StatusNotFound:
 			return "there is no OpenID provider at the issuer's URL: look at its host, path and realm"
 		case e.Op == opDiscovery:

@@ -57,8 +57,11 @@ type Event struct {
 	// no store.
 	StoreErr error
 
-	// Lifetime is that of the token obtained.
+	// Lifetime is that of the token obtained, a day at most.
 	Lifetime time.Duration
+
+	// LifetimeGiven is what the provider said, if that is more than a day; else zero.
+	LifetimeGiven time.Duration
 
 	// LifetimeAssumed reports that the answer did not say how long it lives.
 	LifetimeAssumed bool

@@ -20,6 +20,8 @@ const (
 	// documented one (…/bankid-oidc-provider/core-concepts/session-handling).
 	assumedLifetime = 5 * time.Minute
 	maxLifetime     = 24 * time.Hour
+	// maxGiven is the longest that is shown of one that is not believed.
+	maxGiven = 100 * 365 * 24 * time.Hour
 )
 
 // opToken names the operation in errors.
@@ -29,7 +31,8 @@ const opToken = "token request"
 // 5.1).
 type tokenResponse struct {
 	accessToken Secret
-	lifetime    time.Duration // may be zero or negative
+	lifetime    time.Duration // as it is believed; may be zero or negative
+	given       time.Duration // if that is more than is believed
 	assumed     bool          // lifetime was not given
 	scopes      []string      // granted; nil if the answer does not say
 }
@@ -175,6 +178,9 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	}
 	token := &tokenResponse{accessToken: NewSecret(accessToken)}
 	token.lifetime, token.assumed = parseLifetime(fields["expires_in"])
+	if token.lifetime > maxLifetime {
+		token.lifetime, token.given = maxLifetime, token.lifetime
+	}
 	if scope := new(string); json.Unmarshal(fields["scope"], &scope) == nil && scope != nil {
 		token.scopes = strings.Fields(*scope)
 	}
@@ -189,6 +195,6 @@ func parseLifetime(raw json.RawMessage) (lifetime time.Duration, assumed bool) {
 	if err != nil || math.IsNaN(seconds) {
 		return assumedLifetime, true
 	}
-	seconds = math.Floor(min(max(seconds, -1), maxLifetime.Seconds()))
+	seconds = math.Floor(min(max(seconds, -1), maxGiven.Seconds()))
 	return time.Duration(seconds) * time.Second, false
 }
