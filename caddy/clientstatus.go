@@ -67,6 +67,10 @@ type tokenStatus struct {
 	RefreshAt  time.Time `json:"refresh_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
+	// NextRefresh is when another token can be obtained, if it was too soon for that
+	// after the usable one. Only the answer to a refresh has it.
+	NextRefresh time.Time `json:"next_refresh,omitzero"`
+
 	// LastError is why the last attempt failed, left out if it did not, and Hint
 	// the likely mistake behind it or behind missing scopes; Failures is how many have failed since the
 	// last success, and NextAttempt when the next one is made at the earliest,
@@ -118,8 +122,9 @@ func (a *App) clientNames() []string {
 	return slices.Compact(names)
 }
 
-// clientStatus returns the status of the client called name.
-func (a *App) clientStatus(name string) clientStatus {
+// clientStatus returns the status of the client called name. Kept are the tokens that
+// a refresh has left as they are, and until when.
+func (a *App) clientStatus(name string, kept map[*tokenauth.Source]time.Time) clientStatus {
 	_, discoveredAt := a.provider.Discovered()
 	client := clientStatus{
 		Name: name, Environment: a.env.Name, Issuer: a.env.Issuer,
@@ -127,7 +132,9 @@ func (a *App) clientStatus(name string) clientStatus {
 		Tokens: make([]tokenStatus, 0, len(a.used[name])),
 	}
 	for _, source := range a.used[name] {
-		client.Tokens = append(client.Tokens, newTokenStatus(source.Status()))
+		token := newTokenStatus(source.Status())
+		token.NextRefresh = kept[source].UTC()
+		client.Tokens = append(client.Tokens, token)
 	}
 	slices.SortFunc(client.Tokens, func(x, y tokenStatus) int {
 		return cmp.Compare(strings.Join(x.Scopes, " "), strings.Join(y.Scopes, " "))

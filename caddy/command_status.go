@@ -58,7 +58,8 @@ client without a name is "default".
 
 A failed attempt leaves the tokens that there are in use. Less than 10 seconds
 after the attempt before, or for as long as the OpenID provider has asked to be
-left alone, none is made.
+left alone, none is made: a token that the attempt before has obtained with the same
+credential is shown with the time since when it is there.
 
 The exit status is 0 if that went well, so that all tokens of the client can be used
 and have the scopes asked for; 1 if not, or if the server cannot be asked; and 2 for
@@ -151,6 +152,8 @@ func (k *tokenStatus) print(t *table) {
 	switch {
 	case len(k.MissingScopes) > 0:
 		m, text = bad, fmt.Sprintf("%s, granted without %s, expires in %s", k.State, scopeList(k.MissingScopes), until(k.ExpiresAt))
+	case k.usable() && !k.NextRefresh.IsZero():
+		m, text = good, fmt.Sprintf("%s since %s, expires in %s; another one can be obtained in %s", k.State, utc(k.ObtainedAt), until(k.ExpiresAt), until(k.NextRefresh))
 	case k.usable():
 		m, text = good, fmt.Sprintf("%s, expires in %s", k.State, until(k.ExpiresAt))
 	case k.State == tokenauth.StateBackingOff:

@@ -247,7 +247,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	}
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
-	s.failure, s.failures, s.steps = nil, 0, 0
+	s.failure, s.failures, s.steps, s.accepted = nil, 0, 0, credentials
 	if latest := s.latestLocked(); latest != nil && latest.secret.Equal(f.token.secret) {
 		// Some providers hand out the same token until it expires. To ask again
 		// before that would be to ask in vain.
