@@ -123,7 +123,7 @@ func transportError(op string, err error) *Error {
 	}
 	// Not wrapped: a cancelled or expired context of the fetch is not that of
 	// whoever waits for it, and must not look like it.
-	return &Error{Op: op, Cause: cause, fault: faultOf(err), Err: errors.New(quoted.ReplaceAllString(err.Error(), `"…"`))}
+	return &Error{Op: op, Cause: cause, fault: faultOf(err), Err: errors.New(printable(quoted.ReplaceAllString(err.Error(), `"…"`)))}
 }
 
 // quoted matches what package net/http quotes of an answer that it can make no

@@ -33,9 +33,15 @@ type Metadata struct {
 	members members
 }
 
-// Text returns the member name of the document if it is a string, else "".
-// Providers publish members of their own, such as BankID's "esign-baseurl".
-func (m *Metadata) Text(name string) string { return m.members.text(name) }
+// Text returns the member name of the document if it is a string that can be printed,
+// else "". Providers publish members of their own, such as BankID's "esign-baseurl".
+func (m *Metadata) Text(name string) string {
+	text := m.members.text(name)
+	if strings.ContainsFunc(text, unprintable) {
+		return ""
+	}
+	return text
+}
 
 // parseMetadata reads the configuration document of issuer. With pinned, the
 // token endpoint must be on the issuer's own host.
@@ -63,6 +69,9 @@ func parseMetadata(body []byte, issuer string, pinned bool) (*Metadata, error) {
 		return nil, fmt.Errorf("the document names the issuer %.200q, not the configured one", m.Issuer)
 	}
 	endpoint, err := parseEndpoint(m.TokenEndpoint)
+	if err == nil && strings.ContainsFunc(m.TokenEndpoint, unprintable) {
+		err = errors.New("has characters that no URL has")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("token_endpoint: %w", err)
 	}

@@ -183,6 +183,9 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	}
 	if scope := new(string); json.Unmarshal(fields["scope"], &scope) == nil && scope != nil {
 		token.scopes = strings.Fields(*scope)
+		for i := range token.scopes {
+			token.scopes[i] = printable(token.scopes[i])
+		}
 	}
 	return token, nil
 }
