@@ -35,10 +35,13 @@ func exchange(client *http.Client, req *http.Request, op string, limit int64) (*
 	}
 	// An error is one, however long the page that explains it.
 	if int64(len(body)) > limit && res.StatusCode == http.StatusOK {
-		return nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("the answer is longer than %d bytes", limit)}
+		return nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("%w than %d bytes", errLong, limit)}
 	}
 	return &answer{res.StatusCode, res.Header, body}, nil
 }
+
+// errLong is what is wrong with an answer that is longer than any of its kind.
+var errLong = errors.New("the answer is longer")
 
 // failure makes an Error of an answer that is not a success, and in which the
 // provider gave code as the reason. What is not there refuses nobody: Keycloak says in

@@ -43,12 +43,15 @@ func (m *Metadata) Text(name string) string {
 	return text
 }
 
+// errNoDocument is what is wrong with an answer that is something else.
+var errNoDocument = errors.New("the answer is not a provider configuration in JSON")
+
 // parseMetadata reads the configuration document of issuer. With pinned, the
 // token endpoint must be on the issuer's own host.
 func parseMetadata(body []byte, issuer string, pinned bool) (*Metadata, error) {
 	document, err := parseMembers(body)
 	if err != nil {
-		return nil, errors.New("the answer is not a provider configuration in JSON")
+		return nil, errNoDocument
 	}
 	m := &Metadata{
 		Issuer:              document.text("issuer"),

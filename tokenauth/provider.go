@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// wellKnown is where a provider's configuration is, below its issuer
-// (OpenID Connect Discovery 1.0 section 4).
-const wellKnown = "/.well-known/openid-configuration"
+// Where a provider's configuration is: below its issuer (OpenID Connect Discovery 1.0
+// section 4), or that of an authorization server without OpenID between the host and the
+// path of its issuer (RFC 8414 section 3), or below it, as some have it.
+const (
+	wellKnown      = "/.well-known/openid-configuration"
+	wellKnownOAuth = "/.well-known/oauth-authorization-server"
+)
 
 // Bounds of discovery. A document without Cache-Control is read again hourly:
 // providers change endpoints rarely, and a vanished one is noticed anyway.
@@ -24,10 +29,10 @@ const (
 	metadataRetry      = time.Minute
 )
 
-// A Provider is an OpenID provider: its configuration is read when it is first
-// needed, kept for as long as the answer's Cache-Control says (between 5
-// minutes and 24 hours, one hour if it says nothing), and the last good copy is
-// used for as long as no newer one can be had.
+// A Provider is an OpenID provider, or an authorization server without OpenID: its
+// configuration is read when it is first needed, kept for as long as the answer's
+// Cache-Control says (between 5 minutes and 24 hours, one hour if it says nothing), and
+// the last good copy is used for as long as no newer one can be had.
 type Provider struct {
 	issuer string
 	pinned bool
@@ -136,9 +141,48 @@ func (p *Provider) Outdated(m *Metadata) {
 // opDiscovery names the operation in errors.
 const opDiscovery = "discovery"
 
-// read reads the document once.
+// read reads the document once, from the first place that has one. If none has, the
+// error is that of the first.
 func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(p.issuer, "/")+wellKnown, nil)
+	var first error
+	for _, location := range p.locations() {
+		d, err := p.readAt(ctx, client, location)
+		if err == nil || !absent(err) {
+			return d, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// locations returns where the document may be.
+func (p *Provider) locations() []string {
+	base := strings.TrimSuffix(p.issuer, "/")
+	locations := []string{base + wellKnown}
+	if u, err := url.Parse(base); err == nil {
+		locations = append(locations, strings.TrimSuffix(base, u.EscapedPath())+wellKnownOAuth+u.EscapedPath())
+		if u.Path != "" {
+			locations = append(locations, base+wellKnownOAuth)
+		}
+	}
+	return locations
+}
+
+// absent reports whether err says that there is no document at all: there is nothing,
+// it is for users who log in, or it is a page for them to do so.
+func absent(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Status == 0 || e.Cause == CauseUnavailable {
+		return false
+	}
+	return e.Status != http.StatusOK || errors.Is(e.Err, errNoDocument) || errors.Is(e.Err, errLong)
+}
+
+// readAt reads the document at location.
+func (p *Provider) readAt(ctx context.Context, client *http.Client, location string) (*discovered, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseConfiguration, Err: err}
 	}
