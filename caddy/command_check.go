@@ -25,12 +25,13 @@ import (
 
 // checkFlags are those of the check command.
 type checkFlags struct {
-	config, adapter            string
-	environment, issuer        string
-	clientID, secretFile       string
-	keyFile, keyID, authMethod string
-	scopes                     []string
-	dpop, json                 bool
+	config, adapter          string
+	environment, issuer      string
+	clientID, secretFile     string
+	keyFile, keyID, audience string
+	authMethod               string
+	scopes                   []string
+	insecure, dpop, json     bool
 }
 
 // checkCommand tries the clients of a configuration, or one client.
@@ -103,10 +104,12 @@ meaning; new ones may be added:
 	cmd.Flags().StringVarP(&flags.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
 	cmd.Flags().StringVar(&flags.environment, "environment", "", "The BankID environment of the client: production, current or sandbox")
 	cmd.Flags().StringVar(&flags.issuer, "issuer", "", "The issuer identifier of another OpenID provider")
+	cmd.Flags().BoolVar(&flags.insecure, "insecure-http-issuer", false, "Whether the issuer is plain http on another machine, for rehearsals")
 	cmd.Flags().StringVar(&flags.clientID, "client-id", "", "The client identifier")
 	cmd.Flags().StringVar(&flags.secretFile, "secret-file", "", "The file with the client secret")
 	cmd.Flags().StringVar(&flags.keyFile, "key-file", "", "The file with the private key of private_key_jwt")
-	cmd.Flags().StringVar(&flags.keyID, "key-id", "", "The kid of the private key")
+	cmd.Flags().StringVar(&flags.keyID, "key-id", "", "The kid of the private key; none for no kid")
+	cmd.Flags().StringVar(&flags.audience, "audience", "", "The audience of client assertions; default: the issuer")
 	cmd.Flags().StringVar(&flags.authMethod, "auth-method", "", "The client authentication method; default: by what the provider supports")
 	cmd.Flags().StringArrayVar(&flags.scopes, "scope", nil, "A scope to ask for; can be repeated")
 	cmd.Flags().BoolVar(&flags.dpop, "dpop", false, "Whether the client's tokens are bound to a key (b2b)")
@@ -152,8 +155,8 @@ func (f *checkFlags) hint(report *checkReport) {
 
 // load returns the configuration to check, and the tokens that it needs.
 func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
-	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.authMethod
-	if single != "" || f.scopes != nil || f.dpop {
+	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.audience + f.authMethod
+	if single != "" || f.scopes != nil || f.dpop || f.insecure {
 		if f.config != "" || f.adapter != "" {
 			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client do not go with it")
 		}
@@ -183,7 +186,7 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 		return nil, nil, errors.New("--secret-file and --key-file exclude each other")
 	}
 	if f.environment == bankid.Sandbox.Name {
-		if f.clientID+f.secretFile+f.keyFile+f.keyID+f.authMethod != "" {
+		if f.clientID+f.secretFile+f.keyFile+f.keyID+f.audience+f.authMethod != "" {
 			return nil, nil, errors.New("with --environment sandbox, leave out the flags that describe a client: the sandbox's own are checked; or write --issuer " + bankid.Sandbox.Issuer + " in the place of --environment")
 		}
 	} else if f.clientID == "" {
@@ -191,8 +194,8 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 	} else if f.keyFile+f.secretFile == "" {
 		return nil, nil, errors.New("--secret-file or --key-file is missing")
 	}
-	app := App{Environment: f.environment, Issuer: f.issuer, Client: Client{
-		ClientID: f.clientID, KeyID: f.keyID, AuthMethod: f.authMethod,
+	app := App{Environment: f.environment, Issuer: f.issuer, InsecureHTTPIssuer: f.insecure, Client: Client{
+		ClientID: f.clientID, KeyID: f.keyID, Audience: f.audience, AuthMethod: f.authMethod,
 	}}
 	for file, value := range map[string]*string{f.secretFile: &app.ClientSecret, f.keyFile: &app.PrivateKey} {
 		if file == "" {

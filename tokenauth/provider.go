@@ -34,8 +34,9 @@ const (
 // Cache-Control says (between 5 minutes and 24 hours, one hour if it says nothing), and
 // the last good copy is used for as long as no newer one can be had.
 type Provider struct {
-	issuer string
-	pinned bool
+	issuer   string
+	pinned   bool // the token endpoint is on the issuer's own host
+	insecure bool // both may be plain http
 
 	// turn is held by the one that reads the document. A channel rather than a
 	// mutex, so that waiting for it ends with the waiter's context.
@@ -65,6 +66,17 @@ func NewProvider(issuer string, pinned bool) (*Provider, error) {
 		return nil, fmt.Errorf("issuer %q %w", issuer, err)
 	}
 	return &Provider{issuer: issuer, pinned: pinned, turn: make(chan struct{}, 1)}, nil
+}
+
+// NewInsecureProvider returns the provider with the given issuer identifier, which is
+// plain http, also on another machine: for rehearsals in a network of one's own.
+// Everybody on the way can read the credentials, and answer in its place. Its token
+// endpoint is accepted only on the issuer's own host.
+func NewInsecureProvider(issuer string) (*Provider, error) {
+	if _, err := ParseInsecureIssuer(issuer); err != nil {
+		return nil, fmt.Errorf("issuer %q %w", issuer, err)
+	}
+	return &Provider{issuer: issuer, pinned: true, insecure: true, turn: make(chan struct{}, 1)}, nil
 }
 
 // Issuer returns the issuer identifier.
@@ -195,7 +207,7 @@ func (p *Provider) readAt(ctx context.Context, client *http.Client, location str
 	if res.status != http.StatusOK {
 		return nil, res.failure(opDiscovery, "")
 	}
-	metadata, err := parseMetadata(res.body, p.issuer, p.pinned)
+	metadata, err := p.parse(res.body)
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
@@ -207,7 +219,7 @@ func (p *Provider) readAt(ctx context.Context, client *http.Client, location str
 // adopt takes over a document that another process has read, if this one has
 // none of its own. It is read again soon.
 func (p *Provider) adopt(document []byte) (*Metadata, error) {
-	metadata, err := parseMetadata(document, p.issuer, p.pinned)
+	metadata, err := p.parse(document)
 	if err != nil {
 		return nil, err
 	}
