@@ -139,16 +139,21 @@ func (f *checkFlags) run(cmd *cobra.Command) error {
 	return err
 }
 
-// hint adds to the hints of the report which flag they are about. In a
-// configuration, the API decides over DPoP.
+// hint adds to the hints of the report which flags they are about. In a
+// configuration, the API decides over DPoP, and the rest is called as hints have it.
 func (f *checkFlags) hint(report *checkReport) {
-	if f.clientID == "" || f.dpop {
+	if f.clientID == "" {
 		return
 	}
 	tokens := report.Clients[0].Tokens // of the one client
 	for i := range tokens {
-		if token := &tokens[i]; strings.Contains(token.Hint, "DPoP") {
-			token.Hint += "; the flag for DPoP is --dpop"
+		hint := tokens[i].Hint
+		for _, flag := range []struct{ word, name string }{
+			{"DPoP", "--dpop"}, {"key_id", "--key-id"}, {"audience", "--audience"}, {"auth_method", "--auth-method"},
+		} {
+			if strings.Contains(hint, flag.word) && (flag.name != "--dpop" || !f.dpop) {
+				tokens[i].Hint += "; the flag for " + flag.word + " is " + flag.name
+			}
 		}
 	}
 }
@@ -319,7 +324,11 @@ func (k *checkedToken) describe() string {
 	}
 	text := k.ClientID + " by " + string(k.AuthMethod)
 	if k.AssertionAlgorithm != "" {
-		text += " (" + k.AssertionAlgorithm + ", kid " + k.AssertionKeyID + ")"
+		kid := "no kid"
+		if k.AssertionKeyID != "" {
+			kid = "kid " + k.AssertionKeyID
+		}
+		text += " (" + k.AssertionAlgorithm + ", " + kid + ")"
 	}
 	if k.ProofAlgorithm != "" {
 		text += ", with DPoP (" + k.ProofAlgorithm + ")"
