@@ -81,7 +81,8 @@ var reasons = []reason{
 		return e.Code == "unsupported_grant_type" || e.topics.about(topicGrant)
 	}},
 	{hint: disabledHint, applies: func(e *Error, _ *requestFacts) bool {
-		return e.Code == "access_denied" || e.topics.about(topicDisabled)
+		const others = topicProof | topicAudience | topicKey | topicMethod
+		return e.Code == "access_denied" && e.Status == http.StatusForbidden || e.topics.about(topicDisabled) && !e.topics.about(others)
 	}},
 	{hint: nonceHint, applies: func(e *Error, f *requestFacts) bool { return f.proof && e.Code == "use_dpop_nonce" }},
 	{hint: noProofHint, applies: func(e *Error, f *requestFacts) bool {
@@ -93,11 +94,18 @@ var reasons = []reason{
 	{hint: clockHint, applies: func(e *Error, f *requestFacts) bool {
 		return f.misdated() && !e.topics.about(topicKey) && (f.method == PrivateKeyJWT || !e.aboutClient())
 	}},
+	{hint: timeHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
+		return f.signed() && e.topics.about(topicTime) && !e.topics.about(topicProof) && f.clockRemark() != "" && e.Code != "invalid_grant"
+	}},
 	{hint: proofHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
 		return f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && !e.topics.about(topicKey))
 	}},
 	{hint: methodHint, applies: func(e *Error, f *requestFacts) bool {
-		return e.topics.about(topicMethod) || !f.lists(f.method)
+		other := topicAssertion
+		if f.method == PrivateKeyJWT {
+			other = topicSecret
+		}
+		return e.topics.about(topicMethod|other) || !f.lists(f.method)
 	}},
 	{hint: oddityHint, applies: func(_ *Error, f *requestFacts) bool { return f.oddity != "" }},
 	{hint: requestHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
@@ -202,6 +210,10 @@ func clockHint(_ *Error, f *requestFacts) string {
 		hint += ", too far off to be corrected for"
 	}
 	return hint
+}
+
+func timeHint(*Error, *requestFacts) string {
+	return "the provider finds what is signed here too old, or of the future"
 }
 
 func oddityHint(_ *Error, f *requestFacts) string { return f.oddity }

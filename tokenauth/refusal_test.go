@@ -22,7 +22,7 @@ const (
 
 // A refusalCase is how a provider answers, and what is to be looked at.
 type refusalCase struct {
-	provider     string // that is seen to answer so, "" if the standard says so
+	provider     string // that answers so; what it says in words is from its source
 	status       int
 	code         string
 	description  string
@@ -53,13 +53,16 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"scope":           {status: 400, code: "invalid_scope", hint: []string{"has not been given this scope"}},
 		"scope, by a key": {status: 400, code: "invalid_scope", method: byKey, hint: []string{"has not been given this scope"}, absent: []string{"clock"}},
 
-		"no such grant":      {status: 400, code: "unsupported_grant_type", hint: []string{"no client credentials grant"}},
-		"service accounts":   {provider: "Keycloak 26.7.3", status: 401, code: "unauthorized_client", description: "Client not enabled to retrieve service account", hint: []string{"does not let this client use the client credentials grant", "service accounts"}},
-		"grant of a client":  {provider: "oidc-provider 9.13.3", status: 400, code: "unauthorized_client", description: "requested grant type is not allowed for this client", hint: []string{"does not let this client use the client credentials grant"}},
-		"either, in Spring":  {provider: "Spring Authorization Server 7.1.2", status: 400, code: "unauthorized_client", hint: []string{"or does not let it use client credentials"}},
-		"realm not enabled":  {provider: "Keycloak 26.7.3", status: 403, code: "access_denied", description: "Realm not enabled", hint: []string{"is disabled there"}, absent: []string{"secret"}},
-		"disabled, by a key": {status: 400, code: "invalid_client", description: "The client is disabled", method: byKey, hint: []string{"is disabled there"}, absent: []string{"kid", "clock"}},
-		"denied":             {status: 403, code: "access_denied", hint: []string{"denies access"}},
+		"no such grant":                   {status: 400, code: "unsupported_grant_type", hint: []string{"no client credentials grant"}},
+		"service accounts":                {provider: "Keycloak 26.7.3", status: 401, code: "unauthorized_client", description: "Client not enabled to retrieve service account", hint: []string{"does not let this client use the client credentials grant", "service accounts"}},
+		"grant of a client":               {provider: "oidc-provider 9.13.3", status: 400, code: "unauthorized_client", description: "requested grant type is not allowed for this client", hint: []string{"does not let this client use the client credentials grant"}},
+		"grant, by a code of the request": {provider: "oidc-provider 9.12.2", status: 400, code: "invalid_request", description: "requested grant type is not allowed for this client", hint: []string{"does not let this client use the client credentials grant"}, absent: []string{"DPoP"}},
+		"either, in Spring":               {provider: "Spring Authorization Server 7.1.2", status: 400, code: "unauthorized_client", hint: []string{"or does not let it use client credentials"}},
+		"realm not enabled":               {provider: "Keycloak 26.7.3", status: 403, code: "access_denied", description: "Realm not enabled", hint: []string{"is disabled there"}, absent: []string{"secret"}},
+		"disabled, by a key":              {status: 400, code: "invalid_client", description: "The client is disabled", method: byKey, hint: []string{"is disabled there"}, absent: []string{"kid", "clock"}},
+		"DPoP is disabled":                {status: 400, code: "invalid_request", description: "DPoP is disabled", dpop: true, hint: []string{"does not accept the proof"}},
+		"denied, by Auth0":                {status: 401, code: "access_denied", description: "Unauthorized", hint: []string{"not with this credential"}},
+		"denied":                          {status: 403, code: "access_denied", hint: []string{"denies access"}},
 
 		"wrong secret":             {provider: "Keycloak 26.7.3", status: 401, code: "unauthorized_client", description: "Invalid client or Invalid client credentials", hint: []string{"not with this secret", "is disabled"}, absent: []string{"the client credentials grant", "clock"}},
 		"unknown client":           {provider: "Keycloak 26.7.3", status: 401, code: "invalid_client", description: "Invalid client or Invalid client credentials", hint: []string{"does not know this client, or not with this credential"}},
@@ -84,6 +87,10 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"key under that of Keycloak":  {status: 400, code: "invalid_client", method: byKey, keyID: hintKeyDigest, hint: []string{"under the kid " + hintKeyDigest}, absent: []string{"or to none"}},
 		"key under a name of its own": {status: 401, code: "invalid_client", method: byKey, keyID: "mine", hint: []string{"under the kid mine, which key_id or the JWK gives", hintKeyDigest}},
 		"key without a name":          {provider: "oidc-provider 9.13.3", status: 401, code: "invalid_client", method: byKey, keyID: tokenauth.NoKeyID, hint: []string{"where several are, key_id must say"}, absent: []string{"certificate"}},
+		"assertion of the future":     {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Token was issued in the future", method: byKey, hint: []string{"too old, or of the future", "does not tell its time", "2000-01-01T00:00:00Z"}},
+		"expired, by a right clock":   {status: 401, code: "invalid_client", description: "client_assertion has expired", method: byKey, ahead: by(0), hint: []string{"the public key must be registered"}, absent: []string{"clock"}},
+		"the words of the RFC":        {status: 400, code: "invalid_client", description: "Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method)", hint: []string{"not with this credential"}},
+		"Authelia":                    {status: 401, code: "invalid_client", description: "Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method). The request was determined to be using 'token_endpoint_auth_method' method 'client_secret_basic', however the OAuth 2.0 client registration does not allow this method.", hint: []string{"not registered for the authentication method client_secret_basic"}},
 		"no public key":               {provider: "Keycloak 26.7.3", status: 400, code: "unauthorized_client", description: "Unable to load public key", method: byKey, hint: []string{"under the kid " + hintKeyThumbprint}},
 		"audience":                    {status: 400, code: "invalid_client", description: "aud must be the token endpoint", method: byKey, hint: []string{"for its audience", "set audience to " + theEndpoint}, absent: []string{"kid"}},
 		"other audience":              {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Invalid token audience", method: byKey, audience: "https://other.test", hint: []string{"it names https://other.test as the audience", "leave audience out"}},
