@@ -190,9 +190,9 @@ func noProofHint(*Error, *requestFacts) string {
 	return "the provider may demand DPoP for this client, which is tokens that are bound to a key, as only the API b2b has them: compare with how the client is registered"
 }
 
-func proofHint(_ *Error, f *requestFacts) string {
+func proofHint(e *Error, f *requestFacts) string {
 	hint := "the provider does not accept the proof of the key (DPoP), which was made for " + f.metadata.TokenEndpoint
-	if f.metadata.DPoPAlgorithms == nil {
+	if !f.listsDPoP() && !e.topics.about(topicProof) {
 		hint += "; its configuration does not list DPoP, which may be switched off"
 	}
 	return hint + ": look at the time, and whether the provider knows its token endpoint by another URL"
@@ -229,9 +229,13 @@ func requestHint(_ *Error, f *requestFacts) string {
 	return "the provider may demand DPoP for this client, or another authentication method than " + string(f.method) + ": compare with how it is registered" + f.methodRemark()
 }
 
-func keyHint(_ *Error, f *requestFacts) string {
-	return "the issuer does not know this client, or not with this key: look whether both belong to this environment, and whether the client is disabled; the public key must be registered for the client, " +
-		f.keyAdvice() + "; " + f.audienceAdvice()
+func keyHint(e *Error, f *requestFacts) string {
+	hint := "the issuer does not know this client, or not with this key: look whether both belong to this environment, and whether the client is disabled; the public key must be registered for the client, " +
+		f.keyAdvice()
+	if e.topics.about(topicKey) {
+		return hint
+	}
+	return hint + "; " + f.audienceAdvice()
 }
 
 func secretHint(e *Error, f *requestFacts) string {
