@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -31,9 +32,10 @@ const adminBase = "/bankid_esign/"
 //	POST /bankid_esign/clients/{name}/refresh  obtains its tokens anew, and shows the client after that
 //
 // A refresh overrides the back-off after failures, but not a provider's
-// Retry-After, and makes no attempt within 10 seconds of the one before: if that
-// goes for all tokens of the client, the answer is 429 with Retry-After. If an
-// attempt fails, it is 502, 503 or 504, as for a call, and the tokens that there
+// Retry-After, and makes no attempt within 10 seconds of the one before: a token that
+// was obtained so lately with the present credential is kept, and shown with
+// next_refresh; if no token of the client can be obtained, and one is not kept, the
+// answer is 429 with Retry-After. If an attempt fails, it is 502, 503 or 504, as for a call, and the tokens that there
 // are stay in use.
 //
 // Errors are those of Caddy's admin API: JSON with the member "error".
@@ -75,7 +77,7 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	if len(segments) == 1 {
 		clients := make([]clientStatus, 0)
 		for _, name := range app.clientNames() {
-			clients = append(clients, app.clientStatus(name))
+			clients = append(clients, app.clientStatus(name, nil))
 		}
 		return writeAdmin(w, clients)
 	}
@@ -83,22 +85,24 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !slices.Contains(app.clientNames(), name) {
 		return adminError(http.StatusNotFound, fmt.Errorf("no client '%s' is configured: must be one of %s", name, strings.Join(app.clientNames(), ", ")))
 	}
+	var kept map[*tokenauth.Source]time.Time
 	if refresh {
-		if err := app.refresh(r.Context(), name); err != nil {
+		if kept, err = app.refresh(r.Context(), name); err != nil {
 			return refreshError(w, name, err)
 		}
 	}
-	return writeAdmin(w, app.clientStatus(name))
+	return writeAdmin(w, app.clientStatus(name, kept))
 }
 
 // activeApp returns the app of the running configuration. The module cannot keep
 // it: it is provisioned before apps are, and not told when they are gone.
 func activeApp() (*App, error) { return loadApp(caddy.ActiveContext()) }
 
-// refresh obtains the tokens of the client called name anew, all at once. The
-// error is that of the first one that failed, or a *tokenauth.TooSoonError if
-// none was asked for.
-func (a *App) refresh(ctx context.Context, name string) error {
+// refresh obtains the tokens of the client called name anew, all at once, but for those
+// that it has just obtained: these are kept, until the time when another one can be
+// obtained. The error is that of the first one that failed, or a
+// *tokenauth.TooSoonError if none was asked for and not all are kept.
+func (a *App) refresh(ctx context.Context, name string) (kept map[*tokenauth.Source]time.Time, err error) {
 	sources := a.used[name]
 	errs := make([]error, len(sources))
 	// The attempts end by themselves. The context does not say that the client
@@ -112,22 +116,27 @@ func (a *App) refresh(ctx context.Context, name string) error {
 	wg.Wait()
 	var tooSoon *tokenauth.TooSoonError // the first one that it will not be for
 	asked := false
-	for _, err := range errs {
+	kept = make(map[*tokenauth.Source]time.Time)
+	for i, err := range errs {
 		if e, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
+			if !e.ObtainedAt.IsZero() {
+				kept[sources[i]] = e.RetryAt
+				continue
+			}
 			if tooSoon == nil || e.RetryAt.Before(tooSoon.RetryAt) {
 				tooSoon = e
 			}
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		asked = true
 	}
 	if tooSoon == nil || asked {
-		return nil
+		return kept, nil
 	}
-	return tooSoon
+	return nil, tooSoon
 }
 
 // refreshError translates the error of a refresh.

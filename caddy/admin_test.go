@@ -62,6 +62,7 @@ type shownToken struct {
 	State       string
 	Scopes      []string
 	Granted     []string `json:"granted_scopes"`
+	Missing     []string `json:"missing_scopes"`
 	Bound       bool
 	ClientID    string `json:"client_id"`
 	AuthMethod  string `json:"auth_method"`
@@ -168,7 +169,7 @@ func TestAdminShowsABoundTokenAndWhyThereIsNone(t *testing.T) {
 	token := c.Tokens[0]
 	if !token.Bound || token.AuthMethod != "private_key_jwt" || token.KeyID != kid || token.Granted != nil || token.ExpiresAt != "" ||
 		token.Failures != 1 || token.NextAttempt == "" || !strings.Contains(token.Hint, "does not know this client") ||
-		!strings.Contains(token.Hint, "the public key must be registered for the client, under the same kid") {
+		!strings.Contains(token.Hint, "the public key must be registered for the client, under the kid ") {
 		t.Errorf("the token is %+v", token)
 	}
 	if !strings.Contains(f.logged(), `"hint":"`+token.Hint+`"`) {

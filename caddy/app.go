@@ -53,9 +53,18 @@ type App struct {
 	Environment string `json:"environment,omitempty"`
 
 	// The issuer identifier of another OpenID provider, instead of an
-	// environment. It must be `https`, unless its host is a loopback address.
+	// environment. It must be `https`, unless its host is a loopback address (but see
+	// `insecure_http_issuer`).
 	// The hosts of the APIs must then be given where they are used.
 	Issuer string `json:"issuer,omitempty"`
+
+	// Whether the issuer is plain `http` on another machine, as in a rehearsal in a
+	// network of containers. Everybody in that network can read the credentials and
+	// the tokens, and answer in the issuer's place. The issuer's token endpoint must
+	// be on its own host; no host of BankID's can be an issuer or an upstream then,
+	// and no credential can be that of a client whose issuer is protected by TLS.
+	// It warns whenever the configuration is loaded. Default: false.
+	InsecureHTTPIssuer bool `json:"insecure_http_issuer,omitempty"`
 
 	// The default client, for handlers and transports that name none.
 	Client
@@ -137,14 +146,18 @@ func (a *App) Provision(ctx caddy.Context) error {
 	key, err := digest(struct {
 		Issuer string
 		Pinned bool
+		Secure bool
 		TLS    *IssuerTLS
-	}{a.env.Issuer, a.env.Name != "", a.TLS})
+	}{a.env.Issuer, a.env.Name != "", !a.InsecureHTTPIssuer, a.TLS})
 	if err != nil {
 		return err
 	}
 	// The token endpoint of BankID is on the issuer's host; another provider
 	// may do as it likes.
 	a.provider, err = use(&a.refs, providerKey(key), func() (*tokenauth.Provider, error) {
+		if a.InsecureHTTPIssuer {
+			return tokenauth.NewInsecureProvider(a.env.Issuer)
+		}
 		return tokenauth.NewProvider(a.env.Issuer, a.env.Name != "")
 	})
 	if err != nil {
@@ -179,6 +192,8 @@ func (a *App) provisionEnvironment() error {
 	switch {
 	case a.Environment != "" && a.Issuer != "":
 		return errors.New("environment and issuer exclude each other: an environment has its issuer")
+	case a.Environment != "" && a.InsecureHTTPIssuer:
+		return errInsecureEnvironment
 	case a.Environment != "":
 		name, err := resolve(a.Environment)
 		if err != nil {
@@ -193,10 +208,11 @@ func (a *App) provisionEnvironment() error {
 		if err != nil {
 			return fmt.Errorf("issuer: %v", err)
 		}
-		if _, err := tokenauth.ParseIssuer(issuer); err != nil {
+		if err := a.parseIssuer(issuer); err != nil {
 			return fmt.Errorf("issuer '%s' %v", a.Issuer, err)
 		}
 		a.env = bankid.Environment{Issuer: issuer}
+		a.warnInsecure()
 	default:
 		return errors.New("neither environment nor issuer is given: there is no default, so that nobody signs for real by accident")
 	}
@@ -247,6 +263,9 @@ func (a *App) provisionClients() error {
 		}
 		if err := client.validate(); err != nil {
 			return fmt.Errorf("client '%s': %v", clientLabel(name), err)
+		}
+		if err := a.provisionSecrecy(name, client); err != nil {
+			return err
 		}
 		if names := client.writtenOut(); len(names) > 0 {
 			a.logger.Warn("a secret is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/bankid}",

@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
@@ -37,6 +36,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	bankid_esign {
 //	    environment   production|current|sandbox
 //	    issuer        <url>
+//	    insecure_http_issuer
 //
 //	    # the default client
 //	    client_id     <id>
@@ -68,6 +68,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.ArgErr()
 	}
+	issuer := *d // where it stands
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if ok, err := a.Client.unmarshalSubdirective(d); ok || err != nil {
 			if err != nil {
@@ -88,10 +89,11 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err := onceString(d, &a.Issuer); err != nil {
 				return err
 			}
-			if len(placeholders(a.Issuer)) == 0 {
-				if _, err := tokenauth.ParseIssuer(a.Issuer); err != nil {
-					return d.Errf("issuer '%s' %v", a.Issuer, err)
-				}
+			issuer = *d
+
+		case "insecure_http_issuer":
+			if err := onceFlag(d, &a.InsecureHTTPIssuer); err != nil {
+				return err
 			}
 
 		case "client":
@@ -115,14 +117,23 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 
 		default:
-			return unrecognized(d, "environment, issuer, "+clientSubdirectives+", client, tls, timeout, refresh_before")
+			return unrecognized(d, "environment, issuer, insecure_http_issuer, "+clientSubdirectives+", client, tls, timeout, refresh_before")
 		}
 		if a.Environment != "" && a.Issuer != "" {
 			return d.Err("environment and issuer exclude each other: an environment has its issuer")
 		}
+		if a.Environment != "" && a.InsecureHTTPIssuer {
+			return d.WrapErr(errInsecureEnvironment)
+		}
 	}
 	if a.Environment == "" && a.Issuer == "" {
 		return d.Err("neither environment nor issuer is given: write 'environment production', 'environment current' or 'environment sandbox'")
+	}
+	if a.Issuer != "" && len(placeholders(a.Issuer)) == 0 {
+		// Not where it is read: insecure_http_issuer may come after it.
+		if err := a.parseIssuer(a.Issuer); err != nil {
+			return issuer.Errf("issuer '%s' %v", a.Issuer, err)
+		}
 	}
 	if a.Client.empty() || a.maybeSandbox() {
 		return nil
@@ -202,14 +213,7 @@ func (c *Client) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 		return true, wrapErr(d, checkAuthMethod(c.AuthMethod))
 	}
 	if d.Val() == "share_tokens" {
-		if c.ShareTokens {
-			return true, d.Err("share_tokens already specified")
-		}
-		if d.NextArg() {
-			return true, d.ArgErr()
-		}
-		c.ShareTokens = true
-		return true, nil
+		return true, onceFlag(d, &c.ShareTokens)
 	}
 	for _, field := range c.fields() {
 		if d.Val() != field.name {
@@ -275,6 +279,18 @@ func onceString(d *caddyfile.Dispenser, target *string) error {
 	if strings.TrimSpace(*target) == "" {
 		return d.Errf("%s is empty", name)
 	}
+	return nil
+}
+
+// onceFlag sets what a subdirective without an argument, which may stand once, sets.
+func onceFlag(d *caddyfile.Dispenser, target *bool) error {
+	if *target {
+		return d.Errf("%s already specified", d.Val())
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	*target = true
 	return nil
 }
 

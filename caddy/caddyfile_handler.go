@@ -77,9 +77,19 @@ func (a *App) checkClient(name string) error {
 	return err
 }
 
-// checkUpstreams reports an error if it is not known where an API of h is.
+// checkUpstreams reports an error if it is not known where an API of h is, or if calls
+// must not go there.
 func (a *App) checkUpstreams(h *Handler) error {
 	for _, name := range h.APIs {
+		if upstream := h.Upstreams[name]; upstream != "" && len(placeholders(upstream)) == 0 {
+			u, err := resolveUpstream(upstream)
+			if err != nil {
+				return err
+			}
+			if err := a.checkOrigin(u); err != nil {
+				return err
+			}
+		}
 		if a.Issuer == "" || h.Upstreams[name] != "" {
 			continue
 		}

@@ -39,8 +39,10 @@ type checkReport struct {
 	ESignBaseURLDiffers bool   `json:"esign_baseurl_differs"`
 
 	// ClockSkew is by how many seconds the provider's clock is ahead of this
-	// machine's.
-	ClockSkew float64 `json:"clock_skew_seconds"`
+	// machine's, null if the provider does not tell its time.
+	ClockSkew *float64 `json:"clock_skew_seconds"`
+
+	clock tokenauth.Clock
 
 	// Clients are those that are configured, by name.
 	Clients []checkedClient `json:"clients"`
@@ -114,9 +116,10 @@ type checkedToken struct {
 	AssertionKeyID     string               `json:"assertion_kid,omitempty"`
 	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
 
-	// Lifetime is the token's, in seconds, and LifetimeAssumed reports that the
-	// provider did not say.
+	// Lifetime is the token's, in seconds, a day at most; LifetimeGiven is what the
+	// provider said, if that is more, and LifetimeAssumed reports that it did not say.
 	Lifetime        float64 `json:"lifetime_seconds,omitempty"`
+	LifetimeGiven   float64 `json:"lifetime_given_seconds,omitempty"`
 	LifetimeAssumed bool    `json:"lifetime_assumed,omitempty"`
 
 	// Error is why there is none, and Hint the likely mistake.
@@ -184,7 +187,8 @@ func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
 		report.OK = report.OK && token.OK
 		client.Tokens = append(client.Tokens, token)
 	}
-	report.ClockSkew = a.provider.ClockSkew().Seconds()
+	report.clock = a.provider.Clock()
+	report.ClockSkew = skewSeconds(report.clock)
 	return report, nil
 }
 
@@ -273,7 +277,7 @@ func newCheckedToken(r tokenauth.Report) checkedToken {
 		OK: r.OK(), Scopes: r.Scopes, GrantedScopes: r.GrantedScopes, MissingScopes: r.MissingScopes, Bound: r.DPoP,
 		ClientID: r.ClientID, AuthMethod: r.AuthMethod,
 		AssertionAlgorithm: r.AssertionAlgorithm, AssertionKeyID: r.AssertionKeyID, ProofAlgorithm: r.ProofAlgorithm,
-		Lifetime: r.Lifetime.Seconds(), LifetimeAssumed: r.LifetimeAssumed,
+		Lifetime: r.Lifetime.Seconds(), LifetimeGiven: r.LifetimeGiven.Seconds(), LifetimeAssumed: r.LifetimeAssumed,
 		Error: newTokenError(r.Err), Hint: r.Hint,
 	}
 }

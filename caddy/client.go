@@ -29,8 +29,8 @@ type Client struct {
 	// JWK. Use a placeholder such as `{file./run/secrets/bankid.pem}`.
 	PrivateKey string `json:"private_key,omitempty"`
 
-	// The `kid` of the private key. Default: that of the JWK, or else the
-	// thumbprint of the key (RFC 7638).
+	// The `kid` of the private key, or `none` if assertions are to name no key.
+	// Default: that of the JWK, or else the thumbprint of the key (RFC 7638).
 	KeyID string `json:"key_id,omitempty"`
 
 	// The audience of client assertions, which names the OpenID provider: its

@@ -26,8 +26,8 @@ type clientStatus struct {
 	DiscoveredAt time.Time `json:"discovered_at,omitzero"`
 
 	// ClockSkew is by how many seconds the provider's clock is ahead of this
-	// machine's.
-	ClockSkew float64 `json:"clock_skew_seconds"`
+	// machine's, null if the provider has not told its time.
+	ClockSkew *float64 `json:"clock_skew_seconds"`
 
 	// Tokens are those that handlers and transports use, one for each set of
 	// scopes. A client that none of them uses has none.
@@ -40,9 +40,12 @@ type tokenStatus struct {
 	// State is fresh, stale, none or backing_off.
 	State tokenauth.State `json:"state"`
 
-	// Scopes are those asked for, and GrantedScopes those of the token.
+	// Scopes are those asked for, GrantedScopes those of the token, and MissingScopes
+	// those asked for that it lacks. Where the provider does not say which it has
+	// granted, they are those asked for (RFC 6749 section 5.1).
 	Scopes        []string `json:"scopes"`
 	GrantedScopes []string `json:"granted_scopes,omitempty"`
+	MissingScopes []string `json:"missing_scopes,omitempty"`
 
 	// Bound reports whether the token is bound to a key (DPoP), and Thumbprint
 	// is that of the key (RFC 7638).
@@ -64,8 +67,12 @@ type tokenStatus struct {
 	RefreshAt  time.Time `json:"refresh_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
+	// NextRefresh is when another token can be obtained, if it was too soon for that
+	// after the usable one. Only the answer to a refresh has it.
+	NextRefresh time.Time `json:"next_refresh,omitzero"`
+
 	// LastError is why the last attempt failed, left out if it did not, and Hint
-	// the likely mistake behind it; Failures is how many have failed since the
+	// the likely mistake behind it or behind missing scopes; Failures is how many have failed since the
 	// last success, and NextAttempt when the next one is made at the earliest,
 	// left out if nothing holds it back.
 	LastError   *tokenError `json:"last_error,omitempty"`
@@ -115,16 +122,19 @@ func (a *App) clientNames() []string {
 	return slices.Compact(names)
 }
 
-// clientStatus returns the status of the client called name.
-func (a *App) clientStatus(name string) clientStatus {
+// clientStatus returns the status of the client called name. Kept are the tokens that
+// a refresh has left as they are, and until when.
+func (a *App) clientStatus(name string, kept map[*tokenauth.Source]time.Time) clientStatus {
 	_, discoveredAt := a.provider.Discovered()
 	client := clientStatus{
 		Name: name, Environment: a.env.Name, Issuer: a.env.Issuer,
-		DiscoveredAt: discoveredAt.UTC(), ClockSkew: a.provider.ClockSkew().Seconds(),
+		DiscoveredAt: discoveredAt.UTC(), ClockSkew: skewSeconds(a.provider.Clock()),
 		Tokens: make([]tokenStatus, 0, len(a.used[name])),
 	}
 	for _, source := range a.used[name] {
-		client.Tokens = append(client.Tokens, newTokenStatus(source.Status()))
+		token := newTokenStatus(source.Status())
+		token.NextRefresh = kept[source].UTC()
+		client.Tokens = append(client.Tokens, token)
 	}
 	slices.SortFunc(client.Tokens, func(x, y tokenStatus) int {
 		return cmp.Compare(strings.Join(x.Scopes, " "), strings.Join(y.Scopes, " "))
@@ -134,17 +144,13 @@ func (a *App) clientStatus(name string) clientStatus {
 
 // newTokenStatus returns s as the admin API shows it.
 func newTokenStatus(s tokenauth.Status) tokenStatus {
-	status := tokenStatus{
-		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes,
+	return tokenStatus{
+		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes, MissingScopes: s.MissingScopes,
 		Bound: s.DPoP, Thumbprint: s.Thumbprint,
 		ClientID: s.ClientID, AuthMethod: s.AuthMethod,
 		AssertionAlgorithm: s.AssertionAlgorithm, AssertionKeyID: s.AssertionKeyID, ProofAlgorithm: s.ProofAlgorithm,
 		ObtainedAt: s.ObtainedAt.UTC(), RefreshAt: s.RefreshAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
 		LastError: newTokenError(s.Err), Failures: s.Failures, NextAttempt: s.NextAttempt.UTC(),
-		Fetching: s.Fetching, Waiting: s.Waiting,
+		Hint: s.Hint(), Fetching: s.Fetching, Waiting: s.Waiting,
 	}
-	if s.Err != nil {
-		status.Hint = s.Err.Hint()
-	}
-	return status
 }

@@ -96,15 +96,15 @@ var (
 // adminFailure says in a sentence why a request to the admin API has failed.
 func adminFailure(address string, err error) error {
 	if match := adminUnreached.FindStringSubmatch(err.Error()); match != nil {
-		return fmt.Errorf("no Caddy answers at the admin address %s (%s): start the gateway, without 'admin off', or say by --address or --config where its admin API is", address, match[1])
+		return fmt.Errorf("no Caddy answers at the admin address %s (%s): start the gateway, without 'admin off', or say by --address or --config where its admin API is", address, printable(match[1]))
 	}
 	match := adminRefused.FindStringSubmatch(err.Error())
 	if match == nil {
-		return err
+		return errors.New(printable(err.Error()))
 	}
 	var answer struct{ Error string }
 	if json.Unmarshal([]byte(match[2]), &answer) == nil && answer.Error != "" {
-		return fmt.Errorf("the admin API at %s says: %s", address, answer.Error)
+		return fmt.Errorf("the admin API at %s says: %s", address, printable(answer.Error))
 	}
 	if match[1] == fmt.Sprint(http.StatusNotFound) {
 		return noGateway(address)

@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -22,12 +25,13 @@ import (
 
 // checkFlags are those of the check command.
 type checkFlags struct {
-	config, adapter            string
-	environment, issuer        string
-	clientID, secretFile       string
-	keyFile, keyID, authMethod string
-	scopes                     []string
-	dpop, json                 bool
+	config, adapter          string
+	environment, issuer      string
+	clientID, secretFile     string
+	keyFile, keyID, audience string
+	authMethod               string
+	scopes                   []string
+	insecure, dpop, json     bool
 }
 
 // checkCommand tries the clients of a configuration, or one client.
@@ -72,7 +76,8 @@ meaning; new ones may be added:
 	error, hint             why the provider's configuration could not be read
 	esign_baseurl           where the provider says that the APIs are
 	esign_baseurl_differs   whether calls go elsewhere
-	clock_skew_seconds      by how much the provider's clock is ahead
+	clock_skew_seconds      by how much the provider's clock is ahead; null if it
+	                        does not tell its time
 	clients                 array, by name:
 	  name                  "default" for the default client
 	  credentials           if the provider's configuration could not be read, what
@@ -87,7 +92,10 @@ meaning; new ones may be added:
 	    scopes, granted_scopes, missing_scopes
 	    bound               whether it is bound to a key (DPoP)
 	    client_id, auth_method, assertion_alg, assertion_kid, proof_alg
-	    lifetime_seconds, lifetime_assumed
+	    lifetime_seconds    a day at most
+	    lifetime_given_seconds
+	                        what the provider said, if that is more
+	    lifetime_assumed    whether it did not say
 	    error, hint         why there is none: cause (unavailable, timeout,
 	                        refused, unusable, configuration), status, code, text`,
 		Args: noArguments("a configuration is named by --config"),
@@ -98,10 +106,12 @@ meaning; new ones may be added:
 	takeEnvFiles(cmd)
 	cmd.Flags().StringVar(&flags.environment, "environment", "", "The BankID environment of the client: production, current or sandbox")
 	cmd.Flags().StringVar(&flags.issuer, "issuer", "", "The issuer identifier of another OpenID provider")
+	cmd.Flags().BoolVar(&flags.insecure, "insecure-http-issuer", false, "Whether the issuer is plain http on another machine, for rehearsals")
 	cmd.Flags().StringVar(&flags.clientID, "client-id", "", "The client identifier")
 	cmd.Flags().StringVar(&flags.secretFile, "secret-file", "", "The file with the client secret")
 	cmd.Flags().StringVar(&flags.keyFile, "key-file", "", "The file with the private key of private_key_jwt")
-	cmd.Flags().StringVar(&flags.keyID, "key-id", "", "The kid of the private key")
+	cmd.Flags().StringVar(&flags.keyID, "key-id", "", "The kid of the private key; none for no kid")
+	cmd.Flags().StringVar(&flags.audience, "audience", "", "The audience of client assertions; default: the issuer")
 	cmd.Flags().StringVar(&flags.authMethod, "auth-method", "", "The client authentication method; default: by what the provider supports")
 	cmd.Flags().StringArrayVar(&flags.scopes, "scope", nil, "A scope to ask for; can be repeated")
 	cmd.Flags().BoolVar(&flags.dpop, "dpop", false, "Whether the client's tokens are bound to a key (b2b)")
@@ -131,24 +141,29 @@ func (f *checkFlags) run(cmd *cobra.Command) error {
 	return err
 }
 
-// hint adds to the hints of the report which flag they are about. In a
-// configuration, the API decides over DPoP.
+// hint adds to the hints of the report which flags they are about. In a
+// configuration, the API decides over DPoP, and the rest is called as hints have it.
 func (f *checkFlags) hint(report *checkReport) {
-	if f.clientID == "" || f.dpop {
+	if f.clientID == "" {
 		return
 	}
 	tokens := report.Clients[0].Tokens // of the one client
 	for i := range tokens {
-		if token := &tokens[i]; strings.Contains(token.Hint, "DPoP") {
-			token.Hint += "; the flag for DPoP is --dpop"
+		hint := tokens[i].Hint
+		for _, flag := range []struct{ word, name string }{
+			{"DPoP", "--dpop"}, {"key_id", "--key-id"}, {"audience", "--audience"}, {"auth_method", "--auth-method"},
+		} {
+			if strings.Contains(hint, flag.word) && (flag.name != "--dpop" || !f.dpop) {
+				tokens[i].Hint += "; the flag for " + flag.word + " is " + flag.name
+			}
 		}
 	}
 }
 
 // load returns the configuration to check, and the tokens that it needs.
 func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
-	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.authMethod
-	if single != "" || f.scopes != nil || f.dpop {
+	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.audience + f.authMethod
+	if single != "" || f.scopes != nil || f.dpop || f.insecure {
 		if f.config != "" || f.adapter != "" {
 			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client do not go with it")
 		}
@@ -178,7 +193,7 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 		return nil, nil, errors.New("--secret-file and --key-file exclude each other")
 	}
 	if f.environment == bankid.Sandbox.Name {
-		if f.clientID+f.secretFile+f.keyFile+f.keyID+f.authMethod != "" {
+		if f.clientID+f.secretFile+f.keyFile+f.keyID+f.audience+f.authMethod != "" {
 			return nil, nil, errors.New("with --environment sandbox, leave out the flags that describe a client: the sandbox's own are checked; or write --issuer " + bankid.Sandbox.Issuer + " in the place of --environment")
 		}
 	} else if f.clientID == "" {
@@ -186,8 +201,8 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 	} else if f.keyFile+f.secretFile == "" {
 		return nil, nil, errors.New("--secret-file or --key-file is missing")
 	}
-	app := App{Environment: f.environment, Issuer: f.issuer, Client: Client{
-		ClientID: f.clientID, KeyID: f.keyID, AuthMethod: f.authMethod,
+	app := App{Environment: f.environment, Issuer: f.issuer, InsecureHTTPIssuer: f.insecure, Client: Client{
+		ClientID: f.clientID, KeyID: f.keyID, Audience: f.audience, AuthMethod: f.authMethod,
 	}}
 	for file, value := range map[string]*string{f.secretFile: &app.ClientSecret, f.keyFile: &app.PrivateKey} {
 		if file == "" {
@@ -245,11 +260,7 @@ func (r *checkReport) print(w io.Writer) error {
 	} else if r.ESignBaseURL != "" {
 		t.row(good, "esign-baseurl", r.ESignBaseURL)
 	}
-	if skew := time.Duration(r.ClockSkew * float64(time.Second)); skew.Abs() >= badSkew {
-		t.row(odd, "clock", "the provider's is ahead of this machine's by "+skew.String())
-	} else {
-		t.row(good, "clock", "agrees with the provider's")
-	}
+	printClock(t, r.clock, time.Now())
 	for _, client := range r.Clients {
 		client.print(t)
 	}
@@ -315,7 +326,11 @@ func (k *checkedToken) describe() string {
 	}
 	text := k.ClientID + " by " + string(k.AuthMethod)
 	if k.AssertionAlgorithm != "" {
-		text += " (" + k.AssertionAlgorithm + ", kid " + k.AssertionKeyID + ")"
+		kid := "no kid"
+		if k.AssertionKeyID != "" {
+			kid = "kid " + k.AssertionKeyID
+		}
+		text += " (" + k.AssertionAlgorithm + ", " + kid + ")"
 	}
 	if k.ProofAlgorithm != "" {
 		text += ", with DPoP (" + k.ProofAlgorithm + ")"
@@ -323,19 +338,31 @@ func (k *checkedToken) describe() string {
 	return text
 }
 
+// life says how long the token lives.
+func (k *checkedToken) life() string {
+	text := "token of " + (time.Duration(k.Lifetime) * time.Second).String()
+	switch {
+	case k.LifetimeAssumed:
+		text += " (assumed: the provider does not say)"
+	case k.LifetimeGiven > 0:
+		text += " (the most that is believed; the provider says " + (time.Duration(k.LifetimeGiven) * time.Second).String() + ")"
+	case k.Lifetime <= 0:
+		text = "token without a life, which no API takes"
+	}
+	return text
+}
+
 // print writes the token into the table, with the reason why the client's tokens
 // were tried no more. The hint is left to the caller.
 func (k *checkedToken) print(t *table, reason string) {
-	scopes := scopeList(k.Scopes)
-	life := "token of " + (time.Duration(k.Lifetime) * time.Second).String()
-	if k.LifetimeAssumed {
-		life += " (assumed: the provider does not say)"
-	}
+	scopes, life := scopeList(k.Scopes), k.life()
 	switch {
 	case k.Skipped:
 		t.row(none, scopes, "not tried, since "+reason)
 	case k.Error != nil:
 		t.row(bad, scopes, k.Error.Text)
+	case k.Lifetime <= 0:
+		t.row(bad, scopes, life)
 	case !k.OK:
 		t.row(bad, scopes, life+", granted for "+scopeList(k.GrantedScopes))
 	default:
@@ -346,10 +373,26 @@ func (k *checkedToken) print(t *table, reason string) {
 	}
 }
 
-// printJSON writes v as indented JSON.
+// printJSON writes v as indented JSON, with all characters escaped that a terminal
+// would obey. JSON demands that only of some.
 func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	var escaped strings.Builder
+	for _, r := range text.String() {
+		if r == '\n' || unicode.IsPrint(r) {
+			escaped.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&escaped, `\u%04x`, unit)
+		}
+	}
+	_, err := io.WriteString(w, escaped.String())
+	return err
 }

@@ -96,3 +96,20 @@ func TestCheckGoesOnAfterTrouble(t *testing.T) {
 func answerWith(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, status, code) }
 }
+
+func TestCheckOfOddLifetimes(t *testing.T) {
+	for expiresIn, want := range map[int]string{
+		0:      "FAIL esign token without a life, which no API takes hint the token has no life",
+		-5:     "FAIL esign token without a life, which no API takes",
+		864000: "ok esign token of 24h0m0s (the most that is believed; the provider says 240h0m0s)",
+		36000:  "ok esign token of 10h0m0s",
+	} {
+		f := newFixture(t)
+		f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, plantedToken, expiresIn) })
+		exit := 0
+		if expiresIn <= 0 {
+			exit = 1
+		}
+		run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "x", "--secret-file", f.secret, "--scope", "esign").exits(exit).prints(want)
+	}
+}

@@ -25,8 +25,8 @@ Asks the running server, by its admin API, for the state of every client's acces
 tokens: how long they live, or why there are none and when the next attempt is
 made. No token is shown.
 
-The exit status is 0 if all those tokens can be used and the last attempt to obtain
-each went well; 1 if not, or if the server cannot be asked; and 2 for wrong usage, or
+The exit status is 0 if all those tokens can be used and have the scopes asked for,
+and the last attempt to obtain each went well; 1 if not, or if the server cannot be asked; and 2 for wrong usage, or
 a configuration that cannot be loaded. A token that nobody has used for its lifetime
 is obtained at the next call, and counts as one that cannot be used until then.
 
@@ -61,14 +61,15 @@ client without a name is "default".
 
 A failed attempt leaves the tokens that there are in use. Less than 10 seconds
 after the attempt before, or for as long as the OpenID provider has asked to be
-left alone, none is made.
+left alone, none is made: a token that the attempt before has obtained with the same
+credential is shown with the time since when it is there.
 
 With --envfile, the variables of a file are added to the environment, as by 'caddy
 run', before the configuration is read.
 
-The exit status is 0 if that went well, so that all tokens of the client can be used;
-1 if not, or if the server cannot be asked; and 2 for wrong usage, or a configuration
-that cannot be loaded.
+The exit status is 0 if that went well, so that all tokens of the client can be used
+and have the scopes asked for; 1 if not, or if the server cannot be asked; and 2 for
+wrong usage, or a configuration that cannot be loaded.
 
 With --json, what POST /bankid_esign/clients/<client>/refresh answers is printed:
 a client.`,
@@ -106,6 +107,9 @@ func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error
 		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return !k.usable() }) {
 			return errors.New("not every access token can be had")
 		}
+		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return len(k.MissingScopes) > 0 }) {
+			return errors.New("not every access token has all scopes that were asked for")
+		}
 		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return k.LastError != nil }) {
 			failing = errors.New("every access token can be used, but the last attempt to renew one failed")
 		}
@@ -137,8 +141,8 @@ func (c *clientStatus) print(t *table) {
 		issuer += " (environment " + c.Environment + ")"
 	}
 	t.heading("client " + c.Name + " at " + issuer)
-	if skew := time.Duration(c.ClockSkew * float64(time.Second)); skew.Abs() >= badSkew {
-		t.row(odd, "clock", "the provider's is ahead of this machine's by "+skew.String())
+	if clock := clockOf(c.ClockSkew); skewed(clock) || !clock.Known && !c.DiscoveredAt.IsZero() {
+		printClock(t, clock, time.Now())
 	}
 	if len(c.Tokens) == 0 {
 		t.row(none, "tokens", "no handler or transport uses this client")
@@ -152,6 +156,10 @@ func (c *clientStatus) print(t *table) {
 func (k *tokenStatus) print(t *table) {
 	m, text := odd, "none, is obtained at the next call"
 	switch {
+	case len(k.MissingScopes) > 0:
+		m, text = bad, fmt.Sprintf("%s, granted without %s, expires in %s", k.State, scopeList(k.MissingScopes), until(k.ExpiresAt))
+	case k.usable() && !k.NextRefresh.IsZero():
+		m, text = good, fmt.Sprintf("%s since %s, expires in %s; another one can be obtained in %s", k.State, utc(k.ObtainedAt), until(k.ExpiresAt), until(k.NextRefresh))
 	case k.usable():
 		m, text = good, fmt.Sprintf("%s, expires in %s", k.State, until(k.ExpiresAt))
 	case k.State == tokenauth.StateBackingOff:
@@ -172,8 +180,8 @@ func (k *tokenStatus) print(t *table) {
 			text += "; next attempt in " + until(k.NextAttempt)
 		}
 		t.row(m, "", text)
-		t.hint(k.Hint)
 	}
+	t.hint(k.Hint)
 }
 
 // until returns how long it is until at, as a person reads it.

@@ -98,6 +98,24 @@ func TestRefreshTooSoon(t *testing.T) {
 	}
 }
 
+// What has just been obtained, as after an outage, is all that was wanted.
+func TestRefreshAfterARetryThatWentWell(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleToken(answerWith(http.StatusServiceUnavailable, ""))
+	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
+	eventually(t, func() bool { return a.client("default", "backing_off").Tokens[0].Failures > 0 })
+	f.issuer.HandleToken(nil)
+	eventually(t, func() bool { return f.do("GET", path, "").StatusCode == http.StatusOK })
+	n := len(f.issuer.TokenRequests())
+	run(t, "refresh", "default", "--address", a.address).exits(0).prints("ok esign fresh since 20", "Z, expires in 4m", "; another one can be obtained in ")
+	// Another secret is a reason to ask.
+	f.writeSecret("another")
+	run(t, "refresh", "default", "--address", a.address).exits(1).prints("client 'default': it is too soon after the last attempt")
+	if got := len(f.issuer.TokenRequests()); got != n {
+		t.Errorf("%d token requests for two refreshes", got-n)
+	}
+}
+
 func TestStatusOfNoGateway(t *testing.T) {
 	absent := freeAddress(t)
 	for _, args := range [][]string{{"status"}, {"refresh", "default"}} {

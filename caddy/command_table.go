@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -47,7 +50,7 @@ func (t *table) heading(text string) {
 		fmt.Fprintln(t.lines)
 	}
 	t.begun = true
-	fmt.Fprintln(t.lines, text)
+	fmt.Fprintln(t.lines, printable(text))
 }
 
 // row adds a line.
@@ -56,7 +59,18 @@ func (t *table) row(m mark, subject, text string) {
 	if t.colour {
 		shown = "\x1b[" + m.colour + "m" + shown + "\x1b[0m"
 	}
-	fmt.Fprintf(t.lines, "%s\t%s\t%s\n", shown, subject, text)
+	fmt.Fprintf(t.lines, "%s\t%s\t%s\n", shown, printable(subject), printable(text))
+}
+
+// printable returns text with what a terminal would obey, and what turns text around,
+// escaped. What is printed may come from a provider, or from what answers for a
+// gateway.
+func printable(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 // hint adds what to look at, if there is something.

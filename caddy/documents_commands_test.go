@@ -70,11 +70,13 @@ serve() {
 		sleep 0.1
 	done
 }
-again() { # a new token is not made anew at once
-	until "$@" 2>>"$LOG"; do
+again() { # a new token is kept for ten seconds
+	local out
+	until out=$("$@" 2>>"$LOG") && [[ $out != *'another one can be obtained'* ]]; do
 		((SECONDS < 120)) || return
 		sleep 0.1
 	done
+	echo "$out"
 }
 keep() { # beside the server, until the end
 	local at=$1

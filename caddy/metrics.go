@@ -82,7 +82,7 @@ var (
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "clock_skew_seconds",
-		Help:      "By how much the clock of the OpenID provider is ahead of this machine's, by its last answer to a token request.",
+		Help:      "By how much the clock of the OpenID provider is ahead of this machine's, by its last answer that told its time; no series if none did.",
 	}, []string{"client"})
 )
 
@@ -120,7 +120,11 @@ func countAttempt(client string, e tokenauth.Event) {
 	if e.NonceWanted {
 		nonceRepeats.WithLabelValues(client, "token").Inc()
 	}
-	clockSkew.WithLabelValues(client).Set(e.ClockSkew.Seconds())
+	if e.Clock.Known {
+		clockSkew.WithLabelValues(client).Set(e.Clock.Ahead.Seconds())
+	} else {
+		clockSkew.DeleteLabelValues(client) // which the provider before may have left
+	}
 }
 
 // countRefusal counts an error that the gateway answers with. There is no proxy

@@ -21,8 +21,9 @@ type sourceUser struct {
 
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
-	obtained, assumed, missing, elsewhere, skewed, alone bool
-	failing                                              failing
+	obtained, assumed, lifeless, missing, elsewhere, alone bool
+	clock                                                  tokenauth.Clock
+	failing                                                failing
 }
 
 // failing is the state of a source whose last attempt failed.
@@ -55,7 +56,7 @@ func (u *sourceUser) observe(e tokenauth.Event) {
 func (u *sourceUser) log(e tokenauth.Event) {
 	logger := u.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
 	u.observeProvider(e.Metadata)
-	u.observeClock(e.ClockSkew)
+	u.observeClock(e.Clock)
 	u.observeStore(e)
 	if e.Err != nil {
 		now := failing{yes: true, usable: e.Usable, cause: e.Err.Cause, code: e.Err.Code}
@@ -95,24 +96,15 @@ func (u *sourceUser) log(e tokenauth.Event) {
 	if e.LifetimeAssumed && !u.assumed {
 		logger.Warn("the provider does not say how long its tokens live", zap.Duration("assumed", e.Lifetime))
 	}
+	lifeless := e.Lifetime <= 0
+	if lifeless && !u.lifeless {
+		logger.Warn("the token has no life: no API takes it, and every call asks for another one")
+	}
 	missing := len(e.MissingScopes) > 0
 	if missing && !u.missing {
 		logger.Warn("the token was granted without some of the scopes asked for", zap.Strings("missing", e.MissingScopes))
 	}
-	u.obtained, u.assumed, u.missing, u.failing = true, e.LifetimeAssumed, missing, failing{}
-}
-
-// badSkew is a difference of clocks that is worth a look. Proofs and assertions
-// are corrected for it.
-const badSkew = 5 * time.Second
-
-// observeClock compares the clocks.
-func (u *sourceUser) observeClock(skew time.Duration) {
-	skewed := skew.Abs() >= badSkew
-	if skewed && !u.skewed {
-		u.logger.Warn("this machine's clock differs from the provider's", zap.Duration("provider_ahead_by", skew))
-	}
-	u.skewed = skewed
+	u.obtained, u.assumed, u.lifeless, u.missing, u.failing = true, e.LifetimeAssumed, lifeless, missing, failing{}
 }
 
 // observeStore says when tokens cannot be shared, and when they can again.

@@ -50,9 +50,9 @@ func TestF33PoolHoldsWhatIsInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// The provider, the budget, the held answers and two sources.
-		if got := held() - before; got != 5 {
-			t.Errorf("the pool holds %d values, want 5", got)
+		// The provider, the budget, the held answers, the credential and two sources.
+		if got := held() - before; got != 6 {
+			t.Errorf("the pool holds %d values, want 6", got)
 		}
 		if err := app.Cleanup(); err != nil {
 			t.Fatal(err)

@@ -15,8 +15,8 @@ func init() {
 }
 
 // MatchReady matches if the gateway could make a call now: if there is a usable
-// access token of each of the given clients, for every API that a handler or
-// transport uses it for. With it, a load balancer can be told whether to send
+// access token of each of the given clients, with all scopes, for every API that a
+// handler or transport uses it for. With it, a load balancer can be told whether to send
 // anything here:
 //
 //	@ready bankid_esign_ready

@@ -106,13 +106,14 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 	key, err := digest(struct {
 		Issuer        string
 		Pinned        bool
+		Secure        bool
 		TLS           *IssuerTLS
 		Client        Client
 		Scopes        []string
 		DPoP          bool
 		Timeout       caddy.Duration
 		RefreshBefore caddy.Duration
-	}{a.env.Issuer, a.env.Name != "", a.TLS, client, scopes, dpop, a.Timeout, a.RefreshBefore})
+	}{a.env.Issuer, a.env.Name != "", !a.InsecureHTTPIssuer, a.TLS, client, scopes, dpop, a.Timeout, a.RefreshBefore})
 	if err != nil {
 		return nil, err
 	}

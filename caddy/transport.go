@@ -238,7 +238,11 @@ func setDefault(d *caddy.Duration, value time.Duration) {
 // origin returns where the calls go.
 func (t *Transport) origin(app *App) (*url.URL, error) {
 	if t.Upstream != "" {
-		return resolveUpstream(t.Upstream)
+		u, err := resolveUpstream(t.Upstream)
+		if err != nil {
+			return nil, err
+		}
+		return u, app.checkOrigin(u)
 	}
 	var origin *url.URL
 	for _, name := range t.APIs {

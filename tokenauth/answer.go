@@ -35,29 +35,40 @@ func exchange(client *http.Client, req *http.Request, op string, limit int64) (*
 	}
 	// An error is one, however long the page that explains it.
 	if int64(len(body)) > limit && res.StatusCode == http.StatusOK {
-		return nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("the answer is longer than %d bytes", limit)}
+		return nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("%w than %d bytes", errLong, limit)}
 	}
 	return &answer{res.StatusCode, res.Header, body}, nil
 }
 
+// errLong is what is wrong with an answer that is longer than any of its kind.
+var errLong = errors.New("the answer is longer")
+
 // failure makes an Error of an answer that is not a success, and in which the
-// provider gave code as the reason.
+// provider gave code as the reason. What is not there refuses nobody: Keycloak says in
+// JSON, too, that there is no such realm.
 func (a *answer) failure(op, code string) *Error {
 	e := &Error{Op: op, Status: a.status, Code: knownCode(code)}
 	switch {
+	case gone(a.status):
+		e.Cause = CauseUnusable
 	case a.status == http.StatusTooManyRequests, a.status >= 500,
 		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
 		e.Cause = CauseUnavailable
 		e.retryAfter = retryAfter(a.header, time.Now())
-	case code != "", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		e.Cause = CauseRefused
 	case a.status >= 300 && a.status < 400:
 		e.Cause = CauseUnusable
 		e.Err = errors.New("redirects are not followed")
+	case code != "", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
+		e.Cause = CauseRefused
 	default:
 		e.Cause = CauseUnusable
 	}
 	return e
+}
+
+// gone reports whether status says that there is nothing to ask.
+func gone(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusGone
 }
 
 // maxRetryAfter bounds what a provider can ask for.

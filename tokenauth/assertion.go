@@ -33,7 +33,11 @@ func CheckAudience(audience string) error {
 // string, lest a provider that gives its token endpoint the name of another
 // provider could use it there (CVE-2025-27370).
 func (k *Key) assertion(alg, clientID, audience string, now time.Time) (string, error) {
-	header, err := json.Marshal(map[string]string{"alg": alg, "kid": k.ID(), "typ": "JWT"})
+	header, err := json.Marshal(struct {
+		Algorithm string `json:"alg"`
+		KeyID     string `json:"kid,omitempty"`
+		Type      string `json:"typ"`
+	}{alg, k.ID(), "JWT"})
 	if err != nil {
 		return "", err
 	}

@@ -9,26 +9,23 @@ import (
 // A Report is what Check found out. It holds nothing secret.
 type Report struct {
 	// Status is that of the source after the one attempt: who asked and how, and
-	// what was granted, or why nothing was.
+	// what was granted, or why nothing was. If the provider refused all scopes
+	// together, MissingScopes are those that it refuses one by one.
 	Status
 
-	// Lifetime is that of the token, and LifetimeAssumed reports that the
-	// provider did not say.
-	Lifetime        time.Duration
-	LifetimeAssumed bool
-
-	// MissingScopes are those asked for that were not granted: those that the
-	// answer leaves out, or if the provider refused all of them together, those
-	// that it refuses one by one.
-	MissingScopes []string
+	// Lifetime is that of the token, a day at most. LifetimeGiven is what the provider
+	// said, if that is more, and LifetimeAssumed reports that it did not say.
+	Lifetime, LifetimeGiven time.Duration
+	LifetimeAssumed         bool
 
 	// Hint says what the likely mistake is, "" if there is none, or none can be
 	// told.
 	Hint string
 }
 
-// OK reports whether all that was asked for was granted.
-func (r Report) OK() bool { return r.Err == nil && len(r.MissingScopes) == 0 }
+// OK reports whether all that was asked for was granted, with a life: no API takes a
+// token that has none.
+func (r Report) OK() bool { return r.Err == nil && len(r.MissingScopes) == 0 && r.Lifetime > 0 }
 
 // Check tries config by obtaining a token with client, which is thrown away. An
 // error means that config is not valid, as for NewSource; what is wrong
@@ -38,12 +35,11 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 	if err != nil || report.OK() {
 		return report, err
 	}
-	if report.Err == nil {
-		report.Hint = "the client has not been given these scopes: order them, or do not use what needs them"
-		return report, nil
+	report.Hint = report.Status.Hint()
+	if report.Hint == "" && report.Err == nil {
+		report.Hint = "the token has no life, so that no API takes it: have the lifespan of access tokens set at the provider, for the client or as a whole"
 	}
-	report.Hint = report.Err.Hint()
-	if report.Err.Cause == CauseRefused && report.Err.Code == "invalid_scope" {
+	if report.Err != nil && report.Err.Cause == CauseRefused && report.Err.Code == "invalid_scope" {
 		report.MissingScopes, err = refusedScopes(ctx, config, client)
 	}
 	return report, err
@@ -59,10 +55,8 @@ func try(ctx context.Context, config Config, client *http.Client) (Report, error
 	source.Attach(Runtime{Client: client, Observe: func(e Event) { event = e }})
 	_, _ = source.Token(ctx)
 	source.Close() // and the event is complete
-	report := Report{
-		Status: source.Status(), Lifetime: event.Lifetime, LifetimeAssumed: event.LifetimeAssumed,
-		MissingScopes: event.MissingScopes,
-	}
+	report := Report{Status: source.Status(), Lifetime: event.Lifetime, LifetimeGiven: event.LifetimeGiven, LifetimeAssumed: event.LifetimeAssumed}
+	report.MissingScopes = event.MissingScopes // also of a token that was not kept
 	if err := ctx.Err(); err != nil {
 		report.Err = transportError(opToken, err)
 	}

@@ -83,10 +83,13 @@ func (r *tokenRequest) authenticate(header http.Header, form url.Values) error {
 		if err != nil {
 			return err
 		}
-		assertion, err := c.Key.assertion(alg, c.ClientID, r.audience, r.provider.now())
+		assertion, err := c.Key.assertion(alg, c.ClientID, r.audience, r.now())
 		if err != nil {
 			return err
 		}
+		// Optional (RFC 7521 section 4.2), but some providers do not look into an
+		// assertion for the client that it is of.
+		form.Set("client_id", c.ClientID)
 		form.Set("client_assertion_type", assertionType)
 		form.Set("client_assertion", assertion)
 	default:

@@ -2,8 +2,10 @@ package tokenauth_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
@@ -112,5 +114,42 @@ func TestF19RefusalIsNotFollowedByAnotherMethod(t *testing.T) {
 	getError(t, newTestSource(t, server))
 	if n := len(server.TokenRequests()); n != 1 {
 		t.Errorf("the secret was sent %d times", n)
+	}
+}
+
+// RFC 7521 section 4.2: client_id is optional, and must name the client that the
+// subject of the assertion names. Spring Authorization Server 7.1 refuses requests without it.
+func TestAssertionComesWithTheClientIDOfItsSubject(t *testing.T) {
+	key, err := tokenauth.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"client", "a:b c&d=e", "https://client.example/æ"} {
+		server := tokenauthtest.NewServer()
+		server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
+			document := server.Document()
+			document["token_endpoint_auth_methods_supported"] = []string{"private_key_jwt"}
+			tokenauthtest.WriteJSON(w, http.StatusOK, document)
+		})
+		getToken(t, newTestSource(t, server, func(c *tokenauth.Config) {
+			c.Credentials = func() (tokenauth.Credentials, error) {
+				return tokenauth.Credentials{ClientID: id, Key: key}, nil
+			}
+		}))
+		form := server.TokenRequests()[0].Form
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(form.Get("client_assertion"), ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var claims struct{ Sub, Iss string }
+		if err := json.Unmarshal(payload, &claims); err != nil || claims.Sub != id || claims.Iss != id {
+			t.Errorf("the claims are %s, %v", payload, err)
+		}
+		if got := form["client_id"]; len(got) != 1 || got[0] != id {
+			t.Errorf("client_id is %q, want %q once", got, id)
+		}
+		if form.Has("client_secret") {
+			t.Error("there is a client_secret")
+		}
 	}
 }

@@ -107,31 +107,3 @@ func (n *nonces) keep(u *url.URL, nonce string) {
 
 // origin returns the scheme and host of u.
 func origin(u *url.URL) string { return u.Scheme + "://" + CanonicalHost(u) }
-
-// maxSkew is the difference of clocks that is not worth correcting.
-const maxSkew = 2 * time.Second
-
-// absurdSkew is one that no clock has: certificates would not be valid any more.
-const absurdSkew = 366 * 24 * time.Hour
-
-// clockSkew returns by how much the clock of a server is ahead of this one's,
-// by the Date of an answer that was asked for at sent and came at received. The
-// Date was written at some time between the two, and is up to a second older; so
-// the clocks agree if it could be of that time, and else differ by the distance,
-// which is known to half a second. It reports false if there is no telling.
-func clockSkew(header http.Header, sent, received time.Time) (time.Duration, bool) {
-	date, err := http.ParseTime(header.Get("Date"))
-	if err != nil || date.Sub(received).Abs() > absurdSkew {
-		return 0, false
-	}
-	var skew time.Duration
-	if ahead := date.Sub(received.Round(0)); ahead > 0 {
-		skew = ahead + time.Second/2
-	} else if behind := date.Add(time.Second).Sub(sent.Round(0)); behind < 0 {
-		skew = behind - time.Second/2
-	}
-	if skew.Abs() < maxSkew {
-		return 0, true
-	}
-	return skew.Round(time.Second), true
-}

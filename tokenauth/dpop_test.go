@@ -346,21 +346,3 @@ func TestF29TokenRequestWithAProofLooksUnrepeatable(t *testing.T) {
 		}
 	})
 }
-
-func TestAbsurdDateIsNoClockSkew(t *testing.T) {
-	for _, date := range []string{"Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"} {
-		synctest.Test(t, func(t *testing.T) {
-			server := tokenauthtest.NewServer()
-			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Date", date)
-				tokenauthtest.WriteToken(w, "token", 300)
-			})
-			provider := newTestProvider(t, server)
-			source := newTestSource(t, server, func(c *tokenauth.Config) { c.Provider = provider })
-			getToken(t, source)
-			if skew := provider.ClockSkew(); skew != 0 {
-				t.Errorf("after a Date of %s, the clock is off by %v", date, skew)
-			}
-		})
-	}
-}

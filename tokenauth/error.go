@@ -82,12 +82,15 @@ type Error struct {
 	// fault is why there was no answer, as far as it can be told.
 	fault fault
 
-	// oddity is what looks wrong about the credentials that were refused, and key
-	// reports whether they are a key. skew is the provider's clock less this
-	// machine's then.
-	oddity string
-	key    bool
-	skew   time.Duration
+	// topics are what the words of the answer are about.
+	topics topics
+
+	// tokenType is that of a token which is not of the type asked for, else nil.
+	tokenType *string
+
+	// request is what is known of the token request that was answered. Nil if there
+	// was no answer.
+	request *requestFacts
 }
 
 // Error implements error.
@@ -120,7 +123,7 @@ func transportError(op string, err error) *Error {
 	}
 	// Not wrapped: a cancelled or expired context of the fetch is not that of
 	// whoever waits for it, and must not look like it.
-	return &Error{Op: op, Cause: cause, fault: faultOf(err), Err: errors.New(quoted.ReplaceAllString(err.Error(), `"…"`))}
+	return &Error{Op: op, Cause: cause, fault: faultOf(err), Err: errors.New(printable(quoted.ReplaceAllString(err.Error(), `"…"`)))}
 }
 
 // quoted matches what package net/http quotes of an answer that it can make no

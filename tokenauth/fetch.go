@@ -59,7 +59,7 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 			// The value may hold anything, a credential for one.
 			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
 		}
-		event.Duration, event.ClockSkew = time.Since(start), s.config.Provider.ClockSkew()
+		event.Duration, event.Clock = time.Since(start), s.config.Provider.Clock()
 		ended := s.land(f, credentials, &event)
 		close(f.done)
 		if runtime.Observe != nil && !ended {
@@ -86,9 +86,6 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	}
 	if err != nil {
 		f.token, f.err = nil, asError(err)
-		if f.err.Cause == CauseRefused && f.err.Op == opToken {
-			f.err.oddity, f.err.key, f.err.skew = credentials.Hint(), credentials.Key != nil, s.config.Provider.ClockSkew()
-		}
 	}
 }
 
@@ -140,18 +137,13 @@ func (s *Source) ask(ctx context.Context, client *http.Client, metadata *Metadat
 // request was sent.
 func vanished(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Code != "" {
+	switch {
+	case !ok:
 		return false
-	}
-	switch e.Status {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
-		return true
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true
-	case 0:
+	case e.Status == 0:
 		return e.Cause == CauseUnavailable // no such host, connection refused
 	}
-	return false
+	return gone(e.Status) || e.Status >= 300 && e.Status < 400
 }
 
 // request asks the token endpoint of metadata.
@@ -173,16 +165,22 @@ func (s *Source) request(ctx context.Context, client *http.Client, metadata *Met
 	res, err := request.send(ctx, client)
 	event.NonceWanted = event.NonceWanted || request.challenged
 	if err != nil {
+		if failure, ok := errors.AsType[*Error](err); ok && failure.Status != 0 {
+			failure.request = request.facts()
+		}
 		return nil, err
 	}
-	event.LifetimeAssumed = res.assumed
+	event.LifetimeAssumed, event.LifetimeGiven = res.assumed, res.given
 	now := readClocks()
 	token := newToken(res, prover, sent, now, s.config.RefreshBefore)
 	if !token.once && !token.usable(now) {
-		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the token had expired when it arrived")}
+		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errLate}
 	}
 	return token, nil
 }
+
+// errLate is what is wrong with a token that lives shorter than its answer took.
+var errLate = errors.New("the token had expired when it arrived")
 
 // newProver returns what makes the proofs of the next token, nil if none are
 // needed.
@@ -249,7 +247,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	}
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
-	s.failure, s.failures, s.steps = nil, 0, 0
+	s.failure, s.failures, s.steps, s.accepted = nil, 0, 0, credentials
 	if latest := s.latestLocked(); latest != nil && latest.secret.Equal(f.token.secret) {
 		// Some providers hand out the same token until it expires. To ask again
 		// before that would be to ask in vain.

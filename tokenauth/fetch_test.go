@@ -324,11 +324,10 @@ func TestVanishedTokenEndpointIsTriedAgainIfDiscoveryFails(t *testing.T) {
 
 func TestPresentTokenEndpointIsNotLookedUpAgain(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"refusal":                               answerError(http.StatusUnauthorized, "invalid_client"),
-		"404 of a client that it does not know": answerError(http.StatusNotFound, "invalid_client"),
-		"500":                                   answerError(http.StatusInternalServerError, ""),
-		"garbage":                               func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
-		"timeout":                               hang,
+		"refusal": answerError(http.StatusUnauthorized, "invalid_client"),
+		"500":     answerError(http.StatusInternalServerError, ""),
+		"garbage": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		"timeout": hang,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

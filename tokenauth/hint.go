@@ -2,11 +2,9 @@ package tokenauth
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // Hint says what the likely mistake is behind the error, in one sentence that
@@ -64,12 +62,14 @@ func (e *Error) Hint() string {
 		return e.refusalHint()
 	case CauseUnusable:
 		switch {
+		case errors.Is(e.Err, errLate):
+			return "the provider takes longer to answer than its tokens live: it is slow, or its tokens live too short"
 		case e.Op == opDiscovery && e.Status == http.StatusNotFound:
 			return "there is no OpenID provider at the issuer's URL: look at its host, path and realm"
 		case e.Op == opDiscovery:
 			return "what answers at the issuer's URL is not the provider of that name: write the issuer exactly as the provider does, and look for a proxy that answers in its place"
 		}
-		return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
+		return e.unusableHint()
 	case CauseConfiguration:
 		if errors.Is(e.Err, errDetached) {
 			return "attach a Runtime to the source before it is used (Source.Attach): it has the client that reaches the issuer"
@@ -77,44 +77,6 @@ func (e *Error) Hint() string {
 		// the error itself says what to mend
 	}
 	return ""
-}
-
-// clockTolerance is the difference of clocks that providers may refuse an
-// assertion or a proof for.
-const clockTolerance = 5 * time.Second
-
-// refusalHint is the hint for an answer that refuses the client or its request.
-func (e *Error) refusalHint() string {
-	signed := e.key || e.Code == "invalid_dpop_proof"
-	switch {
-	case e.Code == "invalid_scope": // which is not about who asks
-		return "the client has not been given this scope: look at its spelling, order it, or do not use what needs it"
-	case signed && e.skew.Abs() >= clockTolerance:
-		return fmt.Sprintf("this machine's clock differs from the provider's by %s, so that it does not accept what is signed here: set the clock", e.skew.Abs())
-	case e.oddity != "":
-		return e.oddity
-	}
-	switch e.Code {
-	case "unsupported_grant_type":
-		return "the provider has no client credentials grant: this may be the wrong issuer"
-	case "invalid_dpop_proof", "use_dpop_nonce":
-		return "the provider does not accept the proof of the key (DPoP): look at the clock of this machine"
-	case "invalid_request":
-		return "the provider may demand DPoP for this client, or another authentication method: compare with how it is registered"
-	case "invalid_client":
-		hint := "the issuer does not know this client, or not with this credential: look whether both belong to this environment, since each has its own"
-		if e.key {
-			hint += "; the public key must be registered for the client, under the same kid"
-		}
-		return hint
-	case "unauthorized_client":
-		// Keycloak says so of a wrong secret; RFC 6749, of the grant.
-		return "the issuer knows this client, but not with this secret, or does not let it use client credentials: look whether the secret belongs to this environment and client"
-	}
-	if e.Op == opDiscovery {
-		return "the provider's configuration is public, yet access to it is refused: look for a proxy in between"
-	}
-	return "the issuer does not let this client in: look whether it belongs to this environment, and how it is registered"
 }
 
 // assignment matches a secret that stands in its file as in a file of variables.

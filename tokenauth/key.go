@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -57,10 +58,23 @@ func GenerateKey(alg string) (*Key, error) {
 	return newKey(signer, "")
 }
 
+// NoKeyID is the id of a key that has no kid, where one can be given.
+const NoKeyID = "none"
+
 // ParseKey reads a private key: PEM (PKCS#8, SEC 1 or PKCS#1) or a JWK (RFC
 // 7517). id is its kid; if it is empty, that of the JWK, or else the thumbprint
-// of the key (RFC 7638). Errors say what is wrong, and nothing of the key.
+// of the key (RFC 7638). With NoKeyID, assertions name no key. Errors say what is
+// wrong, and nothing of the key.
 func ParseKey(text Secret, id string) (*Key, error) {
+	key, err := parseKey(text, id)
+	if err == nil && id == NoKeyID {
+		key.public.KeyID = ""
+	}
+	return key, err
+}
+
+// parseKey is ParseKey for any id.
+func parseKey(text Secret, id string) (*Key, error) {
 	raw := strings.TrimSpace(text.Reveal())
 	if strings.HasPrefix(raw, "{") {
 		return parseJWK(raw, id)
@@ -177,7 +191,7 @@ func (k *Key) equal(other *Key) bool {
 	return k.thumbprint == other.thumbprint && k.ID() == other.ID() && slices.Equal(k.algorithms, other.algorithms)
 }
 
-// ID returns the kid, "" of no key.
+// ID returns the kid, "" of no key or one without a kid.
 func (k *Key) ID() string {
 	if k == nil {
 		return ""
@@ -194,7 +208,21 @@ func (k *Key) Thumbprint() string {
 	return k.thumbprint
 }
 
-// Public returns the public key as a JWK, with kid, alg and use.
+// digest returns the SHA-256 of the public key as a SubjectPublicKeyInfo, base64url,
+// which is the kid that Keycloak gives to a certificate or PEM file; "" of no key.
+func (k *Key) digest() string {
+	if k == nil {
+		return ""
+	}
+	der, err := x509.MarshalPKIXPublicKey(k.public.Key)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Public returns the public key as a JWK, with alg and use, and kid if it has one.
 func (k *Key) Public() ([]byte, error) {
 	if k == nil || k.private == nil {
 		return nil, errNoKey

@@ -82,7 +82,7 @@ func TestF28ClientAssertion(t *testing.T) {
 				for _, request := range server.TokenRequests() {
 					form := request.Form
 					if form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" ||
-						form.Has("client_id") || form.Has("client_secret") || request.Header.Get("Authorization") != "" {
+						form.Get("client_id") != "client" || form.Has("client_secret") || request.Header.Get("Authorization") != "" {
 						t.Errorf("the form is %v", form)
 					}
 					jws, err := jose.ParseSigned(form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.RS256, jose.EdDSA})

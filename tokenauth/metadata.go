@@ -33,16 +33,24 @@ type Metadata struct {
 	members members
 }
 
-// Text returns the member name of the document if it is a string, else "".
-// Providers publish members of their own, such as BankID's "esign-baseurl".
-func (m *Metadata) Text(name string) string { return m.members.text(name) }
+// Text returns the member name of the document if it is a string that can be printed,
+// else "". Providers publish members of their own, such as BankID's "esign-baseurl".
+func (m *Metadata) Text(name string) string {
+	text := m.members.text(name)
+	if strings.ContainsFunc(text, unprintable) {
+		return ""
+	}
+	return text
+}
 
-// parseMetadata reads the configuration document of issuer. With pinned, the
-// token endpoint must be on the issuer's own host.
-func parseMetadata(body []byte, issuer string, pinned bool) (*Metadata, error) {
+// errNoDocument is what is wrong with an answer that is something else.
+var errNoDocument = errors.New("the answer is not a provider configuration in JSON")
+
+// parse reads the provider's configuration document.
+func (p *Provider) parse(body []byte) (*Metadata, error) {
 	document, err := parseMembers(body)
 	if err != nil {
-		return nil, errors.New("the answer is not a provider configuration in JSON")
+		return nil, errNoDocument
 	}
 	m := &Metadata{
 		Issuer:              document.text("issuer"),
@@ -59,15 +67,21 @@ func parseMetadata(body []byte, issuer string, pinned bool) (*Metadata, error) {
 	}
 	// OpenID Connect Discovery 1.0 section 4.3: exactly, else one provider
 	// could speak for another.
-	if m.Issuer != issuer {
+	if m.Issuer != p.issuer {
 		return nil, fmt.Errorf("the document names the issuer %.200q, not the configured one", m.Issuer)
 	}
-	endpoint, err := parseEndpoint(m.TokenEndpoint)
+	endpoint, err := parseURL(m.TokenEndpoint)
+	if err == nil && !p.insecure {
+		err = CheckSecure(endpoint)
+	}
+	if err == nil && strings.ContainsFunc(m.TokenEndpoint, unprintable) {
+		err = errors.New("has characters that no URL has")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("token_endpoint: %w", err)
 	}
-	if pinned {
-		own, err := url.Parse(issuer)
+	if p.pinned {
+		own, err := url.Parse(p.issuer)
 		if err != nil || !strings.EqualFold(own.Host, endpoint.Host) || own.Scheme != endpoint.Scheme {
 			return nil, fmt.Errorf("token_endpoint is on %.200q, not on the issuer's host", endpoint.Host)
 		}
@@ -78,18 +92,34 @@ func parseMetadata(body []byte, issuer string, pinned bool) (*Metadata, error) {
 // ParseIssuer checks an issuer identifier: an https URL, or http on a loopback
 // address, without query, fragment or user information (RFC 8414 section 2).
 func ParseIssuer(issuer string) (*url.URL, error) {
-	u, err := parseEndpoint(issuer)
+	u, err := parseIssuer(issuer)
 	if err != nil {
 		return nil, err
 	}
-	if u.RawQuery != "" || u.ForceQuery {
-		return nil, errors.New("must not have a query")
-	}
-	return u, nil
+	return u, CheckSecure(u)
 }
 
-// parseEndpoint checks a URL to which credentials are sent.
-func parseEndpoint(raw string) (*url.URL, error) {
+// ParseInsecureIssuer checks the issuer identifier of NewInsecureProvider: as
+// ParseIssuer does, but it must be http, on any host.
+func ParseInsecureIssuer(issuer string) (*url.URL, error) {
+	u, err := parseIssuer(issuer)
+	if err == nil && u.Scheme != "http" {
+		err = fmt.Errorf("is not http, but '%s'", u.Scheme)
+	}
+	return u, err
+}
+
+// parseIssuer checks an issuer identifier but for its scheme.
+func parseIssuer(issuer string) (*url.URL, error) {
+	u, err := parseURL(issuer)
+	if err == nil && (u.RawQuery != "" || u.ForceQuery) {
+		err = errors.New("must not have a query")
+	}
+	return u, err
+}
+
+// parseURL checks a URL to which credentials are sent, but for its scheme.
+func parseURL(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("is missing")
 	}
@@ -102,9 +132,6 @@ func parseEndpoint(raw string) (*url.URL, error) {
 	}
 	if u.User != nil {
 		return nil, errors.New("must not have user information")
-	}
-	if err := CheckSecure(u); err != nil {
-		return nil, err
 	}
 	return u, nil
 }

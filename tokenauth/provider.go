@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// wellKnown is where a provider's configuration is, below its issuer
-// (OpenID Connect Discovery 1.0 section 4).
-const wellKnown = "/.well-known/openid-configuration"
+// Where a provider's configuration is: below its issuer (OpenID Connect Discovery 1.0
+// section 4), or that of an authorization server without OpenID between the host and the
+// path of its issuer (RFC 8414 section 3), or below it, as some have it.
+const (
+	wellKnown      = "/.well-known/openid-configuration"
+	wellKnownOAuth = "/.well-known/oauth-authorization-server"
+)
 
 // Bounds of discovery. A document without Cache-Control is read again hourly:
 // providers change endpoints rarely, and a vanished one is noticed anyway.
@@ -24,21 +29,21 @@ const (
 	metadataRetry      = time.Minute
 )
 
-// A Provider is an OpenID provider: its configuration is read when it is first
-// needed, kept for as long as the answer's Cache-Control says (between 5
-// minutes and 24 hours, one hour if it says nothing), and the last good copy is
-// used for as long as no newer one can be had.
+// A Provider is an OpenID provider, or an authorization server without OpenID: its
+// configuration is read when it is first needed, kept for as long as the answer's
+// Cache-Control says (between 5 minutes and 24 hours, one hour if it says nothing), and
+// the last good copy is used for as long as no newer one can be had.
 type Provider struct {
-	issuer string
-	pinned bool
+	issuer   string
+	pinned   bool // the token endpoint is on the issuer's own host
+	insecure bool // both may be plain http
 
 	// turn is held by the one that reads the document. A channel rather than a
 	// mutex, so that waiting for it ends with the waiter's context.
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
 
-	skew     atomic.Int64 // how far its clock is ahead, in nanoseconds
-	measured atomic.Bool  // whether skew is known
+	ahead atomic.Pointer[time.Duration] // how far its clock is ahead; nil if that is not known
 }
 
 // discovered is one reading of the document.
@@ -63,28 +68,19 @@ func NewProvider(issuer string, pinned bool) (*Provider, error) {
 	return &Provider{issuer: issuer, pinned: pinned, turn: make(chan struct{}, 1)}, nil
 }
 
-// Issuer returns the issuer identifier.
-func (p *Provider) Issuer() string { return p.issuer }
-
-// ClockSkew returns by how much the provider's clock is ahead of this one's, by
-// the Date of its last answer, in whole seconds. Less than two seconds count as
-// none.
-func (p *Provider) ClockSkew() time.Duration { return time.Duration(p.skew.Load()) }
-
-// measure compares the clocks by an answer that was asked for at sent. One that
-// a cache has kept says nothing of the time now.
-func (p *Provider) measure(header http.Header, sent time.Time) {
-	if len(header["Age"]) > 0 {
-		return
+// NewInsecureProvider returns the provider with the given issuer identifier, which is
+// plain http, also on another machine: for rehearsals in a network of one's own.
+// Everybody on the way can read the credentials, and answer in its place. Its token
+// endpoint is accepted only on the issuer's own host.
+func NewInsecureProvider(issuer string) (*Provider, error) {
+	if _, err := ParseInsecureIssuer(issuer); err != nil {
+		return nil, fmt.Errorf("issuer %q %w", issuer, err)
 	}
-	if skew, ok := clockSkew(header, sent, time.Now()); ok {
-		p.skew.Store(int64(skew))
-		p.measured.Store(true)
-	}
+	return &Provider{issuer: issuer, pinned: true, insecure: true, turn: make(chan struct{}, 1)}, nil
 }
 
-// now returns the time by the provider's clock.
-func (p *Provider) now() time.Time { return time.Now().Add(p.ClockSkew()) }
+// Issuer returns the issuer identifier.
+func (p *Provider) Issuer() string { return p.issuer }
 
 // Discovered returns the last good document, which must not be modified, and when
 // it was read; nil if there is none yet.
@@ -157,9 +153,48 @@ func (p *Provider) Outdated(m *Metadata) {
 // opDiscovery names the operation in errors.
 const opDiscovery = "discovery"
 
-// read reads the document once.
+// read reads the document once, from the first place that has one. If none has, the
+// error is that of the first.
 func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(p.issuer, "/")+wellKnown, nil)
+	var first error
+	for _, location := range p.locations() {
+		d, err := p.readAt(ctx, client, location)
+		if err == nil || !absent(err) {
+			return d, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// locations returns where the document may be.
+func (p *Provider) locations() []string {
+	base := strings.TrimSuffix(p.issuer, "/")
+	locations := []string{base + wellKnown}
+	if u, err := url.Parse(base); err == nil {
+		locations = append(locations, strings.TrimSuffix(base, u.EscapedPath())+wellKnownOAuth+u.EscapedPath())
+		if u.Path != "" {
+			locations = append(locations, base+wellKnownOAuth)
+		}
+	}
+	return locations
+}
+
+// absent reports whether err says that there is no document at all: there is nothing,
+// it is for users who log in, or it is a page for them to do so.
+func absent(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Status == 0 || e.Cause == CauseUnavailable {
+		return false
+	}
+	return e.Status != http.StatusOK || errors.Is(e.Err, errNoDocument) || errors.Is(e.Err, errLong)
+}
+
+// readAt reads the document at location.
+func (p *Provider) readAt(ctx context.Context, client *http.Client, location string) (*discovered, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseConfiguration, Err: err}
 	}
@@ -169,14 +204,14 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 	if err != nil {
 		return nil, err
 	}
-	p.measure(res.header, sent)
 	if res.status != http.StatusOK {
 		return nil, res.failure(opDiscovery, "")
 	}
-	metadata, err := parseMetadata(res.body, p.issuer, p.pinned)
+	metadata, err := p.parse(res.body)
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
+	p.measure(res.header, sent) // not before it is known to be the provider's
 	now := readClocks()
 	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.plus(metadataAge(res.header))}, nil
 }
@@ -184,7 +219,7 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 // adopt takes over a document that another process has read, if this one has
 // none of its own. It is read again soon.
 func (p *Provider) adopt(document []byte) (*Metadata, error) {
-	metadata, err := parseMetadata(document, p.issuer, p.pinned)
+	metadata, err := p.parse(document)
 	if err != nil {
 		return nil, err
 	}

@@ -230,3 +230,37 @@ func TestNewProviderRefusesAnUnsafeIssuer(t *testing.T) {
 		}
 	}
 }
+
+// In a network of containers, the issuer of a rehearsal has the name of its container:
+// navikt mock-oauth2-server 6.0.2 is at http://name:8080/default.
+func TestInsecureProvider(t *testing.T) {
+	const issuer = "http://mock-oauth2-server:8080/default"
+	for endpoint, ok := range map[string]bool{
+		issuer + "/token":                          true,
+		"http://MOCK-oauth2-server:8080/token":     true,
+		"http://mock-oauth2-server:9090/token":     false,
+		"http://mock-oauth2-server/token":          false,
+		"http://other:8080/default/token":          false,
+		"https://mock-oauth2-server:8080/token":    false,
+		"https://auth.bankid.no/token":             false,
+		"http://127.0.0.1:8080/token":              false,
+		"ftp://mock-oauth2-server:8080/token":      false,
+		"http://u:p@mock-oauth2-server:8080/token": false,
+	} {
+		provider, err := tokenauth.NewInsecureProvider(issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			tokenauthtest.WriteJSON(w, 200, map[string]string{"issuer": issuer, "token_endpoint": endpoint})
+		})}}
+		if _, err := provider.Metadata(t.Context(), client); (err == nil) != ok {
+			t.Errorf("%s: the error is %v", endpoint, err)
+		}
+	}
+	for _, issuer := range []string{"", "a.test", "https://a.test", "http://a.test?q", "http://u:p@a.test", "ftp://a.test", "http://a.test#f"} {
+		if _, err := tokenauth.NewInsecureProvider(issuer); err == nil {
+			t.Errorf("%q: no error", issuer)
+		}
+	}
+}

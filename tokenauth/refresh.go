@@ -2,6 +2,7 @@ package tokenauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -15,6 +16,11 @@ const refreshBrake = 10 * time.Second
 type TooSoonError struct {
 	// RetryAt is when it will be done at the earliest.
 	RetryAt time.Time
+
+	// ObtainedAt is when the attempt before obtained the token in use, with the
+	// present credentials, so that nothing is wrong. Zero if it failed, or they were
+	// others.
+	ObtainedAt time.Time
 }
 
 // Error implements error.
@@ -37,6 +43,9 @@ func (s *Source) Refresh(ctx context.Context) error {
 	defer s.waiting.Add(-1)
 	for {
 		flight, err := s.refresh()
+		if tooSoon, ok := errors.AsType[*TooSoonError](err); ok {
+			tooSoon.ObtainedAt = s.obtainedAt(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -52,6 +61,22 @@ func (s *Source) Refresh(ctx context.Context) error {
 			return nil
 		} // else it has only looked for the token of another process
 	}
+}
+
+// obtainedAt returns when the last attempt obtained the token in use with the present
+// credentials; zero if it failed, or they are others now.
+func (s *Source) obtainedAt(ctx context.Context) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, credentialWait)
+	defer cancel()
+	present, err := s.credentials(ctx) // reads files, so not under the lock
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := readClocks()
+	token := s.latestLocked()
+	if err != nil || s.failure != nil || !token.usable(now) || !present.equal(s.accepted) {
+		return time.Time{}
+	}
+	return now.tell(token.obtained)
 }
 
 // refresh returns the flight that Refresh waits for, which it starts if there is

@@ -153,3 +153,48 @@ func TestRefreshEndsWithItsContextAndItsSource(t *testing.T) {
 		wantRequests(t, server, 1)
 	})
 }
+
+// After a retry in the background that went well, there is nothing to do: whoever asks
+// is told since when.
+func TestRefreshTooSoonSaysWhetherAllIsWell(t *testing.T) {
+	for name, test := range map[string]struct {
+		then func(*tokenauthtest.Server, *tokenauth.Credentials) // after the last attempt
+		well bool
+	}{
+		"nothing happened": {func(*tokenauthtest.Server, *tokenauth.Credentials) {}, true},
+		"another secret": {func(_ *tokenauthtest.Server, c *tokenauth.Credentials) {
+			c.ClientSecret = tokenauth.NewSecret("another")
+		}, false},
+		"another client": {func(_ *tokenauthtest.Server, c *tokenauth.Credentials) { c.ClientID = "another" }, false},
+		"a failure": {func(server *tokenauthtest.Server, _ *tokenauth.Credentials) {
+			time.Sleep(10 * time.Second)
+			server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+				credentials, _ := testCredentials()
+				source := newTestSource(t, server, func(c *tokenauth.Config) {
+					c.Credentials = func() (tokenauth.Credentials, error) { return credentials, nil }
+				})
+				failure := getError(t, source)
+				server.HandleToken(nil)
+				advance(time.Until(failure.RetryAt) + 1)
+				getToken(t, source)
+				obtained := time.Now()
+				advance(3 * time.Second)
+				test.then(server, &credentials)
+				err := source.Refresh(t.Context())
+				if name == "a failure" {
+					err = source.Refresh(t.Context())
+				}
+				tooSoon, ok := errors.AsType[*tokenauth.TooSoonError](err)
+				if !ok || tooSoon.ObtainedAt.IsZero() == test.well || test.well && !tooSoon.ObtainedAt.Equal(obtained) {
+					t.Errorf("the outcome is %#v, obtained at %v", err, obtained)
+				}
+			})
+		})
+	}
+}

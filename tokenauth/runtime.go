@@ -57,8 +57,11 @@ type Event struct {
 	// no store.
 	StoreErr error
 
-	// Lifetime is that of the token obtained.
+	// Lifetime is that of the token obtained, a day at most.
 	Lifetime time.Duration
+
+	// LifetimeGiven is what the provider said, if that is more than a day; else zero.
+	LifetimeGiven time.Duration
 
 	// LifetimeAssumed reports that the answer did not say how long it lives.
 	LifetimeAssumed bool
@@ -73,9 +76,8 @@ type Event struct {
 	// Metadata is the provider's configuration, nil if it could not be read.
 	Metadata *Metadata
 
-	// ClockSkew is by how much the provider's clock is ahead of this one's; see
-	// Provider.ClockSkew.
-	ClockSkew time.Duration
+	// Clock is what is known of the provider's clock.
+	Clock Clock
 
 	// Duration is how long the attempt took.
 	Duration time.Duration

@@ -204,9 +204,9 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 			return nil
 		}
 	}
-	age := now.wall.Sub(shared.IssuedAt.Add(-provider.ClockSkew()))
+	age := now.wall.Sub(shared.IssuedAt.Add(-provider.Clock().correction()))
 	margin := time.Duration(0)
-	if !provider.measured.Load() {
+	if !provider.Clock().Correctable() {
 		margin = min(skewMargin, shared.Lifetime/5)
 		if age < -margin-min(maxLeeway, shared.Lifetime/10) {
 			return nil // the clocks differ by more than the margins, and it may be of any age
@@ -232,7 +232,7 @@ func (sh *sharing) put(ctx context.Context, token *Token) {
 	}
 	provider := sh.source.config.Provider
 	value, err := json.Marshal(sharedToken{
-		AccessToken: token.secret.Reveal(), IssuedAt: token.issued.wall.Add(provider.ClockSkew()),
+		AccessToken: token.secret.Reveal(), IssuedAt: token.issued.wall.Add(provider.Clock().correction()),
 		Lifetime: token.lifetime, Scopes: token.scopes,
 	})
 	if err != nil {

@@ -99,6 +99,7 @@ type Source struct {
 	failures   int
 	steps      int         // of the back-off
 	refused    Credentials // those that failure is about, if it is a refusal
+	accepted   Credentials // those that the last token was obtained with
 	checked    instant     // when they were last compared with the present ones
 	renewed    instant     // when a rejected token was last renewed
 	attempted  instant     // when the last attempt started

@@ -48,6 +48,10 @@ type Status struct {
 	// the provider did not say, they are those asked for (RFC 6749 section 5.1).
 	GrantedScopes []string
 
+	// MissingScopes are those asked for that the provider says it has not granted, nil
+	// if it does not say so or there is no usable token.
+	MissingScopes []string
+
 	// Thumbprint is that of the key that the token is bound to (RFC 7638), ""
 	// for a bearer token or none.
 	Thumbprint string
@@ -75,8 +79,20 @@ type Status struct {
 	// was not yet.
 	DiscoveredAt time.Time
 
-	// ClockSkew is that of Provider.ClockSkew.
-	ClockSkew time.Duration
+	// Clock is what is known of the provider's clock.
+	Clock Clock
+}
+
+// Hint says what the likely mistake is behind what went wrong, in one sentence that
+// holds nothing secret; "" if nothing did, or none can be told.
+func (s Status) Hint() string {
+	switch {
+	case s.Err != nil:
+		return s.Err.Hint()
+	case len(s.MissingScopes) > 0:
+		return "the client has not been given these scopes: order them, or do not use what needs them"
+	}
+	return ""
 }
 
 // Status returns the status of the Source. It asks nobody, and does not count
@@ -86,7 +102,7 @@ func (s *Source) Status() Status {
 		State: StateNone, Scopes: slices.Clone(s.config.Scopes), DPoP: s.config.DPoP, Waiting: int(s.waiting.Load()),
 	}
 	if provider := s.config.Provider; provider != nil { // else NewSource did not make it
-		status.Issuer, status.ClockSkew = provider.Issuer(), provider.ClockSkew()
+		status.Issuer, status.Clock = provider.Issuer(), provider.Clock()
 		_, status.DiscoveredAt = provider.Discovered()
 	}
 	s.mu.Lock()
@@ -114,6 +130,7 @@ func (s *Source) Status() Status {
 	if token.scopes == nil {
 		status.GrantedScopes = status.Scopes
 	}
+	status.MissingScopes = s.missing(token)
 	status.ObtainedAt, status.RefreshAt, status.ExpiresAt = now.tell(token.obtained), now.tell(s.latestLocked().refreshAt), now.tell(token.expiresAt)
 	return status
 }

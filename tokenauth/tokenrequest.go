@@ -20,6 +20,8 @@ const (
 	// documented one (…/bankid-oidc-provider/core-concepts/session-handling).
 	assumedLifetime = 5 * time.Minute
 	maxLifetime     = 24 * time.Hour
+	// maxGiven is the longest that is shown of one that is not believed.
+	maxGiven = 100 * 365 * 24 * time.Hour
 )
 
 // opToken names the operation in errors.
@@ -29,7 +31,8 @@ const opToken = "token request"
 // 5.1).
 type tokenResponse struct {
 	accessToken Secret
-	lifetime    time.Duration // may be zero or negative
+	lifetime    time.Duration // as it is believed; may be zero or negative
+	given       time.Duration // if that is more than is believed
 	assumed     bool          // lifetime was not given
 	scopes      []string      // granted; nil if the answer does not say
 }
@@ -46,7 +49,8 @@ type tokenRequest struct {
 	prover      *prover // nil for a bearer token
 	nonces      *nonces
 
-	challenged bool // it was sent again with a nonce
+	challenged bool          // it was sent again with a nonce
+	dated      time.Duration // by how much what the last attempt has signed is dated ahead
 }
 
 // send asks the token endpoint. It asks again, with everything that is to be
@@ -87,18 +91,21 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 	if err != nil {
 		return nil, reused, err
 	}
-	r.provider.measure(res.header, sent)
 	r.nonces.keep(req.URL, nonceOf(res.header))
 	want := Bearer
 	if r.prover != nil {
 		want = DPoP
 	}
 	token, err = parseTokenResponse(res, want)
+	if failure, ok := errors.AsType[*Error](err); !ok || failure.Code != "" {
+		r.provider.measure(res.header, sent) // else something in between may have answered
+	}
 	return token, reused, err
 }
 
 // build makes the HTTP request (RFC 6749 section 4.4.2).
 func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
+	r.dated = r.provider.Clock().correction()
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if len(r.scopes) > 0 {
 		form.Set("scope", strings.Join(r.scopes, " "))
@@ -120,7 +127,7 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 		req.GetBody = nil
 	}
 	if r.prover != nil {
-		proof, err := r.prover.proof(req.Method, req.URL, r.nonces.get(req.URL), nil, r.provider.now())
+		proof, err := r.prover.proof(req.Method, req.URL, r.nonces.get(req.URL), nil, r.now())
 		if err != nil {
 			return nil, err
 		}
@@ -129,6 +136,9 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
+// now returns the time by which what the attempt signs is dated.
+func (r *tokenRequest) now() time.Time { return time.Now().Add(r.dated) }
+
 // parseTokenResponse reads an answer of the token endpoint. JSON is recognised
 // by its content: middle-boxes and old servers label it as they like. The token
 // must be of the type that was asked for; where it does not say, it is a bearer token.
@@ -136,6 +146,7 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	fields, parseErr := parseMembers(res.body)
 	if code := fields.text("error"); res.status != http.StatusOK || code != "" {
 		failure := res.failure(opToken, code)
+		failure.topics = topicsOf(fields.text("error_description"))
 		if parseErr != nil && failure.Err == nil {
 			failure.Err = errors.New("the answer is not JSON")
 		}
@@ -163,12 +174,18 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	case !strings.EqualFold(tokenType, string(want)):
 		// Neither is sent in the place of the other: the one could be used by
 		// whoever finds it, and the other only with proofs.
-		return unusable("the token_type is not " + string(want))
+		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.status, tokenType: &tokenType, Err: errors.New("the token_type is not " + string(want))}
 	}
 	token := &tokenResponse{accessToken: NewSecret(accessToken)}
 	token.lifetime, token.assumed = parseLifetime(fields["expires_in"])
+	if token.lifetime > maxLifetime {
+		token.lifetime, token.given = maxLifetime, token.lifetime
+	}
 	if scope := new(string); json.Unmarshal(fields["scope"], &scope) == nil && scope != nil {
 		token.scopes = strings.Fields(*scope)
+		for i := range token.scopes {
+			token.scopes[i] = printable(token.scopes[i])
+		}
 	}
 	return token, nil
 }
@@ -181,6 +198,6 @@ func parseLifetime(raw json.RawMessage) (lifetime time.Duration, assumed bool) {
 	if err != nil || math.IsNaN(seconds) {
 		return assumedLifetime, true
 	}
-	seconds = math.Floor(min(max(seconds, -1), maxLifetime.Seconds()))
+	seconds = math.Floor(min(max(seconds, -1), maxGiven.Seconds()))
 	return time.Duration(seconds) * time.Second, false
 }

@@ -3,6 +3,7 @@ package bankid
 import (
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // An Environment is one installation of BankID: the OpenID provider that
@@ -75,6 +76,20 @@ func (e Environment) Origin(api API) string {
 		return e.CSC
 	}
 	return e.ESign
+}
+
+// domains are those of BankID's hosts, with its public pages and older services.
+var domains = []string{
+	"bankid.no", "bankidapis.no", "bankidnorge.no", "stoe.no",
+	"esign-stoe.cloud", "esign-stoetest.cloud", "esign-stoedev.cloud",
+}
+
+// Owns reports whether host, without a port, is one of BankID's.
+func Owns(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return slices.ContainsFunc(domains, func(domain string) bool {
+		return host == domain || strings.HasSuffix(host, "."+domain)
+	})
 }
 
 // Elsewhere reports whether baseURL, such as "esign-baseurl" of the discovery

@@ -1,0 +1,121 @@
+package tokenauth_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A site answers by the path of a request, and remembers what it was asked.
+type site struct {
+	pages map[string]http.HandlerFunc // 404 for others
+	asked []string
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.asked = append(s.asked, r.URL.EscapedPath())
+	if page := s.pages[r.URL.EscapedPath()]; page != nil {
+		page(w, r)
+		return
+	}
+	http.NotFound(w, r)
+}
+
+// document answers with the configuration of issuer.
+func document(issuer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteJSON(w, 200, map[string]any{"issuer": issuer, "token_endpoint": "https://as.test/token"})
+	}
+}
+
+// Spring Authorization Server 7.1.2 without OpenID Connect has the document of RFC
+// 8414 only, and redirects what it does not know to its login page.
+func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
+	const (
+		openID   = "/tenant/x/.well-known/openid-configuration"
+		inserted = "/.well-known/oauth-authorization-server/tenant/x"
+		appended = "/tenant/x/.well-known/oauth-authorization-server"
+		issuer   = "https://as.test/tenant/x"
+	)
+	answer := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://as.test/login")
+			w.WriteHeader(status)
+			fmt.Fprint(w, body)
+		}
+	}
+	for name, test := range map[string]struct {
+		issuer string
+		pages  map[string]http.HandlerFunc
+		asked  []string
+		status int // of the error; 0 if there is none
+		cause  tokenauth.Cause
+	}{
+		"OpenID":             {pages: map[string]http.HandlerFunc{openID: document(issuer), inserted: document(issuer)}, asked: []string{openID}},
+		"inserted":           {pages: map[string]http.HandlerFunc{inserted: document(issuer)}, asked: []string{openID, inserted}},
+		"appended":           {pages: map[string]http.HandlerFunc{appended: document(issuer)}, asked: []string{openID, inserted, appended}},
+		"redirect to login":  {pages: map[string]http.HandlerFunc{openID: answer(302, ""), inserted: document(issuer)}, asked: []string{openID, inserted}},
+		"login page":         {pages: map[string]http.HandlerFunc{openID: answer(200, "<html>"), inserted: answer(200, "<html>"), appended: document(issuer)}, asked: []string{openID, inserted, appended}},
+		"for users only":     {pages: map[string]http.HandlerFunc{openID: answer(401, ""), inserted: answer(403, "{}"), appended: document(issuer)}, asked: []string{openID, inserted, appended}},
+		"404 in JSON":        {pages: map[string]http.HandlerFunc{openID: answer(404, `{"error":"not found"}`), inserted: document(issuer)}, asked: []string{openID, inserted}},
+		"nowhere":            {asked: []string{openID, inserted, appended}, status: 404, cause: tokenauth.CauseUnusable},
+		"nowhere but login":  {pages: map[string]http.HandlerFunc{openID: answer(302, ""), inserted: answer(302, ""), appended: answer(302, "")}, asked: []string{openID, inserted, appended}, status: 302, cause: tokenauth.CauseUnusable},
+		"trouble":            {pages: map[string]http.HandlerFunc{openID: answer(503, ""), inserted: document(issuer)}, asked: []string{openID}, status: 503, cause: tokenauth.CauseUnavailable},
+		"trouble behind":     {pages: map[string]http.HandlerFunc{inserted: answer(503, "")}, asked: []string{openID, inserted}, status: 503, cause: tokenauth.CauseUnavailable},
+		"another issuer's":   {pages: map[string]http.HandlerFunc{inserted: document("https://as.test"), appended: document(issuer)}, asked: []string{openID, inserted}, status: 200, cause: tokenauth.CauseUnusable},
+		"OpenID of another":  {pages: map[string]http.HandlerFunc{openID: document("https://as.test"), inserted: document(issuer)}, asked: []string{openID}, status: 200, cause: tokenauth.CauseUnusable},
+		"without a path":     {issuer: "https://as.test", pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server": document("https://as.test")}, asked: []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}},
+		"with a slash":       {issuer: "https://as.test/", pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server": document("https://as.test/")}, asked: []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}},
+		"slash after a path": {issuer: issuer + "/", pages: map[string]http.HandlerFunc{inserted: document(issuer + "/")}, asked: []string{openID, inserted}},
+		"escaped path":       {issuer: "https://as.test/a%2Fb", pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server/a%2Fb": document("https://as.test/a%2Fb")}, asked: []string{"/a%2Fb/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/a%2Fb"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if test.issuer == "" {
+					test.issuer = issuer
+				}
+				s := &site{pages: test.pages}
+				provider, err := tokenauth.NewProvider(test.issuer, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				metadata, err := provider.Metadata(t.Context(), &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: s}})
+				failure, failed := errors.AsType[*tokenauth.Error](err)
+				switch {
+				case failed != (test.status != 0), failed && (failure.Status != test.status || failure.Cause != test.cause):
+					t.Errorf("the error is %v", err)
+				case !failed && (metadata.Issuer != test.issuer || metadata.TokenEndpoint != "https://as.test/token"):
+					t.Errorf("the document is %+v", metadata)
+				}
+				if !slices.Equal(s.asked, test.asked) {
+					t.Errorf("it asks for %v, want %v", s.asked, test.asked)
+				}
+			})
+		})
+	}
+}
+
+// Where the document is, its token endpoint is pinned and shared as any.
+func TestDocumentOfAServerWithoutOpenIDIsCheckedToo(t *testing.T) {
+	for endpoint, pinned := range map[string]bool{"https://other.test/token": true, "http://as.test/token": false, "ftp://as.test/token": false} {
+		body, err := json.Marshal(map[string]string{"issuer": "https://as.test", "token_endpoint": endpoint})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &site{pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }}}
+		provider, err := tokenauth.NewProvider("https://as.test", pinned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provider.Metadata(t.Context(), &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: s}}); err == nil {
+			t.Errorf("the token endpoint %s is used", endpoint)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package tokenauth_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
+)
+
+// A token that no API takes is not fine, and one whose life is not believed is shown
+// with the life that it was given. Keycloak 26.7.3 gives a client with a lifespan of 0
+// a token of 0 s.
+func TestCheckOfOddLifetimes(t *testing.T) {
+	const day = 24 * time.Hour
+	for expiresIn, test := range map[string]struct {
+		life, given time.Duration
+		hint        string
+	}{
+		"300":       {life: 5 * time.Minute},
+		"1":         {life: time.Second},
+		"0":         {hint: "has no life"},
+		`"0"`:       {hint: "has no life"},
+		"0.5":       {hint: "has no life"},
+		"-60":       {life: -time.Second, hint: "has no life"},
+		"-1e99":     {life: -time.Second, hint: "has no life"},
+		"86400":     {life: day},
+		"864000":    {life: day, given: 10 * day},
+		`"864000"`:  {life: day, given: 10 * day},
+		"315360000": {life: day, given: 3650 * day},
+		"1e99":      {life: day, given: 36500 * day},
+	} {
+		t.Run(expiresIn, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				server.HandleToken(answerToken("t", json.RawMessage(expiresIn)))
+				report := check(t, server)
+				if report.OK() != (test.hint == "") || report.Lifetime != test.life || report.LifetimeGiven != test.given || report.Err != nil {
+					t.Errorf("the report is %+v", report)
+				}
+				if test.hint != "" {
+					wantHint(t, report, test.hint)
+				}
+			})
+		})
+	}
+}
+
+// A token that had expired when it came is no sign of a proxy.
+func TestHintAtATokenThatCameTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenauthtest.NewServer()
+		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(5 * time.Second)
+			tokenauthtest.WriteToken(w, "t", 3)
+		})
+		report := check(t, server)
+		wantHint(t, report, "its tokens live too short")
+		if report.Err.Cause != tokenauth.CauseUnusable {
+			t.Errorf("the cause is %s", report.Err.Cause)
+		}
+	})
+}

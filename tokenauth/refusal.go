@@ -1,0 +1,300 @@
+package tokenauth
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// requestFacts are what is known of a token request, as far as it helps to tell why
+// it was refused. They hold nothing secret.
+type requestFacts struct {
+	method   AuthMethod
+	proof    bool      // whether there was a proof (DPoP)
+	metadata *Metadata // of the provider
+
+	// Of a client assertion: its audience and kid, and the other names of the key.
+	audience, keyID, thumbprint, digest string
+
+	// encoded reports whether HTTP Basic sends the client identifier or the secret
+	// otherwise than as it is, and oddity is what looks wrong about them.
+	encoded bool
+	oddity  string
+
+	// clock is what was known of the provider's clock after the answer, dated is by
+	// how much what was signed was dated ahead of this machine's, and at is when.
+	clock Clock
+	dated time.Duration
+	at    time.Time
+}
+
+// facts returns what is known of the last attempt.
+func (r *tokenRequest) facts() *requestFacts {
+	c := r.credentials
+	facts := &requestFacts{
+		method: r.method, proof: r.prover != nil, metadata: r.metadata, oddity: c.Hint(),
+		clock: r.provider.Clock(), dated: r.dated, at: time.Now(),
+	}
+	switch r.method {
+	case PrivateKeyJWT:
+		facts.audience = r.audience
+		facts.keyID, facts.thumbprint, facts.digest = c.Key.ID(), c.Key.Thumbprint(), c.Key.digest()
+	case ClientSecretBasic:
+		facts.encoded = url.QueryEscape(c.ClientID) != c.ClientID || url.QueryEscape(c.ClientSecret.Reveal()) != c.ClientSecret.Reveal()
+	case ClientSecretPost:
+	}
+	return facts
+}
+
+// signed reports whether the request had something that is signed and dated.
+func (f *requestFacts) signed() bool { return f.proof || f.method == PrivateKeyJWT }
+
+// lists reports whether the provider's configuration lists method, or has no list.
+func (f *requestFacts) lists(method AuthMethod) bool {
+	listed := f.metadata.TokenEndpointAuthMethods
+	return listed == nil || slices.Contains(listed, method)
+}
+
+// listsDPoP reports whether it says that there is DPoP.
+func (f *requestFacts) listsDPoP() bool { return len(f.metadata.DPoPAlgorithms) > 0 }
+
+// misdated reports whether what was signed bears a time that is not the provider's.
+func (f *requestFacts) misdated() bool {
+	return f.signed() && f.clock.Known && (f.clock.Ahead-f.dated).Abs() >= clockTolerance
+}
+
+// A reason is why a request may have been refused.
+type reason struct {
+	applies func(e *Error, f *requestFacts) bool
+	hint    func(e *Error, f *requestFacts) string
+	clock   bool // whether a wrong clock has the same effect
+}
+
+// reasons are those of refusals. The first that applies is the one to hint at: so
+// those that are known for sure come before those that are merely likely.
+var reasons = []reason{
+	{hint: scopeHint, applies: func(e *Error, _ *requestFacts) bool { return e.Code == "invalid_scope" }},
+	{hint: grantHint, applies: func(e *Error, _ *requestFacts) bool {
+		return e.Code == "unsupported_grant_type" || e.topics.about(topicGrant)
+	}},
+	{hint: disabledHint, applies: func(e *Error, _ *requestFacts) bool {
+		const others = topicProof | topicAudience | topicKey | topicMethod
+		return e.Code == "access_denied" && e.Status == http.StatusForbidden || e.topics.about(topicDisabled) && !e.topics.about(others)
+	}},
+	{hint: nonceHint, applies: func(e *Error, f *requestFacts) bool { return f.proof && e.Code == "use_dpop_nonce" }},
+	{hint: noProofHint, applies: func(e *Error, f *requestFacts) bool {
+		return !f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && f.listsDPoP())
+	}},
+	{hint: audienceHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
+		return f.method == PrivateKeyJWT && e.topics.about(topicAudience)
+	}},
+	{hint: clockHint, applies: func(e *Error, f *requestFacts) bool {
+		return f.misdated() && !e.topics.about(topicKey) && (f.method == PrivateKeyJWT || !e.aboutClient())
+	}},
+	{hint: timeHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
+		return f.signed() && e.topics.about(topicTime) && !e.topics.about(topicProof) && f.clockRemark() != "" && e.Code != "invalid_grant"
+	}},
+	{hint: proofHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
+		return f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && !e.topics.about(topicKey))
+	}},
+	{hint: methodHint, applies: func(e *Error, f *requestFacts) bool {
+		other := topicAssertion
+		if f.method == PrivateKeyJWT {
+			other = topicSecret
+		}
+		return e.topics.about(topicMethod|other) || !f.lists(f.method)
+	}},
+	{hint: oddityHint, applies: func(_ *Error, f *requestFacts) bool { return f.oddity != "" }},
+	{hint: requestHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
+		return e.Code == "invalid_request" && !e.topics.about(topicKey) || e.mayBeAboutProof() && f.method != PrivateKeyJWT
+	}},
+	{hint: keyHint, clock: true, applies: func(_ *Error, f *requestFacts) bool { return f.method == PrivateKeyJWT }},
+	{hint: secretHint, clock: true, applies: func(*Error, *requestFacts) bool { return true }},
+}
+
+// aboutClient reports whether the code is about who asks, and by what credential.
+func (e *Error) aboutClient() bool {
+	return e.Code == "invalid_client" || e.Code == "unauthorized_client"
+}
+
+// aboutProof reports whether the code is one of RFC 9449.
+func (e *Error) aboutProof() bool {
+	return e.Code == "invalid_dpop_proof" || e.Code == "use_dpop_nonce"
+}
+
+// mayBeAboutProof reports whether the code is one that some providers have instead:
+// Keycloak 26 and oidc-provider 9.
+func (e *Error) mayBeAboutProof() bool {
+	return e.Code == "invalid_request" || e.Code == "invalid_grant"
+}
+
+// refusalHint is the hint for an answer that refuses the client or its request.
+func (e *Error) refusalHint() string {
+	if e.Op == opDiscovery {
+		return "the provider's configuration is public, yet access to it is refused: look for a proxy in between"
+	}
+	f := e.request
+	if f == nil {
+		f = &requestFacts{metadata: new(Metadata)} // it was not made by a Source
+	}
+	i := slices.IndexFunc(reasons, func(r reason) bool { return r.applies(e, f) })
+	hint := reasons[i].hint(e, f)
+	if reasons[i].clock && f.signed() {
+		hint += f.clockRemark()
+	}
+	return hint
+}
+
+// unusableHint is the hint for an answer of the token endpoint that is none.
+func (e *Error) unusableHint() string {
+	switch {
+	case gone(e.Status):
+		return "there is no token endpoint where the provider's configuration has it: look at host, path and realm of the issuer, which may have been renamed or removed, and for a proxy that answers in its place"
+	case e.tokenType == nil || e.request == nil:
+		// not about the token's type
+	case e.request.proof && (*e.tokenType == "" || strings.EqualFold(*e.tokenType, string(Bearer))):
+		hint := "there is no DPoP at this provider, or not for this client: it answers a proof with a token that is bound to no key"
+		if !e.request.listsDPoP() {
+			hint += ", and its configuration does not list DPoP"
+		}
+		return hint + "; have it switched on, since b2b takes no other token"
+	case strings.EqualFold(*e.tokenType, string(DPoP)):
+		return "the provider binds the tokens of this client to a key (DPoP), as only the API b2b takes them: use another client"
+	}
+	return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
+}
+
+func scopeHint(*Error, *requestFacts) string {
+	return "the client has not been given this scope: look at its spelling, order it, or do not use what needs it"
+}
+
+func grantHint(e *Error, _ *requestFacts) string {
+	if e.Code == "unsupported_grant_type" {
+		return "the provider has no client credentials grant, or it is switched off: this may be the wrong issuer"
+	}
+	return "the provider does not let this client use the client credentials grant: have it switched on for the client (in Keycloak: service accounts)"
+}
+
+func disabledHint(*Error, *requestFacts) string {
+	return "the provider denies access: the client, or the realm that it belongs to, is disabled there, or closed to this machine"
+}
+
+func nonceHint(*Error, *requestFacts) string {
+	return "the provider wants a new nonce in the proof (DPoP) again and again: its servers may not know each other's nonces"
+}
+
+func noProofHint(*Error, *requestFacts) string {
+	return "the provider may demand DPoP for this client, which is tokens that are bound to a key, as only the API b2b has them: compare with how the client is registered"
+}
+
+func proofHint(e *Error, f *requestFacts) string {
+	hint := "the provider does not accept the proof of the key (DPoP), which was made for " + f.metadata.TokenEndpoint
+	if !f.listsDPoP() && !e.topics.about(topicProof) {
+		hint += "; its configuration does not list DPoP, which may be switched off"
+	}
+	return hint + ": look at the time, and whether the provider knows its token endpoint by another URL"
+}
+
+func audienceHint(_ *Error, f *requestFacts) string {
+	return "the provider does not accept the client assertion for its audience: " + f.audienceAdvice()
+}
+
+func clockHint(_ *Error, f *requestFacts) string {
+	hint := "this machine's clock differs from the provider's by " + f.clock.Ahead.Abs().String() +
+		", so that it does not accept what is signed here: set the clock, which says " + utc(f.at) +
+		" where the provider's says " + utc(f.at.Add(f.clock.Ahead))
+	if !f.clock.Correctable() {
+		hint += ", too far off to be corrected for"
+	}
+	return hint
+}
+
+func timeHint(*Error, *requestFacts) string {
+	return "the provider finds what is signed here too old, or of the future"
+}
+
+func oddityHint(_ *Error, f *requestFacts) string { return f.oddity }
+
+func methodHint(_ *Error, f *requestFacts) string {
+	if listed := f.metadata.TokenEndpointAuthMethods; !f.lists(f.method) {
+		return fmt.Sprintf("the provider's configuration does not list the authentication method %s, but %.200q: look at auth_method, and how the client is registered", f.method, listed)
+	}
+	return fmt.Sprintf("the client is not registered for the authentication method %s: look at auth_method, and how the client is registered", f.method)
+}
+
+func requestHint(_ *Error, f *requestFacts) string {
+	return "the provider may demand DPoP for this client, or another authentication method than " + string(f.method) + ": compare with how it is registered" + f.methodRemark()
+}
+
+func keyHint(e *Error, f *requestFacts) string {
+	hint := "the issuer does not know this client, or not with this key: look whether both belong to this environment, and whether the client is disabled; the public key must be registered for the client, " +
+		f.keyAdvice()
+	if e.topics.about(topicKey) {
+		return hint
+	}
+	return hint + "; " + f.audienceAdvice()
+}
+
+func secretHint(e *Error, f *requestFacts) string {
+	hint := "the issuer does not let this client in: look whether it belongs to this environment, and how it is registered"
+	switch {
+	case e.Code == "unauthorized_client":
+		// Keycloak says so of a wrong secret; RFC 6749, of the grant.
+		hint = "the issuer knows this client, but not with this secret, or does not let it use client credentials: look whether the secret belongs to this environment and client, and whether the client is disabled"
+	case e.Code == "invalid_client", e.Status == http.StatusUnauthorized:
+		hint = "the issuer does not know this client, or not with this credential: look whether both belong to this environment, since each has its own, and whether the client is disabled"
+	}
+	return hint + f.methodRemark()
+}
+
+// methodRemark says when another way to send the secret may help.
+func (f *requestFacts) methodRemark() string {
+	other := map[AuthMethod]AuthMethod{ClientSecretBasic: ClientSecretPost, ClientSecretPost: ClientSecretBasic}[f.method]
+	switch {
+	case other == "":
+		return ""
+	case f.encoded:
+		return "; its secret or identifier has characters that client_secret_basic encodes, and some servers do not decode: there, and for a client that is registered so, set auth_method " + string(other)
+	case f.lists(other):
+		return "; a client that is registered for " + string(other) + " needs that as its auth_method"
+	}
+	return ""
+}
+
+// keyAdvice says under what name the key must be registered.
+func (f *requestFacts) keyAdvice() string {
+	switch f.keyID {
+	case "":
+		return "and where several are, key_id must say under which kid"
+	case f.digest:
+		return "under the kid " + f.keyID
+	case f.thumbprint:
+		return "under the kid " + f.keyID + ", its thumbprint; one that was registered as a certificate or PEM has another in Keycloak: set key_id to " + f.digest + " then, or to none"
+	}
+	return "under the kid " + f.keyID + ", which key_id or the JWK gives; one that was registered as a certificate or PEM has another in Keycloak: set key_id to " + f.digest + " then, or to none"
+}
+
+// audienceAdvice says which other audience may be the right one.
+func (f *requestFacts) audienceAdvice() string {
+	if f.audience == f.metadata.Issuer {
+		return "it names the issuer as the audience, while some providers want their token endpoint: set audience to " + f.metadata.TokenEndpoint + " there"
+	}
+	return "it names " + f.audience + " as the audience, while most providers want their issuer: leave audience out there"
+}
+
+// clockRemark says what may be wrong with the clock, "" if it is known to be right.
+func (f *requestFacts) clockRemark() string {
+	switch {
+	case !f.clock.Known:
+		return "; the provider does not tell its time, so look at this machine's clock too, which says " + utc(f.at)
+	case f.clock.Ahead.Abs() >= clockTolerance:
+		return "; this machine's clock, which says " + utc(f.at) + ", differs from the provider's by " + f.clock.Ahead.Abs().String() + ": set it"
+	}
+	return ""
+}
+
+// utc returns t as hints show it.
+func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
