@@ -106,7 +106,7 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 		"upstream of one's own": {"issuer http://mock:8080/x\ninsecure_http_issuer", own("https://api.esign-stoe.cloud"), "upstream https://api.esign-stoe.cloud is a host of BankID", 0},
 		"plain upstream":        {"issuer http://mock:8080/x\ninsecure_http_issuer", site("http://mock:8081"), "must be https: plain http is for loopback addresses only", 0},
 		"https":                 {"issuer https://mock:8080/x\ninsecure_http_issuer", site("https://a.test"), "issuer 'https://mock:8080/x' is not http, but 'https': leave insecure_http_issuer out", 3},
-		"twice":                 {"issuer http://mock:8080/x\ninsecure_http_issuer\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer already specified", 5},
+		"twice":                 {"issuer http://mock:8080/x\ninsecure_http_issuer\ntimeout 5s\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer already specified", 6},
 		"with a value":          {"issuer http://mock:8080/x\ninsecure_http_issuer on", site("https://a.test"), "wrong argument count", 4},
 		"without it":            {"issuer http://mock:8080/x", site("https://a.test"), "issuer 'http://mock:8080/x' must be https", 3},
 		"good":                  {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://a.test"), "", 0},

@@ -237,6 +237,50 @@ func refusing(t *testing.T) string {
 	return server.URL
 }
 
+// oauth2-mock-server 8.2.3 lists none alone, and takes secrets. The example of
+// zitadel/oidc 3.51.17 lists RS256 alone.
+func TestHintsAtWhatTheProviderDoesNotList(t *testing.T) {
+	for name, test := range map[string]struct {
+		lists       string
+		values      []string
+		key         string // PEM or JWK; "" for a secret
+		text, hints string
+	}{
+		"no method":            {"token_endpoint_auth_methods_supported", []string{"none"}, "", `lists ["none"]`, "set auth_method"},
+		"no method of a key":   {"token_endpoint_auth_methods_supported", []string{"client_secret_basic"}, hintKey, `lists ["client_secret_basic"]`, "set auth_method"},
+		"no algorithm of that": {"token_endpoint_auth_signing_alg_values_supported", []string{"RS256"}, hintKey, `but ["RS256"]`, "use a key of another type"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
+					document := server.Document()
+					document["token_endpoint_auth_methods_supported"] = []string{"private_key_jwt", "client_secret_basic"}
+					document[test.lists] = test.values
+					tokenauthtest.WriteJSON(w, 200, document)
+				})
+				report := check(t, server, func(c *tokenauth.Config) {
+					if test.key == "" {
+						return
+					}
+					key, err := tokenauth.ParseKey(tokenauth.NewSecret(test.key), "")
+					if err != nil {
+						t.Fatal(err)
+					}
+					c.Credentials = func() (tokenauth.Credentials, error) {
+						return tokenauth.Credentials{ClientID: testClientID, Key: key}, nil
+					}
+				})
+				wantHint(t, report, test.hints)
+				if !strings.Contains(report.Err.Error(), test.text) {
+					t.Errorf("the error is %v, want %s in it", report.Err, test.text)
+				}
+				wantRequests(t, server, 0)
+			})
+		})
+	}
+}
+
 func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 	plain := tokenauthtest.NewHTTPServer()
 	defer plain.Close()

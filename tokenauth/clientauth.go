@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -41,6 +42,9 @@ func (c Credentials) equal(other Credentials) bool {
 // fits reports whether m authenticates by what c has.
 func (m AuthMethod) fits(c Credentials) bool { return (m == PrivateKeyJWT) == (c.Key != nil) }
 
+// errNoMethod is why there is no method to use.
+var errNoMethod = errors.New("the provider lists no client authentication method that goes with the client's credentials")
+
 // chooseMethod returns the method to use: the configured one, else the first
 // of those that go with the credentials which the provider lists. It is never
 // found out by trying, which would send the secret twice and double every
@@ -63,7 +67,7 @@ func chooseMethod(configured AuthMethod, c Credentials, m *Metadata) (AuthMethod
 			return method, nil
 		}
 	}
-	return "", fmt.Errorf("the provider supports no client authentication method that goes with the client's credentials: it has %.200q", supported)
+	return "", fmt.Errorf("%w: it lists %.200q", errNoMethod, supported)
 }
 
 // authenticate adds the credentials to a token request.

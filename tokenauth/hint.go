@@ -71,7 +71,12 @@ func (e *Error) Hint() string {
 		}
 		return e.unusableHint()
 	case CauseConfiguration:
-		if errors.Is(e.Err, errDetached) {
+		switch {
+		case errors.Is(e.Err, errNoMethod):
+			return "if the provider takes a method that it does not list, set auth_method to it; or look whether it wants a key, or a secret"
+		case errors.Is(e.Err, errNoAlgorithm):
+			return "use a key of another type"
+		case errors.Is(e.Err, errDetached):
 			return "attach a Runtime to the source before it is used (Source.Attach): it has the client that reaches the issuer"
 		}
 		// the error itself says what to mend

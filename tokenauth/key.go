@@ -247,6 +247,9 @@ func (k *Key) PrivatePEM() (Secret, error) {
 	return NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))), nil
 }
 
+// errNoAlgorithm is why a key cannot be used. What follows are its algorithms.
+var errNoAlgorithm = errors.New("the provider lists none of the key's algorithms")
+
 // algorithm returns the first algorithm of the key that the provider supports;
 // of a provider that does not say, all are believed.
 func (k *Key) algorithm(supported []string) (string, error) {
@@ -255,7 +258,7 @@ func (k *Key) algorithm(supported []string) (string, error) {
 			return alg, nil
 		}
 	}
-	return "", fmt.Errorf("the provider supports none of the algorithms %v of the key", k.algorithms)
+	return "", fmt.Errorf("%w %v, but %.40q", errNoAlgorithm, k.algorithms, supported)
 }
 
 // String implements fmt.Stringer.

@@ -1,6 +1,7 @@
 package tokenauth_test
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -36,9 +37,7 @@ func TestTokenWithoutAScopeIsNotReadyAnywhere(t *testing.T) {
 				server := tokenauthtest.NewServer()
 				answer := func(w http.ResponseWriter, _ *http.Request) {
 					body := object{"access_token": "t", "token_type": "bearer", "expires_in": 300}
-					for name, value := range test.answer {
-						body[name] = value
-					}
+					maps.Copy(body, test.answer)
 					tokenauthtest.WriteJSON(w, 200, body)
 				}
 				server.HandleToken(answer)

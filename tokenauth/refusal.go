@@ -16,8 +16,10 @@ type requestFacts struct {
 	proof    bool      // whether there was a proof (DPoP)
 	metadata *Metadata // of the provider
 
-	// Of a client assertion: its audience and kid, and the other names of the key.
+	// Of a client assertion: its audience and kid, the other names of the key, and the
+	// algorithm.
 	audience, keyID, thumbprint, digest string
+	algorithm                           string
 
 	// encoded reports whether HTTP Basic sends the client identifier or the secret
 	// otherwise than as it is, and oddity is what looks wrong about them.
@@ -42,6 +44,7 @@ func (r *tokenRequest) facts() *requestFacts {
 	case PrivateKeyJWT:
 		facts.audience = r.audience
 		facts.keyID, facts.thumbprint, facts.digest = c.Key.ID(), c.Key.Thumbprint(), c.Key.digest()
+		facts.algorithm, _ = c.Key.algorithm(r.metadata.AssertionAlgorithms) // or the request was not made
 	case ClientSecretBasic:
 		facts.encoded = url.QueryEscape(c.ClientID) != c.ClientID || url.QueryEscape(c.ClientSecret.Reveal()) != c.ClientSecret.Reveal()
 	case ClientSecretPost:
@@ -78,7 +81,10 @@ type reason struct {
 var reasons = []reason{
 	{hint: scopeHint, applies: func(e *Error, _ *requestFacts) bool { return e.Code == "invalid_scope" }},
 	{hint: grantHint, applies: func(e *Error, _ *requestFacts) bool {
-		return e.Code == "unsupported_grant_type" || e.topics.about(topicGrant)
+		// By the standard, an unauthorized client has been authenticated. Where the code
+		// stands for a wrong secret, as in Keycloak, the status is 401, or words say so.
+		unauthorized := e.Code == "unauthorized_client" && e.Status == http.StatusBadRequest && e.topics == 0
+		return e.Code == "unsupported_grant_type" || e.topics.about(topicGrant) || unauthorized
 	}},
 	{hint: disabledHint, applies: func(e *Error, _ *requestFacts) bool {
 		const others = topicProof | topicAudience | topicKey | topicMethod
@@ -90,6 +96,9 @@ var reasons = []reason{
 	}},
 	{hint: audienceHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
 		return f.method == PrivateKeyJWT && e.topics.about(topicAudience)
+	}},
+	{hint: algorithmHint, applies: func(e *Error, f *requestFacts) bool {
+		return f.method == PrivateKeyJWT && e.topics.about(topicAlgorithm) && !e.topics.about(topicProof)
 	}},
 	{hint: clockHint, applies: func(e *Error, f *requestFacts) bool {
 		return f.misdated() && !e.topics.about(topicKey) && (f.method == PrivateKeyJWT || !e.aboutClient())
@@ -200,6 +209,10 @@ func proofHint(e *Error, f *requestFacts) string {
 
 func audienceHint(_ *Error, f *requestFacts) string {
 	return "the provider does not accept the client assertion for its audience: " + f.audienceAdvice()
+}
+
+func algorithmHint(_ *Error, f *requestFacts) string {
+	return "the provider does not take the algorithm " + f.algorithm + " of the key, or not for this client: have the client registered for it, or use a key of another type"
 }
 
 func clockHint(_ *Error, f *requestFacts) string {

@@ -1,6 +1,7 @@
 package tokenauth_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,9 +37,6 @@ type refusalCase struct {
 	hint, absent []string
 }
 
-// by is a clock that is ahead by d.
-func by(d time.Duration) *time.Duration { return &d }
-
 const (
 	theEndpoint = "https://issuer.test/auth/realms/test/protocol/openid-connect/token"
 	post        = tokenauth.ClientSecretPost
@@ -57,7 +55,10 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"service accounts":                {provider: "Keycloak 26.7.3", status: 401, code: "unauthorized_client", description: "Client not enabled to retrieve service account", hint: []string{"does not let this client use the client credentials grant", "service accounts"}},
 		"grant of a client":               {provider: "oidc-provider 9.13.3", status: 400, code: "unauthorized_client", description: "requested grant type is not allowed for this client", hint: []string{"does not let this client use the client credentials grant"}},
 		"grant, by a code of the request": {provider: "oidc-provider 9.12.2", status: 400, code: "invalid_request", description: "requested grant type is not allowed for this client", hint: []string{"does not let this client use the client credentials grant"}, absent: []string{"DPoP"}},
-		"either, in Spring":               {provider: "Spring Authorization Server 7.1.2", status: 400, code: "unauthorized_client", hint: []string{"or does not let it use client credentials"}},
+		"grant, by the standard":          {provider: "Spring Authorization Server 7.1.2", status: 400, code: "unauthorized_client", hint: []string{"does not let this client use the client credentials grant"}, absent: []string{"secret", "auth_method"}},
+		"grant, by a key":                 {provider: "Spring Authorization Server 7.1.2", status: 400, code: "unauthorized_client", method: byKey, hint: []string{"does not let this client use the client credentials grant"}, absent: []string{"kid"}},
+		"grant, by many words":            {provider: "Ory Hydra 2.3.0", status: 400, code: "unauthorized_client", description: "The client is not authorized to request a token using this method. The OAuth 2.0 Client is not allowed to use authorization grant 'client_credentials'.", hint: []string{"does not let this client use the client credentials grant"}},
+		"wrong secret, by words":          {status: 400, code: "unauthorized_client", description: "Invalid client secret", hint: []string{"not with this secret"}},
 		"realm not enabled":               {provider: "Keycloak 26.7.3", status: 403, code: "access_denied", description: "Realm not enabled", hint: []string{"is disabled there"}, absent: []string{"secret"}},
 		"disabled, by a key":              {status: 400, code: "invalid_client", description: "The client is disabled", method: byKey, hint: []string{"is disabled there"}, absent: []string{"kid", "clock"}},
 		"DPoP is disabled":                {status: 400, code: "invalid_request", description: "DPoP is disabled", dpop: true, hint: []string{"does not accept the proof"}},
@@ -81,16 +82,20 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"invalid_request, by a key": {status: 400, code: "invalid_request", method: byKey, hint: []string{"may demand DPoP for this client, or another authentication method than private_key_jwt", "does not tell its time"}},
 		"invalid_grant, by a key":   {status: 400, code: "invalid_grant", method: byKey, hint: []string{"the public key must be registered"}},
 
-		"key under its thumbprint": {provider: "Keycloak 26.7.3 with a certificate", status: 400, code: "invalid_client", method: byKey, ahead: by(0), hint: []string{
+		"key under its thumbprint": {provider: "Keycloak 26.7.3 with a certificate", status: 400, code: "invalid_client", method: byKey, ahead: new(time.Duration(0)), hint: []string{
 			"the public key must be registered", "under the kid " + hintKeyThumbprint + ", its thumbprint", "set key_id to " + hintKeyDigest + " then, or to none", "set audience to " + theEndpoint,
 		}, absent: []string{"clock"}},
 		"key under that of Keycloak":  {status: 400, code: "invalid_client", method: byKey, keyID: hintKeyDigest, hint: []string{"under the kid " + hintKeyDigest}, absent: []string{"or to none"}},
 		"key under a name of its own": {status: 401, code: "invalid_client", method: byKey, keyID: "mine", hint: []string{"under the kid mine, which key_id or the JWK gives", hintKeyDigest}},
 		"key without a name":          {provider: "oidc-provider 9.13.3", status: 401, code: "invalid_client", method: byKey, keyID: tokenauth.NoKeyID, hint: []string{"where several are, key_id must say"}, absent: []string{"certificate"}},
 		"assertion of the future":     {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Token was issued in the future", method: byKey, hint: []string{"too old, or of the future", "does not tell its time", "2000-01-01T00:00:00Z"}},
-		"expired, by a right clock":   {status: 401, code: "invalid_client", description: "client_assertion has expired", method: byKey, ahead: by(0), hint: []string{"the public key must be registered"}, absent: []string{"clock"}},
+		"expired, by a right clock":   {status: 401, code: "invalid_client", description: "client_assertion has expired", method: byKey, ahead: new(time.Duration(0)), hint: []string{"the public key must be registered"}, absent: []string{"clock"}},
 		"the words of the RFC":        {status: 400, code: "invalid_client", description: "Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method)", hint: []string{"not with this credential"}},
 		"Authelia":                    {status: 401, code: "invalid_client", description: "Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method). The request was determined to be using 'token_endpoint_auth_method' method 'client_secret_basic', however the OAuth 2.0 client registration does not allow this method.", hint: []string{"not registered for the authentication method client_secret_basic"}},
+		"another algorithm":           {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Invalid signature algorithm", method: byKey, hint: []string{"does not take the algorithm ES256 of the key"}, absent: []string{"kid", "clock", "audience"}},
+		"no such algorithm":           {provider: "mock-oauth2-server 6.0.2", status: 400, code: "invalid_request", description: "invalid request: unsupported signed jwt algorithm: eddsa", method: byKey, hint: []string{"does not take the algorithm ES256 of the key"}, absent: []string{"DPoP"}},
+		"algorithm of the client":     {provider: "Ory Hydra 2.3.0", status: 401, code: "invalid_client", description: "The 'client_assertion' uses signing algorithm 'ES256' but the requested OAuth 2.0 Client enforces signing algorithm 'RS256'.", method: byKey, hint: []string{"does not take the algorithm ES256 of the key"}},
+		"algorithm of the proof":      {status: 400, code: "invalid_dpop_proof", description: "unsupported alg in the DPoP proof", method: byKey, dpop: true, hint: []string{"does not accept the proof"}, absent: []string{"algorithm ES256 of the key"}},
 		"no public key":               {provider: "Keycloak 26.7.3", status: 400, code: "unauthorized_client", description: "Unable to load public key", method: byKey, hint: []string{"under the kid " + hintKeyThumbprint}},
 		"audience":                    {status: 400, code: "invalid_client", description: "aud must be the token endpoint", method: byKey, hint: []string{"for its audience", "set audience to " + theEndpoint}, absent: []string{"kid"}},
 		"other audience":              {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Invalid token audience", method: byKey, audience: "https://other.test", hint: []string{"it names https://other.test as the audience", "leave audience out"}},
@@ -104,7 +109,7 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"proof, by Keycloak":      {provider: "Keycloak 26.7.3", status: 400, code: "invalid_request", description: "DPoP proof has expired", dpop: true, lists: dpopListed, hint: []string{"does not accept the proof of the key", theEndpoint}, absent: []string{"may demand", "does not list"}},
 		"proof, in silence":       {provider: "Keycloak 26.7.3", status: 400, code: "invalid_request", dpop: true, hint: []string{"does not accept the proof of the key", "does not list DPoP"}, absent: []string{"may demand"}},
 		"proof, by oidc-provider": {provider: "oidc-provider 9.13.3", status: 400, code: "invalid_dpop_proof", dpop: true, lists: dpopListed, hint: []string{"does not accept the proof of the key", "the provider does not tell its time"}},
-		"proof and secret":        {status: 401, code: "invalid_client", dpop: true, ahead: by(0), hint: []string{"not with this credential"}, absent: []string{"proof", "clock"}},
+		"proof and secret":        {status: 401, code: "invalid_client", dpop: true, ahead: new(time.Duration(0)), hint: []string{"not with this credential"}, absent: []string{"proof", "clock"}},
 		"proof and key":           {status: 400, code: "invalid_client", dpop: true, method: byKey, hint: []string{"the public key must be registered"}},
 		"nonce again and again":   {status: 400, code: "use_dpop_nonce", dpop: true, hint: []string{"again and again"}},
 
@@ -112,11 +117,11 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"clock unknown, proof":     {provider: "Keycloak 26.7.3", status: 400, code: "invalid_request", dpop: true, hint: []string{"does not tell its time", "2000-01-01T00:00:00Z"}},
 		"clock unknown, grant":     {status: 400, code: "invalid_grant", dpop: true, hint: []string{"2000-01-01T00:00:00Z"}},
 		"clock unknown, secret":    {status: 401, code: "invalid_client", absent: []string{"clock", "its time"}, hint: []string{"not with this credential"}},
-		"clock behind":             {status: 400, code: "invalid_client", method: byKey, ahead: by(-40 * time.Second), hint: []string{"this machine's clock differs from the provider's by 40s", "which says 2000-01-01T00:00:00Z where the provider's says 1999-12-31T23:59:2"}},
-		"clock far off":            {status: 400, code: "invalid_client", method: byKey, ahead: by(time.Hour), hint: []string{"differs from the provider's by 1h0m", "too far off to be corrected for"}},
-		"clock far off, proof":     {status: 400, code: "invalid_request", dpop: true, ahead: by(24 * time.Hour), hint: []string{"differs from the provider's by 24h0m", "2000-01-02T00:00:0"}},
-		"clock right":              {status: 400, code: "invalid_request", dpop: true, ahead: by(time.Second), hint: []string{"proof of the key"}, absent: []string{"clock"}},
-		"clock off, key not known": {status: 400, code: "unauthorized_client", description: "Unable to load public key", method: byKey, ahead: by(20 * time.Second), hint: []string{"the public key must be registered", "this machine's clock, which says 2000"}},
+		"clock behind":             {status: 400, code: "invalid_client", method: byKey, ahead: new(-40 * time.Second), hint: []string{"this machine's clock differs from the provider's by 40s", "which says 2000-01-01T00:00:00Z where the provider's says 1999-12-31T23:59:2"}},
+		"clock far off":            {status: 400, code: "invalid_client", method: byKey, ahead: new(time.Hour), hint: []string{"differs from the provider's by 1h0m", "too far off to be corrected for"}},
+		"clock far off, proof":     {status: 400, code: "invalid_request", dpop: true, ahead: new(24 * time.Hour), hint: []string{"differs from the provider's by 24h0m", "2000-01-02T00:00:0"}},
+		"clock right":              {status: 400, code: "invalid_request", dpop: true, ahead: new(time.Second), hint: []string{"proof of the key"}, absent: []string{"clock"}},
+		"clock off, key not known": {status: 400, code: "unauthorized_client", description: "Unable to load public key", method: byKey, ahead: new(20 * time.Second), hint: []string{"the public key must be registered", "this machine's clock, which says 2000"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test.check(t) })
@@ -130,9 +135,7 @@ func (c refusalCase) check(t *testing.T) {
 	server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
 		document := server.Document()
 		document["token_endpoint_auth_methods_supported"] = []string{"private_key_jwt", "client_secret_basic", "client_secret_post"}
-		for name, value := range c.lists {
-			document[name] = value
-		}
+		maps.Copy(document, c.lists)
 		tokenauthtest.WriteJSON(w, 200, document)
 	})
 	server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {

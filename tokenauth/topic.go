@@ -11,28 +11,32 @@ type topics uint
 
 // The topics.
 const (
-	topicProof     topics = 1 << iota // the proof of a key (DPoP)
-	topicAudience                     // the audience of the client assertion
-	topicKey                          // the key that signed, or its signature
-	topicMethod                       // the way in which the client authenticates
-	topicAssertion                    // that there is no client assertion, or what is wrong with it
-	topicSecret                       // that there is no secret
-	topicGrant                        // the grant type
-	topicDisabled                     // something is switched off
-	topicTime                         // when something was made, or expires
+	topicProof      topics = 1 << iota // the proof of a key (DPoP)
+	topicAudience                      // the audience of the client assertion
+	topicKey                           // the key that signed, or its signature
+	topicMethod                        // the way in which the client authenticates
+	topicAssertion                     // that there is no client assertion, or what is wrong with it
+	topicSecret                        // that there is no secret
+	topicGrant                         // the grant type
+	topicDisabled                      // something is switched off
+	topicTime                          // when something was made, or expires
+	topicAlgorithm                     // the algorithm of a signature
+	topicCredential                    // the secret, and that it is wrong
 )
 
 // topicWords are by what words a topic is known.
 var topicWords = map[topics]*regexp.Regexp{
-	topicProof:     regexp.MustCompile(`\bdpop\b|\bproofs?\b`),
-	topicAudience:  regexp.MustCompile(`\baud\b|\baudiences?\b`),
-	topicKey:       regexp.MustCompile(`\bkid\b|\bjwks?\b|\b(public|signing) key|\bsignature\b`),
-	topicMethod:    regexp.MustCompile(`auth(entication)?[ _]method|\bauthorization header\b`),
-	topicAssertion: regexp.MustCompile(`\bclient[ _]assertion`),
-	topicSecret:    regexp.MustCompile(`\bclient[ _]secret (is )?(missing|not provided|required)|\bmissing\b.*\bclient_secret\b`),
-	topicGrant:     regexp.MustCompile(`\bgrant[ _]?types?\b|\bservice accounts?\b|\bclient[ _]credentials (grant|flow)\b`),
-	topicDisabled:  regexp.MustCompile(`\bdisabled\b|\bnot enabled\b|\bdeactivated\b|\bsuspended\b`),
-	topicTime:      regexp.MustCompile(`\b(iat|nbf|exp)\b|\bexpired\b|\bfuture\b|\bnot (yet )?active\b|\btoo (old|early|late)\b|\bclocks?\b`),
+	topicProof:      regexp.MustCompile(`\bdpop\b|\bproofs?\b`),
+	topicAudience:   regexp.MustCompile(`\baud\b|\baudiences?\b`),
+	topicKey:        regexp.MustCompile(`\bkid\b|\bjwks?\b|\b(public|signing) key|\bsignature\b`),
+	topicMethod:     regexp.MustCompile(`auth(entication)?[ _]method|\bauthorization header\b`),
+	topicAssertion:  regexp.MustCompile(`\bclient[ _]assertion`),
+	topicSecret:     regexp.MustCompile(`\bclient[ _]secret (is )?(missing|not provided|required)|\bmissing\b.*\bclient_secret\b`),
+	topicGrant:      regexp.MustCompile(`\bgrant[ _]?types?\b|\bservice accounts?\b|\bclient[ _]credentials (grant|flow)\b`),
+	topicDisabled:   regexp.MustCompile(`\bdisabled\b|\bnot enabled\b|\bdeactivated\b|\bsuspended\b`),
+	topicTime:       regexp.MustCompile(`\b(iat|nbf|exp)\b|\bexpired\b|\bfuture\b|\bnot (yet )?active\b|\btoo (old|early|late)\b|\bclocks?\b`),
+	topicAlgorithm:  regexp.MustCompile(`\balg(orithm)?s?\b`),
+	topicCredential: regexp.MustCompile(`\b(invalid|wrong|bad) (client )?(secret|client|credentials)\b`),
 }
 
 // examples match what RFC 6749 section 5.2 adds to its definitions, which some servers

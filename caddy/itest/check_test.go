@@ -15,7 +15,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 )
 
-// TestCaddyItself is Caddy when runCheck runs this test again, and no test.
+// TestCaddyItself is Caddy when runCaddy runs this test again, and no test.
 func TestCaddyItself(t *testing.T) {
 	args := os.Getenv("RUN_CADDY")
 	if args == "" {
@@ -34,20 +34,26 @@ func TestCaddyItself(t *testing.T) {
 // exit status.
 func runCheck(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	args = append([]string{"bankid-esign", "check"}, args...)
+	stdout, stderr, status := runCaddy(t, append([]string{"bankid-esign", "check"}, args...)...)
+	t.Logf("$ caddy bankid-esign check %s\n%s%s[exit status %d]", strings.Join(args, " "), stdout, stderr, status)
+	return stdout + stderr, status
+}
+
+// runCaddy runs a command of Caddy's.
+func runCaddy(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
 	enc, err := json.Marshal(args)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCaddyItself$")
 	cmd.Env = append(os.Environ(), "RUN_CADDY="+string(enc))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
 	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
 		t.Fatal(err)
 	}
-	t.Logf("$ caddy %s\n%s[exit status %d]", strings.Join(args, " "), out.String(), cmd.ProcessState.ExitCode())
-	return out.String(), cmd.ProcessState.ExitCode()
+	return out.String(), complaints.String(), cmd.ProcessState.ExitCode()
 }
 
 // testCheck lets check find out what is right and wrong about clients of

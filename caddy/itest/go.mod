@@ -9,6 +9,7 @@ require (
 	github.com/esigngateway/caddy-bankid-esign v0.0.0
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/rs/zerolog v1.33.0
+	golang.org/x/oauth2 v0.37.0
 )
 
 require (
@@ -168,7 +169,6 @@ require (
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // indirect
 	golang.org/x/exp v0.0.0-20260908205506-85c1c2202aba // indirect
 	golang.org/x/net v0.60.0 // indirect
-	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/term v0.46.0 // indirect

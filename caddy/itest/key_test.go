@@ -3,8 +3,10 @@ package itest
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -19,14 +21,33 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// newKey makes a P-256 key, for ES256. Its identifier is its thumbprint.
+// newKey makes a key for ES256. Its identifier is its thumbprint.
 func newKey(t *testing.T) jose.JSONWebKey {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return newKeyFor(t, jose.ES256)
+}
+
+// newKeyFor makes a key for the algorithm. Its identifier is its thumbprint.
+func newKeyFor(t *testing.T, alg jose.SignatureAlgorithm) jose.JSONWebKey {
+	t.Helper()
+	var private crypto.Signer
+	var err error
+	switch alg {
+	case jose.ES256:
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.ES384:
+		private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case jose.EdDSA:
+		_, private, err = ed25519.GenerateKey(rand.Reader)
+	case jose.RS256:
+		private, err = rsa.GenerateKey(rand.Reader, 2048)
+	default:
+		t.Fatalf("no key for %s", alg)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := jose.JSONWebKey{Key: private, Algorithm: string(jose.ES256), Use: "sig"}
+	key := jose.JSONWebKey{Key: private, Algorithm: string(alg), Use: "sig"}
 	key.KeyID = thumbprint(t, key)
 	return key
 }

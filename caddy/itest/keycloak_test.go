@@ -32,12 +32,10 @@ const (
 	b2bClientID = "esign-gateway-b2b" // its tokens are bound to a key
 )
 
-// TestKeycloak runs the gateway between callers without a credential and eSign
-// APIs that accept nothing but a token which Keycloak signed, for the scope of
-// the call.
-func TestKeycloak(t *testing.T) {
-	key := newKey(t)
-	issuer := startKeycloak(t, clientJWKS(t, key))
+// testKeycloak runs the gateway between callers without a credential and eSign APIs
+// that accept nothing but a token which Keycloak signed, for the scope of the call.
+// key is that of the clients that have one.
+func testKeycloak(t *testing.T, issuer string, key jose.JSONWebKey) {
 	for name, authMethod := range map[string]string{
 		"client_secret_basic":   "auth_method client_secret_basic",
 		"client_secret_post":    "auth_method client_secret_post",
@@ -175,9 +173,23 @@ func startKeycloakGateway(t *testing.T, issuer, secret, authMethod string, api *
 `))
 }
 
-// startKeycloak runs Keycloak until the test ends and returns its issuer. env is
-// what the placeholders in keycloak/realm-current.json stand for.
-func startKeycloak(t *testing.T, env ...string) string {
+// The client of Keycloak that administers it.
+const (
+	adminID     = "admin"
+	adminSecret = "admin secret"
+)
+
+// A keycloak is a running Keycloak.
+type keycloak struct {
+	version string
+	url     string // below which its realms are
+	log     string // file with what it prints
+	ended   chan struct{}
+}
+
+// startKeycloak runs Keycloak until the test ends. It does not wait until Keycloak
+// serves. env is what the placeholders in keycloak/realm-current.json stand for.
+func startKeycloak(t *testing.T, version string, env ...string) *keycloak {
 	t.Helper()
 	addr := freeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
@@ -186,8 +198,9 @@ func startKeycloak(t *testing.T, env ...string) string {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command("keycloak/keycloak.sh", port)
+	cmd := exec.Command("keycloak/keycloak.sh", version, port)
 	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(cmd.Env, "KC_BOOTSTRAP_ADMIN_CLIENT_ID="+adminID, "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET="+adminSecret)
 	cmd.Stdout, cmd.Stderr = log, log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -196,37 +209,43 @@ func startKeycloak(t *testing.T, env ...string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
+	k := &keycloak{version: version, url: "http://" + addr + "/auth", log: log.Name(), ended: make(chan struct{})}
 	go func() {
-		defer close(ended)
+		defer close(k.ended)
 		cmd.Wait()
 	}()
 	t.Cleanup(func() {
 		stdin.Close()
-		<-ended
+		<-k.ended
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			conn.Close()
 			t.Error("Keycloak outlived its test")
 		}
 	})
+	return k
+}
 
-	issuer := "http://" + addr + "/auth/realms/current"
+// serves waits until Keycloak serves the realm "current", and returns its issuer.
+func (k *keycloak) serves(t *testing.T) string {
+	t.Helper()
+	issuer := k.url + "/realms/current"
 	// The first run downloads 150 MB.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	poll := time.NewTicker(500 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if _, err = oidc.NewProvider(ctx, issuer); err == nil {
+		_, err := oidc.NewProvider(ctx, issuer)
+		if err == nil {
 			return issuer
 		}
 		select {
 		case <-poll.C:
 			continue
-		case <-ended:
+		case <-k.ended:
 		case <-ctx.Done():
 		}
-		output, _ := os.ReadFile(log.Name())
+		output, _ := os.ReadFile(k.log)
 		t.Fatalf("Keycloak did not start: %v\n%s", err, output)
 	}
 }

@@ -1,14 +1,10 @@
 package itest
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
-	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -19,9 +15,9 @@ import (
 func TestOIDCProviderPrivateKeyJWT(t *testing.T) {
 	const client = "signdoc"
 	key := newKey(t)
-	provider := startOIDCProvider(t, clientMetadata(client, "esign", key, false))
+	provider := startOIDCProvider(t, keyRegistration(client, "esign", key))
 	testKeyClient(t, provider.issuer, client, key, "")
-	checkTokenRequests(t, provider.stop(t), http.StatusOK)
+	checkTokenRequests(t, provider.tokenRequests(t), http.StatusOK)
 }
 
 // TestOIDCProviderDPoP runs B2B calls with a client of oidc-provider whose
@@ -30,10 +26,12 @@ func TestOIDCProviderPrivateKeyJWT(t *testing.T) {
 func TestOIDCProviderDPoP(t *testing.T) {
 	const client = "b2b"
 	key, dpopKey := newKey(t), newKey(t)
-	provider := startOIDCProvider(t, clientMetadata(client, "esign/b2b", key, true))
+	registered := keyRegistration(client, "esign/b2b", key)
+	registered.DPoP, registered.DPoPNonce = true, true
+	provider := startOIDCProvider(t, registered)
 	proofs := testB2BClient(t, provider.issuer, client, key, &dpopKey)
 
-	requests := provider.stop(t)
+	requests := provider.tokenRequests(t)
 	checkTokenRequests(t, requests, http.StatusBadRequest, http.StatusOK)
 	for i, request := range requests {
 		p, err := parseProof(request.Proof)
@@ -100,70 +98,25 @@ func assertionID(t *testing.T, assertion string) string {
 	return claims.ID
 }
 
-// clientMetadata describes a client (RFC 7591 section 2) that has a key.
-func clientMetadata(id, scope string, key jose.JSONWebKey, dpop bool) map[string]any {
-	return map[string]any{
-		"client_id":                       id,
-		"scope":                           scope,
-		"token_endpoint_auth_signing_alg": "ES256",
-		"jwks":                            jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}},
-		"dpop_bound_access_tokens":        dpop, // RFC 9449 section 5.2
-	}
-}
-
 // oidcProvider is a running oidc-provider.
 type oidcProvider struct {
+	*process
 	issuer string
-	stdin  io.Closer
-	ended  chan struct{}
-	output []byte // after its first line; complete when it has ended
 }
 
 // startOIDCProvider runs oidc-provider with one client until the test ends.
-func startOIDCProvider(t *testing.T, client map[string]any) *oidcProvider {
+func startOIDCProvider(t *testing.T, client registration) *oidcProvider {
 	t.Helper()
-	clients, err := json.Marshal([]any{client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("node", "server.mjs", string(clients))
-	cmd.Dir = "oidcprovider"
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v (Node.js is needed)", err)
-	}
-	p := &oidcProvider{stdin: stdin, ended: make(chan struct{})}
-	t.Cleanup(func() { p.stop(t) })
-	output := bufio.NewReader(stdout)
-	line, err := output.ReadString('\n')
-	p.issuer = strings.TrimSpace(line)
-	go func() {
-		defer close(p.ended)
-		p.output, _ = io.ReadAll(output)
-		cmd.Wait()
-	}()
-	if err != nil {
-		<-p.ended
-		t.Fatalf("oidc-provider did not start (npm ci in oidcprovider is needed): %v\n%s", err, stderr.Bytes())
-	}
+	p := &oidcProvider{process: startProcess(t, "oidcprovider", "node", "server.mjs")}
+	p.issuer = p.serves(t)
+	registerAt(t, p.issuer, client)
 	return p
 }
 
-// stop ends the provider and returns what came to its token endpoint. It may be
-// called twice.
-func (p *oidcProvider) stop(t *testing.T) []tokenRequest {
+// tokenRequests ends the provider and returns what came to its token endpoint.
+func (p *oidcProvider) tokenRequests(t *testing.T) []tokenRequest {
 	t.Helper()
-	p.stdin.Close()
-	<-p.ended
+	p.stop()
 	var requests []tokenRequest
 	for line := range bytes.Lines(p.output) {
 		var request tokenRequest

@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
 # Runs Keycloak with the realm "current" until standard input ends:
 #
-#	keycloak.sh <port>
+#	keycloak.sh <version> <port>
 #
 # at http://127.0.0.1:<port>/auth/realms/current. Whoever started it holds the
 # other end of standard input, so Keycloak ends with them however they end; when
 # this script has exited, so has Keycloak.
 set -euo pipefail
 
-port=${1:?usage: keycloak.sh <port>}
-version=26.4.7
-sha256=dd9834c023460be856f731423d86228c23b5d002194a2064642bec0cc6573eaa
+version=${1:?usage: keycloak.sh <version> <port>}
+port=${2:?usage: keycloak.sh <version> <port>}
+case $version in
+26.4.7) sha256=dd9834c023460be856f731423d86228c23b5d002194a2064642bec0cc6573eaa ;;
+26.7.3) sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f ;;
+*)
+	echo "the checksum of version $version is not known" >&2
+	exit 2
+	;;
+esac
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # Maven keeps what it has fetched in its local repository.
