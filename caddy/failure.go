@@ -113,6 +113,7 @@ var failureTexts = []struct{ text, kind string }{
 	{"client connection lost", connectionTerminated},
 	{"client connection force closed", connectionTerminated},
 	{"no upstreams available", destinationUnavailable},
+	{"http2: ", protocolError}, // frames that cannot be read, or belong nowhere
 }
 
 // dialFailureOf classifies an error of connecting. It goes by its text: Caddy's

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"time"
 )
 
@@ -48,6 +49,7 @@ type attempt struct {
 	safe   bool               // it may be sent twice
 	cancel context.CancelFunc // nil if nothing can end the attempt
 	trace  httptrace.ClientTrace
+	outer  *httptrace.ClientTrace // of the caller; nil if there is none
 	stall  stallTimer
 	body   *sentBody // nil if there is none
 	req    *http.Request
@@ -66,7 +68,13 @@ func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, emp
 	}
 	ctx, a.cancel = context.WithCancel(ctx)
 	a.stall.expire = a.cancel
+	a.outer = httptrace.ContextClientTrace(ctx)
+	if a.outer != nil {
+		a.trace = *a.outer
+		ctx = untraced{ctx}
+	}
 	a.trace.GotConn = a.gotConn
+	a.trace.Got1xxResponse = a.got1xx
 	if limits.Connect > 0 {
 		a.trace.ConnectStart = a.connecting
 	}
@@ -116,13 +124,47 @@ func (a *attempt) end() {
 // hasBody reports whether there is something to read of res.
 func hasBody(res *http.Response) bool { return res.Body != nil && res.Body != http.NoBody }
 
+// untraced is a context without its httptrace.ClientTrace: the attempt calls that one
+// itself, and keeps some things from it.
+type untraced struct{ context.Context }
+
+// Value implements context.Context.
+func (c untraced) Value(key any) any {
+	value := c.Context.Value(key)
+	if _, ok := value.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return value
+}
+
+// got1xx is called when an interim response has come. Over HTTP/2, 101 is taken for one,
+// though it cannot be sent there (RFC 9113 section 8.6).
+func (a *attempt) got1xx(code int, header textproto.MIMEHeader) error {
+	if code == http.StatusSwitchingProtocols {
+		a.stopped = ErrSwitched
+		return ErrSwitched
+	}
+	if a.outer != nil && a.outer.Got1xxResponse != nil {
+		return a.outer.Got1xxResponse(code, header)
+	}
+	return nil
+}
+
 // connecting is called when base begins to make a connection for the request, maybe
 // after it got another one.
-func (a *attempt) connecting(string, string) { a.stall.beginFirst(PhaseConnect, a.limits.Connect) }
+func (a *attempt) connecting(network, addr string) {
+	a.stall.beginFirst(PhaseConnect, a.limits.Connect)
+	if a.outer != nil && a.outer.ConnectStart != nil {
+		a.outer.ConnectStart(network, addr)
+	}
+}
 
 // wroteRequest is called when base has written the request, but for what is in its
 // buffer. Base waits for the header only after that is written, too.
-func (a *attempt) wroteRequest(httptrace.WroteRequestInfo) {
+func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
+	if a.outer != nil && a.outer.WroteRequest != nil {
+		a.outer.WroteRequest(info)
+	}
 	if a.limits.Header > 0 {
 		a.stall.begin(PhaseHeader, a.limits.Write+a.limits.Header)
 	} else {
@@ -134,6 +176,9 @@ func (a *attempt) wroteRequest(httptrace.WroteRequestInfo) {
 // the header.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.stall.end()
+	if a.outer != nil && a.outer.GotConn != nil {
+		a.outer.GotConn(info)
+	}
 	if a.first == nil {
 		a.first = info.Conn
 		return

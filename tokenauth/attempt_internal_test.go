@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync"
 	"testing"
@@ -32,10 +34,12 @@ func resetsStream(code http2.ErrCode) deed {
 	return func(f *http2.Framer, stream uint32) bool { return f.WriteRSTStream(stream, code) == nil }
 }
 
-func responds(f *http2.Framer, stream uint32) bool {
+func responds(f *http2.Framer, stream uint32) bool { return writeStatus(f, stream, "200", true) }
+
+func writeStatus(f *http2.Framer, stream uint32, status string, end bool) bool {
 	var block bytes.Buffer
-	_ = hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
-	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true}) == nil
+	_ = hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: status})
+	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: end}) == nil
 }
 
 // A frameServer speaks HTTP/2. It does its deeds to the first calls, and responds to
@@ -385,6 +389,39 @@ func TestEmptyBodyOverHTTP2(t *testing.T) {
 		}
 		if want := map[string]string{http.MethodPost: "0"}[method]; !header.StreamEnded() || length != want {
 			t.Errorf("%s: END_STREAM is %v, content-length %q, want %q", method, header.StreamEnded(), length, want)
+		}
+	}
+}
+
+// Interim responses reach the caller, but not 101, which no call asks for, and which
+// HTTP/2 does not have.
+func TestInterimResponsesOverHTTP2(t *testing.T) {
+	cert, config := testCert(t)
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		for status, want := range map[string]error{"103": nil, "101": ErrSwitched} {
+			server := newFrameServer(t, cert, func(f *http2.Framer, stream uint32) bool {
+				return writeStatus(f, stream, status, false) && (want != nil || responds(f, stream))
+			})
+			client := bases()[1].client(t, config)
+			var seen []int
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+					seen = append(seen, code)
+					return nil
+				},
+			})
+			req, err := http.NewRequestWithContext(ctx, method, server.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := roundTrip(client, req, BaseTraits{}, Limits{}, method == http.MethodGet)
+			if res != nil {
+				res.Body.Close()
+			}
+			if !errors.Is(err, want) || (len(seen) == 1) != (want == nil) {
+				t.Errorf("%s, %s: error is %v, and the caller saw %v", method, status, err, seen)
+			}
+			client.CloseIdleConnections()
 		}
 	}
 }
