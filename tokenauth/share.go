@@ -208,9 +208,9 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 	margin := time.Duration(0)
 	if !provider.Clock().Correctable() {
 		margin = min(skewMargin, shared.Lifetime/5)
-		if age < -margin-min(maxLeeway, shared.Lifetime/10) {
-			return nil // the clocks differ by more than the margins, and it may be of any age
-		}
+	}
+	if age < -margin-min(maxLeeway, shared.Lifetime/10) {
+		return nil // the clocks differ by more than the margins, and it may be of any age
 	}
 	// Counted back from now by both clocks, so that it expires in time if this
 	// machine's is put right meanwhile.
@@ -225,14 +225,16 @@ func (sh *sharing) read(shared sharedToken, metadata *Metadata) *Token {
 }
 
 // put leaves a token for the other processes, and the document with which it was
-// obtained.
+// obtained. It does not if this machine's clock is known to be wrong, and is not
+// corrected: the others would take the token for younger or older than it is.
 func (sh *sharing) put(ctx context.Context, token *Token) {
-	if token.once || sh.broken {
+	provider := sh.source.config.Provider
+	clock := provider.Clock()
+	if token.once || sh.broken || (clock.Known && !clock.Correctable()) {
 		return
 	}
-	provider := sh.source.config.Provider
 	value, err := json.Marshal(sharedToken{
-		AccessToken: token.secret.Reveal(), IssuedAt: token.issued.wall.Add(provider.Clock().correction()),
+		AccessToken: token.secret.Reveal(), IssuedAt: token.issued.wall.Add(clock.correction()),
 		Lifetime: token.lifetime, Scopes: token.scopes,
 	})
 	if err != nil {

@@ -55,6 +55,37 @@ func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
 	}
 }
 
+// A token whose time does not fit is not taken: it may be of any age.
+func TestTokenThatIsDatedByAWrongClockIsNotShared(t *testing.T) {
+	const unknown = time.Duration(-1)
+	for name, test := range map[string]struct {
+		writer, reader time.Duration // by how much the provider's clock is ahead of theirs
+	}{
+		"writer far behind":                       {writer: 11 * time.Minute, reader: 9 * time.Minute},
+		"writer far ahead":                        {writer: -11 * time.Minute, reader: -9 * time.Minute},
+		"writer far ahead, reader right":          {writer: -11 * time.Minute},
+		"both far ahead":                          {writer: -11 * time.Minute, reader: -11 * time.Minute},
+		"writer far ahead, reader not told":       {writer: -time.Hour, reader: unknown},
+		"writer ahead and not told, reader right": {writer: unknown, reader: -2 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				defer server.Close()
+				store := newMemoryStore()
+				for _, ahead := range []time.Duration{test.writer, test.reader} {
+					node := newNode(t, server, store)
+					if ahead != unknown {
+						node.Attach(tokenauth.Runtime{Client: &http.Client{Transport: skewed{server.Client().Transport, ahead}}, Store: store})
+					}
+					getToken(t, node.Source)
+				}
+				wantRequests(t, server, 2)
+			})
+		})
+	}
+}
+
 // skewed is a connection to a provider whose clock differs.
 type skewed struct {
 	http.RoundTripper
