@@ -113,6 +113,34 @@ func TestClockIsUnknownUntilTheProviderItselfTellsItsTime(t *testing.T) {
 			tellTime(w, time.Minute)
 			w.WriteHeader(http.StatusOK)
 		}},
+		"JSON of a proxy": {token: func(w http.ResponseWriter, _ *http.Request) {
+			tellTime(w, time.Minute)
+			tokenauthtest.WriteJSON(w, http.StatusServiceUnavailable, map[string]any{"status": 503, "error": "Service Unavailable"})
+		}},
+		"JSON of a proxy that refuses": {token: func(w http.ResponseWriter, _ *http.Request) {
+			tellTime(w, time.Minute)
+			tokenauthtest.WriteJSON(w, http.StatusForbidden, map[string]any{"status": 403, "error": "Forbidden"})
+		}},
+		"no realm": {token: func(w http.ResponseWriter, _ *http.Request) {
+			tellTime(w, time.Minute)
+			tokenauthtest.WriteError(w, http.StatusNotFound, "invalid_request")
+		}},
+		"no POST": {token: func(w http.ResponseWriter, _ *http.Request) {
+			tellTime(w, time.Minute)
+			tokenauthtest.WriteError(w, http.StatusMethodNotAllowed, "invalid_request")
+		}},
+		"no longer there": {token: func(w http.ResponseWriter, _ *http.Request) {
+			tellTime(w, time.Minute)
+			tokenauthtest.WriteError(w, http.StatusGone, "invalid_request")
+		}},
+		"a gateway's error with a registered code": {token: func(w http.ResponseWriter, _ *http.Request) {
+			tellTime(w, time.Minute)
+			tokenauthtest.WriteError(w, http.StatusBadGateway, "server_error")
+		}},
+		"a refusal of the proof": {token: func(w http.ResponseWriter, _ *http.Request) {
+			tellTime(w, time.Minute)
+			tokenauthtest.WriteError(w, http.StatusBadRequest, "invalid_dpop_proof")
+		}, known: true},
 		"a refusal": {token: func(w http.ResponseWriter, _ *http.Request) {
 			tellTime(w, time.Minute)
 			tokenauthtest.WriteError(w, http.StatusBadRequest, "invalid_client")

@@ -149,10 +149,13 @@ var errorCodes = map[string]bool{
 	"not_allowed":             true,
 }
 
-// knownCode returns code if it is a registered one, else "other".
+// otherCode stands for a code that is not registered.
+const otherCode = "other"
+
+// knownCode returns code if it is a registered one, else otherCode.
 func knownCode(code string) string {
 	if code == "" || errorCodes[code] {
 		return code
 	}
-	return "other"
+	return otherCode
 }

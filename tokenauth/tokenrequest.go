@@ -97,10 +97,17 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 		want = DPoP
 	}
 	token, err = parseTokenResponse(res, want)
-	if failure, ok := errors.AsType[*Error](err); !ok || failure.Code != "" {
-		r.provider.measure(res.header, sent) // else something in between may have answered
+	if failure, ok := errors.AsType[*Error](err); !ok || failure.ofProvider() {
+		r.provider.measure(res.header, sent)
 	}
 	return token, reused, err
+}
+
+// ofProvider reports whether the provider itself has plainly given the answer: it has
+// a code that is registered. What a proxy in between answers for a provider that is
+// down or gone can be JSON with an error, too, and bears the proxy's time.
+func (e *Error) ofProvider() bool {
+	return e.Code != "" && e.Code != otherCode && e.Status < http.StatusInternalServerError && !gone(e.Status)
 }
 
 // build makes the HTTP request (RFC 6749 section 4.4.2).
