@@ -20,8 +20,9 @@ const maxCorrection = 10 * time.Minute
 
 // A Clock is what is known of a provider's clock.
 type Clock struct {
-	// Known reports whether the provider has told its time. Many do not: the Date of
-	// an answer is optional.
+	// Known reports whether the provider has told its time since this machine's clock
+	// was set last, or the machine was suspended. Many never do: the Date of an answer
+	// is optional.
 	Known bool
 
 	// Ahead is by how much the provider's clock was ahead of this machine's when it
@@ -44,14 +45,21 @@ func (c Clock) correction() time.Duration {
 	return c.Ahead
 }
 
+// toldTime is what an answer has told of a provider's clock.
+type toldTime struct {
+	ahead time.Duration // of this machine's clock
+	at    instant
+}
+
 // Clock returns what is known of the provider's clock: nothing but its own answers,
-// as far as no cache has kept them, tells its time.
+// as far as no cache has kept them, tells its time. What was known before this machine's
+// clock was set is forgotten: NTP may have set it right.
 func (p *Provider) Clock() Clock {
-	ahead := p.ahead.Load()
-	if ahead == nil {
+	told := p.told.Load()
+	if told == nil || readClocks().apart(told.at) > maxSkew {
 		return Clock{}
 	}
-	return Clock{Known: true, Ahead: *ahead}
+	return Clock{Known: true, Ahead: told.ahead}
 }
 
 // measure compares the clocks by an answer that was asked for at sent. One that
@@ -60,8 +68,9 @@ func (p *Provider) measure(header http.Header, sent time.Time) {
 	if len(header["Age"]) > 0 {
 		return
 	}
-	if ahead, ok := clockSkew(header, sent, time.Now()); ok {
-		p.ahead.Store(&ahead)
+	now := readClocks()
+	if ahead, ok := clockSkew(header, sent, now.wall); ok {
+		p.told.Store(&toldTime{ahead: ahead, at: now})
 	}
 }
 

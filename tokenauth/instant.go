@@ -33,6 +33,12 @@ func (i instant) since(past instant) time.Duration {
 // until returns how much time is left until future: the less of what the clocks say.
 func (i instant) until(future instant) time.Duration { return -i.since(future) }
 
+// apart returns by how much the clocks disagree about the time that has passed since
+// past: one of them was set, or has stood still.
+func (i instant) apart(past instant) time.Duration {
+	return (i.wall.Sub(past.wall) - i.mono.Sub(past.mono)).Abs()
+}
+
 // reached reports whether deadline has come.
 func (i instant) reached(deadline instant) bool {
 	return !i.wall.Before(deadline.wall) || !i.mono.Before(deadline.mono)

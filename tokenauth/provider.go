@@ -43,7 +43,7 @@ type Provider struct {
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
 
-	ahead atomic.Pointer[time.Duration] // how far its clock is ahead; nil if that is not known
+	told atomic.Pointer[toldTime] // nil if it has not told its time
 }
 
 // discovered is one reading of the document.

@@ -1,0 +1,45 @@
+package tokenauth
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A clock that is set, as NTP does it, is not corrected by what it was off before.
+func TestClockThatIsSetIsNotCorrected(t *testing.T) {
+	const ahead = 2 * time.Minute
+	for name, test := range map[string]struct {
+		wall, mono time.Duration // that pass after the provider has told its time
+		known      bool
+	}{
+		"nothing":               {0, 0, true},
+		"a day":                 {24 * time.Hour, 24 * time.Hour, true},
+		"a day, a second apart": {24*time.Hour + time.Second, 24 * time.Hour, true},
+		"set forward":           {ahead, 0, false},
+		"set back":              {-ahead, 0, false},
+		"set, a day later":      {24*time.Hour + ahead, 24 * time.Hour, false},
+		"set by little":         {3 * time.Second, 0, false},
+		"suspended":             {time.Hour, 0, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			provider, err := NewProvider("https://issuer.test", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			date := time.Now().Add(ahead).UTC().Format(http.TimeFormat)
+			provider.measure(http.Header{"Date": {date}}, time.Now())
+			told := *provider.told.Load()
+			told.at = later(told.at, -test.wall, -test.mono)
+			provider.told.Store(&told)
+			clock := provider.Clock()
+			if clock.Known != test.known || (clock.Ahead != 0) != test.known {
+				t.Errorf("%s: the clock is %+v", name, clock)
+			}
+			if dated := provider.now().Sub(time.Now()); (dated != 0) != test.known {
+				t.Errorf("%s: what is signed is dated %v ahead", name, dated)
+			}
+		})
+	}
+}
