@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 
 	"go.uber.org/zap"
 
@@ -24,10 +25,18 @@ func (a *App) parseIssuer(issuer string) error {
 	return checkRehearsal(u)
 }
 
-// checkRehearsal reports an error if u is of BankID: its credentials and tokens are
-// not for a network that others can listen to.
+// plainHost matches the hosts whose names are looked up as they are written. Others
+// are not: net/http makes ASCII of what looks like it, and a dot at the end is none of
+// the name.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9._:-]*[A-Za-z0-9_:-]$`)
+
+// checkRehearsal reports an error if u is of BankID, or may be by another spelling: its
+// credentials and tokens are not for a network that others can listen to.
 func checkRehearsal(u *url.URL) error {
-	if bankid.Owns(u.Hostname()) {
+	switch host := u.Hostname(); {
+	case !plainHost.MatchString(host):
+		return errors.New("is refused: insecure_http_issuer goes only with hosts of the letters a to z, digits, '-', '_' and '.', and no '.' at the end")
+	case bankid.Owns(host):
 		return errors.New("is a host of BankID, which insecure_http_issuer is never for")
 	}
 	return nil

@@ -84,6 +84,7 @@ func TestInsecureIssuerGetsNoSecureCredential(t *testing.T) {
 }
 
 func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
+	const plainHost = "goes only with hosts of the letters a to z"
 	const credentials = "\nclient_id x\nclient_secret {env.X}\n"
 	site := func(upstream string) string {
 		return "\n:80 {\nbankid_esign signdoc {\nupstream signdoc " + upstream + "\n}\n}"
@@ -96,22 +97,37 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 		want      string
 		line      int // 0 if it is not known
 	}{
-		"issuer":                {"issuer http://auth.current.bankid.no/auth/realms/current\ninsecure_http_issuer", site("https://a.test"), "issuer 'http://auth.current.bankid.no/auth/realms/current' is a host of BankID, which insecure_http_issuer is never for", 3},
-		"flag first":            {"insecure_http_issuer\nissuer http://AUTH.bankid.no.:8080/x", site("https://a.test"), "issuer 'http://AUTH.bankid.no.:8080/x' is a host of BankID", 4},
-		"environment":           {"environment current\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer goes with issuer", 4},
-		"environment, later":    {"insecure_http_issuer\nenvironment production", site("https://a.test"), "insecure_http_issuer goes with issuer", 4},
-		"sandbox":               {"environment sandbox\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer goes with issuer", 0},
-		"upstream":              {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://api.preprod.esign-stoetest.cloud"), "upstream https://api.preprod.esign-stoetest.cloud is a host of BankID", 0},
-		"upstream in capitals":  {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://CSC-GW.esign-stoe.cloud:443"), "is a host of BankID", 0},
-		"upstream of one's own": {"issuer http://mock:8080/x\ninsecure_http_issuer", own("https://api.esign-stoe.cloud"), "upstream https://api.esign-stoe.cloud is a host of BankID", 0},
-		"plain upstream":        {"issuer http://mock:8080/x\ninsecure_http_issuer", site("http://mock:8081"), "must be https: plain http is for loopback addresses only", 0},
-		"https":                 {"issuer https://mock:8080/x\ninsecure_http_issuer", site("https://a.test"), "issuer 'https://mock:8080/x' is not http, but 'https': leave insecure_http_issuer out", 3},
-		"twice":                 {"issuer http://mock:8080/x\ninsecure_http_issuer\ntimeout 5s\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer already specified", 6},
-		"with a value":          {"issuer http://mock:8080/x\ninsecure_http_issuer on", site("https://a.test"), "wrong argument count", 4},
-		"without it":            {"issuer http://mock:8080/x", site("https://a.test"), "issuer 'http://mock:8080/x' must be https", 3},
-		"good":                  {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://a.test"), "", 0},
-		"good, on loopback":     {"issuer http://127.0.0.1:8080/x\ninsecure_http_issuer", site("http://127.0.0.1:8081"), "", 0},
-		"no host of BankID's":   {"issuer http://notbankid.no/x\ninsecure_http_issuer", own("https://bankid.no.example"), "", 0},
+		"issuer":                           {"issuer http://auth.current.bankid.no/auth/realms/current\ninsecure_http_issuer", site("https://a.test"), "issuer 'http://auth.current.bankid.no/auth/realms/current' is a host of BankID, which insecure_http_issuer is never for", 3},
+		"flag first":                       {"insecure_http_issuer\nissuer http://AUTH.bankid.no:8080/x", site("https://a.test"), "issuer 'http://AUTH.bankid.no:8080/x' is a host of BankID", 4},
+		"environment":                      {"environment current\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer goes with issuer", 4},
+		"environment, later":               {"insecure_http_issuer\nenvironment production", site("https://a.test"), "insecure_http_issuer goes with issuer", 4},
+		"sandbox":                          {"environment sandbox\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer goes with issuer", 0},
+		"upstream":                         {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://api.preprod.esign-stoetest.cloud"), "upstream https://api.preprod.esign-stoetest.cloud is a host of BankID", 0},
+		"upstream in capitals":             {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://CSC-GW.esign-stoe.cloud:443"), "is a host of BankID", 0},
+		"upstream of one's own":            {"issuer http://mock:8080/x\ninsecure_http_issuer", own("https://api.esign-stoe.cloud"), "upstream https://api.esign-stoe.cloud is a host of BankID", 0},
+		"plain upstream":                   {"issuer http://mock:8080/x\ninsecure_http_issuer", site("http://mock:8081"), "must be https: plain http is for loopback addresses only", 0},
+		"https":                            {"issuer https://mock:8080/x\ninsecure_http_issuer", site("https://a.test"), "issuer 'https://mock:8080/x' is not http, but 'https': leave insecure_http_issuer out", 3},
+		"twice":                            {"issuer http://mock:8080/x\ninsecure_http_issuer\ntimeout 5s\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer already specified", 6},
+		"with a value":                     {"issuer http://mock:8080/x\ninsecure_http_issuer on", site("https://a.test"), "wrong argument count", 4},
+		"without it":                       {"issuer http://mock:8080/x", site("https://a.test"), "issuer 'http://mock:8080/x' must be https", 3},
+		"fullwidth":                        {"issuer http://auth.ｂankid.no/x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"ideographic dot":                  {"issuer http://auth.bankid。no/x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"soft hyphen":                      {"issuer http://auth.bank\u00adid.no/x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"escaped":                          {"issuer http://auth.%EF%BD%82ankid.no/x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"two dots at the end":              {"issuer http://auth.bankid.no../x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"a dot at the end":                 {"issuer http://mock.test./x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"dots with a port":                 {"issuer http://auth.bankid.no...:8080/x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"umlaut":                           {"issuer http://bücher.test/x\ninsecure_http_issuer", site("https://a.test"), plainHost, 3},
+		"upstream, fullwidth":              {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://ａpi.eｓign-stoe.cloud"), plainHost, 0},
+		"upstream, other dot":              {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://api.esign-stoe。cloud"), plainHost, 0},
+		"upstream of one's own, other dot": {"issuer http://mock:8080/x\ninsecure_http_issuer", own("https://api.esign-stoe．cloud"), plainHost, 0},
+		"upstream, zero width":             {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://api.esign\u200b-stoe.cloud"), plainHost, 0},
+		"upstream, dots":                   {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://api.esign-stoe.cloud..:443"), plainHost, 0},
+		"good, underscore":                 {"issuer http://mock_oidc-1.test:8080/x\ninsecure_http_issuer", site("https://a.test"), "", 0},
+		"good, IPv6":                       {"issuer http://[fd00::1]:8080/x\ninsecure_http_issuer", site("https://[::1]:8443"), "", 0},
+		"good":                             {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://a.test"), "", 0},
+		"good, on loopback":                {"issuer http://127.0.0.1:8080/x\ninsecure_http_issuer", site("http://127.0.0.1:8081"), "", 0},
+		"no host of BankID's":              {"issuer http://notbankid.no/x\ninsecure_http_issuer", own("https://bankid.no.example"), "", 0},
 	} {
 		err := loadable(t, "{\nbankid_esign {\n"+test.app+credentials+"}\n}"+test.site)
 		place := ""
