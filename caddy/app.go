@@ -61,8 +61,10 @@ type App struct {
 	// Whether the issuer is plain `http` on another machine, as in a rehearsal in a
 	// network of containers. Everybody in that network can read the credentials and
 	// the tokens, and answer in the issuer's place. The issuer's token endpoint must
-	// be on its own host; no host of BankID's can be an issuer or an upstream then,
-	// and no credential can be that of a client whose issuer is protected by TLS.
+	// be on its own host; no host of BankID's can be an issuer or an upstream then, nor
+	// one that is not of plain letters, digits, `-`, `_` and `.`; and no credential can
+	// be that of a client whose issuer is protected by TLS, in the configuration that
+	// runs, nor the other way round, by whatever name. `check` does not look for that.
 	// It warns whenever the configuration is loaded. Default: false.
 	InsecureHTTPIssuer bool `json:"insecure_http_issuer,omitempty"`
 

@@ -1,7 +1,13 @@
 package caddyesign_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -80,6 +86,73 @@ func TestInsecureIssuerGetsNoSecureCredential(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// However it is spelt, and whichever comes first, it is the same credential.
+func TestInsecureIssuerGetsNoSecureCredentialByAnotherName(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	file := func(name, text string) string {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	dir := t.TempDir()
+	secret, missing := file(dir+"/secret", "a-secret\n"), dir+"/missing"
+	keyFile, oldFile := file(dir+"/key", encode("PRIVATE KEY", pkcs8)), file(dir+"/old", encode("EC PRIVATE KEY", sec1))
+	link := dir + "/link"
+	if err := os.Symlink(secret, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SAME_SECRET", "a-secret")
+	for name, test := range map[string]struct {
+		field, secure, insecure string
+		allowed                 bool
+	}{
+		"slashes":             {"client_secret", "{file." + missing + "}", "{file./" + missing + "}", false},
+		"dot":                 {"client_secret", "{file." + missing + "}", "{file." + dir + "/./missing}", false},
+		"parent":              {"client_secret", "{file." + missing + "}", "{file." + dir + "/x/../missing}", false},
+		"written out":         {"client_secret", "{file." + secret + "}", "a-secret", false},
+		"environment":         {"client_secret", "{file." + secret + "}", "{env.SAME_SECRET}", false},
+		"copy":                {"client_secret", "{file." + secret + "}", "{file." + file(dir+"/copy", "a-secret") + "}", false},
+		"link":                {"client_secret", "{file." + secret + "}", "{file." + link + "}", false},
+		"key of another form": {"private_key", "{file." + keyFile + "}", "{file." + oldFile + "}", false},
+		"another secret":      {"client_secret", "{file." + secret + "}", "another", true},
+		"another file":        {"client_secret", "{file." + missing + "}", "{file." + missing + "2}", true},
+		"another that lacks":  {"client_secret", "{file." + secret + "}", "{file." + missing + "}", true},
+	} {
+		config := func(issuer string, insecure bool, credential string) []byte {
+			return []byte(fmt.Sprintf(`{"admin": {"disabled": true}, "apps": {"bankid_esign": {"issuer": %q, "insecure_http_issuer": %t, "client_id": "x", %q: %q}}}`,
+				issuer, insecure, test.field, credential))
+		}
+		secure, insecure := config("https://issuer.test", false, test.secure), config("http://mock.test", true, test.insecure)
+		for order, configs := range map[string][2][]byte{"secure first": {secure, insecure}, "insecure first": {insecure, secure}} {
+			t.Run(name+", "+order, func(t *testing.T) {
+				defer caddy.Stop()
+				if err := caddy.Load(configs[0], true); err != nil {
+					t.Fatal(err)
+				}
+				err := caddy.Load(configs[1], true)
+				if (err == nil) != test.allowed || err != nil && (!strings.Contains(err.Error(), test.field+" is also the credential of a client") || strings.Contains(err.Error(), "a-secret")) {
+					t.Errorf("the error is %v", err)
+				}
+			})
+		}
 	}
 }
 

@@ -22,7 +22,6 @@ type (
 	budgetKey   struct{}
 	heldKey     struct{}
 	sandboxKey  struct{}
-	secrecyKey  [sha256.Size]byte // of a credential as it is typed
 )
 
 // digest returns a hash of v, so that a key holds nothing that should not be
