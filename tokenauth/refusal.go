@@ -216,6 +216,9 @@ func algorithmHint(_ *Error, f *requestFacts) string {
 }
 
 func clockHint(_ *Error, f *requestFacts) string {
+	if f.clock.Ahead.Abs() < clockTolerance {
+		return "what was signed here was dated by a difference of the clocks that is over, since one of them was set meanwhile: the next attempt uses the right time"
+	}
 	hint := "this machine's clock differs from the provider's by " + f.clock.Ahead.Abs().String() +
 		", so that it does not accept what is signed here: set the clock, which says " + utc(f.at) +
 		" where the provider's says " + utc(f.at.Add(f.clock.Ahead))

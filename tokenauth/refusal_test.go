@@ -248,3 +248,29 @@ func TestAssertionWithoutAKid(t *testing.T) {
 		t.Errorf("the kid is %q, %v", key.ID(), err)
 	}
 }
+
+// A clock that was set is not to be set again.
+func TestHintAfterTheClockWasSet(t *testing.T) {
+	for _, now := range []time.Duration{0, 3 * time.Second, -3 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newKeyServer()
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+				tellTime(w, 2*time.Minute)
+				tokenauthtest.WriteToken(w, "token", 0)
+			})
+			source := newTestSource(t, server, withKey(t))
+			getToken(t, source)
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+				tellTime(w, now)
+				tokenauthtest.WriteError(w, http.StatusBadRequest, "invalid_client")
+			})
+			advance(time.Minute)
+			if err := source.Refresh(t.Context()); err == nil {
+				t.Fatal("no error")
+			}
+			if hint := source.Status().Hint(); !strings.Contains(hint, "the next attempt uses the right time") || strings.Contains(hint, "set the clock") {
+				t.Errorf("%v ahead: the hint is %q", now, hint)
+			}
+		})
+	}
+}
