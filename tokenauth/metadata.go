@@ -33,15 +33,10 @@ type Metadata struct {
 	members members
 }
 
-// Text returns the member name of the document if it is a string that can be printed,
-// else "". Providers publish members of their own, such as BankID's "esign-baseurl".
-func (m *Metadata) Text(name string) string {
-	text := m.members.text(name)
-	if strings.ContainsFunc(text, unprintable) {
-		return ""
-	}
-	return text
-}
+// Text returns the member name of the document if it is a string, else "". What of it
+// cannot be printed is escaped. Providers publish members of their own, such as
+// BankID's "esign-baseurl".
+func (m *Metadata) Text(name string) string { return printable(m.members.text(name)) }
 
 // errNoDocument is what is wrong with an answer that is something else.
 var errNoDocument = errors.New("the answer is not a provider configuration in JSON")

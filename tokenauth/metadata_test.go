@@ -71,11 +71,11 @@ func TestMetadataIsOfTheConfiguredIssuerAndItsEndpointIsSafe(t *testing.T) {
 
 func TestMetadataHasTheMembersOfTheDocument(t *testing.T) {
 	m, err := readDocument(t, "https://a.test", true, []byte(`{"issuer":"https://a.test","token_endpoint":"https://a.test/t",
-		"esign-baseurl":"https://esign.test","number":5,"token_endpoint_auth_methods_supported":["client_secret_post","other"]}`))
+		"esign-baseurl":"https://esign.test","odd":"https://esign.test\u202e\u0007","number":5,"token_endpoint_auth_methods_supported":["client_secret_post","other"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"esign-baseurl": "https://esign.test", "number": "", "absent": "", "issuer": "https://a.test"} {
+	for name, want := range map[string]string{"esign-baseurl": "https://esign.test", "odd": `https://esign.test\u202e\a`, "number": "", "absent": "", "issuer": "https://a.test"} {
 		if got := m.Text(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
