@@ -76,6 +76,9 @@ func (s *Source) obtainedAt(ctx context.Context) time.Time {
 	if err != nil || s.failure != nil || !token.usable(now) || !present.equal(s.accepted) {
 		return time.Time{}
 	}
+	if token.obtained.mono.Before(s.attempted.mono) || token.rejected.Load() {
+		return time.Time{} // the last attempt gave none that can be used
+	}
 	return now.tell(token.obtained)
 }
 

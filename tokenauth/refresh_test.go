@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -193,6 +194,39 @@ func TestRefreshTooSoonSaysWhetherAllIsWell(t *testing.T) {
 				tooSoon, ok := errors.AsType[*tokenauth.TooSoonError](err)
 				if !ok || tooSoon.ObtainedAt.IsZero() == test.well || test.well && !tooSoon.ObtainedAt.Equal(obtained) {
 					t.Errorf("the outcome is %#v, obtained at %v", err, obtained)
+				}
+			})
+		})
+	}
+}
+
+// A token that the last attempt has not obtained, or that is refused where it is
+// used, is no reason to leave everything as it is.
+func TestRefreshTooSoonKeepsOnlyAGoodTokenOfTheLastAttempt(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T, *tokenauthtest.Server, *tokenauth.Source, *tokenauth.Token){
+		"a token without a life": func(t *testing.T, server *tokenauthtest.Server, source *tokenauth.Source, _ *tokenauth.Token) {
+			advance(time.Minute)
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+				tokenauthtest.WriteJSON(w, http.StatusOK, map[string]any{"access_token": "x", "token_type": "bearer", "expires_in": 0})
+			})
+			_ = source.Refresh(t.Context())
+		},
+		"a rejected token": func(t *testing.T, server *tokenauthtest.Server, source *tokenauth.Source, token *tokenauth.Token) {
+			text := strings.TrimPrefix(token.Authorization(), "Bearer ") // as of a provider that gives the same one
+			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, text, 0) })
+			source.Renew(t.Context(), token)
+			source.Reject(token)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenauthtest.NewServer()
+				source := newTestSource(t, server)
+				prepare(t, server, source, getToken(t, source))
+				advance(time.Second)
+				tooSoon, ok := errors.AsType[*tokenauth.TooSoonError](source.Refresh(t.Context()))
+				if !ok || !tooSoon.ObtainedAt.IsZero() {
+					t.Errorf("the error is %+v", tooSoon)
 				}
 			})
 		})
