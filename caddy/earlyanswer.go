@@ -1,31 +1,60 @@
 package caddyesign
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
+	"sync"
+	"time"
 )
 
-// earlyHeld is how much of an early answer is held back at most, in bytes.
-const earlyHeld = 64 << 10
+// How much of an early answer is held back at most, in bytes, and for how long.
+const (
+	earlyHeld = 64 << 10
+	earlyWait = 500 * time.Millisecond
+)
 
 // An earlyAnswer writes the answer to a call, the body of which may not have come
 // to its end. Callers deal with such an answer in two ways. Some send the rest and
 // look at the answer then; others stop sending, and wait for the answer's end. An
 // answer by HTTP/1 suits both if it has a length and closes the connection: it is
 // sent, and then the caller is heard. With HTTP/2, where an answer ends with its
-// stream, which ends the body, the caller is heard before it is sent. A long answer
-// without a length is sent as it comes.
+// stream, which ends the body, the caller is heard before it is sent. An answer
+// that is long and has no length, or that does not come to its end, is sent as it
+// comes.
 type earlyAnswer struct {
 	http.ResponseWriter
 	body *lingeringBody
 
-	passing bool // nothing is held back
-	status  int  // of what is held back, 0 if there is nothing yet
+	mu      sync.Mutex // the timer writes, too
+	timer   *time.Timer
+	passing bool        // nothing is held back
+	ended   bool        // nothing more is written
+	status  int         // of what is held back, 0 if there is nothing yet
+	header  http.Header // for what is set after WriteHeader
 	held    []byte
+}
+
+// Header implements http.ResponseWriter. What is set after WriteHeader are trailers;
+// they must not be set in a header that is being written.
+func (a *earlyAnswer) Header() http.Header {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.header != nil {
+		return a.header
+	}
+	return a.ResponseWriter.Header()
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *earlyAnswer) WriteHeader(status int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.writeHeader(status)
+}
+
+// writeHeader is WriteHeader with the lock.
+func (a *earlyAnswer) writeHeader(status int) {
 	switch {
 	case a.passing || status < http.StatusOK:
 		a.ResponseWriter.WriteHeader(status)
@@ -34,6 +63,7 @@ func (a *earlyAnswer) WriteHeader(status int) {
 		return
 	}
 	a.status = status
+	header := a.ResponseWriter.Header()
 	if a.body.whole.Load() {
 		a.pass()
 		return
@@ -41,17 +71,33 @@ func (a *earlyAnswer) WriteHeader(status int) {
 	if a.body.alone {
 		// What is left of the body is no call. And net/http would read some of it
 		// before it answers, to use the connection again.
-		a.Header().Set("Connection", "close")
-		if a.Header().Get("Content-Length") != "" {
+		header.Set("Connection", "close")
+		if header.Get("Content-Length") != "" {
 			a.pass()
+			return
 		}
+	}
+	a.header = header.Clone()
+	a.timer = time.AfterFunc(earlyWait, a.overdue)
+}
+
+// overdue sends what is held back of an answer that does not come to its end: the
+// server may wait for the end of the body, which the caller may not send before it has
+// seen the answer.
+func (a *earlyAnswer) overdue() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended && !a.passing && a.release() == nil {
+		_ = http.NewResponseController(a.ResponseWriter).Flush() //nolint:bodyclose // there is none
 	}
 }
 
 // Write implements http.ResponseWriter.
 func (a *earlyAnswer) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.status == 0 {
-		a.WriteHeader(http.StatusOK)
+		a.writeHeader(http.StatusOK)
 	}
 	if !a.passing && len(a.held)+len(p) <= earlyHeld {
 		a.held = append(a.held, p...)
@@ -60,11 +106,17 @@ func (a *earlyAnswer) Write(p []byte) (int, error) {
 	if err := a.release(); err != nil {
 		return 0, err
 	}
-	return a.ResponseWriter.Write(p)
+	n, err := a.ResponseWriter.Write(p)
+	if err == nil && a.header != nil { // it has been slow, and may be so again
+		_ = http.NewResponseController(a.ResponseWriter).Flush() //nolint:bodyclose // there is none
+	}
+	return n, err
 }
 
 // FlushError implements what http.ResponseController looks for.
 func (a *earlyAnswer) FlushError() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if !a.passing {
 		return nil
 	}
@@ -74,15 +126,37 @@ func (a *earlyAnswer) FlushError() error {
 // Unwrap implements what http.ResponseController looks for.
 func (a *earlyAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
+// settle ends what the timer does. What is held back then stays so.
+func (a *earlyAnswer) settle() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// breakOff sends what is held back of an answer that has broken off, if there is any:
+// the caller is to see its status.
+func (a *earlyAnswer) breakOff() {
+	a.settle()
+	if a.release() == nil && a.passing {
+		_ = http.NewResponseController(a.ResponseWriter).Flush() //nolint:bodyclose // there is none
+	}
+}
+
 // end sends what is held back, with its length, and hears the caller.
 func (a *earlyAnswer) end() {
+	a.settle()
+	header := a.ResponseWriter.Header()
+	maps.Copy(header, a.header) // with the trailers
 	control, places := http.NewResponseController(a.ResponseWriter), callerPlaces
 	if !a.passing && a.status != 0 {
 		if !a.body.alone {
 			a.body.hear(control, places)
 		}
-		if a.Header().Get("Content-Length") == "" && a.Header().Get("Trailer") == "" && hasBody(a.status) {
-			a.Header().Set("Content-Length", strconv.Itoa(len(a.held)))
+		if header.Get("Content-Length") == "" && header.Get("Trailer") == "" && hasBody(a.status) {
+			header.Set("Content-Length", strconv.Itoa(len(a.held)))
 		}
 	}
 	if a.release() != nil || (!a.body.alone && !a.body.whole.Load()) {

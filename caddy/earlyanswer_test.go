@@ -264,3 +264,42 @@ func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 		})
 	}
 }
+
+// An early answer that does not come to its end is sent as it comes, so that the caller
+// sees its status, though the server waits for the rest of the body.
+func TestEarlyAnswerThatDoesNotEndIsSeen(t *testing.T) {
+	for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
+		t.Run(name, func(t *testing.T) {
+			over := make(chan struct{})
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusRequestEntityTooLarge)
+				_, _ = io.WriteString(w, "too large")
+				_ = http.NewResponseController(w).Flush()
+				<-over
+			}))
+			defer api.Close()
+			defer close(over)
+			f := newFixture(t)
+			f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
+			f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + api.URL + "\n}")
+			body, sender := io.Pipe()
+			defer sender.Close()
+			go func() { _, _ = io.CopyN(sender, rand.NewChaCha8([32]byte{}), 2<<20) }() // and no more
+			transport := &http.Transport{Protocols: protocols}
+			defer transport.CloseIdleConnections()
+			req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+path, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := transport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			content := make([]byte, len("too large"))
+			if _, err := io.ReadFull(res.Body, content); err != nil || res.StatusCode != 413 || string(content) != "too large" {
+				t.Errorf("status is %d, body: %q, %v", res.StatusCode, content, err)
+			}
+		})
+	}
+}

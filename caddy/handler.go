@@ -249,11 +249,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if body == nil {
 		return h.fail(w, r, h.serve(w, r, call, next))
 	}
-	answer := &earlyAnswer{ResponseWriter: w, body: body}
-	if err = h.fail(w, r, h.serve(answer, r, call, next)); err == nil {
+	answer, returned := &earlyAnswer{ResponseWriter: w, body: body}, false
+	defer func() {
+		if !returned { // the proxy panics when an answer breaks off
+			answer.breakOff()
+		}
+	}()
+	err = h.serve(answer, r, call, next)
+	returned = true
+	if err = h.fail(w, r, err); err == nil {
 		answer.end()
 		return nil
 	}
+	answer.settle()
 	switch transport := h.routes[call.Group].transport; {
 	case r.Context().Err() != nil: // the caller has left
 		body.hear(http.NewResponseController(w), nil)
