@@ -12,6 +12,7 @@ import requests
 ca, patience = sys.argv[1], float(sys.argv[2])
 trust = ssl.create_default_context(cafile=ca)
 clients = {version: httpx.Client(verify=trust, timeout=patience, http2=version == "2") for version in "12"}
+printing = threading.Lock()  # print writes a line in pieces
 mine = threading.local()  # a requests.Session is for one thread
 
 
@@ -34,7 +35,8 @@ def make(job, client, version, method, url, path):
         status, proxy_status, content = {"requests": by_requests, "httpx": by_httpx}[client](version, method, url, body)
     except Exception as e:
         status, proxy_status, content = 0, "", repr(e).encode()
-    print(job, status, proxy_status, base64.b64encode(content).decode(), sep="\t", end="\n", flush=True)
+    with printing:
+        print(job, status, proxy_status, base64.b64encode(content).decode(), sep="\t", end="\n", flush=True)
 
 
 with ThreadPoolExecutor(32) as threads:
