@@ -25,6 +25,8 @@ const (
 type earlyAnswer struct {
 	http.ResponseWriter
 	body *lingeringBody
+	// refused returns why the transport has refused the call, nil if it has not.
+	refused func() *gatewayError
 
 	mu      sync.Mutex // the timer writes, too
 	timer   *time.Timer
@@ -33,6 +35,7 @@ type earlyAnswer struct {
 	status  int         // of what is held back, 0 if there is nothing yet
 	header  http.Header // for what is set after WriteHeader
 	held    []byte
+	refusal *gatewayError // what the answer is in fact; nothing of it is written then
 }
 
 // Header implements http.ResponseWriter. What is set after WriteHeader are trailers;
@@ -63,6 +66,10 @@ func (a *earlyAnswer) writeHeader(status int) {
 		return
 	}
 	a.status = status
+	if a.refusal = a.refused(); a.refusal != nil {
+		a.header = make(http.Header) // nothing of it is for the caller
+		return
+	}
 	header := a.ResponseWriter.Header()
 	if a.body.whole.Load() {
 		a.pass()
@@ -98,6 +105,9 @@ func (a *earlyAnswer) Write(p []byte) (int, error) {
 	defer a.mu.Unlock()
 	if a.status == 0 {
 		a.writeHeader(http.StatusOK)
+	}
+	if a.refusal != nil {
+		return len(p), nil
 	}
 	if !a.passing && len(a.held)+len(p) <= earlyHeld {
 		a.held = append(a.held, p...)

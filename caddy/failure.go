@@ -50,7 +50,11 @@ func ownFailureOf(err caddyhttp.HandlerError) failure {
 	}
 	switch {
 	case err.StatusCode >= http.StatusBadRequest && err.StatusCode < http.StatusInternalServerError:
-		return failure{kind: clientErrorType(err.StatusCode)} // by another handler, such as request_body
+		f := failure{kind: clientErrorType(err.StatusCode)} // by another handler, such as request_body
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			f.details = tokenauth.TooLarge
+		}
+		return f
 	case err.StatusCode == http.StatusGatewayTimeout:
 		return failure{kind: timeoutType(err)}
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -250,6 +250,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.fail(w, r, h.serve(w, r, call, next))
 	}
 	answer, returned := &earlyAnswer{ResponseWriter: w, body: body}, false
+	answer.refused = func() *gatewayError {
+		refusal, _ := caddyhttp.GetVar(r.Context(), refusalVar).(*gatewayError)
+		return refusal
+	}
 	defer func() {
 		if !returned { // the proxy panics when an answer breaks off
 			answer.breakOff()
@@ -257,9 +261,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}()
 	err = h.serve(answer, r, call, next)
 	returned = true
-	if err = h.fail(w, r, err); err == nil {
+	switch {
+	case answer.refusal != nil:
+		err, _ = h.mark(w, r, handlerError(answer.refusal)) // which the transport has counted
+	case err == nil:
 		answer.end()
 		return nil
+	default:
+		err = h.fail(w, r, err)
 	}
 	answer.settle()
 	switch transport := h.routes[call.Group].transport; {
@@ -303,14 +312,20 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error 
 	if err == nil {
 		return nil
 	}
-	kind := setErrorHeader(w.Header(), h.name, err)
+	err, kind := h.mark(w, r, err)
+	countRefusal(h.Client, kind, errorStatus(err))
+	return err
+}
+
+// mark is fail without counting. It also returns the proxy error type.
+func (h *Handler) mark(w http.ResponseWriter, r *http.Request, err error) (marked error, kind string) {
+	kind = setErrorHeader(w.Header(), h.name, err)
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
 		handlerErr.StatusCode = http.StatusGatewayTimeout
 		err = handlerErr
 	}
 	setErrorPlaceholder(r, kind)
-	countRefusal(h.Client, kind, errorStatus(err))
-	return err
+	return err, kind
 }
 
 // admitted returns nil, or why the caller of r may make no calls.

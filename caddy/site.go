@@ -45,7 +45,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if err == nil {
 		return nil
 	}
-	setErrorHeader(w.Header(), s.name, err)
+	setErrorPlaceholder(r, setErrorHeader(w.Header(), s.name, err))
 	// The gateway has dealt with its own callers.
 	body.settle(w, r, err, hasErrorRoutes(r), strangerPlaces)
 	return err

@@ -113,3 +113,34 @@ func TestErrorRoutesGetTheBodyOfARefusedCall(t *testing.T) {
 		}
 	}
 }
+
+// A body that is too large gets the same answer whether its length was declared, so that
+// request_body refuses it, or not, so that the transport does: by the error routes, with
+// the same Proxy-Status and placeholder.
+func TestBodyThatIsTooLargeIsOneError(t *testing.T) {
+	for name, routes := range map[string]string{
+		"error routes": "\nhandle_errors 413 {\nheader X-Routes yes\nrespond {http.bankid_esign.error}\n}",
+		"none":         "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t).start("request_body {\nmax_size 1KB\n}\n" + localSite + routes)
+			seen := make(map[string]bool)
+			for _, size := range []int{1500, 2 << 20} {
+				for _, length := range []int64{int64(size), -1} {
+					for _, path := range []string{"/v1/signdoc/pades", "/csc/v2/credentials/list"} {
+						req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+path, io.LimitReader(strings.NewReader(strings.Repeat("x", size)), 1<<30))
+						if err != nil {
+							t.Fatal(err)
+						}
+						req.ContentLength = length
+						a := roundTrip(t, req).is(413).byGateway("http_request_error")
+						seen[fmt.Sprintf("%s, %q, %s", a.Header.Get("Proxy-Status"), a.body, a.Header.Get("X-Routes"))] = true
+					}
+				}
+			}
+			if len(seen) != 1 {
+				t.Errorf("the answers differ: %v", seen)
+			}
+		})
+	}
+}

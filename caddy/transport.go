@@ -357,9 +357,17 @@ func (t *Transport) unclosed(req *http.Request) *http.Request {
 	return &out
 }
 
-// refuse answers req with e, as if the upstream had.
+// refusalVar is the variable of a request that holds why the transport of a handler
+// has refused it.
+const refusalVar = "bankid_esign.refusal"
+
+// refuse answers req with e, as if the upstream had: to the reverse proxy, an error is a
+// failure of the upstream. The handler makes an error of it again.
 func (t *Transport) refuse(req *http.Request, e *gatewayError) *http.Response {
 	countRefusal(t.Client, e.kind, e.status)
+	if t.ofHandler {
+		caddyhttp.SetVar(req.Context(), refusalVar, e)
+	}
 	return e.response(req)
 }
 

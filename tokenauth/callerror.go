@@ -18,6 +18,9 @@ type CallError struct {
 // Error implements error.
 func (e *CallError) Error() string { return e.Reason }
 
+// TooLarge is the reason of the CallError for a body that a http.MaxBytesReader has cut.
+const TooLarge = "the request body is larger than this server allows"
+
 // Reasons for which a call is not made.
 var (
 	errNoRow   = &CallError{http.StatusNotFound, "no such call: the method and path are not in the call table"}
@@ -25,7 +28,7 @@ var (
 	errEarly   = &CallError{http.StatusTooEarly, "this call is not accepted in TLS early data, which can be replayed"}
 	errPass    = &CallError{http.StatusForbidden, "the Authorization of this call must be a single bearer token"}
 	errBody    = &CallError{http.StatusBadRequest, "the request body could not be read to its end"}
-	errLarge   = &CallError{http.StatusRequestEntityTooLarge, "the request body is larger than this server allows"}
+	errLarge   = &CallError{http.StatusRequestEntityTooLarge, TooLarge}
 	errAgain   = &CallError{http.StatusBadGateway, "the call has been sent before, and cannot be sent again"}
 )
 
