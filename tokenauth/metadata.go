@@ -33,11 +33,14 @@ type Metadata struct {
 	members members
 }
 
+// maxText is how long a text of the document may be that is used and shown, in bytes.
+const maxText = 2048
+
 // Text returns the member name of the document if it is a string that can be printed,
-// else "". Providers publish members of their own, such as BankID's "esign-baseurl".
+// of 2048 bytes at most, else "". Providers publish members of their own, such as BankID's "esign-baseurl".
 func (m *Metadata) Text(name string) string {
 	text := m.members.text(name)
-	if strings.ContainsFunc(text, unprintable) {
+	if len(text) > maxText || strings.ContainsFunc(text, unprintable) {
 		return ""
 	}
 	return text
@@ -69,6 +72,9 @@ func (p *Provider) parse(body []byte) (*Metadata, error) {
 	// could speak for another.
 	if m.Issuer != p.issuer {
 		return nil, fmt.Errorf("the document names the issuer %.200q, not the configured one", m.Issuer)
+	}
+	if len(m.TokenEndpoint) > maxText {
+		return nil, fmt.Errorf("token_endpoint has %d bytes, more than %d", len(m.TokenEndpoint), maxText)
 	}
 	endpoint, err := parseURL(m.TokenEndpoint)
 	if err == nil && !p.insecure {

@@ -233,7 +233,7 @@ func oddityHint(_ *Error, f *requestFacts) string { return f.oddity }
 
 func methodHint(_ *Error, f *requestFacts) string {
 	if listed := f.metadata.TokenEndpointAuthMethods; !f.lists(f.method) {
-		return fmt.Sprintf("the provider's configuration does not list the authentication method %s, but %.200q: look at auth_method, and how the client is registered", f.method, listed)
+		return fmt.Sprintf("the provider's configuration does not list the authentication method %s, but %s: look at auth_method, and how the client is registered", f.method, excerpt(listed))
 	}
 	return fmt.Sprintf("the client is not registered for the authentication method %s: look at auth_method, and how the client is registered", f.method)
 }
