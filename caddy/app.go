@@ -189,6 +189,19 @@ func checkDuration(name string, d caddy.Duration) error {
 	return nil
 }
 
+// checkIssuer reports what is wrong with an issuer, and what lets it be plain http where
+// that is all.
+func (a *App) checkIssuer(issuer string) error {
+	err := a.parseIssuer(issuer)
+	if err == nil || a.InsecureHTTPIssuer {
+		return err
+	}
+	if u, other := tokenauth.ParseInsecureIssuer(issuer); other != nil || checkRehearsal(u) != nil {
+		return err
+	}
+	return fmt.Errorf("%w; for a provider of a rehearsal, write insecure_http_issuer (check: --insecure-http-issuer)", err)
+}
+
 // provisionEnvironment finds the environment.
 func (a *App) provisionEnvironment() error {
 	switch {
@@ -210,7 +223,7 @@ func (a *App) provisionEnvironment() error {
 		if err != nil {
 			return fmt.Errorf("issuer: %v", err)
 		}
-		if err := a.parseIssuer(issuer); err != nil {
+		if err := a.checkIssuer(issuer); err != nil {
 			return fmt.Errorf("issuer '%s' %v", a.Issuer, err)
 		}
 		a.env = bankid.Environment{Issuer: issuer}

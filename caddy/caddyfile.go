@@ -131,7 +131,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	if a.Issuer != "" && len(placeholders(a.Issuer)) == 0 {
 		// Not where it is read: insecure_http_issuer may come after it.
-		if err := a.parseIssuer(a.Issuer); err != nil {
+		if err := a.checkIssuer(a.Issuer); err != nil {
 			return issuer.Errf("issuer '%s' %v", a.Issuer, err)
 		}
 	}

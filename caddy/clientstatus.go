@@ -71,10 +71,10 @@ type tokenStatus struct {
 	// after the usable one. Only the answer to a refresh has it.
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 
-	// LastError is why the last attempt failed, left out if it did not, and Hint
-	// the likely mistake behind it or behind missing scopes; Failures is how many have failed since the
-	// last success, and NextAttempt when the next one is made at the earliest,
-	// left out if nothing holds it back.
+	// LastError is why the last attempt failed, left out if it did not, and Hint the
+	// likely mistake behind it or behind missing scopes. Failures is how many have
+	// failed since the last success, and NextAttempt when the next one is made at the
+	// earliest, left out if nothing holds it back.
 	LastError   *tokenError `json:"last_error,omitempty"`
 	Hint        string      `json:"hint,omitempty"`
 	Failures    int         `json:"failures"`

@@ -38,7 +38,7 @@ type checkFlags struct {
 func checkCommand() *cobra.Command {
 	var flags checkFlags
 	cmd := &cobra.Command{
-		Use:   "check [--config <path> [--adapter <name>] | --environment <name> --client-id <id> --secret-file <path>] [--envfile <path>] [--json]",
+		Use:   "check [--config <path> [--adapter <name>] | (--environment <name> | --issuer <url> [--insecure-http-issuer]) --client-id <id> (--secret-file <path> | --key-file <path>)] [--envfile <path>] [--json]",
 		Short: "Tries to obtain every access token that the gateway needs",
 		Long: `
 Tries what the gateway does before its first call: reads the configuration of the

@@ -26,9 +26,10 @@ tokens: how long they live, or why there are none and when the next attempt is
 made. No token is shown.
 
 The exit status is 0 if all those tokens can be used and have the scopes asked for,
-and the last attempt to obtain each went well; 1 if not, or if the server cannot be asked; and 2 for wrong usage, or
-a configuration that cannot be loaded. A token that nobody has used for its lifetime
-is obtained at the next call, and counts as one that cannot be used until then.
+and the last attempt to obtain each went well; 1 if not, or if the server cannot be
+asked; and 2 for wrong usage, or a configuration that cannot be loaded. A token that
+nobody has used for its lifetime is obtained at the next call, and counts as one that
+cannot be used until then.
 
 With --envfile, the variables of a file are added to the environment, as by 'caddy
 run', before the configuration is read.

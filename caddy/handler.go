@@ -263,7 +263,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	returned = true
 	switch {
 	case answer.refusal != nil:
-		err, _ = h.mark(w, r, handlerError(answer.refusal)) // which the transport has counted
+		_, err = h.mark(w, r, handlerError(answer.refusal)) // which the transport has counted
 	case err == nil:
 		answer.end()
 		return nil
@@ -312,20 +312,20 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error 
 	if err == nil {
 		return nil
 	}
-	err, kind := h.mark(w, r, err)
+	kind, err := h.mark(w, r, err)
 	countRefusal(h.Client, kind, errorStatus(err))
 	return err
 }
 
 // mark is fail without counting. It also returns the proxy error type.
-func (h *Handler) mark(w http.ResponseWriter, r *http.Request, err error) (marked error, kind string) {
+func (h *Handler) mark(w http.ResponseWriter, r *http.Request, err error) (kind string, marked error) {
 	kind = setErrorHeader(w.Header(), h.name, err)
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
 		handlerErr.StatusCode = http.StatusGatewayTimeout
 		err = handlerErr
 	}
 	setErrorPlaceholder(r, kind)
-	return err, kind
+	return kind, err
 }
 
 // admitted returns nil, or why the caller of r may make no calls.

@@ -24,7 +24,7 @@ func (f *fixture) insecure() {
 func TestInsecureIssuerOfARehearsal(t *testing.T) {
 	f := newFixture(t)
 	f.insecure()
-	const refusal = "must be https: plain http is for loopback addresses only"
+	const refusal = "must be https: plain http is for loopback addresses only; for a provider of a rehearsal, write insecure_http_issuer (check: --insecure-http-issuer)"
 	if err := caddy.Load(f.json(localSite), true); err == nil || !strings.Contains(err.Error(), refusal) {
 		t.Errorf("without the option, the error is %v", err)
 	}
@@ -209,6 +209,12 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 		}
 		if (err == nil) != (test.want == "") || err != nil && (!strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), place)) {
 			t.Errorf("%s: the error is %v, want %q at %q", name, err, test.want, place)
+		}
+	}
+	// No way out is named where there is none.
+	for _, issuer := range []string{"http://auth.current.bankid.no/auth", "ftp://mock/x", "http://mock/x?y", "http://user@mock/x"} {
+		if err := validate(t, `"bankid_esign": {"issuer": "`+issuer+`", "client_id": "x", "client_secret": "{env.X}"},`, goodHandler); err == nil || strings.Contains(err.Error(), "insecure_http_issuer") {
+			t.Errorf("at %s, the error is %v", issuer, err)
 		}
 	}
 	// In JSON too, and where placeholders hide it.

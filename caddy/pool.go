@@ -10,9 +10,9 @@ import (
 )
 
 // pool holds what outlives a configuration: tokens, what is known of providers,
-// answers that are held for their callers, and the state of the sandbox. Its keys are made of everything that decides
-// what the value is, so that a changed configuration gets a new one while the
-// old one goes on for as long as it is used.
+// answers that are held for their callers, and the state of the sandbox. Its keys are
+// made of everything that decides what the value is, so that a changed configuration
+// gets a new one while the old one goes on for as long as it is used.
 var pool = caddy.NewUsagePool()
 
 // The keys of the pool.

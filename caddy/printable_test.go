@@ -41,7 +41,30 @@ func TestNothingOfAProviderControlsTheTerminal(t *testing.T) {
 	} {
 		wantPrintable(t, out.stdout+out.stderr)
 	}
-	wantPrintable(t, f.logged())
+}
+
+// The JSON of the log escapes some of it, which those that read it undo.
+func TestNothingOfAProviderControlsThoseThatReadTheLog(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
+		document := f.issuer.Document()
+		document["issuer"] = evil
+		tokenauthtest.WriteJSON(w, 200, document)
+	})
+	f.startAdmin(localSite).client("default", "backing_off")
+	eventually(t, func() bool { return strings.Contains(f.logged(), "the document names the issuer") })
+	var log strings.Builder
+	for line := range strings.Lines(f.logged()) {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&log, record)
+	}
+	wantPrintable(t, log.String())
+	if !strings.Contains(log.String(), "[31m") {
+		t.Error("the log does not repeat the issuer")
+	}
 }
 
 // Nor does what answers at the admin address.

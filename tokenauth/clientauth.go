@@ -67,7 +67,7 @@ func chooseMethod(configured AuthMethod, c Credentials, m *Metadata) (AuthMethod
 			return method, nil
 		}
 	}
-	return "", fmt.Errorf("%w: it lists %.200q", errNoMethod, supported)
+	return "", fmt.Errorf("%w: it lists %s", errNoMethod, excerpt(supported))
 }
 
 // authenticate adds the credentials to a token request.

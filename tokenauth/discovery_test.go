@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -104,18 +105,26 @@ func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
 
 // Where the document is, its token endpoint is pinned and shared as any.
 func TestDocumentOfAServerWithoutOpenIDIsCheckedToo(t *testing.T) {
-	for endpoint, pinned := range map[string]bool{"https://other.test/token": true, "http://as.test/token": false, "ftp://as.test/token": false} {
+	for endpoint, test := range map[string]struct {
+		pinned bool
+		want   string
+	}{
+		"https://other.test/token":                     {true, `token_endpoint is on "other.test", not on the issuer's host`},
+		"http://as.test/token":                         {false, "token_endpoint: must be https: plain http"},
+		"ftp://as.test/token":                          {false, "token_endpoint: must be https, not 'ftp'"},
+		"https://as.test/" + strings.Repeat("x", 2048): {false, "token_endpoint has 2064 bytes"},
+	} {
 		body, err := json.Marshal(map[string]string{"issuer": "https://as.test", "token_endpoint": endpoint})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := &site{pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }}}
-		provider, err := tokenauth.NewProvider("https://as.test", pinned)
+		provider, err := tokenauth.NewProvider("https://as.test", test.pinned)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := provider.Metadata(t.Context(), &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: s}}); err == nil {
-			t.Errorf("the token endpoint %s is used", endpoint)
+		if _, err := provider.Metadata(t.Context(), &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: s}}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("at the token endpoint %.40s, the error is %v, want %q", endpoint, err, test.want)
 		}
 	}
 }

@@ -258,7 +258,7 @@ func (k *Key) algorithm(supported []string) (string, error) {
 			return alg, nil
 		}
 	}
-	return "", fmt.Errorf("%w %v, but %.40q", errNoAlgorithm, k.algorithms, supported)
+	return "", fmt.Errorf("%w %v, but %s", errNoAlgorithm, k.algorithms, excerpt(supported))
 }
 
 // String implements fmt.Stringer.

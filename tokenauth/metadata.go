@@ -33,10 +33,16 @@ type Metadata struct {
 	members members
 }
 
+// maxText is how much of a text of the document is used and shown, in bytes.
+const maxText = 2048
+
 // Text returns the member name of the document if it is a string, else "". What of it
-// cannot be printed is escaped. Providers publish members of their own, such as
-// BankID's "esign-baseurl".
-func (m *Metadata) Text(name string) string { return printable(m.members.text(name)) }
+// cannot be printed is escaped, and no more than 2048 bytes of it are returned. Providers
+// publish members of their own, such as BankID's "esign-baseurl".
+func (m *Metadata) Text(name string) string {
+	text := m.members.text(name)
+	return printable(text[:min(len(text), maxText)])
+}
 
 // errNoDocument is what is wrong with an answer that is something else.
 var errNoDocument = errors.New("the answer is not a provider configuration in JSON")
@@ -64,6 +70,9 @@ func (p *Provider) parse(body []byte) (*Metadata, error) {
 	// could speak for another.
 	if m.Issuer != p.issuer {
 		return nil, fmt.Errorf("the document names the issuer %.200q, not the configured one", m.Issuer)
+	}
+	if len(m.TokenEndpoint) > maxText {
+		return nil, fmt.Errorf("token_endpoint has %d bytes, more than %d", len(m.TokenEndpoint), maxText)
 	}
 	endpoint, err := parseURL(m.TokenEndpoint)
 	if err == nil && !p.insecure {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
@@ -76,5 +77,57 @@ func TestNothingOfAProviderControlsATerminal(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	} else {
 		wantPrintable(t, "the error", failure.Error())
+	}
+}
+
+// What a provider lists may be as long as its answer.
+func TestTextOfAProviderIsBounded(t *testing.T) {
+	var many []string
+	for range 10_000 {
+		many = append(many, "words-of-a-provider")
+	}
+	key := func(t *testing.T) func(*tokenauth.Config) {
+		return func(c *tokenauth.Config) {
+			c.AuthMethod = tokenauth.PrivateKeyJWT
+			withKey(t)(c)
+		}
+	}
+	for name, test := range map[string]struct {
+		member string
+		value  any
+		option func(*tokenauth.Config)
+		want   string // of the error and the hint
+	}{
+		"methods":             {"token_endpoint_auth_methods_supported", many, func(*tokenauth.Config) {}, `it lists ["words-of-a-provider"`},
+		"methods, configured": {"token_endpoint_auth_methods_supported", many, func(c *tokenauth.Config) { c.AuthMethod = tokenauth.ClientSecretBasic }, `but ["words-of-a-provider"`},
+		"long method":         {"token_endpoint_auth_methods_supported", []string{strings.Join(many, "ø")}, func(*tokenauth.Config) {}, `it lists ["words-of-a-provider`},
+		"algorithms":          {"token_endpoint_auth_signing_alg_values_supported", many, key(t), `but ["words-of-a-provider"`},
+		"endpoint":            {"token_endpoint", "https://issuer.test/" + strings.Join(many, ""), func(*tokenauth.Config) {}, "token_endpoint has 190020 bytes"},
+		"issuer":              {"issuer", "https://issuer.test/" + strings.Join(many, ""), func(*tokenauth.Config) {}, "names the issuer"},
+		"base URL":            {"esign-baseurl", "https://issuer.test/" + strings.Join(many, ""), func(*tokenauth.Config) {}, ""},
+	} {
+		server := tokenauthtest.NewServer()
+		server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
+			document := server.Document()
+			document[test.member] = test.value
+			tokenauthtest.WriteJSON(w, 200, document)
+		})
+		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, 401, "invalid_client") })
+		report := check(t, server, test.option)
+		if text := fmt.Sprint(report.Err, report.Hint); len(text) > 1000 || !strings.Contains(text, test.want) || !utf8.ValidString(text) {
+			t.Errorf("%s: of %d bytes, it says %.400s", name, len(text), text)
+		}
+		if metadata, err := newTestProvider(t, server).Metadata(t.Context(), server.Client()); err == nil && len(metadata.Text("esign-baseurl")) > 2048 {
+			t.Errorf("%s: the base URL has %d bytes", name, len(metadata.Text("esign-baseurl")))
+		}
+	}
+
+	server := tokenauthtest.NewServer()
+	server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
+		tokenauthtest.WriteJSON(w, 200, map[string]any{"access_token": "t", "token_type": "bearer", "expires_in": 300, "scope": strings.Join(many, " ") + " esign esign/csc"})
+	})
+	report := check(t, server)
+	if shown := strings.Join(report.GrantedScopes, " "); len(shown) > 2100 || !strings.HasSuffix(shown, " …") || report.MissingScopes != nil {
+		t.Errorf("granted are %d bytes, missing %q", len(shown), report.MissingScopes)
 	}
 }

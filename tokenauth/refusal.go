@@ -81,33 +81,45 @@ type reason struct {
 var reasons = []reason{
 	{hint: scopeHint, applies: func(e *Error, _ *requestFacts) bool { return e.Code == "invalid_scope" }},
 	{hint: grantHint, applies: func(e *Error, _ *requestFacts) bool {
-		// By the standard, an unauthorized client has been authenticated. Where the code
-		// stands for a wrong secret, as in Keycloak, the status is 401, or words say so.
+		// By the standard, an unauthorized client has been authenticated; Microsoft Entra
+		// says so of an unknown one. Where the code stands for a wrong secret, as in
+		// Keycloak, the status is 401, or words say so.
 		unauthorized := e.Code == "unauthorized_client" && e.Status == http.StatusBadRequest && e.topics == 0
 		return e.Code == "unsupported_grant_type" || e.topics.about(topicGrant) || unauthorized
 	}},
+	{hint: deniedHint, applies: func(e *Error, _ *requestFacts) bool {
+		return e.Code == "access_denied" && e.Status == http.StatusForbidden && !e.topics.about(topicProof|topicKey|topicMethod|topicDisabled)
+	}},
 	{hint: disabledHint, applies: func(e *Error, _ *requestFacts) bool {
-		const others = topicProof | topicAudience | topicKey | topicMethod
-		return e.Code == "access_denied" && e.Status == http.StatusForbidden || e.topics.about(topicDisabled) && !e.topics.about(others)
+		return e.topics.about(topicDisabled) && !e.topics.about(topicProof|topicAudience|topicKey|topicMethod)
 	}},
 	{hint: nonceHint, applies: func(e *Error, f *requestFacts) bool { return f.proof && e.Code == "use_dpop_nonce" }},
 	{hint: noProofHint, applies: func(e *Error, f *requestFacts) bool {
-		return !f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && f.listsDPoP())
+		silent := !e.topics.about(topicsOfRequest | topicsOfSignature | topicTime)
+		return !f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && f.listsDPoP() && silent)
 	}},
 	{hint: audienceHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
-		return f.method == PrivateKeyJWT && e.topics.about(topicAudience)
+		// A parameter is the audience of the token.
+		asked := e.topics.about(topicParameter) && !e.topics.about(topicAssertion)
+		return f.method == PrivateKeyJWT && e.topics.about(topicAudience) && !asked
 	}},
 	{hint: algorithmHint, applies: func(e *Error, f *requestFacts) bool {
 		return f.method == PrivateKeyJWT && e.topics.about(topicAlgorithm) && !e.topics.about(topicProof)
 	}},
 	{hint: clockHint, applies: func(e *Error, f *requestFacts) bool {
-		return f.misdated() && !e.topics.about(topicKey) && (f.method == PrivateKeyJWT || !e.aboutClient())
+		return f.misdated() && !e.topics.about(topicKey) && !e.aboutSecret(f)
 	}},
 	{hint: timeHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
-		return f.signed() && e.topics.about(topicTime) && !e.topics.about(topicProof) && f.clockRemark() != "" && e.Code != "invalid_grant"
+		const others = topicProof | topicKey // a key may have expired too
+		return f.signed() && e.topics.about(topicTime) && !e.topics.about(others) && !e.aboutSecret(f) &&
+			f.clockRemark() != "" && e.Code != "invalid_grant"
 	}},
 	{hint: proofHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
-		return f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && !e.topics.about(topicKey))
+		others := topicsOfRequest
+		if f.method == PrivateKeyJWT {
+			others |= topicsOfSignature // the client assertion has them too
+		}
+		return f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && !e.topics.about(others))
 	}},
 	{hint: methodHint, applies: func(e *Error, f *requestFacts) bool {
 		other := topicAssertion
@@ -117,11 +129,27 @@ var reasons = []reason{
 		return e.topics.about(topicMethod|other) || !f.lists(f.method)
 	}},
 	{hint: oddityHint, applies: func(_ *Error, f *requestFacts) bool { return f.oddity != "" }},
+	{hint: secretHint, applies: func(e *Error, f *requestFacts) bool { return e.aboutSecret(f) }},
 	{hint: requestHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
-		return e.Code == "invalid_request" && !e.topics.about(topicKey) || e.mayBeAboutProof() && f.method != PrivateKeyJWT
+		unsaid := e.Code == "invalid_request" && !e.topics.about(topicKey) || e.mayBeAboutProof() && f.method != PrivateKeyJWT
+		return unsaid || e.Code == "invalid_target"
 	}},
 	{hint: keyHint, clock: true, applies: func(_ *Error, f *requestFacts) bool { return f.method == PrivateKeyJWT }},
 	{hint: secretHint, clock: true, applies: func(*Error, *requestFacts) bool { return true }},
+}
+
+// Topics that tell a code which may be about the proof from one that is not.
+const (
+	// topicsOfRequest are those of what is not signed.
+	topicsOfRequest = topicMethod | topicAssertion | topicSecret | topicCredential | topicParameter
+	// topicsOfSignature are those of what is.
+	topicsOfSignature = topicAudience | topicKey | topicAlgorithm
+)
+
+// aboutSecret reports whether the refusal is about a secret that was sent, which
+// bears no time, whatever else the request had.
+func (e *Error) aboutSecret(f *requestFacts) bool {
+	return f.method != PrivateKeyJWT && (e.aboutClient() || e.topics.about(topicCredential) && !e.topics.about(topicSecret))
 }
 
 // aboutClient reports whether the code is about who asks, and by what credential.
@@ -181,10 +209,19 @@ func scopeHint(*Error, *requestFacts) string {
 }
 
 func grantHint(e *Error, _ *requestFacts) string {
-	if e.Code == "unsupported_grant_type" {
+	const switchOn = "the client credentials grant: have it switched on for the client (in Keycloak: service accounts)"
+	switch {
+	case e.Code == "unsupported_grant_type":
 		return "the provider has no client credentials grant, or it is switched off: this may be the wrong issuer"
+	case e.topics.about(topicGrant):
+		return "the provider does not let this client use " + switchOn
 	}
-	return "the provider does not let this client use the client credentials grant: have it switched on for the client (in Keycloak: service accounts)"
+	return "the provider does not know this client, or not with this credential, or does not let it use " + switchOn +
+		", and look whether client and credential belong to this environment"
+}
+
+func deniedHint(*Error, *requestFacts) string {
+	return "the provider denies access: the client, or the realm that it belongs to, may be disabled there, or closed to this machine, or it may not use this API (audience) or scope: compare with how it is registered"
 }
 
 func disabledHint(*Error, *requestFacts) string {
@@ -236,13 +273,21 @@ func oddityHint(_ *Error, f *requestFacts) string { return f.oddity }
 
 func methodHint(_ *Error, f *requestFacts) string {
 	if listed := f.metadata.TokenEndpointAuthMethods; !f.lists(f.method) {
-		return fmt.Sprintf("the provider's configuration does not list the authentication method %s, but %.200q: look at auth_method, and how the client is registered", f.method, listed)
+		return fmt.Sprintf("the provider's configuration does not list the authentication method %s, but %s: look at auth_method, and how the client is registered", f.method, excerpt(listed))
 	}
 	return fmt.Sprintf("the client is not registered for the authentication method %s: look at auth_method, and how the client is registered", f.method)
 }
 
-func requestHint(_ *Error, f *requestFacts) string {
-	return "the provider may demand DPoP for this client, or another authentication method than " + string(f.method) + ": compare with how it is registered" + f.methodRemark()
+func requestHint(e *Error, f *requestFacts) string {
+	hint := "the provider may demand "
+	if !f.proof {
+		hint += "DPoP for this client, or "
+	}
+	hint += "another authentication method than " + string(f.method)
+	if e.Code == "invalid_target" || e.topics.about(topicParameter|topicAudience) {
+		hint += ", or a parameter that is not sent"
+	}
+	return hint + ": compare with how it is registered" + f.methodRemark()
 }
 
 func keyHint(e *Error, f *requestFacts) string {
@@ -260,7 +305,7 @@ func secretHint(e *Error, f *requestFacts) string {
 	case e.Code == "unauthorized_client":
 		// Keycloak says so of a wrong secret; RFC 6749, of the grant.
 		hint = "the issuer knows this client, but not with this secret, or does not let it use client credentials: look whether the secret belongs to this environment and client, and whether the client is disabled"
-	case e.Code == "invalid_client", e.Status == http.StatusUnauthorized:
+	case e.Code == "invalid_client", e.topics.about(topicCredential), e.Status == http.StatusUnauthorized:
 		hint = "the issuer does not know this client, or not with this credential: look whether both belong to this environment, since each has its own, and whether the client is disabled"
 	}
 	return hint + f.methodRemark()

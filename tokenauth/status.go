@@ -45,7 +45,8 @@ type Status struct {
 	DPoP bool
 
 	// GrantedScopes are those of the token, nil if there is no usable one. Where
-	// the provider did not say, they are those asked for (RFC 6749 section 5.1).
+	// the provider did not say, they are those asked for (RFC 6749 section 5.1); of a
+	// list of more than 2048 bytes, the beginning and "…".
 	GrantedScopes []string
 
 	// MissingScopes are those asked for that the provider says it has not granted, nil
@@ -126,7 +127,7 @@ func (s *Source) Status() Status {
 	default:
 		status.State = StateStale
 	}
-	status.GrantedScopes, status.Thumbprint = slices.Clone(token.scopes), token.Thumbprint()
+	status.GrantedScopes, status.Thumbprint = boundedScopes(token.scopes), token.Thumbprint()
 	if token.scopes == nil {
 		status.GrantedScopes = status.Scopes
 	}

@@ -10,7 +10,7 @@ func wrongSecrets() []setup {
 	const (
 		noClient  = "the issuer does not know this client, or not with this credential"
 		noScope   = "the client has not been given"
-		noGrant   = "does not let this client use the client credentials grant"
+		noGrant   = "use the client credentials grant: have it switched on"
 		noAddress = "there is no OpenID provider at the issuer's URL"
 	)
 	change := func(s setup, want outcomes, change func(*setup)) setup {
