@@ -31,12 +31,12 @@ const adminBase = "/bankid_esign/"
 //	GET  /bankid_esign/clients/{name}          one client; the default one is "default"
 //	POST /bankid_esign/clients/{name}/refresh  obtains its tokens anew, and shows the client after that
 //
-// A refresh overrides the back-off after failures, but not a provider's
-// Retry-After, and makes no attempt within 10 seconds of the one before: a token that
-// was obtained so lately with the present credential is kept, and shown with
-// next_refresh; if no token of the client can be obtained, and one is not kept, the
-// answer is 429 with Retry-After. If an attempt fails, it is 502, 503 or 504, as for a call, and the tokens that there
-// are stay in use.
+// A refresh overrides the back-off after failures, but not a provider's Retry-After,
+// and makes no attempt within 10 seconds of the one before: a token that was obtained so
+// lately with the present credential is kept, and shown with next_refresh. If there is
+// another one that it is too soon for, the answer is 429 with Retry-After, though the
+// other tokens are obtained. If an attempt fails, it is 502, 503 or 504, as for a call,
+// and the tokens that there are stay in use.
 //
 // Errors are those of Caddy's admin API: JSON with the member "error".
 type adminAPI struct{}
@@ -101,7 +101,7 @@ func activeApp() (*App, error) { return loadApp(caddy.ActiveContext()) }
 // refresh obtains the tokens of the client called name anew, all at once, but for those
 // that it has just obtained: these are kept, until the time when another one can be
 // obtained. The error is that of the first one that failed, or a
-// *tokenauth.TooSoonError if none was asked for and not all are kept.
+// *tokenauth.TooSoonError if there is one that is neither obtained nor kept.
 func (a *App) refresh(ctx context.Context, name string) (kept map[*tokenauth.Source]time.Time, err error) {
 	sources := a.used[name]
 	errs := make([]error, len(sources))
@@ -115,7 +115,6 @@ func (a *App) refresh(ctx context.Context, name string) (kept map[*tokenauth.Sou
 	}
 	wg.Wait()
 	var tooSoon *tokenauth.TooSoonError // the first one that it will not be for
-	asked := false
 	kept = make(map[*tokenauth.Source]time.Time)
 	for i, err := range errs {
 		if e, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
@@ -131,12 +130,11 @@ func (a *App) refresh(ctx context.Context, name string) (kept map[*tokenauth.Sou
 		if err != nil {
 			return nil, err
 		}
-		asked = true
 	}
-	if tooSoon == nil || asked {
-		return kept, nil
+	if tooSoon != nil {
+		return nil, tooSoon
 	}
-	return nil, tooSoon
+	return kept, nil
 }
 
 // refreshError translates the error of a refresh.

@@ -1,0 +1,153 @@
+package tokenauth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// send sends a call, and again while the server promises not to have processed it.
+func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
+	for n := 0; ; n++ {
+		res, err := t.sendOnce(req, call, d)
+		if err == nil && res.StatusCode == http.StatusExpectationFailed && d.expecting && d.whole() {
+			drain(res)
+			d.unexpected = true
+			res, err = t.sendOnce(req, call, d)
+		}
+		if n > 0 && isExpired(err) {
+			err = new(UnprocessedError) // nothing else has happened to the call
+		}
+		if !helps(err, call.safe()) || n == maxUnprocessed || !d.whole() || !pause(req.Context(), n) {
+			return res, err
+		}
+		t.repeating(call, RepeatUnprocessed)
+	}
+}
+
+// sendOnce sends a copy of req, with a token if the call needs one.
+func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
+	attempt, ctx := newAttempt(req.Context(), t.Traits, t.Limits, call.safe(), d.empty(), t.Origin.Scheme == "http")
+	out := req.WithContext(ctx)
+	out.Host = CanonicalHost(t.Origin)
+	out.Header = t.leaving(req.Header)
+	out.Trailer = nil // fields too, and none of them on the list
+	out.GetBody = nil
+	if err := t.authorize(out, req, call, d); err != nil {
+		attempt.end()
+		return nil, err
+	}
+	t.setBody(out, req, call, d)
+	d.sent = true
+	res, err := attempt.roundTrip(t.Base, out)
+	if err != nil {
+		return nil, t.sendError(req, d, err)
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		_ = res.Body.Close()
+		return nil, ErrSwitched
+	}
+	if call.Kind == DPoP {
+		d.nonce = nonceOf(res.Header)
+	}
+	// What is done with the response must not see the token.
+	res.Request = req
+	return res, nil
+}
+
+// errExpired is why a call has no token any more.
+var errExpired = errors.New("the token expired before it was sent")
+
+// isExpired reports whether err says that the token of a call has expired.
+func isExpired(err error) bool { return errors.Is(err, errExpired) }
+
+// authorize puts the authorization of the call on out, which is a copy of req.
+func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) error {
+	switch call.Kind {
+	case Bearer, DPoP:
+		token := d.token
+		if (token.prover != nil) != (call.Kind == DPoP) {
+			return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not one for a call of kind %s", call.Group, call.Kind)}
+		}
+		if !token.once && !token.usable(readClocks()) {
+			// It expired while the call was made ready.
+			return &Error{Op: opToken, Cause: CauseTimeout, Err: errExpired}
+		}
+		out.Header["Authorization"] = []string{token.Authorization()}
+		if call.Kind == DPoP {
+			proof, err := t.prove(out, call, d)
+			if err != nil {
+				return err
+			}
+			out.Header["Dpop"] = []string{proof}
+		}
+	case Pass:
+		if authorization := req.Header["Authorization"]; len(authorization) > 0 {
+			out.Header["Authorization"] = authorization
+		}
+	case None:
+	}
+	return nil
+}
+
+// setBody gives out, which is a copy of req, the body of the call. One that is empty
+// is none, so that its length is sent as 0, or none where the method has none.
+func (t *Transport) setBody(out, req *http.Request, call *Call, d *Delivery) {
+	switch {
+	case d.rest != nil:
+		d.stream = &streamedBody{Reader: d.rest, body: req.Body}
+		out.Body = d.stream
+		// The server may want a nonce, which it can say before it gets the body.
+		if d.expecting = call.Kind == DPoP && !d.unexpected; d.expecting {
+			out.Header["Expect"] = []string{"100-continue"}
+		}
+	case !d.empty():
+		out.Body, out.ContentLength = d.held.reader(), d.held.length
+	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && !call.safe() && repeatsOverHTTP1(out):
+		// Over TLS, a second connection can be taken away from net/http.
+		out.Body = emptyBody{}
+	default:
+		out.Body, out.ContentLength = nil, 0
+	}
+}
+
+// sendError returns the error of sending a call, for that of Base.
+func (t *Transport) sendError(req *http.Request, d *Delivery, err error) error {
+	if d.stream != nil && d.stream.failure() != nil {
+		return bodyError(req, d.stream.failure())
+	}
+	if timeout, ok := errors.AsType[*TimeoutError](err); ok && timeout.Phase == PhaseConnect {
+		d.sent = false
+	} else {
+		// Of a body that was touched, what is left would look like the whole.
+		begun := d.stream != nil && d.stream.state.Load() == touched
+		d.sent = begun || (!isUnprocessed(err) && !t.notSent(err))
+	}
+	return err
+}
+
+// prove makes the proof for out, which is for the URL that the server sees.
+// The nonce is the one of the last response to the call; the first attempt has that
+// of the last response to any call.
+func (t *Transport) prove(out *http.Request, call *Call, d *Delivery) (string, error) {
+	source := t.Sources[call.Group]
+	nonce := d.nonce
+	if nonce == "" {
+		nonce = source.nonces.get(t.Origin)
+	}
+	proof, err := d.token.prover.proof(out.Method, out.URL, nonce, d.token, source.config.Provider.now())
+	if err != nil {
+		return "", &Error{Op: "making a DPoP proof", Cause: CauseConfiguration, Err: err}
+	}
+	return proof, nil
+}
+
+// notSent reports whether err proves that nothing was sent.
+func (t *Transport) notSent(err error) bool {
+	if t.NotSent != nil {
+		return t.NotSent(err)
+	}
+	opErr, ok := errors.AsType[*net.OpError](err)
+	return ok && opErr.Op == "dial"
+}
