@@ -184,7 +184,7 @@ func TestSecretThatDoesNotCome(t *testing.T) {
 	f.app = "timeout 50ms"
 	f.start(localSite)
 	f.do("GET", path, "").is(502).byGateway("proxy_configuration_error")
-	f.secret = file
+	f.secret, f.app = file, "" // and time enough for a token
 	f.start(localSite)
 	f.do("GET", path, "").is(200)
 	// Whoever waits for the secret still gets it, and ends.
