@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -76,12 +73,6 @@ type Handler struct {
 	logger *zap.Logger
 
 	subrouteErrors bool // whether a subroute around it has error routes of its own
-}
-
-// route is the way to the host of one or more APIs.
-type route struct {
-	proxy     *reverseproxy.Handler
-	transport *Transport
 }
 
 // CaddyModule returns the Caddy module information.
@@ -159,78 +150,6 @@ func (h *Handler) validate() error {
 		}
 	}
 	return nil
-}
-
-// origin returns where api is served.
-func (h *Handler) origin(app *App, api bankid.API) (string, error) {
-	var u *url.URL
-	var err error
-	if upstream := h.Upstreams[string(api)]; upstream != "" {
-		u, err = resolveUpstream(upstream)
-	} else {
-		u, err = app.origin(api)
-	}
-	if err != nil {
-		return "", err
-	}
-	return u.String(), nil
-}
-
-// provisionRoute loads the reverse proxy to origin.
-func (h *Handler) provisionRoute(ctx caddy.Context, origin string, apis []string) (*route, error) {
-	raw, err := h.proxyConfig(origin, apis)
-	if err != nil {
-		return nil, err
-	}
-	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
-	if err != nil {
-		return nil, fmt.Errorf("loading proxy: %v", err)
-	}
-	proxy := mod.(*reverseproxy.Handler)
-	transport, ok := proxy.Transport.(*Transport)
-	if !ok {
-		return nil, fmt.Errorf("loading proxy: its transport is %T", proxy.Transport)
-	}
-	transport.ofHandler = true
-	return &route{proxy: proxy, transport: transport}, nil
-}
-
-// proxyConfig returns the configuration of the reverse proxy to origin: that of
-// the operator, with the upstream and the transport put in.
-func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, error) {
-	u, err := parseUpstream(origin)
-	if err != nil {
-		return nil, err
-	}
-	proxy := new(reverseproxy.Handler)
-	if len(h.ProxyRaw) > 0 {
-		if err := caddy.StrictUnmarshalJSON(h.ProxyRaw, proxy); err != nil {
-			return nil, fmt.Errorf("decoding proxy: %v", err)
-		}
-	}
-	if len(proxy.Upstreams) > 0 {
-		return nil, refused("proxy.upstreams", refuseUpstream)
-	}
-	// Of the transport, the operator configures what is the http transport's.
-	configured := struct {
-		Protocol string `json:"protocol"`
-		*reverseproxy.HTTPTransport
-	}{HTTPTransport: new(reverseproxy.HTTPTransport)}
-	if len(proxy.TransportRaw) > 0 {
-		if err := caddy.StrictUnmarshalJSON(proxy.TransportRaw, &configured); err != nil {
-			return nil, fmt.Errorf("decoding proxy.transport: %v", err)
-		}
-	}
-	if configured.Protocol != "" && configured.Protocol != "http" {
-		return nil, fmt.Errorf("proxy.transport.protocol must be \"http\", not %q", configured.Protocol)
-	}
-	access := h.Access
-	access.APIs = apis
-	access.Calls = slices.DeleteFunc(slices.Clone(h.Calls), func(c Call) bool { return !slices.Contains(apis, c.API) })
-	transport := &Transport{HTTPTransport: configured.HTTPTransport, Access: access, Upstream: origin}
-	proxy.TransportRaw = caddyconfig.JSONModuleObject(transport, "protocol", "bankid_esign", nil)
-	proxy.Upstreams = reverseproxy.UpstreamPool{{Dial: dialAddress(u)}}
-	return json.Marshal(proxy)
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.

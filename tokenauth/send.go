@@ -16,7 +16,7 @@ func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Resp
 			d.unexpected = true
 			res, err = t.sendOnce(req, call, d)
 		}
-		if n > 0 && isExpired(err) {
+		if n > 0 && errors.Is(err, errExpired) {
 			err = new(UnprocessedError) // nothing else has happened to the call
 		}
 		if !helps(err, call.safe()) || n == maxUnprocessed || !d.whole() || !pause(req.Context(), n) {
@@ -58,9 +58,6 @@ func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.
 
 // errExpired is why a call has no token any more.
 var errExpired = errors.New("the token expired before it was sent")
-
-// isExpired reports whether err says that the token of a call has expired.
-func isExpired(err error) bool { return errors.Is(err, errExpired) }
 
 // authorize puts the authorization of the call on out, which is a copy of req.
 func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) error {
