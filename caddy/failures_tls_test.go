@@ -1,11 +1,13 @@
 package caddyesign_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -52,13 +54,49 @@ func handshake(config *tls.Config) func(net.Conn) {
 	return func(conn net.Conn) {
 		secure := tls.Server(conn, config)
 		_, _ = secure.Read(make([]byte, 1)) // where the handshake has failed, the alert is on its way
-		_ = conn.(*net.TCPConn).CloseWrite()
+		_ = conn.(interface{ CloseWrite() error }).CloseWrite()
 		for { // or the connection would be reset, and the alert lost
 			if _, err := conn.Read(make([]byte, 4096)); err != nil {
 				return
 			}
 		}
 	}
+}
+
+// refuseClient is handshake with TLS 1.3 for a server that refuses the client's
+// certificate. It reads the client's encrypted records, the last of them the
+// request, before it answers: while the request is written, Go's client might
+// return the error of its writing instead of the alert.
+func refuseClient(records int, config *tls.Config) func(net.Conn) {
+	serve := handshake(config)
+	return func(conn net.Conn) {
+		serve(&recordsAtOnce{TCPConn: conn.(*net.TCPConn), records: records})
+	}
+}
+
+// recordsAtOnce is a connection whose encrypted TLS records are read only when all of
+// them have come.
+type recordsAtOnce struct {
+	*net.TCPConn
+	records  int
+	received bytes.Buffer
+}
+
+func (c *recordsAtOnce) Read(p []byte) (int, error) {
+	const header, applicationData = 5, 23 // bytes; the type of an encrypted record
+	for encrypted := false; c.received.Len() == 0 || (encrypted && c.records > 0); {
+		if _, err := io.CopyN(&c.received, c.TCPConn, header); err != nil {
+			return 0, err
+		}
+		head := c.received.Bytes()[c.received.Len()-header:]
+		if encrypted = head[0] == applicationData; encrypted {
+			c.records--
+		}
+		if _, err := io.CopyN(&c.received, c.TCPConn, int64(binary.BigEndian.Uint16(head[3:]))); err != nil {
+			return 0, err
+		}
+	}
+	return c.received.Read(p)
 }
 
 // What TLS towards the API's host fails with, the caller and the log are told.
@@ -88,7 +126,7 @@ func TestTLSFailuresOfTheAPI(t *testing.T) {
 			"", alert("120", "no_application_protocol"), "remote error: tls: no application protocol",
 		},
 		"a client certificate is wanted": {
-			handshake(&tls.Config{Certificates: certs, ClientAuth: tls.RequireAnyClientCert}),
+			refuseClient(3, &tls.Config{Certificates: certs, ClientAuth: tls.RequireAnyClientCert}),
 			"", alert("116", "certificate_required"), "remote error: tls: certificate required",
 		},
 		"a client certificate is wanted, TLS 1.2": {
@@ -96,11 +134,11 @@ func TestTLSFailuresOfTheAPI(t *testing.T) {
 			"", alert("40", "handshake_failure"), "remote error: tls: handshake failure",
 		},
 		"another client certificate is wanted": {
-			handshake(&tls.Config{Certificates: certs, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool()}),
+			refuseClient(4, &tls.Config{Certificates: certs, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool()}),
 			own, alert("48", "unknown_ca"), "remote error: tls: unknown certificate authority",
 		},
 		"the client certificate is refused": {
-			handshake(&tls.Config{Certificates: certs, ClientAuth: tls.RequireAnyClientCert, VerifyConnection: func(tls.ConnectionState) error {
+			refuseClient(4, &tls.Config{Certificates: certs, ClientAuth: tls.RequireAnyClientCert, VerifyConnection: func(tls.ConnectionState) error {
 				return errors.New("no")
 			}}),
 			own, alert("42", "bad_certificate"), "remote error: tls: bad certificate",
