@@ -112,7 +112,7 @@ func TestCheckOfAStorageThatCannotBeLoaded(t *testing.T) {
 	t.Setenv("TEST_STORAGE_PASSWORD", clientSecret)
 	config := filepath.Join(t.TempDir(), "caddy.json")
 	for how, want := range map[string]string{
-		"error": "FAIL loading loading module 'broken': provision caddy.storage.broken: dial db://***@storage.internal/caddy?sslmode=off: i/o timeout",
+		"error": "module 'broken': provision caddy.storage.broken: dial db://***@storage.internal/caddy?sslmode=off: i/o timeout",
 		"panic": "FAIL loading the storage panicked while it was loaded",
 	} {
 		raw := `{"storage":{"module":"broken","how":"` + how + `","password":"` + clientSecret + `"}}`

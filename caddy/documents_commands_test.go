@@ -32,14 +32,14 @@ var notRun = map[string]string{
 	"docker run -p 127.0.0.1:8443:443 -v esign-gateway:/data -v ./secrets:/run/secrets:ro -v ./callers-ca.pem:/etc/caddy/callers-ca.pem:ro -v ./Caddyfile:/etc/caddy/Caddyfile:ro -e BANKID_ENVIRONMENT -e BANKID_CLIENT_ID esign-gateway": "needs an engine; .ci/dockerfile runs what it would run",
 	"install -D -m 600 -o 1000 -g 1000 /dev/stdin secrets/bankid":                                                               "is for a container",
 	"BANKID_ENVIRONMENT=current BANKID_CLIENT_ID=your-client-id caddy bankid-esign check --config /etc/esign-gateway/Caddyfile": "the same is run with the README's file",
-	"caddy bankid-esign check --config /etc/caddy/Caddyfile --storage": "takes half a minute; TestCheckOfASharedStorage and TestTrial… run its parts",
-	"systemctl reload esign-gateway":                                "needs a booted systemd; .ci/run verifies the unit",
-	"systemctl enable --now esign-gateway":                          "needs a booted systemd; .ci/run verifies the unit",
-	"install -m 644 systemd.caddyfile /etc/esign-gateway/Caddyfile": "changes the machine; TestExampleSidecar runs the file",
-	"install -m 644 esign-gateway.service /etc/systemd/system/":     "changes the machine; .ci/run verifies the unit",
-	"install -D -m 600 /dev/stdin /etc/esign-gateway/bankid":        "changes the machine",
-	"promtool check rules alerts.yml":                               "the module of integration tests runs it (TestAlertRules)",
-	"promtool test rules alerts_test.yml":                           "the module of integration tests runs it (TestAlertRules)",
+	"caddy bankid-esign check --config /etc/caddy/Caddyfile --storage":                                                          "takes half a minute; TestCheckOfASharedStorage and TestTrial… run its parts",
+	"systemctl reload esign-gateway":                                                                                            "needs a booted systemd; .ci/run verifies the unit",
+	"systemctl enable --now esign-gateway":                                                                                      "needs a booted systemd; .ci/run verifies the unit",
+	"install -m 644 systemd.caddyfile /etc/esign-gateway/Caddyfile":                                                             "changes the machine; TestExampleSidecar runs the file",
+	"install -m 644 esign-gateway.service /etc/systemd/system/":                                                                 "changes the machine; .ci/run verifies the unit",
+	"install -D -m 600 /dev/stdin /etc/esign-gateway/bankid":                                                                    "changes the machine",
+	"promtool check rules alerts.yml":                                                                                           "the module of integration tests runs it (TestAlertRules)",
+	"promtool test rules alerts_test.yml":                                                                                       "the module of integration tests runs it (TestAlertRules)",
 }
 
 // fails are the commands that fail, by what they have in them, and why.

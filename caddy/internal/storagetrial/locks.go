@@ -41,7 +41,7 @@ func wait(ctx context.Context, s Storage, name string) <-chan error {
 		var err error
 		defer func() {
 			if v := recover(); v != nil {
-				err = &panicked{v}
+				err = &panicError{v}
 			}
 			ended <- err
 		}()
@@ -270,7 +270,7 @@ func (r *run) oneName(ctx context.Context) Finding {
 	case fatal(err):
 		return r.failed("a lock and an entry of one name", err)
 	}
-	if _, ok := errors.AsType[*otherValue](err); !ok {
+	if _, ok := errors.AsType[*mismatchError](err); !ok {
 		err = errors.New(r.show(err))
 	}
 	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): servers give them names of their own"}

@@ -106,11 +106,11 @@ func (r *run) ended() bool {
 	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.end })
 }
 
-// A panicked is the panic of a storage.
-type panicked struct{ value any }
+// A panicError is the panic of a storage.
+type panicError struct{ value any }
 
 // Error implements error.
-func (p *panicked) Error() string { return fmt.Sprintf("it panicked: %v", p.value) }
+func (p *panicError) Error() string { return fmt.Sprintf("it panicked: %v", p.value) }
 
 // errSilent is the error of a call that does not come back.
 var errSilent = errors.New("it does not answer in time")
@@ -128,7 +128,7 @@ func call[T any](ctx context.Context, limit time.Duration, operation func(contex
 		var res result
 		defer func() {
 			if v := recover(); v != nil {
-				res.err = &panicked{v}
+				res.err = &panicError{v}
 			}
 			done <- res
 		}()
@@ -151,7 +151,7 @@ func do(ctx context.Context, operation func(context.Context) error) error {
 
 // fatal reports whether nothing good can come of a storage after err.
 func fatal(err error) bool {
-	_, panics := errors.AsType[*panicked](err)
+	_, panics := errors.AsType[*panicError](err)
 	return panics || errors.Is(err, errSilent)
 }
 
@@ -172,12 +172,13 @@ func (r *run) show(err error) string {
 // key returns a key or the name of a lock.
 func (r *run) key(name string) string { return r.prefix + "/" + name }
 
-// store stores an entry.
+// store stores an entry. It is not interrupted, or what it stores could come after it
+// was deleted.
 func (r *run) store(ctx context.Context, s Storage, key string, value []byte) error {
 	r.mu.Lock()
 	r.stored[key] = true // half of it may be there after an error
 	r.mu.Unlock()
-	return do(ctx, func(ctx context.Context) error { return s.Store(ctx, key, value) })
+	return do(context.WithoutCancel(ctx), func(ctx context.Context) error { return s.Store(ctx, key, value) })
 }
 
 // load reads an entry.

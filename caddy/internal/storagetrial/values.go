@@ -41,11 +41,11 @@ func newValue(size int) []byte {
 	return value
 }
 
-// An otherValue is the error of a read that brings something else than was written.
-type otherValue struct{ what string }
+// A mismatchError is the error of a read that brings something else than was written.
+type mismatchError struct{ what string }
 
 // Error implements error.
-func (e *otherValue) Error() string { return e.what }
+func (e *mismatchError) Error() string { return e.what }
 
 // settle reads an entry until it is want, which was stored in the place of before. It
 // returns how long that took, zero if it was there at once.
@@ -61,12 +61,12 @@ func (r *run) settle(ctx context.Context, s Storage, key string, want, before []
 			}
 			return read, nil
 		case errors.Is(err, fs.ErrNotExist):
-			err = &otherValue{"there is nothing"}
+			err = &mismatchError{"there is nothing"}
 		case err != nil:
 		case before != nil && bytes.Equal(got, before):
-			err = &otherValue{"there is still the value before"}
+			err = &mismatchError{"there is still the value before"}
 		default:
-			err = &otherValue{fmt.Sprintf("there is another value, of %d bytes", len(got))}
+			err = &mismatchError{fmt.Sprintf("there is another value, of %d bytes", len(got))}
 		}
 		if fatal(err) || time.Since(start) >= settleLimit || !pause(ctx, look) {
 			return 0, err
@@ -102,7 +102,7 @@ func (r *run) seen(ctx context.Context, writes ...write) (time.Duration, *Findin
 			return 0, &f
 		}
 		took, err := r.settle(ctx, w.from, w.key, w.value, w.before)
-		if other, ok := errors.AsType[*otherValue](err); ok {
+		if other, ok := errors.AsType[*mismatchError](err); ok {
 			instance := "the instance that wrote it"
 			if w.to != w.from {
 				instance = "another instance"
