@@ -306,7 +306,7 @@ func (r *run) livingHolder(ctx context.Context) Finding {
 	defer cancel()
 	err := r.obtain(waiting, r.Second, name)
 	held := time.Since(start)
-	_ = r.unlock(context.WithoutCancel(ctx), r.First, name)
+	unlockErr := r.unlock(context.WithoutCancel(ctx), r.First, name)
 	switch {
 	case err == nil:
 		_ = r.unlock(context.WithoutCancel(ctx), r.Second, name)
@@ -316,6 +316,8 @@ func (r *run) livingHolder(ctx context.Context) Finding {
 		}
 	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
 		return r.failed("a lock that is held", err)
+	case unlockErr != nil: // which tells a lock that is kept from a storage that has gone away
+		return r.failed("a lock that was held for "+shown(held)+" cannot be given back", unlockErr)
 	}
 	return Finding{Result: OK, Text: "a lock is kept for " + shown(held) + " while its holder lives"}
 }
@@ -348,7 +350,7 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 		return r.failed("a lock whose holder is dead", err)
 	case err != nil:
 		return Finding{
-			Result: Warn, costs: true, Text: fmt.Sprintf("a lock is kept for a process that is gone, for %s at least", shown(took)),
+			Result: Warn, costs: true, Text: "a lock cannot be had " + shown(took) + " after its holder has died: " + r.show(err),
 			Hint: "servers wait 20 to 30 seconds for it, and then ask for a token each",
 		}
 	}

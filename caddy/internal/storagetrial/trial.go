@@ -113,7 +113,7 @@ type panicError struct{ value any }
 func (p *panicError) Error() string { return fmt.Sprintf("it panicked: %v", p.value) }
 
 // errSilent is the error of a call that does not come back.
-var errSilent = errors.New("it does not answer in time")
+var errSilent = errors.New("it does not come back in time")
 
 // call makes one call of a storage, and returns when that or its time is over.
 func call[T any](ctx context.Context, limit time.Duration, operation func(context.Context) (T, error)) (T, error) {

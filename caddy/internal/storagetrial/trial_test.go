@@ -46,6 +46,7 @@ type instance struct {
 	hangs    string        // the operation that does
 	panics   string
 	fails    map[string]error
+	until    time.Time // when it can be reached no more
 	locked   map[string]int
 }
 
@@ -62,6 +63,9 @@ func (i *instance) begin(ctx context.Context, operation string) error {
 	}
 	if i.goneSays != nil && ctx.Err() != nil {
 		return i.goneSays
+	}
+	if !i.until.IsZero() && time.Now().After(i.until) {
+		return errors.New("connection refused")
 	}
 	return i.fails[operation]
 }
@@ -332,7 +336,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"locks of the dead are kept": {
 			givesUp: time.Hour, verdict: storagetrial.Slow,
 			want: []string{"dead holder: warn"},
-			text: map[string]string{"dead holder": "for 1m30s at least"},
+			text: map[string]string{"dead holder": "cannot be had 1m30s after its holder has died: it does not come back in time"},
 		},
 		"locks and entries have one key space": {
 			defect: func(i *instance) { i.oneSpace = true }, verdict: storagetrial.Fit,
@@ -438,7 +442,7 @@ func TestTrialEndsWhateverTheStorageDoes(t *testing.T) {
 					if took := time.Since(start); took > time.Minute {
 						t.Errorf("it takes %v", took)
 					}
-					want := map[string]string{"hangs": "it does not answer in time", "panics": "it panicked: no " + operation + " with password=***"}[name]
+					want := map[string]string{"hangs": "it does not come back in time", "panics": "it panicked: no " + operation + " with password=***"}[name]
 					n := slices.IndexFunc(report.Findings, func(f storagetrial.Finding) bool { return strings.HasSuffix(f.Text, want) })
 					if n < 0 || (report.Verdict == storagetrial.Unfit) != (operation != "Delete") {
 						t.Errorf("it is %s with %+v, want %q", report.Verdict, report.Findings, want)
@@ -487,6 +491,22 @@ func TestTrialOfLocksWithinOneProcess(t *testing.T) {
 		first, second := pair(newMemory(), nil)
 		report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{newMemory(), time.Second}.hold}.Run(t.Context())
 		wantFindings(t, report, storagetrial.Unfit, "dead holder: fail")
+	})
+}
+
+// A storage that has gone away keeps no lock.
+func TestTrialOfAStorageThatGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		until := time.Now().Add(10 * time.Second)
+		first, second := pair(m, func(i *instance) { i.until = until })
+		report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{m, 2 * time.Second}.hold}.Run(t.Context())
+		wantFindings(t, report, storagetrial.Unfit, "living holder: fail", "leftovers: warn")
+		for _, name := range []string{"living holder", "leftovers"} {
+			if f := finding(t, report, name); !strings.HasSuffix(f.Text, "connection refused") {
+				t.Errorf("%s says %q", name, f.Text)
+			}
+		}
 	})
 }
 
