@@ -121,7 +121,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app. It does not use the network.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
-	a.storage = ctx.Storage()
+	a.storage = sharedStorage{ctx.Storage()}
 	a.sources = make(map[*tokenauth.Source]bool)
 	a.used = make(map[string][]*tokenauth.Source)
 	a.bound = make(map[string]bool)
