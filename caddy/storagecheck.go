@@ -109,29 +109,9 @@ func (s *checkedStorage) print(t *table) {
 
 // openedStorages are instances of one storage.
 type openedStorages struct {
-	instances []storageInstance
+	instances []sharedStorage
 	cancel    context.CancelFunc
 	absent    []string // directories that did not exist
-}
-
-// A storageInstance is one of a storage of Caddy's.
-type storageInstance struct {
-	storageOperations
-	size func(ctx context.Context, key string) (int64, error)
-}
-
-// storageOperations are those of a storage that need no type of certmagic's.
-type storageOperations interface {
-	Lock(ctx context.Context, name string) error
-	Unlock(ctx context.Context, name string) error
-	Store(ctx context.Context, key string, value []byte) error
-	Load(ctx context.Context, key string) ([]byte, error)
-	Delete(ctx context.Context, key string) error
-}
-
-// Size implements storagetrial.Storage.
-func (i storageInstance) Size(ctx context.Context, key string) (int64, error) {
-	return i.size(ctx, key)
 }
 
 // openStorages loads n instances of a storage. It returns when that, its time or ctx
@@ -194,14 +174,11 @@ func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error
 				return nil, err
 			}
 		}
-		opened.instances = append(opened.instances, storageInstance{storage, func(ctx context.Context, key string) (int64, error) {
-			info, err := storage.Stat(ctx, key)
-			return info.Size, err
-		}})
+		opened.instances = append(opened.instances, sharedStorage{storage})
 	}
 	// Who runs a check may be another user than who runs the gateway, to whom the
 	// directories of the first would be closed.
-	if files, ok := opened.instances[0].storageOperations.(interface{ Filename(key string) string }); ok {
+	if files, ok := opened.instances[0].Storage.(interface{ Filename(key string) string }); ok {
 		for _, key := range []string{"locks", ""} {
 			if _, err := os.Stat(files.Filename(key)); os.IsNotExist(err) {
 				opened.absent = append(opened.absent, files.Filename(key))
