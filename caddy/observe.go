@@ -22,8 +22,8 @@ type sourceUser struct {
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
 	obtained, assumed, lifeless, missing, elsewhere bool
-	clock                                                  tokenauth.Clock
-	failing                                                failing
+	clock                                           tokenauth.Clock
+	failing                                         failing
 }
 
 // failing is the state of a source whose last attempt failed.
