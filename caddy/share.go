@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
@@ -31,7 +32,11 @@ func (u *sourceUser) observeStore(e tokenauth.StoreEvent) {
 			zap.String("kind", string(e.Err.Kind)), zap.Error(e.Err))
 	default:
 		storageFailures.WithLabelValues(u.client, string(e.Err.Kind)).Inc()
-		logger.Debug("the storage for tokens fails", zap.String("kind", string(e.Err.Kind)), zap.Error(e.Err))
+		level := zapcore.DebugLevel
+		if e.Err.Kind == tokenauth.StoreChanged || e.Err.Kind == tokenauth.StoreTooLarge {
+			level = zapcore.WarnLevel // somebody may have written there
+		}
+		logger.Log(level, "the storage for tokens fails", zap.String("kind", string(e.Err.Kind)), zap.Error(e.Err))
 	}
 }
 

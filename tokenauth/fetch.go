@@ -11,7 +11,7 @@ import (
 )
 
 // fetchLocked starts an attempt unless one is in flight.
-func (s *Source) fetchLocked() { s.startLocked(&flight{done: make(chan struct{})}) }
+func (s *Source) fetchLocked() { s.startLocked(&flight{}) }
 
 // startLocked starts the attempt f unless one is in flight, or none can be made.
 func (s *Source) startLocked(f *flight) {
@@ -25,7 +25,7 @@ func (s *Source) startLocked(f *flight) {
 	// Not the context of whoever asks: others wait for the result too, and the
 	// next one will want it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
-	f.limit, f.urgent = s.limitLocked(), s.urgentLocked()
+	f.done, f.hurry, f.limit = make(chan struct{}), make(chan struct{}), s.limitLocked()
 	s.flight, s.cancel = f, cancel
 	if !f.look {
 		s.attempted = readClocks()
@@ -34,13 +34,6 @@ func (s *Source) startLocked(f *flight) {
 		defer cancel()
 		s.fly(ctx, f, user)
 	})
-}
-
-// urgentLocked reports whether callers wait for an attempt, or are about to.
-func (s *Source) urgentLocked() bool {
-	now := readClocks()
-	token := s.inUseLocked(now)
-	return !token.usable(now) || token.rejected.Load() || s.waiting.Load() > 0
 }
 
 // idleLocked returns why startLocked did not start an attempt. That is no failed
@@ -73,7 +66,7 @@ func (s *Source) fly(ctx context.Context, f *flight, user *user) {
 			tell(&s.observing, func() { user.Observe(event) })
 		}
 	}()
-	n := need{deadline: start.Add(f.limit), limit: f.limit, urgent: f.urgent, better: s.better, event: &event}
+	n := need{deadline: start.Add(f.limit), limit: f.limit, hurry: f.hurry, better: s.better, event: &event}
 	limited, cancel := context.WithDeadline(ctx, n.deadline)
 	defer cancel()
 	var err error

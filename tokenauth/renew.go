@@ -111,11 +111,12 @@ func (s *Source) renewLocked(now instant) <-chan struct{} {
 			}
 		} else if user := s.users.newest(); user != nil && user.supplier.fleet() && now.since(s.looked) >= lookBrake {
 			s.looked = now
-			s.startLocked(&flight{done: make(chan struct{}), look: true})
+			s.startLocked(&flight{look: true})
 		}
 	}
 	if s.flight == nil {
 		return nil
 	}
+	s.flight.hurryUp()
 	return s.flight.done
 }

@@ -1,10 +1,12 @@
 package tokenauth
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -29,23 +31,22 @@ type shared struct {
 	direct     *direct
 	store      Store
 	operations operations
-	locking    chan struct{}    // full while the lock is waited for or held
 	background func(func())     // runs what goes on when the token is there
 	observe    func(StoreEvent) // is told of failures
 
-	mu     sync.Mutex
-	alone  bool          // the last token could not be shared
-	saving bool          // a token is being written
-	pause  time.Duration // until an unfit store is tried again; zero if it is fit
-	paused instant       // when that began
+	mu      sync.Mutex
+	visits  int           // so far
+	settled int           // the number of the last visit whose outcome is known
+	alone   bool          // its token could not be shared
+	saving  bool          // a token is being written
+	next    func()        // writes the one after it
+	pause   time.Duration // until an unfit store is tried again; zero if it is fit
+	paused  instant       // when that began
 }
 
 // newShared returns the supplier that shares what next obtains.
-func newShared(next *direct, store Store, background func(func()), observe func(StoreEvent)) *shared {
-	return &shared{
-		direct: next, store: store, background: background, observe: observe,
-		operations: make(operations, storeOperations), locking: make(chan struct{}, 1),
-	}
+func newShared(next *direct, store Store, operations operations, background func(func()), observe func(StoreEvent)) *shared {
+	return &shared{direct: next, store: store, operations: operations, background: background, observe: observe}
 }
 
 // obtain implements supplier. Discovery and the token request have the time of n each,
@@ -72,19 +73,23 @@ func (s *shared) obtain(ctx context.Context, n need) (*Token, error) {
 		return nil, err
 	}
 	var turn *turn
-	defer func() { turn.end() }()
 	if fit {
 		var token *Token
 		if turn, token = v.await(ctx, metadata); token != nil {
 			return token, nil
 		}
 	}
+	left := false
+	defer func() {
+		if !left {
+			s.release(turn)
+		}
+	}()
 	limited, cancel = context.WithTimeout(ctx, n.limit)
 	defer cancel()
 	token, err := s.direct.ask(limited, metadata, n)
 	if err == nil && (fit || try) {
-		v.leave(token, turn)
-		turn = nil
+		left = v.leave(token, turn)
 	}
 	return token, err
 }
@@ -95,10 +100,7 @@ func (s *shared) look(ctx context.Context, n need) *Token {
 	if fit, _ := s.fit(); v == nil || !fit {
 		return nil
 	}
-	limited, cancel := context.WithDeadline(ctx, n.deadline)
-	defer cancel()
-	// Without it, the token of another process may still do.
-	n.event.Metadata, _ = s.direct.config.Provider.Metadata(limited, s.direct.client)
+	n.event.Metadata, _ = s.direct.config.Provider.Discovered()
 	return v.take(ctx, n.event.Metadata)
 }
 
@@ -113,20 +115,34 @@ func (s *shared) fit() (fit, try bool) {
 	return s.pause == 0, readClocks().since(s.paused) >= s.pause
 }
 
-// failed tells of a failure that has cost time at most.
-func (s *shared) failed(failure *StoreError) {
+// release ends a turn. The lock is given back in the background.
+func (s *shared) release(turn *turn) {
+	if turn != nil {
+		turn.end()
+		s.background(func() { <-turn.ended })
+	}
+}
+
+// tell tells of a failure that has cost time at most.
+func (s *shared) tell(failure *StoreError) {
 	s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure})
 }
 
-// settle notes whether the last token was shared. If not, failure is why.
-func (s *shared) settle(failure *StoreError) {
+// settle notes whether the visit's token was shared. If not, failure is why. A later
+// visit may have been quicker.
+func (v *visit) settle(failure *StoreError) {
+	s := v.shared
 	s.mu.Lock()
-	changed := s.alone != (failure != nil)
-	s.alone = failure != nil
-	s.mu.Unlock()
-	if changed {
-		s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure, Changed: true})
+	defer s.mu.Unlock()
+	if v.number < s.settled {
+		return
 	}
+	s.settled = v.number
+	if s.alone == (failure != nil) {
+		return
+	}
+	s.alone = failure != nil
+	s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure, Changed: true})
 }
 
 // judge notes whether what was written could be read.
@@ -142,56 +158,74 @@ func (s *shared) judge(fit bool) {
 
 // leave leaves a token for the other processes, and the document with which it was
 // obtained. It does that in the background, and ends the turn when the token is there.
-func (v *visit) leave(token *Token, turn *turn) {
+// It reports whether it does: some tokens are of no use to the others.
+func (v *visit) leave(token *Token, turn *turn) bool {
 	value := v.seal(token)
 	if value == nil {
-		turn.end()
-		return
+		return false
 	}
-	s := v.shared
+	s, document := v.shared, v.shared.direct.config.Provider.document()
+	write := func() {
+		over := time.AfterFunc(writeWait, turn.end)
+		defer over.Stop()
+		defer turn.end()
+		v.settle(cmp.Or(v.write(value, document, turn), v.alone()))
+	}
 	s.mu.Lock()
-	busy := s.saving
-	s.saving = true
-	s.mu.Unlock()
-	if busy { // the last token has not been written yet
+	defer s.mu.Unlock()
+	if s.saving { // the last one has not been written yet
+		s.next = write
 		turn.end()
-		s.settle(&StoreError{StoreSlow, errSilent})
-		return
+	} else {
+		s.saving = true
+		s.background(func() { s.writeAll(write) })
 	}
-	document := s.direct.config.Provider.document()
-	s.background(func() {
-		defer func() {
-			turn.end()
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.saving = false
-		}()
-		if turn == nil { // nothing was looked for, or in vain
-			v.found, _ = s.read(v.entries.token)
-		}
-		failure := s.save(v.entries.token, value)
-		turn.end()
-		if failure == nil {
-			failure = s.verify(v.entries.token, value, v.found)
-			s.judge(failure == nil)
-		}
-		if failure != nil {
-			s.failed(failure)
-		} else if document != nil {
-			if failure := s.save(v.entries.document, document); failure != nil {
-				s.failed(failure)
-			}
-		}
-		if failure == nil {
-			failure = v.failure
-		}
-		s.settle(failure)
-	})
+	if turn != nil {
+		s.background(func() { <-turn.ended })
+	}
+	return true
 }
 
-// seal returns what the other processes are to read of a token, nil if it is of no use
-// to them; nor is it if this machine's clock is known to be wrong, and is not
-// corrected: they would take the token for younger or older than it is.
+// writeAll writes a token, and the newest of those that were obtained meanwhile.
+func (s *shared) writeAll(write func()) {
+	for write != nil {
+		write()
+		s.mu.Lock()
+		write, s.next = s.next, nil
+		s.saving = write != nil
+		s.mu.Unlock()
+	}
+}
+
+// write writes a token, ends the turn, and sees whether the token can be read.
+func (v *visit) write(value, document []byte, turn *turn) *StoreError {
+	s := v.shared
+	if turn == nil { // nothing was looked for, or in vain
+		v.found, _ = s.read(v.entries.token)
+	}
+	failure := s.save(v.entries.token, value)
+	turn.end()
+	if failure == nil {
+		failure = s.verify(v.entries.token, value, v.found)
+		if failure == nil || failure.Kind == StoreChanged || failure.Kind == StoreLost {
+			s.judge(failure == nil)
+		}
+	}
+	if failure != nil {
+		s.tell(failure)
+		return failure
+	}
+	if document != nil {
+		if failure := s.save(v.entries.document, document); failure != nil {
+			s.tell(failure) // the token is there
+		}
+	}
+	return nil
+}
+
+// seal returns what the other processes are to read of a token, nil if the token is of
+// no use to them. It also returns nil if this machine's clock is known to be wrong and is
+// not corrected: they would take the token for younger or older than it is.
 func (v *visit) seal(token *Token) []byte {
 	clock := v.shared.direct.config.Provider.Clock()
 	if token.once || (clock.Known && !clock.Correctable()) {
@@ -207,40 +241,16 @@ func (v *visit) seal(token *Token) []byte {
 	return value
 }
 
-// save writes an entry when nobody waits for it.
+// save writes an entry when no caller waits for it. If it takes too long, the store may
+// still do it later, and put it over a newer one. That is valid by its own time.
 func (s *shared) save(e *entry, value []byte) *StoreError {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	err := s.operations.run(ctx, func(ctx context.Context) error { return e.save(ctx, s.store, value) })
-	return storeError(err)
+	return storeError(s.operations.run(func(ctx context.Context) error { return e.save(ctx, s.store, value) }))
 }
 
-// verify reads what was written. Another process may have written since, but nothing is
-// left of what was found before.
-func (s *shared) verify(e *entry, written, found []byte) *StoreError {
-	for again := false; ; again = true {
-		value, err := s.read(e)
-		switch {
-		case err == nil && (string(value) == string(written) || string(value) != string(found)):
-			return nil
-		case !again:
-			time.Sleep(secondReading) // nobody waits, and it may take a moment
-		case err == nil:
-			return &StoreError{StoreChanged, errors.New("the storage gives back an older value than was written")}
-		case errors.Is(err, fs.ErrNotExist):
-			return &StoreError{StoreLost, errors.New("the storage does not have what was written")}
-		default:
-			return storeError(err)
-		}
-	}
-}
-
-// read reads an entry when nobody waits for it.
+// read reads an entry when no caller waits for it.
 func (s *shared) read(e *entry) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
 	var value []byte
-	err := s.operations.run(ctx, func(ctx context.Context) (err error) {
+	err := s.operations.run(func(ctx context.Context) (err error) {
 		value, err = e.load(ctx, s.store)
 		return err
 	})
@@ -248,6 +258,37 @@ func (s *shared) read(e *entry) ([]byte, error) {
 		return nil, err // value may still be written to
 	}
 	return value, nil
+}
+
+// errLost is the failure of a store that has taken a value, and does not have it.
+var errLost = errors.New("the storage does not have what was written")
+
+// verify reads what was written. Another process may have written since, but nothing is
+// left of what was found before.
+func (s *shared) verify(e *entry, written, found []byte) *StoreError {
+	for again := false; ; again = true {
+		value, err := s.read(e)
+		failure := storeError(err)
+		switch {
+		case err == nil && (bytes.Equal(value, written) || !bytes.Equal(value, found)):
+			return nil
+		case err == nil:
+			failure = &StoreError{StoreChanged, errors.New("the storage gives back an older value than was written")}
+		case failure.Kind == StoreUnreachable && again:
+			// It has none, or it cannot be reached any more.
+			if failure := s.save(e, written); failure != nil {
+				return failure
+			}
+			if value, err := s.read(e); err == nil && bytes.Equal(value, written) {
+				return nil
+			}
+			return &StoreError{StoreLost, fmt.Errorf("%w: %w", errLost, err)}
+		}
+		if again {
+			return failure
+		}
+		time.Sleep(secondReading) // no caller waits, and it may take a moment
+	}
 }
 
 // storeError says what kind of failure err is; nil if it is none.

@@ -19,9 +19,11 @@ import (
 // newSlowProvider returns a provider that takes a time for each token.
 func newSlowProvider(took time.Duration) *tokenauthtest.Server {
 	server := tokenauthtest.NewServer()
+	var tokens atomic.Int64
 	server.HandleToken(func(w http.ResponseWriter, r *http.Request) {
+		number := tokens.Add(1)
 		time.Sleep(took)
-		answerToken(strconv.FormatInt(time.Now().UnixNano(), 36), 300)(w, r)
+		answerToken("token-"+strconv.FormatInt(number, 10), 300)(w, r)
 	})
 	return server
 }

@@ -112,17 +112,27 @@ type Source struct {
 	waiting    atomic.Int64       // callers that wait for the flight
 	last       identity           // of the last attempt that read them
 	writing    sync.WaitGroup     // tokens for other processes
+	operations operations         // of the store
 	readings   chan struct{}      // of the credentials; full if too many are under way
 }
 
 // flight is one attempt in the making, which any number of callers wait for.
 type flight struct {
-	done   chan struct{} // closed when token and err are set
-	look   bool          // for what another process has obtained, and no further
-	limit  time.Duration // that it may take
-	urgent bool          // callers wait for it
-	token  *Token        // nil without an error if such a look finds nothing
-	err    *Error
+	done  chan struct{} // closed when token and err are set
+	look  bool          // for what another process has obtained, and no further
+	limit time.Duration // that it may take
+	hurry chan struct{} // closed when a caller waits for it
+	token *Token        // nil without an error if such a look finds nothing
+	err   *Error
+}
+
+// hurryUp says that a caller waits for the flight. It is called with the lock held.
+func (f *flight) hurryUp() {
+	select {
+	case <-f.hurry:
+	default:
+		close(f.hurry)
+	}
 }
 
 // Why a Source makes no attempt.
@@ -158,7 +168,10 @@ func NewSource(config Config) (*Source, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	s := &Source{requester: requester{config: config}, readings: make(chan struct{}, credentialReadings)}
+	s := &Source{
+		requester: requester{config: config}, operations: newOperations(),
+		readings: make(chan struct{}, credentialReadings),
+	}
 	s.identified = s.remember
 	return s, nil
 }
@@ -251,8 +264,9 @@ func (s *Source) Warm() {
 // closeWait is how long Close waits until a token is written for other processes.
 const closeWait = time.Second
 
-// Close ends what the Source does in the background, and waits for its end; for a store
-// to take a token no longer than a second.
+// Close ends what the Source does in the background, and waits for its end. It waits no
+// longer than a second for a store to take a token and to give a lock back. A store that
+// is slower is used until it has.
 func (s *Source) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -328,6 +342,7 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 	if s.flight == nil {
 		return nil, nil, s.idleLocked()
 	}
+	s.flight.hurryUp()
 	return nil, s.flight, nil
 }
 

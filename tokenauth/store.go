@@ -3,6 +3,7 @@ package tokenauth
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -79,8 +80,11 @@ type StoreEvent struct {
 
 const (
 	// storeOperations is how many operations of one Source may be under way, beside
-	// that on the lock. A storage that hangs would gather them otherwise.
+	// that on the lock. A storage that hangs would gather them otherwise. One that has
+	// not come back after operationLost does not count any more, since what hung may be
+	// mended for those that come.
 	storeOperations = 4
+	operationLost   = 10 * time.Minute
 
 	// writeTimeout is how long one operation may take after the token was obtained.
 	// Nobody waits for it.
@@ -94,31 +98,53 @@ const (
 // errSilent is the error of an operation that does not end in time.
 var errSilent = errors.New("the storage does not answer")
 
-// operations runs those of a store. It is a semaphore; whatever hangs keeps a place.
-type operations chan struct{}
+// operations are those of a store that are under way.
+type operations struct {
+	places  chan struct{} // full if too many are
+	locking chan struct{} // full while a lock is waited for or held
+}
 
-// run runs one operation, and returns when it or ctx has ended: file systems that have
-// gone away do not heed a context. The operation must not write to what is used after
-// that.
-func (o operations) run(ctx context.Context, operation func(context.Context) error) error {
+// newOperations returns those of one Source. It keeps them whatever its store is: what
+// one store has kept does not come back with the next.
+func newOperations() operations {
+	return operations{make(chan struct{}, storeOperations), make(chan struct{}, 1)}
+}
+
+// begin starts an operation. Its result can be received once. The operation must not
+// write to what is used if the result is not waited for: file systems that have gone
+// away do not heed a context.
+func (o operations) begin(ctx context.Context, operation func(context.Context) error) <-chan error {
+	result := make(chan error, 1)
 	select {
-	case o <- struct{}{}:
+	case o.places <- struct{}{}:
 	default:
+		result <- errSilent
+		return result
+	}
+	done := sync.OnceFunc(func() { <-o.places })
+	lost := time.AfterFunc(operationLost, done)
+	go func() { // it ends when the store lets it
+		err := guarded(func() error { return operation(ctx) })
+		if err != nil && ctx.Err() != nil {
+			err = errSilent // some modules then say that there is no such entry
+		}
+		lost.Stop()
+		done()
+		result <- err
+	}()
+	return result
+}
+
+// run runs an operation that no caller waits for.
+func (o operations) run(operation func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	select {
+	case err := <-o.begin(ctx, operation):
+		return err
+	case <-ctx.Done():
 		return errSilent
 	}
-	result := make(chan error, 1)
-	go func() { // it ends when the store lets it
-		defer func() { <-o }()
-		result <- guarded(func() error { return operation(ctx) })
-	}()
-	select {
-	case err := <-result:
-		if err == nil || ctx.Err() == nil {
-			return err
-		} // else some modules say that there is no such entry
-	case <-ctx.Done():
-	}
-	return errSilent
 }
 
 // guarded calls an operation of a store. A panic of it is an error, or it would end the

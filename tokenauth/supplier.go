@@ -14,7 +14,7 @@ type supplier interface {
 	obtain(ctx context.Context, n need) (*Token, error)
 
 	// look returns a token that another process has obtained, nil if there is none
-	// that is better than the present one. It asks no provider.
+	// that is better than the present one. It does not ask the provider.
 	look(ctx context.Context, n need) *Token
 
 	// fleet reports whether other processes may obtain tokens for this one.
@@ -26,7 +26,7 @@ type need struct {
 	credentials Credentials
 	deadline    time.Time         // of discovery, and of the token request unless another process is waited for
 	limit       time.Duration     // of a token request that starts after such a wait
-	urgent      bool              // callers wait
+	hurry       <-chan struct{}   // closed when a caller waits
 	better      func(*Token) bool // reports whether a token is better than the present one
 	event       *Event            // is told what is found out
 }
@@ -38,7 +38,7 @@ func (s *Source) supplier(r Runtime) supplier {
 		return direct
 	}
 	var observing sync.Mutex
-	return newShared(direct, r.Store, s.writing.Go, func(e StoreEvent) {
+	return newShared(direct, r.Store, s.operations, s.writing.Go, func(e StoreEvent) {
 		if r.ObserveStore != nil {
 			tell(&observing, func() { r.ObserveStore(e) })
 		}

@@ -18,15 +18,18 @@ const (
 	// started together do not give up together.
 	lockWaitJitter = 10 * time.Second
 
-	// refusedWait is how long to look for the token of another process, since the
-	// visit began, if the store refuses a lock that is held instead of waiting for it.
-	// It is up to refusedWaitJitter shorter, for the same reason.
+	// refusedWait is how long to look for the token of another process if the store
+	// refuses a lock that is held instead of waiting for it, and a caller waits. It is up
+	// to refusedWaitJitter shorter, for the same reason.
 	refusedWait       = 3 * time.Second
 	refusedWaitJitter = 500 * time.Millisecond
 
 	// doubt is how long to wait for the lock of a store that has not shown yet that it
 	// works.
-	doubt = 300 * time.Millisecond
+	doubt = 700 * time.Millisecond
+
+	// writeWait is how long the others wait for a token that was obtained to be written.
+	writeWait = time.Second
 
 	// While waiting, the store is read again after firstLook, and then after
 	// twice as long each time, up to lastLook.
@@ -41,6 +44,7 @@ type turn struct {
 	refused chan error    // why it does not come
 	over    chan struct{} // closed when it is not needed any more
 	once    sync.Once
+	ended   chan struct{} // closed when the lock was given back, or did not come
 }
 
 // end ends the turn. If it comes later, it ends at once. A nil turn has no end.
@@ -54,13 +58,14 @@ func (t *turn) end() {
 // ended: a lock that never comes, whatever its context says, is waited for once.
 func (s *shared) lock(e *entry) *turn {
 	select {
-	case s.locking <- struct{}{}:
+	case s.operations.locking <- struct{}{}:
 	default:
 		return nil
 	}
-	t := &turn{locked: make(chan struct{}), refused: make(chan error, 1), over: make(chan struct{})}
+	t := &turn{locked: make(chan struct{}), refused: make(chan error, 1), over: make(chan struct{}), ended: make(chan struct{})}
 	go func() { // it ends when the store lets it
-		defer func() { <-s.locking }()
+		defer close(t.ended)
+		defer func() { <-s.operations.locking }()
 		// Not cancelled when the token has come: some storages then go on for ever.
 		ctx, cancel := context.WithTimeout(context.Background(), lockWait+lockWaitJitter)
 		defer cancel()
@@ -73,7 +78,7 @@ func (s *shared) lock(e *entry) *turn {
 		ctx, cancel = context.WithTimeout(context.Background(), writeTimeout)
 		defer cancel()
 		if err := guarded(func() error { return s.store.Unlock(ctx, e.lock()) }); err != nil {
-			s.failed(storeError(err))
+			s.tell(storeError(err))
 		}
 	}()
 	return t
@@ -95,61 +100,132 @@ func (t *turn) isRefused() <-chan error {
 	return t.refused
 }
 
-// errHeld is the failure if nobody leaves a token, and the lock cannot be had.
-var errHeld = errors.New("another server has the lock, and leaves no token")
+// errHeld is the failure if the lock cannot be had, and nobody leaves a token.
+var errHeld = errors.New("the lock cannot be had, and no other server leaves a token")
 
 // await waits until it is this process's turn to ask the provider; or it returns the
 // token that another process has obtained meanwhile. If neither comes in time, or the
 // store does not work, it returns nil twice.
-func (v *visit) await(ctx context.Context, metadata *Metadata) (*turn, *Token) {
+func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token *Token) {
 	if v.hopeless() || (v.odd != nil && !v.probe(ctx)) {
 		return nil, nil
 	}
-	until, refusal := v.began.Add(lockWait+rand.N(lockWaitJitter)), errHeld //nolint:gosec // jitter
-	soon := v.began.Add(refusedWait - rand.N(refusedWaitJitter))            //nolint:gosec // jitter
-	wait := firstLook
-	look := time.NewTimer(wait)
+	w := v.newWait()
+	look := time.NewTimer(firstLook)
 	defer look.Stop()
-	turn := v.shared.lock(v.entries.token)
-	for {
-		if turn == nil && until.After(soon) {
-			until = soon // the storage does not wait, so this does, but not for as long
+	asked, turn := w.began, v.shared.lock(v.entries.token)
+	defer func() {
+		if got == nil {
+			turn.end()
 		}
+	}()
+	for {
 		select {
 		case <-turn.hasCome():
 			if token := v.take(ctx, metadata); token != nil {
-				turn.end()
 				return nil, token
 			}
 			return turn, nil
 		case err := <-turn.isRefused():
-			turn, refusal = nil, fmt.Errorf("the storage refuses the lock: %w", err)
+			turn = nil
+			w.refused(err, time.Since(asked))
 			if !v.probe(ctx) {
 				return nil, nil
 			}
 		case <-look.C:
-			start := time.Now()
-			if token := v.take(ctx, metadata); token != nil {
-				turn.end()
+			began := time.Now()
+			if token := v.look(ctx, metadata, turn); token != nil {
 				return nil, token
 			}
-			took := time.Since(start)
-			late := !time.Now().Before(until)
-			if late {
-				v.fail(ctx, &StoreError{StoreLocked, refusal})
+			took := time.Since(began)
+			if turn == nil {
+				asked, turn = time.Now(), v.shared.lock(v.entries.token)
 			}
-			if late || v.hopeless() || (time.Since(v.began) >= doubt && !v.probe(ctx)) {
-				turn.end()
+			left := w.left(turn == nil)
+			if left <= 0 {
+				v.fail(ctx, &StoreError{StoreLocked, w.refusal})
+			}
+			if left <= 0 || v.hopeless() || !w.worthwhile(ctx) {
 				return nil, nil
 			}
-			if turn == nil {
-				turn = v.shared.lock(v.entries.token)
-			}
-			wait = min(2*wait, lastLook)
-			look.Reset(min(max(wait, 2*took), time.Until(until)))
+			look.Reset(min(w.pause(took), left))
 		case <-ctx.Done():
-			turn.end()
 			return nil, nil
 		}
 	}
+}
+
+// look is take while the turn is waited for. If it comes meanwhile, the look has kept it
+// waiting. If not, the time of the look is no part of the budget: it is the other
+// process that is waited for.
+func (v *visit) look(ctx context.Context, metadata *Metadata, turn *turn) *Token {
+	spent := v.spent
+	token := v.take(ctx, metadata)
+	select {
+	case <-turn.hasCome():
+	default:
+		if !v.hopeless() {
+			v.spent = spent
+		}
+	}
+	return token
+}
+
+// A wait is for how long, and how often, another process's token is looked for.
+type wait struct {
+	visit       *visit
+	began       time.Time
+	long, short time.Duration // for a lock that is waited for, and for one that is refused
+	next        time.Duration // between two looks
+	refuses     bool          // the store does not wait for a lock that is held
+	refusal     error         // of the lock
+}
+
+// newWait begins a wait.
+func (v *visit) newWait() *wait {
+	return &wait{
+		visit: v, began: time.Now(), next: firstLook, refusal: errHeld,
+		long:  lockWait + rand.N(lockWaitJitter),       //nolint:gosec // jitter
+		short: refusedWait - rand.N(refusedWaitJitter), //nolint:gosec // jitter
+	}
+}
+
+// refused notes that a lock was refused after a time. One that was waited for may come
+// when it is waited for again.
+func (w *wait) refused(err error, after time.Duration) {
+	w.refuses = w.refuses || after < refusedWait
+	w.refusal = fmt.Errorf("the storage refuses the lock: %w", err)
+}
+
+// left returns how much longer to wait. A caller does not wait long if nothing waits for
+// the lock.
+func (w *wait) left(idle bool) time.Duration {
+	if w.visit.urgent() && (w.refuses || idle) {
+		began := w.began
+		if w.visit.hurried.After(began) {
+			began = w.visit.hurried
+		}
+		return time.Until(began.Add(w.short))
+	}
+	return time.Until(w.began.Add(w.long))
+}
+
+// worthwhile reports whether the store works, once that is in doubt. Nor is the time for
+// that part of the budget.
+func (w *wait) worthwhile(ctx context.Context) bool {
+	if time.Since(w.began) < doubt {
+		return true
+	}
+	spent := w.visit.spent
+	works := w.visit.probe(ctx)
+	if works {
+		w.visit.spent = spent
+	}
+	return works
+}
+
+// pause returns how long to wait until the next look, after one that took a time.
+func (w *wait) pause(took time.Duration) time.Duration {
+	w.next = min(2*w.next, lastLook)
+	return max(w.next, 2*took)
 }

@@ -6,15 +6,20 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 )
 
 const (
-	// urgentBudget is how long the operations of a store may take in all before the
-	// provider is asked for a token. What is stored saves a request. It is not worth a
-	// long wait. calmBudget is the same while no caller waits.
-	urgentBudget = 2 * time.Second
-	calmBudget   = 10 * time.Second
+	// storeBudget is how long the operations of a store may take in all before the
+	// provider is asked for a token, from when a caller waits for it. What is stored
+	// saves a request. It is not worth a long wait. calmBudget is the same while no
+	// caller waits.
+	storeBudget = 2 * time.Second
+	calmBudget  = 10 * time.Second
+
+	// worksFor is how long a store that has given something back is taken to work.
+	worksFor = 5 * time.Second
 
 	// skewMargin is how much earlier a token of another process stops being sent
 	// if this machine's clock was not compared with the provider's yet; a fifth
@@ -22,7 +27,7 @@ const (
 	skewMargin = time.Minute
 )
 
-// probeValue is what the probe has in it.
+// probeValue is what is written to the probe entry.
 var probeValue = []byte("probe")
 
 // sharedToken is a token in a store.
@@ -33,19 +38,20 @@ type sharedToken struct {
 	Scopes      []string      `json:"scopes"` // granted; null if the provider did not say
 }
 
-// A visit is what one attempt to obtain a token does with a store while callers may
-// wait for it.
+// A visit is what one attempt to obtain a token does with a store before the provider is
+// asked.
 type visit struct {
 	shared  *shared
 	need    need
+	number  int // of the visit
 	entries *entries
-	began   time.Time
 	budget  time.Duration // of the store's operations
 	spent   time.Duration // of the budget
+	hurried time.Time     // when a caller was first seen to wait; zero if none was
 	found   []byte        // the token entry's last value
-	works   bool          // the store has given something back
-	odd     error         // of a reading: there is no entry, or no store
-	failure *StoreError   // the first one
+	worked  time.Time     // when the store has last given something back
+	odd     error         // of the last reading, if it may mean no entry, or no store
+	failed  []*StoreError // one of each kind
 }
 
 // visit begins a visit for n, nil if the tokens are not shared.
@@ -54,41 +60,92 @@ func (s *shared) visit(n need) *visit {
 	if err != nil || entries == nil {
 		return nil // if it is an error, the token request will have it too
 	}
-	v := &visit{shared: s, need: n, entries: entries, began: time.Now(), budget: calmBudget}
-	if n.urgent {
-		v.budget = urgentBudget
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.visits++
+	return &visit{shared: s, need: n, number: s.visits, entries: entries, budget: calmBudget}
+}
+
+// urgent reports whether a caller waits. From then on, the store has storeBudget left at
+// most.
+func (v *visit) urgent() bool {
+	if !v.hurried.IsZero() {
+		return true
 	}
-	return v
+	select {
+	case <-v.need.hurry:
+		v.hurried, v.budget = time.Now(), min(v.budget, v.spent+storeBudget)
+		return true
+	default:
+		return false
+	}
 }
 
 // run runs an operation of the store within the budget.
 func (v *visit) run(ctx context.Context, operation func(context.Context) error) error {
+	hurry := v.need.hurry
+	if v.urgent() {
+		hurry = nil // it is known
+	}
 	if v.spent >= v.budget {
 		return errSilent
 	}
 	start := time.Now()
 	defer func() { v.spent += time.Since(start) }()
-	ctx, cancel := context.WithTimeout(ctx, v.budget-v.spent)
+	timeout := time.NewTimer(v.budget - v.spent)
+	defer timeout.Stop()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return v.shared.operations.run(ctx, operation)
+	result := v.shared.operations.begin(ctx, operation)
+	for {
+		select {
+		case err := <-result:
+			return err
+		case <-hurry:
+			hurry = nil
+			v.spent += time.Since(start)
+			start = time.Now()
+			v.urgent()
+			timeout.Reset(v.budget - v.spent)
+		case <-timeout.C:
+			return errSilent
+		case <-ctx.Done():
+			return errSilent
+		}
+	}
 }
 
 // fail notes a failure. Each kind is told once.
 func (v *visit) fail(ctx context.Context, failure *StoreError) {
-	if ctx.Err() != nil {
-		return // Close has ended the attempt
+	if ctx.Err() != nil || v.has(failure.Kind) {
+		return // if the context is over, Close has ended the attempt
 	}
-	if v.failure == nil || v.failure.Kind != failure.Kind {
-		v.shared.failed(failure)
+	v.failed = append(v.failed, failure)
+	v.shared.tell(failure)
+}
+
+// has reports whether there was a failure of a kind.
+func (v *visit) has(kind StoreFailure) bool {
+	return slices.ContainsFunc(v.failed, func(f *StoreError) bool { return f.Kind == kind })
+}
+
+// alone returns why this process obtains the token for itself, nil if the store is not
+// the reason.
+func (v *visit) alone() *StoreError {
+	for _, f := range v.failed {
+		switch f.Kind {
+		case StoreUnreachable, StoreSlow, StoreLocked:
+			return f
+		case StoreChanged, StoreLost, StoreTooLarge: // the entry is replaced
+		}
 	}
-	if v.failure == nil {
-		v.failure = failure
-	}
+	return nil
 }
 
 // hopeless reports whether it is useless to go on with the store.
 func (v *visit) hopeless() bool {
-	return v.spent >= v.budget || (v.failure != nil && v.failure.Kind == StoreSlow)
+	v.urgent()
+	return v.spent >= v.budget || v.has(StoreSlow)
 }
 
 // load reads an entry, nil if there is none that can be used.
@@ -98,33 +155,34 @@ func (v *visit) load(ctx context.Context, e *entry) []byte {
 		value, err = e.load(ctx, v.shared.store)
 		return err
 	})
+	v.odd = nil
 	switch {
 	case err == nil:
-		v.works = true
+		v.worked = time.Now()
 		return value
 	case errors.Is(err, fs.ErrNotExist): // or the store is gone, by some modules
 	case errors.Is(err, errSealed), errors.Is(err, errTooLarge):
-		v.works = true
+		v.worked = time.Now()
 		v.fail(ctx, storeError(err))
 	case errors.Is(err, errSilent):
 		v.fail(ctx, storeError(err))
 	default:
-		v.odd = err
+		v.odd, v.worked = err, time.Time{}
 	}
 	return nil // value may still be written to
 }
 
-// probe reports whether the store works. If nothing in this visit has shown it yet, an
-// entry is written and read: neither "there is no such entry" nor another error of a
-// reading tells whether the store can be reached.
+// probe reports whether the store works. If nothing has shown it lately, an entry is
+// written and read: neither "there is no such entry" nor another error of a reading
+// tells whether the store can be reached.
 func (v *visit) probe(ctx context.Context) bool {
-	if v.works {
+	if time.Since(v.worked) < worksFor {
 		return true
 	}
 	store, probe := v.shared.store, v.entries.probe
 	err := v.run(ctx, func(ctx context.Context) error { return probe.save(ctx, store, probeValue) })
 	if err == nil {
-		if v.odd = nil; bytes.Equal(v.load(ctx, probe), probeValue) {
+		if bytes.Equal(v.load(ctx, probe), probeValue) {
 			return true
 		}
 		err = v.odd
@@ -132,8 +190,8 @@ func (v *visit) probe(ctx context.Context) bool {
 	switch {
 	case err != nil:
 		v.fail(ctx, storeError(err))
-	case v.failure == nil:
-		v.fail(ctx, &StoreError{StoreLost, errors.New("the storage does not have what was written")})
+	case v.failed == nil:
+		v.fail(ctx, &StoreError{StoreLost, errLost})
 	}
 	return false
 }
@@ -166,7 +224,7 @@ func (v *visit) take(ctx context.Context, metadata *Metadata) *Token {
 		return nil
 	}
 	v.need.event.Shared = true
-	v.shared.settle(nil)
+	v.settle(nil)
 	return token
 }
 
