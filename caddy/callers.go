@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -69,14 +69,8 @@ func (h *Handler) admit(r *http.Request) *refusal {
 // admitLocal admits programs on this machine that call directly.
 func admitLocal(r *http.Request) *refusal {
 	const advice = "'callers local' admits programs on this machine that call the gateway directly by a loopback address; use 'callers authenticated' for others"
-	for name := range r.Header {
-		switch name {
-		case "Forwarded", "Via", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip":
-			return &refusal{"the request comes through a proxy", advice}
-		}
-		if strings.HasPrefix(name, "X-Forwarded") {
-			return &refusal{"the request comes through a proxy", advice}
-		}
+	if forwarded(r.Header) {
+		return &refusal{"the request comes through a proxy", advice}
 	}
 	if !isLocal(r.RemoteAddr) {
 		return &refusal{"the caller is not on this machine", advice}
@@ -87,7 +81,11 @@ func admitLocal(r *http.Request) *refusal {
 	}
 	// A name that resolves to a loopback address lets a website in its browser
 	// call as if it were on this machine.
-	if host := (&url.URL{Host: r.Host}).Hostname(); !tokenauth.IsLoopback(host) {
+	host, ok := hostname(r.Host)
+	if !ok {
+		return &refusal{"the Host of the request is not well formed", advice}
+	}
+	if !tokenauth.IsLoopback(host) {
 		return &refusal{"the Host of the request is not a loopback address", advice}
 	}
 	return nil
@@ -161,18 +159,23 @@ func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
 // crossOrigin reports whether r was made by a browser for another site, by what
 // browsers say of their requests. It is stricter than
 // net/http.CrossOriginProtection, which lets all GET requests pass: here they
-// are answered with documents.
+// are answered with documents. And it compares the scheme, too: the page of a host may
+// come from whoever is on the network if it is plain http.
 func crossOrigin(r *http.Request) bool {
 	for _, site := range r.Header["Sec-Fetch-Site"] {
 		if site != "same-origin" {
 			return true
 		}
 	}
-	for _, origin := range r.Header["Origin"] {
-		u, err := url.Parse(origin)
-		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-			return true
-		}
+	origins := r.Header["Origin"]
+	if len(origins) == 0 {
+		return false
 	}
-	return false
+	own := "http://"
+	if r.TLS != nil {
+		own = "https://"
+	}
+	own += r.Host
+	_, ok := hostname(r.Host)
+	return !ok || slices.ContainsFunc(origins, func(origin string) bool { return !strings.EqualFold(origin, own) })
 }
