@@ -139,6 +139,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionClients(); err != nil {
 		return err
 	}
+	if err := checkUserID(configuration(ctx)); err != nil {
+		return err
+	}
 	if err := errors.Join(checkDuration("timeout", a.Timeout), checkDuration("refresh_before", a.RefreshBefore)); err != nil {
 		return err
 	}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -56,8 +54,14 @@ func (h *Handler) admit(r *http.Request) *refusal {
 	case callersLocal:
 		return admitLocal(r)
 	default:
-		if userID(r) != "" || hasVerifiedCertificate(r) {
+		if authenticatedUser(r) != "" || hasVerifiedCertificate(r) {
 			return nil
+		}
+		if namedUser(r) != "" {
+			return &refusal{
+				"the caller is not authenticated",
+				"{" + userID + "} has a value that does not count, since 'vars' or 'map' can give it one: leave that out, and let an authentication handler such as basic_auth set it",
+			}
 		}
 		return &refusal{
 			"the caller is not authenticated",
@@ -109,16 +113,6 @@ func isLocalAddr(addr net.Addr) bool {
 	return strings.HasPrefix(addr.Network(), "unix") || isLocal(addr.String())
 }
 
-// userID returns what an authentication handler has set.
-func userID(r *http.Request) string {
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return ""
-	}
-	id, _ := repl.GetString("http.auth.user.id")
-	return id
-}
-
 // hasVerifiedCertificate reports whether the caller has shown a client
 // certificate that the server has verified. In early data, it has not yet.
 func hasVerifiedCertificate(r *http.Request) bool {
@@ -129,7 +123,7 @@ func hasVerifiedCertificate(r *http.Request) bool {
 // authentication handler, by a verified client certificate, or by being a
 // program on this machine. It returns "" if it cannot.
 func (h *Handler) callerIdentity(r *http.Request) string {
-	if id := userID(r); id != "" {
+	if id := authenticatedUser(r); id != "" {
 		return "user:" + id
 	}
 	if hasVerifiedCertificate(r) {
@@ -147,7 +141,7 @@ func (h *Handler) callerIdentity(r *http.Request) string {
 // on may be what the gateway itself has authenticated the caller by. Handlers do
 // not say what they looked at, so any that has set a user counts.
 func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
-	if call.Kind != tokenauth.Pass || len(r.Header["Authorization"]) == 0 || userID(r) == "" {
+	if call.Kind != tokenauth.Pass || len(r.Header["Authorization"]) == 0 || namedUser(r) == "" {
 		return nil
 	}
 	return &gatewayError{

@@ -199,3 +199,52 @@ func TestCallerIdentity(t *testing.T) {
 		}
 	}
 }
+
+// Only what has been set counts as a user, not what a handler says it is when it is
+// asked, nor what the variables have.
+func TestAuthenticatedUser(t *testing.T) {
+	const key = "http.auth.user.id"
+	mapped := func(value string) func(*caddy.Replacer) {
+		return func(repl *caddy.Replacer) {
+			repl.Map(func(name string) (any, bool) { return value, name == key })
+		}
+	}
+	set := func(value any) func(*caddy.Replacer) {
+		return func(repl *caddy.Replacer) { repl.Set(key, value) }
+	}
+	for _, test := range []struct {
+		name string
+		vars map[string]any
+		do   []func(*caddy.Replacer)
+		want string
+	}{
+		{"nobody", nil, nil, ""},
+		{"a user", nil, []func(*caddy.Replacer){set("app")}, "app"},
+		{"an empty one", nil, []func(*caddy.Replacer){set("")}, ""},
+		{"nil", nil, []func(*caddy.Replacer){set(nil)}, ""},
+		{"mapped", nil, []func(*caddy.Replacer){mapped("app")}, ""},
+		{"set and mapped", nil, []func(*caddy.Replacer){set("app"), mapped("other")}, ""},
+		{"set and mapped to the same", nil, []func(*caddy.Replacer){set("app"), mapped("app")}, ""},
+		{"mapped to nothing", nil, []func(*caddy.Replacer){set("app"), mapped("")}, ""},
+		{"by vars", map[string]any{key: "app"}, []func(*caddy.Replacer){set("app")}, ""},
+		{"by vars with null", map[string]any{key: nil}, []func(*caddy.Replacer){set("app")}, ""},
+		{"other variables", map[string]any{"user": "x"}, []func(*caddy.Replacer){set("app")}, "app"},
+	} {
+		repl := caddy.NewReplacer()
+		for _, do := range test.do {
+			do(repl)
+		}
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
+		r = r.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, test.vars))
+		before, _ := repl.GetString(key)
+		for range 2 { // it is asked more than once
+			if got := authenticatedUser(r); got != test.want {
+				t.Errorf("%s: it is %q, want %q", test.name, got, test.want)
+			}
+		}
+		if after, _ := repl.GetString(key); after != before {
+			t.Errorf("%s: the placeholder has become %q", test.name, after)
+		}
+	}
+}
