@@ -107,7 +107,7 @@ func TestOpenAdminEndpointIsTold(t *testing.T) {
 		{"of a client with a name", "client_secret {file." + secretFile(t, 0o644, 0o755) + "}\nclient seal {\nclient_id x\nprivate_key {file." + private + "}\n}", `"seal private_key"`},
 	} {
 		log := validated(t, app(test.credential))
-		if test.told == "" && strings.Contains(log, adminOpen) || test.told != "" && !(strings.Contains(log, adminOpen) && strings.Contains(log, test.told)) {
+		if told := strings.Contains(log, adminOpen); told != (test.told != "") || !strings.Contains(log, test.told) {
 			t.Errorf("a credential %s: the log is %q, want a warning about %q", test.name, log, test.told)
 		}
 		showsNone(t, "the log", log)
