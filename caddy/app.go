@@ -139,6 +139,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionClients(); err != nil {
 		return err
 	}
+	cfg := configuration(ctx)
+	if err := checkUserID(cfg); err != nil {
+		return err
+	}
+	a.warnOpenAdmin(cfg)
 	if err := errors.Join(checkDuration("timeout", a.Timeout), checkDuration("refresh_before", a.RefreshBefore)); err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, 
 	// A configuration of its own around the app: what cfg says of logs, servers
 	// and the rest is not for this process. The apps are put in afterwards, so
 	// that only those are loaded that are asked for, and they are cleaned up with
-	// the inner context.
+	// the inner context. The admin endpoint is not started, but looked at.
 	shell := &caddy.Config{
 		StorageRaw: cfg.StorageRaw,
 		Logging:    &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN"}}}},
@@ -158,7 +158,7 @@ func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, 
 	}
 	inner, cancel := caddy.NewContext(outer)
 	defer cancel()
-	shell.AppsRaw = cfg.AppsRaw
+	shell.AppsRaw, shell.Admin = cfg.AppsRaw, cfg.Admin
 	app, err := loadApp(inner)
 	if err != nil {
 		return nil, err

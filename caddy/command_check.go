@@ -247,7 +247,7 @@ func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
 	}
 	file := f.config
 	if file == "" {
-		file = "Caddyfile"
+		file = adjacentConfig
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, errors.New("nothing to check: there is no Caddyfile in the current directory; use --config, or --environment and --client-id")
 		}
@@ -293,7 +293,10 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 		}
 		*value = "{file." + path + "}"
 	}
-	cfg := &caddy.Config{AppsRaw: caddy.ModuleMap{"bankid_esign": caddyconfig.JSON(app, nil)}}
+	cfg := &caddy.Config{
+		Admin:   &caddy.AdminConfig{Disabled: true}, // there is no server to be administrated
+		AppsRaw: caddy.ModuleMap{"bankid_esign": caddyconfig.JSON(app, nil)},
+	}
 	scopes := f.scopes
 	if scopes == nil {
 		apis := []bankid.API{bankid.CSC, bankid.SignDoc, bankid.Timestamp}
