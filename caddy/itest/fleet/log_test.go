@@ -6,13 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
 // A logged is what the logs of gateways say about sharing.
 type logged struct {
-	alone  int // "the token cannot be shared"
-	again  int // "the token is shared again"
+	alone  int // "tokens are not shared"
+	again  int // "tokens are shared again"
 	untrue int // tokens that were shared, they say, while tokens cannot be
 }
 
@@ -51,6 +52,21 @@ func (f *fleet) logs(gateways ...int) (all logged) {
 	return all
 }
 
+// storageLines returns the lines of a gateway's log that are about its storage.
+func (f *fleet) storageLines(i int) string {
+	content, err := os.ReadFile(f.logFile(i))
+	if err != nil {
+		return err.Error()
+	}
+	var lines strings.Builder
+	for line := range bytes.Lines(content) {
+		if bytes.Contains(line, []byte(launched)) || bytes.Contains(line, []byte("the storage for tokens")) || bytes.Contains(line, []byte("not shared")) || bytes.Contains(line, []byte("shared again")) {
+			lines.Write(line)
+		}
+	}
+	return lines.String()
+}
+
 // readLog returns what a log says.
 func readLog(content []byte) (l logged) {
 	alone := false
@@ -65,10 +81,10 @@ func readLog(content []byte) (l logged) {
 		switch entry.Message {
 		case launched:
 			alone = false
-		case "the token cannot be shared; this server goes on by itself":
+		case "tokens are not shared: this server obtains its own":
 			l.alone++
 			alone = true
-		case "the token is shared again":
+		case "tokens are shared again":
 			l.again++
 			alone = false
 		case "obtained token":
@@ -82,8 +98,8 @@ func readLog(content []byte) (l logged) {
 
 func TestReadLog(t *testing.T) {
 	const obtained, shared = `{"msg":"obtained token","shared":false}` + "\n", `{"msg":"obtained token","shared":true}` + "\n"
-	const alone = `{"msg":"the token cannot be shared; this server goes on by itself"}` + "\n"
-	const again = `{"msg":"the token is shared again"}` + "\n"
+	const alone = `{"msg":"tokens are not shared: this server obtains its own"}` + "\n"
+	const again = `{"msg":"tokens are shared again"}` + "\n"
 	for log, want := range map[string]logged{
 		obtained + shared:                                               {},
 		alone + obtained + again + shared:                               {alone: 1, again: 1},
