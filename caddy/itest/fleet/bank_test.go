@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,10 +28,12 @@ type bank struct {
 
 	mu       sync.Mutex
 	life     time.Duration
+	delay    time.Duration        // of the answer to a token request
 	requests []string             // the addresses that token requests came from
 	live     map[string]time.Time // until when a token can be used
 	newest   string               // token
 	users    map[string]string    // the token that an address used last
+	changes  map[string]int       // how often an address came with another token than before
 	expired  int                  // calls with a token that could not
 	hold     chan struct{}        // token requests wait for it, if not nil
 }
@@ -38,7 +41,7 @@ type bank struct {
 // newBank starts a bank at an address.
 func newBank(t *testing.T, host string) *bank {
 	t.Helper()
-	b := &bank{life: 10 * time.Second, live: make(map[string]time.Time), users: make(map[string]string)}
+	b := &bank{life: 10 * time.Second, live: make(map[string]time.Time), users: make(map[string]string), changes: make(map[string]int)}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +96,7 @@ func (b *bank) token(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	b.requests = append(b.requests, host)
-	hold := b.hold
+	hold, delay := b.hold, b.delay
 	b.mu.Unlock()
 	if hold != nil {
 		select {
@@ -101,6 +104,9 @@ func (b *bank) token(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		}
+	}
+	if delay > 0 {
+		<-time.After(delay)
 	}
 	token := rand.Text()
 	b.mu.Lock()
@@ -115,7 +121,10 @@ func (b *bank) api(w http.ResponseWriter, r *http.Request) {
 	defer b.mu.Unlock()
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	b.users[host] = token
+	if b.users[host] != token {
+		b.users[host] = token
+		b.changes[host]++
+	}
 	if time.Now().After(b.live[token]) {
 		b.expired++
 		w.WriteHeader(http.StatusUnauthorized)
@@ -152,16 +161,11 @@ func (b *bank) waiting() []string {
 	return b.requests
 }
 
-// usersOfTheNewest returns how many addresses used the newest token last.
-func (b *bank) usersOfTheNewest() (n int) {
+// useNewest reports whether all of the gateways at these addresses used the newest token last.
+func (b *bank) useNewest(addresses ...string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, token := range b.users {
-		if token == b.newest {
-			n++
-		}
-	}
-	return n
+	return !slices.ContainsFunc(addresses, func(address string) bool { return b.users[address] != b.newest })
 }
 
 // setLife sets how long tokens live.
@@ -176,4 +180,18 @@ func (b *bank) rejected() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.expired
+}
+
+// changed returns how often a gateway has come with another token than before.
+func (b *bank) changed(address string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changes[address]
+}
+
+// setDelay sets how long a token request takes.
+func (b *bank) setDelay(delay time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.delay = delay
 }

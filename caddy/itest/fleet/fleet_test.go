@@ -17,42 +17,43 @@ import (
 	"time"
 )
 
-// size is how many gateways there are.
-const size = 8
-
 // A fleet is a number of gateways, and what they talk to: all at addresses of a
 // bridge between their network namespaces.
 type fleet struct {
 	t        *testing.T
 	bank     *bank
 	dir      string
-	storage  string // the global option
-	gateways [size]*gateway
+	network  int           // its number, of those that there are at the same time
+	storage  string        // the global option
+	pace     time.Duration // between the calls of a gateway under load
+	gateways []*gateway
 }
 
 // A gateway is one process.
 type gateway struct {
 	namespace string
-	address   string // at the bridge
+	address   string        // at the bridge
+	alone     bool          // it does not share its tokens
+	ahead     time.Duration // its clock, of the machine's
 	process   *exec.Cmd
 	log       *os.File
 }
 
-// newFleet lays the network, and starts the bank. The gateways are started by
-// start.
-func newFleet(t *testing.T) *fleet {
+// newFleet lays the network of that number, and starts the bank. The gateways are
+// started by start.
+func newFleet(t *testing.T, network, size int) *fleet {
 	t.Helper()
-	f := &fleet{t: t, dir: t.TempDir()}
-	const bridge = "esign-fleet"
+	f := &fleet{t: t, dir: t.TempDir(), network: network, pace: 20 * time.Millisecond, gateways: make([]*gateway, size)}
+	bridge := fmt.Sprintf("esign-fleet-%d", network)
 	f.ip("link", "add", bridge, "type", "bridge")
 	t.Cleanup(func() { f.ip("link", "del", bridge) })
-	f.ip("addr", "add", "10.77.0.1/24", "dev", bridge)
+	f.ip("addr", "add", f.host()+"/24", "dev", bridge)
 	f.ip("link", "set", bridge, "up")
 	for i := range f.gateways {
-		g := &gateway{namespace: fmt.Sprintf("esign-fleet-%d", i), address: fmt.Sprintf("10.77.0.%d", 10+i)}
+		g := &gateway{namespace: fmt.Sprintf("esign-fleet-%d-%d", network, i), address: fmt.Sprintf("10.77.%d.%d", network, 10+i)}
 		f.ip("netns", "add", g.namespace)
 		t.Cleanup(func() { f.ip("netns", "del", g.namespace) })
-		outer := fmt.Sprintf("esign-f%d", i)
+		outer := fmt.Sprintf("esign-f%d-%d", network, i)
 		f.ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", g.namespace)
 		// By itself, it would go some time after the namespace, and be in the way of
 		// the next fleet's.
@@ -63,11 +64,17 @@ func newFleet(t *testing.T) *fleet {
 		f.ip("-n", g.namespace, "link", "set", "lo", "up")
 		f.gateways[i] = g
 	}
-	f.bank = newBank(t, "10.77.0.1")
+	f.bank = newBank(t, f.host())
 	f.write("secret", "a secret of the fleet")
 	f.write("ca.pem", string(f.bank.ca()))
 	return f
 }
+
+// config is the name of the gateway's configuration file.
+func (g *gateway) config() string { return "Caddyfile-" + g.address }
+
+// host is the address at the bridge of what is no gateway.
+func (f *fleet) host() string { return fmt.Sprintf("10.77.%d.1", f.network) }
 
 // ip configures the network.
 func (f *fleet) ip(args ...string) {
@@ -89,12 +96,18 @@ func (f *fleet) write(name, content string) {
 // start starts all gateways at once, and waits until they answer.
 func (f *fleet) start() {
 	f.t.Helper()
-	for i := range f.gateways {
+	f.launchAll(f.everyone()...)
+}
+
+// launchAll starts the given gateways at once, and waits until they answer.
+func (f *fleet) launchAll(gateways ...int) {
+	f.t.Helper()
+	for _, i := range gateways {
 		f.launch(i)
 	}
-	for _, g := range f.gateways {
+	for _, i := range gateways {
 		f.eventually(func() bool {
-			res, err := http.Get("http://" + g.address + ":8080/up") //nolint:noctx // it is repeated
+			res, err := http.Get("http://" + f.gateways[i].address + ":8080/up") //nolint:noctx // it is repeated
 			if err != nil {
 				return false
 			}
@@ -107,17 +120,26 @@ func (f *fleet) start() {
 func (f *fleet) launch(i int) {
 	f.t.Helper()
 	g := f.gateways[i]
-	name := fmt.Sprintf("Caddyfile-%d", i)
+	name := g.config()
+	share := "share_tokens"
+	if g.alone {
+		share = ""
+	}
 	f.write(name, fmt.Sprintf(`{
-	admin off
+	admin 127.0.0.1:2019
 	persist_config off
 	auto_https off
 	%s
+	log esign {
+		output file %[3]s/esign-%[6]d
+		level DEBUG
+		include bankid_esign
+	}
 	bankid_esign {
-		issuer %s
+		issuer %[2]s
 		client_id fleet
-		client_secret {file.%s/secret}
-		share_tokens
+		client_secret {file.%[3]s/secret}
+		%[4]s
 		tls {
 			trust_pool file %[3]s/ca.pem
 		}
@@ -125,29 +147,43 @@ func (f *fleet) launch(i int) {
 }
 http://:8080 {
 	respond /up ok
+	metrics /metrics
 	bankid_esign signdoc {
 		callers any
-		upstream signdoc %s
+		upstream signdoc %[5]s
 		transport http {
 			tls_trust_pool file %[3]s/ca.pem
 		}
 	}
 }
-`, f.storage, f.bank.issuer(), f.dir, f.bank.url))
+`, f.storage, f.bank.issuer(), f.dir, share, f.bank.url, i))
 	log, err := os.OpenFile(filepath.Join(f.dir, fmt.Sprintf("log-%d", i)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	g.log = log
+	program := os.Getenv(binary)
+	if g.ahead != 0 {
+		program += movable
+	}
 	// "ip netns exec" becomes the gateway, so it is the gateway that a kill ends.
 	g.process = exec.CommandContext(context.Background(), "ip", "netns", "exec", g.namespace,
-		os.Getenv(binary), "run", "--config", filepath.Join(f.dir, name), "--adapter", "caddyfile")
-	g.process.Env = append(os.Environ(), "HOME="+f.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=")
+		program, "run", "--config", filepath.Join(f.dir, name), "--adapter", "caddyfile")
+	g.process.Env = append(os.Environ(), "HOME="+f.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=",
+		fmt.Sprintf("CLOCK_AHEAD=%.0f", g.ahead.Seconds()))
 	g.process.Stdout, g.process.Stderr = log, log
+	f.logLaunch(i)
 	g.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // no gateway outlives the tests
 	if err := g.process.Start(); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// reload has gateway i load its configuration again.
+func (f *fleet) reload(i int) error {
+	g := f.gateways[i]
+	return exec.CommandContext(f.t.Context(), "ip", "netns", "exec", g.namespace, os.Getenv(binary),
+		"reload", "--force", "--config", filepath.Join(f.dir, g.config()), "--adapter", "caddyfile").Run()
 }
 
 // kill ends gateway i at once.
@@ -197,11 +233,12 @@ func (f *fleet) call(ctx context.Context, i int) (status int, header http.Header
 	return res.StatusCode, res.Header
 }
 
-// all makes a call through each of the given gateways at once, and asserts that
-// all succeed.
-func (f *fleet) all(gateways ...int) {
+// all makes a call through each of the given gateways at once, asserts that all
+// succeed, and returns how long the longest took.
+func (f *fleet) all(gateways ...int) (longest time.Duration) {
 	f.t.Helper()
 	var group sync.WaitGroup
+	began := time.Now()
 	for _, i := range gateways {
 		group.Go(func() {
 			if status, header := f.call(f.t.Context(), i); status != http.StatusOK {
@@ -210,17 +247,21 @@ func (f *fleet) all(gateways ...int) {
 		})
 	}
 	group.Wait()
+	return time.Since(began)
 }
 
-// load calls all gateways all the time until the returned function is called,
-// which returns how many calls were made, and how many failed.
+// load calls all gateways that run all the time until the returned function is
+// called, which returns how many calls were made, and how many failed.
 func (f *fleet) load() (end func() (calls, failures int64)) {
 	var calls, failures atomic.Int64
 	ctx, cancel := context.WithCancel(f.t.Context())
 	var group sync.WaitGroup
-	for i := range f.gateways {
+	for i, g := range f.gateways {
+		if g.process == nil {
+			continue
+		}
 		group.Go(func() {
-			tick := time.NewTicker(20 * time.Millisecond)
+			tick := time.NewTicker(f.pace)
 			defer tick.Stop()
 			for {
 				select {
@@ -267,12 +308,22 @@ func (f *fleet) eventually(done func() bool) {
 }
 
 // everyone lists all gateways.
-func everyone() []int {
-	all := make([]int, size)
+func (f *fleet) everyone() []int {
+	all := make([]int, len(f.gateways))
 	for i := range all {
 		all[i] = i
 	}
 	return all
+}
+
+// agree waits, under load, until the given gateways have the newest token.
+func (f *fleet) agree(gateways ...int) {
+	f.t.Helper()
+	addresses := make([]string, len(gateways))
+	for n, i := range gateways {
+		addresses[n] = f.gateways[i].address
+	}
+	f.eventually(func() bool { return f.bank.useNewest(addresses...) })
 }
 
 // freePort returns a port at which nothing listens.

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,11 +10,16 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/itest/movableclock"
 )
 
 // binary is the environment variable that says to the tests where the gateway's
 // program is, and so that the network is theirs.
 const binary = "ESIGN_FLEET_GATEWAY"
+
+// movable is what the name of the program with a movable clock ends in.
+const movable = "-movable-clock"
 
 // TestMain runs the tests in network and mount namespaces of their own. These end
 // with the last of their processes, and all that the tests have laid in them does,
@@ -21,6 +28,11 @@ const binary = "ESIGN_FLEET_GATEWAY"
 func TestMain(m *testing.M) {
 	if os.Getenv(binary) != "" {
 		if err := settle(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		// The fleets do not need the processor much.
+		if err := flag.Set("test.parallel", "10"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -42,8 +54,17 @@ func runInside() (code int, err error) {
 	}
 	defer os.RemoveAll(dir)
 	gateway := filepath.Join(dir, "gateway")
-	if out, err := exec.Command("go", "build", "-o", gateway, "./gateway").CombinedOutput(); err != nil { //nolint:noctx // there is none yet
-		return 1, fmt.Errorf("building the gateway: %w: %s", err, out)
+	overlay, err := movableclock.Overlay(context.Background(), dir)
+	if err != nil {
+		return 1, err
+	}
+	for _, args := range [][]string{
+		{"-o", gateway},
+		{"-overlay", overlay, "-tags", "movableclock", "-o", gateway + movable},
+	} {
+		if out, err := exec.Command("go", append(append([]string{"build"}, args...), "./gateway")...).CombinedOutput(); err != nil { //nolint:noctx // there is none yet
+			return 1, fmt.Errorf("building the gateway: %w: %s", err, out)
+		}
 	}
 	program, err := os.Executable()
 	if err != nil {

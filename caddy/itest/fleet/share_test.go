@@ -1,25 +1,25 @@
 package fleet
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 )
 
+// size is how many gateways share.
+const size = 8
+
 // What one fleet leaves is not in the way of the next.
 func TestFleetsFollowEachOther(t *testing.T) {
 	for range 5 {
-		t.Run("fleet", func(t *testing.T) { newFleet(t) })
+		t.Run("fleet", func(t *testing.T) { newFleet(t, 0, size) })
 	}
 }
 
 func TestFleetOnTheFileSystem(t *testing.T) {
-	f := newFleet(t)
+	f := newFleet(t, 0, size)
 	f.storage = "storage file_system " + filepath.Join(f.dir, "storage")
 	t.Cleanup(f.stop)
 	f.testSharing(func() {
@@ -30,11 +30,9 @@ func TestFleetOnTheFileSystem(t *testing.T) {
 }
 
 func TestFleetOnRedis(t *testing.T) {
-	f := newFleet(t)
-	r := &redis{t: t, dir: f.dir, port: freePort(t, "10.77.0.1")}
-	f.storage = "storage redis {\nhost 10.77.0.1\nport " + r.port + "\n}"
-	r.start()
-	t.Cleanup(r.stop)
+	f := newFleet(t, 0, size)
+	r := newRedis(f)
+	f.storage = r.option()
 	t.Cleanup(f.stop)
 	f.testSharing(func() {
 		r.run("flushall")
@@ -45,7 +43,7 @@ func TestFleetOnRedis(t *testing.T) {
 	// Redis goes away and comes back, twice, under load.
 	f.bank.setLife(10 * time.Second)
 	f.restart()
-	f.all(everyone()...)
+	f.all(f.everyone()...)
 	end := f.load()
 	for range 2 {
 		r.stop()
@@ -75,7 +73,7 @@ func (f *fleet) renewals(n int) (requests int, took time.Duration) {
 	end := f.load()
 	f.eventually(func() bool { return len(f.bank.waiting()) >= n })
 	took = time.Since(start)
-	f.eventually(func() bool { return f.bank.usersOfTheNewest() == size })
+	f.agree(f.everyone()...)
 	calls, failures := end()
 	requests = len(f.bank.asked())
 	f.t.Logf("%d token requests for %d gateways in %.1f s, %d calls, %d failed", requests, size, took.Seconds(), calls, failures)
@@ -92,13 +90,13 @@ func (f *fleet) testSharing(empty func()) {
 	// All start at once, with nothing.
 	f.bank.setLife(5 * time.Minute)
 	f.restart()
-	f.all(everyone()...)
+	f.all(f.everyone()...)
 	if asked := f.bank.asked(); len(asked) != 1 {
 		t.Errorf("a cold start of all made %d token requests, want 1: %v", len(asked), asked)
 	}
 	// All start again.
 	f.restart()
-	f.all(everyone()...)
+	f.all(f.everyone()...)
 	if asked := f.bank.asked(); len(asked) != 0 {
 		t.Errorf("a restart made %d token requests, want none: %v", len(asked), asked)
 	}
@@ -113,7 +111,7 @@ func (f *fleet) testSharing(empty func()) {
 	holder := slices.IndexFunc(f.gateways[:], func(g *gateway) bool { return g.address == f.bank.waiting()[0] })
 	f.kill(holder)
 	release()
-	f.all(slices.DeleteFunc(everyone(), func(i int) bool { return i == holder })...)
+	f.all(slices.DeleteFunc(f.everyone(), func(i int) bool { return i == holder })...)
 	if asked := f.bank.asked(); len(asked) > 2 {
 		t.Errorf("with the holder of the lock killed, %d token requests were made, want at most 2: %v", len(asked), asked)
 	} else {
@@ -126,7 +124,7 @@ func (f *fleet) testSharing(empty func()) {
 	empty()
 	f.bank.setLife(life)
 	f.restart()
-	f.all(everyone()...)
+	f.all(f.everyone()...)
 	const tokens = 4
 	requests, took := f.renewals(tokens)
 	// Each is renewed when 70 to 80 % of its life have passed; the first had been
@@ -134,48 +132,4 @@ func (f *fleet) testSharing(empty func()) {
 	if earliest := time.Duration(float64(life) * 0.7 * (tokens - 1)); requests != tokens || took < earliest {
 		t.Errorf("%d token requests in %v, want %d in at least %v", requests, took, tokens, earliest)
 	}
-}
-
-// A redis is a Redis server.
-type redis struct {
-	t       *testing.T
-	dir     string
-	port    string
-	process *exec.Cmd
-}
-
-// start starts the server, with what it held before.
-func (r *redis) start() {
-	r.t.Helper()
-	r.process = exec.CommandContext(context.Background(), "redis-server", "--bind", "10.77.0.1", "--port", r.port,
-		"--protected-mode", "no", "--dir", r.dir, "--appendonly", "yes", "--save", "")
-	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.process.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	deadline := time.Now().Add(time.Minute)
-	for exec.CommandContext(context.Background(), "redis-cli", "-h", "10.77.0.1", "-p", r.port, "ping").Run() != nil {
-		if time.Now().After(deadline) {
-			r.t.Fatal("Redis does not start")
-		}
-	}
-}
-
-// stop ends the server.
-func (r *redis) stop() {
-	r.t.Helper()
-	if err := r.process.Process.Kill(); err != nil {
-		r.t.Error(err)
-	}
-	_ = r.process.Wait() // it says that it was killed
-}
-
-// run runs a command, and returns what it prints.
-func (r *redis) run(args ...string) string {
-	r.t.Helper()
-	out, err := exec.CommandContext(context.Background(), "redis-cli", append([]string{"-h", "10.77.0.1", "-p", r.port}, args...)...).CombinedOutput()
-	if err != nil {
-		r.t.Fatalf("%v: %s", err, out)
-	}
-	return string(out)
 }

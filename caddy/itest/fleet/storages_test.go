@@ -1,0 +1,210 @@
+package fleet
+
+import (
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/itest/fleet/gateway/defective"
+)
+
+var (
+	full          = flag.Bool("storages.full", false, "whether the storages are tried for twenty tokens, and their servers are away for twenty seconds")
+	writeStorages = flag.Bool("storages.write", false, "whether the tables of storages are written into the documents")
+)
+
+// A promise is what the documents say of a storage: at most so many token requests of
+// three gateways.
+type promise struct {
+	storage string
+	open    func(f *fleet) server
+
+	cold, renewed, killed, away, clocks int
+
+	// overlaps says whether now and then two have the lock, if they look for it at the
+	// same time.
+	overlaps bool
+
+	// loads says whether Caddy starts and reloads while the server is away.
+	loads bool
+}
+
+var promises = []promise{
+	{
+		storage: "`file_system`", open: func(f *fleet) server { return newFiles(f) },
+		cold: 1, renewed: 1, killed: 2, away: 3, clocks: 3, loads: true,
+	},
+	{
+		storage: "Redis", open: func(f *fleet) server { return newRedis(f) },
+		cold: 1, renewed: 1, killed: 2, away: 3, clocks: 1, loads: false,
+	},
+	{
+		storage: "PostgreSQL", open: func(f *fleet) server { return newPostgres(f) },
+		cold: 1, renewed: 1, killed: 3, away: 3, clocks: 3, loads: false,
+	},
+	{
+		storage: "S3", open: func(f *fleet) server { return newS3(f) },
+		cold: 3, renewed: 1, overlaps: true, killed: 3, away: 3, clocks: 3, loads: true,
+	},
+}
+
+// The page's table of storages is what TestStorages holds them to.
+func TestStorages(t *testing.T) {
+	t.Parallel()
+	tokens, away := 4, 10*time.Second
+	if *full {
+		tokens, away = 20, 20*time.Second
+	}
+	var figures figures
+	t.Cleanup(func() {
+		t.Logf("\n%s", &figures)
+		checkTable(t, "TestStorages", promised())
+	})
+	for n, p := range promises {
+		t.Run(strings.Trim(p.storage, "`"), func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 1+n, 2*sharing)
+			b := newBench(f).on(p.open(f))
+			b.overlaps = p.overlaps
+			defer figures.add(p.storage, b)
+			var waits []time.Duration
+			for range 3 {
+				waits = append(waits, b.cold(p.cold).Round(10*time.Millisecond))
+			}
+			b.figure(true, "the first calls waited %v", waits)
+			b.warm(0)
+			b.log(saysNothing, logged{})
+			b.figure(true, "and then %v", b.killed(p.killed).Round(10*time.Millisecond))
+			b.restart(6 * time.Second)
+			b.all(b.sharers()...)
+			b.renewed(tokens, p.renewed)
+			b.idle(10 * time.Second)
+			b.away(away, p.away, p.renewed)
+			b.loads(p.loads)
+			b.clocks(p.clocks)
+		})
+	}
+}
+
+// promised is the table of the promises.
+func promised() string {
+	var table strings.Builder
+	table.WriteString("| storage | all start at once | renewal | the one that asks is killed | its server is away | clocks two minutes apart | Caddy starts and reloads while it is away |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, p := range promises {
+		renewed := strconv.Itoa(p.renewed)
+		if p.overlaps {
+			renewed += ", seldom 2"
+		}
+		fmt.Fprintf(&table, "| %s | %d | %s | %d | %d | %d | %s |\n", p.storage, p.cold, renewed, p.killed, p.away, p.clocks,
+			map[bool]string{true: "yes", false: "no"}[p.loads])
+	}
+	return table.String()
+}
+
+// An excuse is what the documents say of a storage that has a defect: at most so many
+// token requests of three gateways.
+type excuse struct {
+	defect, words         string
+	cold, renewed, killed int
+	life                  time.Duration // of tokens; 6 seconds if not set
+	log                   int           // says, or not, that tokens are not shared
+}
+
+var excuses = []excuse{
+	{defect: defective.OneKeySpace, words: "keeps locks where the entries are", cold: 1, renewed: 1, killed: 2},
+	{defect: defective.LockForEver, words: "goes on locking when it is told to stop", cold: 1, renewed: 1, killed: 2},
+	{defect: defective.LockRefused, words: "refuses a lock that is held", cold: 1, renewed: 1, killed: 3},
+	{defect: defective.LockNothing, words: "has no locks", cold: 3, renewed: 3, killed: 3},
+	{defect: defective.LockOfTheDead, words: "never frees the lock of a process that has died", cold: 1, renewed: 1, killed: 3},
+	{defect: defective.OtherNotFound, words: "has an error of its own for what is not there", cold: 1, renewed: 1, killed: 2},
+	{defect: defective.NotFoundWhenGone, words: "says that nothing is there when its server is gone", cold: 1, renewed: 1, killed: 2},
+	{defect: defective.Slow, words: "takes a second and a half for everything", cold: 3, renewed: 3, killed: 3, life: 12 * time.Second, log: maySay},
+	{defect: defective.Hangs, words: "never answers", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.Changes, words: "gives back something else", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.Forgets, words: "keeps nothing", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.Caches, words: "reads from memory for ten minutes", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.Panics, words: "panics", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.ReadOnly, words: "can be read but not written", cold: 3, renewed: 3, killed: 3, log: says},
+}
+
+// coldWait is how long a first call waits at most where the storage is no help: two
+// seconds, the bank's, and what a busy machine adds.
+const coldWait = 4 * time.Second
+
+// The page's table of defects is what TestDefects holds them to.
+func TestDefects(t *testing.T) {
+	t.Parallel()
+	var figures figures
+	t.Cleanup(func() {
+		t.Logf("\n%s", &figures)
+		checkTable(t, "TestDefects", excused())
+	})
+	for n, e := range excuses {
+		t.Run(e.words, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 1+len(promises)+n, 2*sharing)
+			b := newBench(f).on(newDefect(f, e.defect))
+			defer figures.add(e.words, b)
+			wait := b.cold(e.cold)
+			b.figure(wait < coldWait, "the first calls waited %v", wait.Round(10*time.Millisecond))
+			goroutines := 0
+			for _, i := range b.sharers() {
+				goroutines -= b.goroutines(i)
+			}
+			before := b.logs(b.sharers()...) // in which there was not time enough to say it
+			b.restart(max(e.life, 6*time.Second))
+			b.all(b.sharers()...)
+			b.renewed(3, e.renewed)
+			for _, i := range b.sharers() {
+				goroutines += b.goroutines(i)
+			}
+			b.figure(goroutines < 10*sharing, "goroutines %+d", goroutines)
+			b.idle(5 * time.Second)
+			b.log(e.log, before)
+			b.figure(true, "and then %v", b.killed(e.killed).Round(10*time.Millisecond))
+			if e.defect == defective.NotFoundWhenGone {
+				b.away(10*time.Second, 3, e.renewed)
+			}
+		})
+	}
+}
+
+// excused is the table of the excuses.
+func excused() string {
+	var table strings.Builder
+	table.WriteString("| a storage that | all start at once | renewal | the one that asks is killed | the log says so |\n| --- | --- | --- | --- | --- |\n")
+	for _, e := range excuses {
+		fmt.Fprintf(&table, "| %s | %d | %d | %d | %s |\n", e.words, e.cold, e.renewed, e.killed, map[int]string{saysNothing: "no", maySay: "or not", says: "yes"}[e.log])
+	}
+	return table.String()
+}
+
+// Figures are what came of storages in this run.
+type figures struct {
+	mu   sync.Mutex
+	rows []string
+}
+
+// add adds what came of one.
+func (f *figures) add(name string, b *bench) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	verdict := "ok"
+	if len(b.failed) > 0 {
+		verdict = "FAILS"
+		for _, i := range b.sharers() {
+			b.t.Logf("gateway %d, of its storage:\n%s", i, b.storageLines(i))
+		}
+	}
+	f.rows = append(f.rows, "| "+name+" | "+verdict+" | "+b.figures.String()+" |\n")
+}
+
+// String returns the figures as a table.
+func (f *figures) String() string {
+	return "| storage | | token requests and times |\n| --- | --- | --- |\n" + strings.Join(f.rows, "")
+}
