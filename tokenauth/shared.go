@@ -165,9 +165,9 @@ func (v *visit) leave(token *Token, turn *turn) bool {
 		return false
 	}
 	s, document := v.shared, v.shared.direct.config.Provider.document()
+	late := time.AfterFunc(writeWait, turn.end)
 	write := func() {
-		over := time.AfterFunc(writeWait, turn.end)
-		defer over.Stop()
+		defer late.Stop()
 		defer turn.end()
 		v.settle(cmp.Or(v.write(value, document, turn), v.alone()))
 	}
@@ -175,7 +175,6 @@ func (v *visit) leave(token *Token, turn *turn) bool {
 	defer s.mu.Unlock()
 	if s.saving { // the last one has not been written yet
 		s.next = write
-		turn.end()
 	} else {
 		s.saving = true
 		s.background(func() { s.writeAll(write) })

@@ -377,3 +377,62 @@ func TestNewestTokenIsWritten(t *testing.T) {
 		advance(time.Minute)
 	})
 }
+
+// A caller that comes while the lock of a dead process is waited for, between two slow
+// readings, does not wait for the next one.
+func TestCallerThatJoinsAWaitOnASlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newSlowProvider(0)
+		defer server.Close()
+		store := &becomingStore{memoryStore: newMemoryStore()}
+		n := newNode(t, server, store, func(c *tokenauth.Config) { c.RefreshBefore = time.Minute })
+		token := getToken(t, n.Source)
+		synctest.Wait()
+		for _, lock := range store.locks {
+			lock <- struct{}{} // its holder has died
+		}
+		store.takes.Store(int64(1500 * time.Millisecond))
+		advance(time.Until(token.ExpiresAt()) - time.Minute)
+		getToken(t, n.Source)
+		advance(8 * time.Second) // it has looked once more
+		start := time.Now()
+		if n.Renew(t.Context(), token) == nil {
+			t.Error("no token")
+		}
+		if took := time.Since(start); took > 2100*time.Millisecond {
+			t.Errorf("the call waits for %v", took)
+		}
+		advance(2 * time.Minute) // for the lock to be given up
+	})
+}
+
+// keepingStore does not let go of a lock at once.
+type keepingStore struct {
+	*memoryStore
+	refusals atomic.Int64
+}
+
+func (s *keepingStore) Unlock(ctx context.Context, name string) error {
+	if s.refusals.Add(-1) >= 0 {
+		return errors.New("cannot remove the lock")
+	}
+	return s.memoryStore.Unlock(ctx, name)
+}
+
+func TestUnlockIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newSlowProvider(0)
+		defer server.Close()
+		store := &keepingStore{memoryStore: newMemoryStore()}
+		store.refusals.Store(2)
+		n := newNode(t, server, store)
+		getToken(t, n.Source)
+		if failures, _ := n.failed(); len(failures) != 1 || failures[0] != tokenauth.StoreUnreachable {
+			t.Errorf("failures %v", failures)
+		}
+		advance(time.Minute)
+		if store.held() != 0 {
+			t.Error("the lock is held")
+		}
+	})
+}

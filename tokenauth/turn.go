@@ -75,13 +75,32 @@ func (s *shared) lock(e *entry) *turn {
 		}
 		close(t.locked)
 		<-t.over
-		ctx, cancel = context.WithTimeout(context.Background(), writeTimeout)
-		defer cancel()
-		if err := guarded(func() error { return s.store.Unlock(ctx, e.lock()) }); err != nil {
-			s.tell(storeError(err))
-		}
+		s.unlock(e)
 	}()
 	return t
+}
+
+// unlock gives the lock back. It tries that some times: some storages keep a lock alive
+// for as long as the process that has it.
+func (s *shared) unlock(e *entry) {
+	for wait := time.Second; ; wait *= 4 {
+		err := s.unlockOnce(e)
+		if err == nil {
+			return
+		}
+		s.tell(storeError(err))
+		if wait > lockWait {
+			return
+		}
+		time.Sleep(wait)
+	}
+}
+
+// unlockOnce tries once to give the lock back.
+func (s *shared) unlockOnce(e *entry) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	return guarded(func() error { return s.store.Unlock(ctx, e.lock()) })
 }
 
 // hasCome returns what is closed when the turn has come. That of a nil turn never is.
@@ -119,8 +138,15 @@ func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token
 			turn.end()
 		}
 	}()
+	hurry := v.need.hurry
+	if v.urgent() {
+		hurry = nil // it is known
+	}
 	for {
 		select {
+		case <-hurry:
+			hurry = nil
+			look.Reset(0) // this may be as long as the caller can wait
 		case <-turn.hasCome():
 			if token := v.take(ctx, metadata); token != nil {
 				return nil, token
