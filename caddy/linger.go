@@ -2,6 +2,7 @@ package caddyesign
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -35,10 +36,12 @@ type lingeringBody struct {
 	expects bool  // the caller waits to be asked for it
 	length  int64 // in bytes; -1 if it is not known
 
-	ours  bool        // the gateway deals with it
-	begun atomic.Bool // somebody has read from it
-	whole atomic.Bool // all its bytes have been read
-	ended atomic.Bool // there is nothing left to read
+	ours   atomic.Bool               // the gateway deals with it
+	own    atomic.Pointer[Transport] // of a reverse_proxy of one's own, which it has come to
+	begun  atomic.Bool               // somebody has read from it
+	closed atomic.Bool               // nobody may read from it any more, but the gateway
+	whole  atomic.Bool               // all its bytes have been read
+	ended  atomic.Bool               // there is nothing left to read
 
 	mu   sync.Mutex // held while it is read
 	read int64      // in bytes
@@ -49,10 +52,16 @@ type lingeringBody struct {
 // such as request_body put readers of their own around it.
 const lingeringVar = "bankid_esign.body"
 
+// lingering returns the body of the call that ctx belongs to, nil if none was put there.
+func lingering(ctx context.Context) *lingeringBody {
+	body, _ := caddyhttp.GetVar(ctx, lingeringVar).(*lingeringBody)
+	return body
+}
+
 // linger puts a body that can be read to its end later into r, unless it has one,
 // and returns it; nil if r has no body.
 func linger(r *http.Request) *lingeringBody {
-	if body, ok := caddyhttp.GetVar(r.Context(), lingeringVar).(*lingeringBody); ok {
+	if body := lingering(r.Context()); body != nil {
 		return body
 	}
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
@@ -73,7 +82,10 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 	b.begun.Store(true)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil {
+	switch {
+	case b.closed.Load():
+		return 0, errAnswered
+	case b.err != nil:
 		return 0, b.err
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -86,14 +98,34 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close does nothing to the body of a call, which the server closes when the request
-// has ended. Other handlers of the site close theirs, as if there were no gateway.
+// Close leaves the body of a call to the gateway alone, which hears what is left of it;
+// the server closes it when the request has ended. Other handlers of the site close
+// theirs, as if there were no gateway.
 func (b *lingeringBody) Close() error {
-	if b.ours {
+	if b.ours.Load() {
+		b.closed.Store(true)
 		return nil
 	}
 	return b.ReadCloser.Close()
 }
+
+// sentBy returns the body of a call as a transport sends it: content, which handlers have
+// wrapped b in. When the transport closes it, b is closed, and no wrapper. The one of Caddy's
+// reverse proxy has a data race between Close and Read (reverseproxy.go in Caddy 2.11), and
+// net/http calls these at once when the API's host answers early over HTTP/2.
+func (b *lingeringBody) sentBy(content io.Reader) io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{content, b}
+}
+
+// short reports whether the body is so short that most likely it is there.
+func (b *lingeringBody) short() bool { return b.length >= 0 && b.length <= keptShort }
+
+// mustEnd reports whether the connection must end with the answer, since what is left of
+// the body is on it.
+func (b *lingeringBody) mustEnd() bool { return b.alone && !b.whole.Load() }
 
 // hear reads what the caller still sends, if one of the places is free, and ends
 // the body: nobody may read it when the server has ended the call.
@@ -137,7 +169,7 @@ func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error
 	switch {
 	case b == nil || b.ended.Load() || r.Context().Err() != nil:
 	case routes:
-		b.keepFor(w, r, places, func() io.ReadCloser { return b.short(r) })
+		b.keepFor(w, r, places, func() io.ReadCloser { return b.kept(r) })
 	default:
 		b.refuse(w, errorStatus(err), places)
 	}
@@ -147,10 +179,10 @@ func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error
 // With HTTP/2, the answer is for those to give that come after it.
 func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan struct{}) {
 	control := http.NewResponseController(w)
-	if b.alone && b.length >= 0 && b.length <= keptShort {
-		b.hear(control, places) // most likely it is there, and the connection can be used again
+	if b.alone && b.short() {
+		b.hear(control, places) // the connection can be used again
 	}
-	if b.alone && !b.whole.Load() {
+	if b.mustEnd() {
 		// What is left of the body is no call. And net/http would read some of it
 		// before it answers, to use the connection again.
 		w.Header().Set("Connection", "close")
@@ -166,6 +198,11 @@ func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan st
 // what is left of it would look like the whole. They get it as it is if nobody has
 // read from it, and the caller waits to be asked for it, or no place is free.
 func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places chan struct{}, keep func() io.ReadCloser) {
+	defer func() {
+		if b.mustEnd() {
+			w.Header().Set("Connection", "close") // whatever they answer
+		}
+	}()
 	if !b.begun.Load() && b.expects {
 		return
 	}
@@ -193,9 +230,13 @@ func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places c
 // a refusal, and kept for error routes if nobody has read from it.
 const keptShort = 64 << 10
 
-// short returns the body of r from memory; nil if it is longer than keptShort, or
+// kept returns the body of r from memory: what the transport of a reverse_proxy of one's
+// own holds; of a call that has not come to one, nil if it is longer than keptShort, or
 // somebody has read from it.
-func (b *lingeringBody) short(r *http.Request) io.ReadCloser {
+func (b *lingeringBody) kept(r *http.Request) io.ReadCloser {
+	if own := b.own.Load(); own != nil {
+		return own.core.Body(r, b.begun.Load(), own.delivery(r.Context()))
+	}
 	if b.begun.Load() {
 		return nil
 	}

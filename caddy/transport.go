@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -115,6 +114,12 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	}
 	if err := checkReached(ctx.Modules()); err != nil {
 		return err
+	}
+	t.ofHandler = isOfHandler(ctx.Modules())
+	if !t.ofHandler {
+		if err := guardBodies(ctx); err != nil {
+			return err
+		}
 	}
 	app, err := loadApp(ctx)
 	if err != nil {
@@ -235,6 +240,16 @@ func setDefault(d *caddy.Duration, value time.Duration) {
 	}
 }
 
+// isOfHandler reports whether the transport at the end of a lineage serves a handler
+// bankid_esign, which has a reverse proxy of its own.
+func isOfHandler(lineage []caddy.Module) bool {
+	if len(lineage) < 3 {
+		return false
+	}
+	_, ok := lineage[len(lineage)-3].(*Handler)
+	return ok
+}
+
 // origin returns where the calls go.
 func (t *Transport) origin(app *App) (*url.URL, error) {
 	if t.Upstream != "" {
@@ -311,6 +326,20 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := detached.left(); err != nil {
 		return nil, err
 	}
+	body := lingering(req.Context())
+	if body != nil && !t.ofHandler {
+		body.ours.Store(true)
+		body.own.Store(t)
+	}
+	res, err := t.send(req, body, detached)
+	if err != nil && body != nil && body.begun.Load() {
+		body.closed.Store(true) // what is left of it is not the whole
+	}
+	return res, err
+}
+
+// send is RoundTrip with what is known of the call that req belongs to.
+func (t *Transport) send(req *http.Request, body *lingeringBody, detached *detached) (*http.Response, error) {
 	if !t.ofHandler { // which has asked this already
 		if call := t.core.Table.Lookup(req); call != nil {
 			if refusal := checkOwnBearer(call, req); refusal != nil {
@@ -318,7 +347,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	res, err := t.core.Deliver(t.unclosed(req), t.delivery(req.Context()))
+	res, err := t.core.Deliver(withBody(req, body), t.delivery(req.Context()))
 	if err == nil {
 		if detached != nil {
 			detached.status = res.StatusCode
@@ -344,16 +373,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, handlerError(gatewayErr)
 }
 
-// unclosed returns req with a body whose Close does nothing, if it is the handler's. That
-// of the handler's own body does nothing either, but Caddy has wrapped it in one whose
-// Close has a data race with Read (reverseproxy.go in Caddy 2.11), and net/http calls
-// these at once when the API's host answers early over HTTP/2.
-func (t *Transport) unclosed(req *http.Request) *http.Request {
-	if !t.ofHandler || req.Body == nil || req.Body == http.NoBody {
+// withBody returns req as body, which may be nil, is sent by a transport.
+func withBody(req *http.Request, body *lingeringBody) *http.Request {
+	if body == nil || req.Body == nil || req.Body == http.NoBody {
 		return req
 	}
 	out := *req
-	out.Body = io.NopCloser(req.Body)
+	out.Body = body.sentBy(req.Body)
 	return &out
 }
 
