@@ -167,7 +167,8 @@ func (b *lingeringBody) discard(control *http.ResponseController, deadline time.
 // routes deal if there are any. b may be nil.
 func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error, routes bool, places chan struct{}) {
 	switch {
-	case b == nil || b.ended.Load() || r.Context().Err() != nil:
+	case b == nil || r.Context().Err() != nil:
+	case b.ended.Load() && b.own.Load() == nil && !b.mustEnd():
 	case routes:
 		b.keepFor(w, r, places, func() io.ReadCloser { return b.kept(r) })
 	default:
