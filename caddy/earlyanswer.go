@@ -195,10 +195,15 @@ func (a *earlyAnswer) end() {
 	if a.release() != nil || (!a.body.alone && !a.body.whole.Load()) {
 		places = nil // the caller is gone, or waits for the end of a long answer
 	}
-	if !a.body.ended.Load() {
-		_ = control.Flush()
-		a.body.hear(control, places)
+	if a.body.ended.Load() {
+		return
 	}
+	_ = control.Flush()
+	pause := lingerTime
+	if header.Get("Content-Length") == "" {
+		pause = lingerPause // net/http ends it when this is over
+	}
+	a.body.hearUntil(control, places, pause)
 }
 
 // release sends what is held back, and holds nothing back from now on.

@@ -17,6 +17,10 @@ import (
 const (
 	lingerTime  = 30 * time.Second
 	lingerBytes = 64 << 20
+
+	// How long it is waited for that sends nothing, if its answer cannot end before it is
+	// heard: it may have stopped, and wait for that.
+	lingerPause = 2 * time.Second
 )
 
 // How many callers are heard at a time, in the whole process. Those who were not
@@ -128,23 +132,53 @@ func (b *lingeringBody) short() bool { return b.length >= 0 && b.length <= keptS
 func (b *lingeringBody) mustEnd() bool { return b.alone && !b.whole.Load() }
 
 // hear reads what the caller still sends, if one of the places is free, and ends
-// the body: nobody may read it when the server has ended the call.
+// the body: nobody may read it when the server has ended the call. With HTTP/2, the answer
+// comes after that.
 func (b *lingeringBody) hear(control *http.ResponseController, places chan struct{}) {
+	pause := lingerTime
+	if !b.alone {
+		pause = lingerPause
+	}
+	b.hearUntil(control, places, pause)
+}
+
+// hearUntil is hear, for no longer than pause when nothing comes.
+func (b *lingeringBody) hearUntil(control *http.ResponseController, places chan struct{}, pause time.Duration) {
 	if b.ended.Load() {
 		return
 	}
 	select {
 	case places <- struct{}{}:
 		defer func() { <-places }()
-		b.discard(control, time.Now().Add(lingerTime))
+		b.discard(control, time.Now().Add(lingerTime), pause)
 	default:
-		b.discard(control, time.Now())
+		b.discard(control, time.Now(), pause)
 	}
 }
 
-// discard reads what comes until deadline, and ends the body. A caller that still
-// waits to be asked for its body is not asked.
-func (b *lingeringBody) discard(control *http.ResponseController, deadline time.Time) {
+// A pausingReader reads what comes until deadline, and with no longer pauses than pause.
+type pausingReader struct {
+	io.Reader
+	control  *http.ResponseController
+	deadline time.Time
+	pause    time.Duration
+}
+
+// Read implements io.Reader.
+func (r pausingReader) Read(p []byte) (int, error) {
+	end := time.Now().Add(r.pause)
+	if end.After(r.deadline) {
+		end = r.deadline
+	}
+	if err := r.control.SetReadDeadline(end); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+// discard reads what comes until deadline, and with no longer pauses than pause, and ends
+// the body. A caller that still waits to be asked for its body is not asked.
+func (b *lingeringBody) discard(control *http.ResponseController, deadline time.Time, pause time.Duration) {
 	// Before the lock, which may be held by a read that waits for the caller.
 	if control.SetReadDeadline(deadline) != nil {
 		return
@@ -154,7 +188,7 @@ func (b *lingeringBody) discard(control *http.ResponseController, deadline time.
 	if b.err == nil {
 		b.err = errAnswered
 		if b.begun.Swap(true) || !b.expects {
-			if _, err := io.CopyN(io.Discard, b.ReadCloser, lingerBytes); err == io.EOF {
+			if _, err := io.CopyN(io.Discard, pausingReader{b.ReadCloser, control, deadline, pause}, lingerBytes); err == io.EOF {
 				b.whole.Store(true) // otherwise it broke off, or goes on
 			}
 		}
@@ -223,7 +257,7 @@ func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places c
 		r.Body = body
 		return
 	}
-	b.discard(control, deadline)
+	b.discard(control, deadline, lingerTime)
 	r.Body = answeredBody{}
 }
 

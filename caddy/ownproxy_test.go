@@ -2,6 +2,7 @@ package caddyesign_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,5 +166,60 @@ func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A caller that stops sending, and waits for the end of an early answer without a length,
+// gets it whole, with its trailer; and so does one that sends all.
+func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
+	const size = 3 << 20
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Trailer")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		_, _ = io.WriteString(w, r.Header.Get("Accept"))
+		_ = http.NewResponseController(w).Flush()
+		if r.Header.Get("Accept") == "long" {
+			_, _ = io.WriteString(w, strings.Repeat("x", 200<<10))
+		}
+		w.Header().Set("X-Trailer", "trailer")
+	}))
+	defer api.Close()
+	for kind, site := range map[string]string{"gateway": gatewayTo(api.URL, "", ""), "own proxy": ownProxy(api.URL, "", "")} {
+		f := newFixture(t)
+		f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
+		f.start(site)
+		var calls sync.WaitGroup
+		for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
+			for _, length := range []string{"short", "long"} {
+				for _, stops := range []bool{false, true} {
+					calls.Go(func() {
+						body, sender := io.Pipe()
+						defer sender.Close()
+						go func() {
+							if _, err := io.CopyN(sender, rand.NewChaCha8([32]byte{}), size); err == nil && !stops {
+								sender.Close()
+							}
+						}()
+						ctx, cancel := context.WithTimeout(t.Context(), lingerTime/2)
+						defer cancel()
+						req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
+						req.Header.Set("Accept", length)
+						transport := &http.Transport{Protocols: protocols}
+						defer transport.CloseIdleConnections()
+						res, err := transport.RoundTrip(req)
+						if err != nil {
+							t.Errorf("%s, %s, %s, stops %v: %v", kind, name, length, stops, err)
+							return
+						}
+						defer res.Body.Close()
+						content, err := io.ReadAll(res.Body)
+						if want := map[string]int{"short": 5, "long": 4 + 200<<10}[length]; err != nil || len(content) != want || res.Trailer.Get("X-Trailer") != "trailer" {
+							t.Errorf("%s, %s, %s, stops %v: %d bytes, trailer %q, %v", kind, name, length, stops, len(content), res.Trailer, err)
+						}
+					})
+				}
+			}
+		}
+		calls.Wait()
 	}
 }
