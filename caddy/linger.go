@@ -166,21 +166,27 @@ type pausingReader struct {
 
 // Read implements io.Reader.
 func (r pausingReader) Read(p []byte) (int, error) {
-	end := time.Now().Add(r.pause)
-	if end.After(r.deadline) {
-		end = r.deadline
-	}
-	if err := r.control.SetReadDeadline(end); err != nil {
+	if err := r.wait(); err != nil {
 		return 0, err
 	}
 	return r.Reader.Read(p)
 }
 
+// wait sets how long the next reading, or one that is under way, may take.
+func (r pausingReader) wait() error {
+	end := time.Now().Add(r.pause)
+	if end.After(r.deadline) {
+		end = r.deadline
+	}
+	return r.control.SetReadDeadline(end)
+}
+
 // discard reads what comes until deadline, and with no longer pauses than pause, and ends
 // the body. A caller that still waits to be asked for its body is not asked.
 func (b *lingeringBody) discard(control *http.ResponseController, deadline time.Time, pause time.Duration) {
+	rest := pausingReader{b.ReadCloser, control, deadline, pause}
 	// Before the lock, which may be held by a read that waits for the caller.
-	if control.SetReadDeadline(deadline) != nil {
+	if rest.wait() != nil {
 		return
 	}
 	b.mu.Lock()
@@ -188,7 +194,7 @@ func (b *lingeringBody) discard(control *http.ResponseController, deadline time.
 	if b.err == nil {
 		b.err = errAnswered
 		if b.begun.Swap(true) || !b.expects {
-			if _, err := io.CopyN(io.Discard, pausingReader{b.ReadCloser, control, deadline, pause}, lingerBytes); err == io.EOF {
+			if _, err := io.CopyN(io.Discard, rest, lingerBytes); err == io.EOF {
 				b.whole.Store(true) // otherwise it broke off, or goes on
 			}
 		}

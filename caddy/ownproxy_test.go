@@ -174,6 +174,10 @@ func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
 	const size = 3 << 20
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") == "late" { // so that the gateway waits for more
+			_ = http.NewResponseController(w).EnableFullDuplex()
+			_, _ = io.CopyN(io.Discard, r.Body, size)
+		}
 		w.Header().Set("Trailer", "X-Trailer")
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		_, _ = io.WriteString(w, r.Header.Get("Accept"))
@@ -190,7 +194,7 @@ func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
 		f.start(site)
 		var calls sync.WaitGroup
 		for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
-			for _, length := range []string{"short", "long"} {
+			for _, length := range []string{"short", "long", "late"} {
 				for _, stops := range []bool{false, true} {
 					calls.Go(func() {
 						body, sender := io.Pipe()
@@ -213,7 +217,7 @@ func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
 						}
 						defer res.Body.Close()
 						content, err := io.ReadAll(res.Body)
-						if want := map[string]int{"short": 5, "long": 4 + 200<<10}[length]; err != nil || len(content) != want || res.Trailer.Get("X-Trailer") != "trailer" {
+						if want := map[string]int{"short": 5, "long": 4 + 200<<10, "late": 4}[length]; err != nil || len(content) != want || res.Trailer.Get("X-Trailer") != "trailer" {
 							t.Errorf("%s, %s, %s, stops %v: %d bytes, trailer %q, %v", kind, name, length, stops, len(content), res.Trailer, err)
 						}
 					})
