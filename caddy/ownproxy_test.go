@@ -1,6 +1,7 @@
 package caddyesign_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -119,19 +120,29 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 // The guard stands wherever a reverse_proxy of one's own can be.
 func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 	own := ownProxy(newAnsweringAPI(t, 200, 1<<10), "", "replay_buffer 1KiB")
-	for name, test := range map[string]struct{ before, site string }{
-		"named route":      {"&(own) {\n" + own + "\n}", "invoke own"},
-		"error route":      {"", "error /v1/* 500\nhandle_errors {\n" + own + "\n}"},
-		"handle":           {"", "handle /v1/* {\n" + own + "\n}"},
-		"with a gateway":   {"", "handle /v1/* {\n" + own + "\n}\nhandle {\n" + gatewayTo("http://127.0.0.1:1", "", "") + "\n}"},
-		"behind a gateway": {"", gatewayTo(newAnsweringAPI(t, 404, 0), "@none status 404\nhandle_response @none {\n"+own+"\n}", "")},
-		"two":              {"", "@never header X-Never never\nhandle @never {\n" + own + "\n}\nhandle {\n" + own + "\n}"},
+	for name, test := range map[string]struct {
+		before, site string
+		byHost       bool
+	}{
+		"named route":      {before: "&(own) {\n" + own + "\n}", site: "invoke own"},
+		"error route":      {site: "error /v1/* 500\nhandle_errors {\n" + own + "\n}"},
+		"handle":           {site: "handle /v1/* {\n" + own + "\n}"},
+		"with a gateway":   {site: "handle /v1/* {\n" + own + "\n}\nhandle {\n" + gatewayTo("http://127.0.0.1:1", "", "") + "\n}"},
+		"behind a gateway": {site: gatewayTo(newAnsweringAPI(t, 404, 0), "@none status 404\nhandle_response @none {\n"+own+"\n}", "")},
+		"two":              {site: "@never header X-Never never\nhandle @never {\n" + own + "\n}\nhandle {\n" + own + "\n}"},
+		"by host":          {site: own, byHost: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.global = "servers " + f.addr + " {\nenable_full_duplex\n}"
-			config := strings.Replace(f.caddyfile("route /smuggled {\nrespond SMUGGLED\n}\n"+test.site), "http://:", test.before+"\nhttp://:", 1)
-			if err := caddy.Load(adapt(t, config), true); err != nil {
+			f.global = "auto_https off\nservers " + f.addr + " {\nenable_full_duplex\n}"
+			config := adapt(t, strings.Replace(f.caddyfile("route /smuggled {\nrespond SMUGGLED\n}\n"+test.site), "http://:", test.before+"\nhttp://:", 1))
+			if test.byHost { // without a subroute, as only JSON has it
+				config = bytes.Replace(config, []byte(`{"handle":[{"handler":"reverse_proxy"`), []byte(`{"match":[{"host":["127.0.0.1"]}],"handle":[{"handler":"reverse_proxy"`), 1)
+				if !bytes.Contains(config, []byte(`"host"`)) {
+					t.Fatal("no host is chosen")
+				}
+			}
+			if err := caddy.Load(config, true); err != nil {
 				t.Fatal(err)
 			}
 			f.hidesNoCall(t, path)

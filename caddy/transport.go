@@ -60,6 +60,9 @@ const (
 // cannot keep the only copy of a signed document for a caller that leaves during
 // the download, as that handler does: use the handler for downloads.
 //
+// What is left of a body that breaks off, or is answered early, is heard, and taken for
+// no other call, as behind that handler.
+//
 // Calls that it refuses are answered as if by the upstream, with `Proxy-Status`
 // (RFC 9209): a reverse proxy would take an error for a failure of the upstream.
 // To it, being without an access token is one.
@@ -331,15 +334,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.ours.Store(true)
 		body.own.Store(t)
 	}
-	res, err := t.send(req, body, detached)
-	if err != nil && body != nil && body.begun.Load() {
-		body.closed.Store(true) // what is left of it is not the whole
-	}
-	return res, err
-}
-
-// send is RoundTrip with what is known of the call that req belongs to.
-func (t *Transport) send(req *http.Request, body *lingeringBody, detached *detached) (*http.Response, error) {
 	if !t.ofHandler { // which has asked this already
 		if call := t.core.Table.Lookup(req); call != nil {
 			if refusal := checkOwnBearer(call, req); refusal != nil {

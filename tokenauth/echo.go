@@ -153,6 +153,10 @@ func (s *sentSecrets) conceal(res *http.Response) {
 // concealFields leaves values out of fields, and fields that have no other.
 func (s *sentSecrets) concealFields(fields map[string][]string) {
 	for name, values := range fields {
+		if s.nameShows(name) {
+			delete(fields, name)
+			continue
+		}
 		if !slices.ContainsFunc(values, s.show) {
 			continue
 		}
@@ -163,6 +167,13 @@ func (s *sentSecrets) concealFields(fields map[string][]string) {
 			fields[name] = rest
 		}
 	}
+}
+
+// nameShows reports whether the name of a field shows one of the secrets. Its case is lost.
+func (s *sentSecrets) nameShows(name string) bool {
+	return s.any(func(secret string) bool {
+		return len(name) >= len(secret) && len(secret) >= minSecret && strings.Contains(strings.ToLower(name), strings.ToLower(secret))
+	})
 }
 
 // concealError returns err, with another text if its own shows a secret: net/http quotes

@@ -59,7 +59,7 @@ func TestEchoedTokenIsLeftOut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				transport, b := newEchoTransport(t)
 				b.header = http.Header{
-					"X-Echo": {echo}, "X-Several": {"a", echo, "b"},
+					"X-Echo": {echo}, http.CanonicalHeaderKey("X-" + oddToken): {"name"}, "X-Several": {"a", echo, "b"},
 					"Content-Type": {"text/plain; charset=utf-8; token=planted"}, "Etag": {base([]byte(strings.Repeat("x", 100)))},
 				}
 				b.answer = func(*http.Request) (int, string) { return 200, echo }
