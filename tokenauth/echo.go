@@ -2,6 +2,7 @@ package tokenauth
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -88,8 +89,8 @@ func unescape(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
 		if text[i] == '%' && i+2 < len(text) {
-			if high, low := unhex(text[i+1]), unhex(text[i+2]); high >= 0 && low >= 0 {
-				b.WriteByte(byte(high<<4 | low))
+			if c, err := hex.DecodeString(text[i+1 : i+3]); err == nil {
+				b.WriteByte(c[0])
 				i += 2
 				continue
 			}
@@ -97,15 +98,6 @@ func unescape(text string) string {
 		b.WriteByte(text[i])
 	}
 	return b.String()
-}
-
-// unhex returns the value of a hexadecimal digit, -1 if c is none.
-func unhex(c byte) int {
-	digit := strings.IndexByte("0123456789abcdefABCDEF", c)
-	if digit > 0xf {
-		digit -= 6
-	}
-	return digit
 }
 
 // toURL makes one alphabet of the two that base64 has.
