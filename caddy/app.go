@@ -121,7 +121,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app. It does not use the network.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
-	a.storage = ctx.Storage()
+	a.storage = sharedStorage{ctx.Storage()}
 	a.sources = make(map[*tokenauth.Source]bool)
 	a.used = make(map[string][]*tokenauth.Source)
 	a.bound = make(map[string]bool)
@@ -139,6 +139,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionClients(); err != nil {
 		return err
 	}
+	cfg := configuration(ctx)
+	if err := checkUserID(cfg); err != nil {
+		return err
+	}
+	a.warnOpenAdmin(cfg)
 	if err := errors.Join(checkDuration("timeout", a.Timeout), checkDuration("refresh_before", a.RefreshBefore)); err != nil {
 		return err
 	}

@@ -7,10 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
+	"slices"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
@@ -56,8 +54,14 @@ func (h *Handler) admit(r *http.Request) *refusal {
 	case callersLocal:
 		return admitLocal(r)
 	default:
-		if userID(r) != "" || hasVerifiedCertificate(r) {
+		if authenticatedUser(r) != "" || hasVerifiedCertificate(r) {
 			return nil
+		}
+		if namedUser(r) != "" {
+			return &refusal{
+				"the caller is not authenticated",
+				"{" + userID + "} has a value that does not count, since 'vars' or 'map' can give it one: leave that out, and let an authentication handler such as basic_auth set it",
+			}
 		}
 		return &refusal{
 			"the caller is not authenticated",
@@ -69,14 +73,8 @@ func (h *Handler) admit(r *http.Request) *refusal {
 // admitLocal admits programs on this machine that call directly.
 func admitLocal(r *http.Request) *refusal {
 	const advice = "'callers local' admits programs on this machine that call the gateway directly by a loopback address; use 'callers authenticated' for others"
-	for name := range r.Header {
-		switch name {
-		case "Forwarded", "Via", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip":
-			return &refusal{"the request comes through a proxy", advice}
-		}
-		if strings.HasPrefix(name, "X-Forwarded") {
-			return &refusal{"the request comes through a proxy", advice}
-		}
+	if forwarded(r.Header) {
+		return &refusal{"the request comes through a proxy", advice}
 	}
 	if !isLocal(r.RemoteAddr) {
 		return &refusal{"the caller is not on this machine", advice}
@@ -87,7 +85,11 @@ func admitLocal(r *http.Request) *refusal {
 	}
 	// A name that resolves to a loopback address lets a website in its browser
 	// call as if it were on this machine.
-	if host := (&url.URL{Host: r.Host}).Hostname(); !tokenauth.IsLoopback(host) {
+	host, ok := hostname(r.Host)
+	if !ok {
+		return &refusal{"the Host of the request is not well formed", advice}
+	}
+	if !tokenauth.IsLoopback(host) {
 		return &refusal{"the Host of the request is not a loopback address", advice}
 	}
 	return nil
@@ -111,16 +113,6 @@ func isLocalAddr(addr net.Addr) bool {
 	return strings.HasPrefix(addr.Network(), "unix") || isLocal(addr.String())
 }
 
-// userID returns what an authentication handler has set.
-func userID(r *http.Request) string {
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return ""
-	}
-	id, _ := repl.GetString("http.auth.user.id")
-	return id
-}
-
 // hasVerifiedCertificate reports whether the caller has shown a client
 // certificate that the server has verified. In early data, it has not yet.
 func hasVerifiedCertificate(r *http.Request) bool {
@@ -131,7 +123,7 @@ func hasVerifiedCertificate(r *http.Request) bool {
 // authentication handler, by a verified client certificate, or by being a
 // program on this machine. It returns "" if it cannot.
 func (h *Handler) callerIdentity(r *http.Request) string {
-	if id := userID(r); id != "" {
+	if id := authenticatedUser(r); id != "" {
 		return "user:" + id
 	}
 	if hasVerifiedCertificate(r) {
@@ -149,7 +141,7 @@ func (h *Handler) callerIdentity(r *http.Request) string {
 // on may be what the gateway itself has authenticated the caller by. Handlers do
 // not say what they looked at, so any that has set a user counts.
 func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
-	if call.Kind != tokenauth.Pass || len(r.Header["Authorization"]) == 0 || userID(r) == "" {
+	if call.Kind != tokenauth.Pass || len(r.Header["Authorization"]) == 0 || namedUser(r) == "" {
 		return nil
 	}
 	return &gatewayError{
@@ -161,18 +153,23 @@ func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
 // crossOrigin reports whether r was made by a browser for another site, by what
 // browsers say of their requests. It is stricter than
 // net/http.CrossOriginProtection, which lets all GET requests pass: here they
-// are answered with documents.
+// are answered with documents. And it compares the scheme, too: the page of a host may
+// come from whoever is on the network if it is plain http.
 func crossOrigin(r *http.Request) bool {
 	for _, site := range r.Header["Sec-Fetch-Site"] {
 		if site != "same-origin" {
 			return true
 		}
 	}
-	for _, origin := range r.Header["Origin"] {
-		u, err := url.Parse(origin)
-		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-			return true
-		}
+	origins := r.Header["Origin"]
+	if len(origins) == 0 {
+		return false
 	}
-	return false
+	own := "http://"
+	if r.TLS != nil {
+		own = "https://"
+	}
+	own += r.Host
+	_, ok := hostname(r.Host)
+	return !ok || slices.ContainsFunc(origins, func(origin string) bool { return !strings.EqualFold(origin, own) })
 }

@@ -39,6 +39,31 @@ func TestAdmitLocalByAddress(t *testing.T) {
 		{"other host", "127.0.0.1:1", tcp("127.0.0.1"), "gateway.example", false},
 		{"no host", "127.0.0.1:1", tcp("127.0.0.1"), "", false},
 		{"peer that is a name", "localhost:1", tcp("127.0.0.1"), "localhost", false},
+		{"loopback mapped to IPv6 as host", "127.0.0.1:1", tcp("127.0.0.1"), "[::ffff:127.0.0.1]:8080", true},
+		{"port that is no number", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:http", false},
+		{"port with a sign", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:+80", false},
+		{"port that is too large", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:65536", false},
+		{"empty port", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:", false},
+		{"two ports", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:80:80", false},
+		{"path after the port", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:80/x", false},
+		{"user information", "127.0.0.1:1", tcp("127.0.0.1"), "user@localhost", false},
+		{"name before a loopback address", "127.0.0.1:1", tcp("127.0.0.1"), "evil.example@127.0.0.1:8080", false},
+		{"several @", "127.0.0.1:1", tcp("127.0.0.1"), "a@b@localhost", false},
+		{"bracket that does not close", "127.0.0.1:1", tcp("127.0.0.1"), "[::1", false},
+		{"bracket that does not open", "127.0.0.1:1", tcp("127.0.0.1"), "::1]", false},
+		{"no brackets", "127.0.0.1:1", tcp("127.0.0.1"), "::1", false},
+		{"two brackets", "127.0.0.1:1", tcp("127.0.0.1"), "[[::1]]", false},
+		{"IPv4 in brackets", "127.0.0.1:1", tcp("127.0.0.1"), "[127.0.0.1]:8080", false},
+		{"name in brackets", "127.0.0.1:1", tcp("127.0.0.1"), "[localhost]", false},
+		{"text after the bracket", "127.0.0.1:1", tcp("127.0.0.1"), "[::1]evil.example:80", false},
+		{"digits after the bracket", "127.0.0.1:1", tcp("127.0.0.1"), "[::1]8080", false},
+		{"empty port after the bracket", "127.0.0.1:1", tcp("127.0.0.1"), "[::1]:", false},
+		{"zone", "127.0.0.1:1", tcp("127.0.0.1"), "[::1%25lo]:80", false},
+		{"percent-encoded", "127.0.0.1:1", tcp("127.0.0.1"), "%6cocalhost", false},
+		{"letters that look alike", "127.0.0.1:1", tcp("127.0.0.1"), "localho\u017ft", false},
+		{"blank", "127.0.0.1:1", tcp("127.0.0.1"), " localhost", false},
+		{"list", "127.0.0.1:1", tcp("127.0.0.1"), "localhost,evil.example", false},
+		{"only a port", "127.0.0.1:1", tcp("127.0.0.1"), ":8080", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "/v1/signdoc/pades", nil)
@@ -50,6 +75,77 @@ func TestAdmitLocalByAddress(t *testing.T) {
 				t.Errorf("refusal is %+v, want admitted: %t", refusal, test.admit)
 			}
 		})
+	}
+}
+
+// The fields that the proxies named beside the list add, in their own spelling, and
+// those of programs that call directly.
+func TestAdmitLocalByForwardingField(t *testing.T) {
+	admitted := func(name string) bool {
+		r := httptest.NewRequest(http.MethodGet, "/v1/signdoc/pades", nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
+		r.Header.Set(name, "")
+		return admitLocal(r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}))) == nil
+	}
+	for _, name := range []string{
+		"Forwarded", "Forwarded-For", "Via", "CDN-Loop", "Client-Cert", "Client-Cert-Chain",
+		"X-Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Forward-For",
+		"X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "Client-IP", "WL-Proxy-Client-IP", "Proxy-Client-IP", "X-ProxyUser-IP",
+		"X-Original-Forwarded-For", "X-Original-URL", "X-Original-Host", "X-Rewrite-URL", "X-Scheme", "Front-End-Https",
+		"CF-Connecting-IP", "CF-Connecting-IPv6", "CF-Ray", "CF-Visitor", "CF-Warp-Tag-ID", "Fastly-Client-IP", "Fastly-FF", "Fly-Client-IP", "Fly-Forwarded-Port",
+		"X-Akamai-Edgescape", "Akamai-Origin-Hop", "X-Azure-ClientIP", "X-Azure-SocketIP", "X-Azure-FDID", "X-FD-HealthProbe", "X-Appgw-Trace-Id",
+		"X-ARR-SSL", "X-ARR-LOG-ID", "X-ARR-ClientCert", "X-Amz-Cf-Id", "CloudFront-Viewer-Address", "X-Amzn-Mtls-Clientcert", "X-Amzn-Oidc-Data", "X-Amzn-Tls-Version",
+		"X-Envoy-External-Address", "X-Envoy-Internal", "X-Envoy-Original-Path", "X-Appengine-User-IP", "Tailscale-User-Login", "Tailscale-Funnel-Request",
+		"Ngrok-Auth-User-Email", "DO-Connecting-IP", "Incap-Client-IP", "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For", "X-Nf-Client-Connection-Ip", "X-Varnish",
+		// As some servers spell them.
+		"X_Forwarded_For", "x_real_ip",
+	} {
+		if admitted(name) {
+			t.Errorf("%s: admitted", name)
+		}
+	}
+	for _, name := range []string{
+		"Accept", "User-Agent", "Content-Type", "Authorization", "X-Request-Id", "X-Correlation-Id", "Traceparent", "Tracestate", "Baggage",
+		"X-B3-Traceid", "X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Uber-Trace-Id", "X-Requested-With", "Forward", "X-Client-Version", "Cfg",
+	} {
+		if !admitted(name) {
+			t.Errorf("%s: refused", name)
+		}
+	}
+}
+
+// A page may call only what it shares scheme, host and port with.
+func TestCrossOriginByOrigin(t *testing.T) {
+	for _, test := range []struct {
+		origin, host string
+		secure, same bool
+	}{
+		{"http://localhost:8080", "localhost:8080", false, true},
+		{"https://esign.internal", "esign.internal", true, true},
+		{"https://esign.internal", "ESIGN.internal", true, true},
+		{"http://esign.internal", "esign.internal", true, false},
+		{"https://esign.internal", "esign.internal", false, false},
+		{"ws://esign.internal", "esign.internal", false, false},
+		{"esign.internal", "esign.internal", false, false},
+		{"//esign.internal", "esign.internal", false, false},
+		{"http://esign.internal:8080", "esign.internal", false, false},
+		{"http://user@esign.internal", "esign.internal", false, false},
+		{"http://esign.internal/path", "esign.internal", false, false},
+		{"http://esign.internal http://evil.example", "esign.internal", false, false},
+		{"http://user@esign.internal", "user@esign.internal", false, false},
+		{"http://", "", false, false},
+		{"", "esign.internal", false, false},
+		{"null", "null", false, false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/signdoc/pades", nil)
+		r.Host = test.host
+		r.Header.Set("Origin", test.origin)
+		if test.secure {
+			r.TLS = new(tls.ConnectionState)
+		}
+		if crossOrigin(r) == test.same {
+			t.Errorf("Origin %q, Host %q, TLS %t: cross-origin is %t", test.origin, test.host, test.secure, test.same)
+		}
 	}
 }
 
@@ -100,6 +196,55 @@ func TestCallerIdentity(t *testing.T) {
 	for _, callers := range []string{callersAuthenticated, callersLocal, callersAny} {
 		if identity(callers, "alice", certificate("b")) != identity("", "alice", certificate("a")) {
 			t.Errorf("callers %s: the same user is two", callers)
+		}
+	}
+}
+
+// Only what has been set counts as a user, not what a handler says it is when it is
+// asked, nor what the variables have.
+func TestAuthenticatedUser(t *testing.T) {
+	const key = "http.auth.user.id"
+	mapped := func(value string) func(*caddy.Replacer) {
+		return func(repl *caddy.Replacer) {
+			repl.Map(func(name string) (any, bool) { return value, name == key })
+		}
+	}
+	set := func(value any) func(*caddy.Replacer) {
+		return func(repl *caddy.Replacer) { repl.Set(key, value) }
+	}
+	for _, test := range []struct {
+		name string
+		vars map[string]any
+		do   []func(*caddy.Replacer)
+		want string
+	}{
+		{"nobody", nil, nil, ""},
+		{"a user", nil, []func(*caddy.Replacer){set("app")}, "app"},
+		{"an empty one", nil, []func(*caddy.Replacer){set("")}, ""},
+		{"nil", nil, []func(*caddy.Replacer){set(nil)}, ""},
+		{"mapped", nil, []func(*caddy.Replacer){mapped("app")}, ""},
+		{"set and mapped", nil, []func(*caddy.Replacer){set("app"), mapped("other")}, ""},
+		{"set and mapped to the same", nil, []func(*caddy.Replacer){set("app"), mapped("app")}, ""},
+		{"mapped to nothing", nil, []func(*caddy.Replacer){set("app"), mapped("")}, ""},
+		{"by vars", map[string]any{key: "app"}, []func(*caddy.Replacer){set("app")}, ""},
+		{"by vars with null", map[string]any{key: nil}, []func(*caddy.Replacer){set("app")}, ""},
+		{"other variables", map[string]any{"user": "x"}, []func(*caddy.Replacer){set("app")}, "app"},
+	} {
+		repl := caddy.NewReplacer()
+		for _, do := range test.do {
+			do(repl)
+		}
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
+		r = r.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, test.vars))
+		before, _ := repl.GetString(key)
+		for range 2 { // it is asked more than once
+			if got := authenticatedUser(r); got != test.want {
+				t.Errorf("%s: it is %q, want %q", test.name, got, test.want)
+			}
+		}
+		if after, _ := repl.GetString(key); after != before {
+			t.Errorf("%s: the placeholder has become %q", test.name, after)
 		}
 	}
 }

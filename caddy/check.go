@@ -46,6 +46,12 @@ type checkReport struct {
 
 	// Clients are those that are configured, by name.
 	Clients []checkedClient `json:"clients"`
+
+	// Storage is what was found of the storage, left out if no client that is used
+	// shares its tokens in it.
+	Storage *checkedStorage `json:"storage,omitempty"`
+
+	shares bool // whether one does
 }
 
 // checkedClient is what was found of one client.
@@ -141,18 +147,18 @@ func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, 
 	// A configuration of its own around the app: what cfg says of logs, servers
 	// and the rest is not for this process. The apps are put in afterwards, so
 	// that only those are loaded that are asked for, and they are cleaned up with
-	// the inner context.
+	// the inner context. The admin endpoint is not started, but looked at.
 	shell := &caddy.Config{
 		StorageRaw: cfg.StorageRaw,
 		Logging:    &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN"}}}},
 	}
 	outer, err := caddy.ProvisionContext(shell)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(newStorageMask(cfg.StorageRaw).show(err)) // of loading the storage
 	}
 	inner, cancel := caddy.NewContext(outer)
 	defer cancel()
-	shell.AppsRaw = cfg.AppsRaw
+	shell.AppsRaw, shell.Admin = cfg.AppsRaw, cfg.Admin
 	app, err := loadApp(inner)
 	if err != nil {
 		return nil, err
@@ -162,14 +168,15 @@ func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, 
 
 // check obtains the tokens that are needed, which are thrown away.
 func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
+	report := &checkReport{OK: true, Environment: a.env.Name, Issuer: a.env.Issuer, Clients: a.uncheckedClients(needs)}
 	configs := make([]tokenauth.Config, len(needs))
 	for i, n := range needs {
-		var err error
-		if configs[i], _, err = a.tokenConfig(n.client, n.scopes, n.dpop); err != nil {
+		config, client, err := a.tokenConfig(n.client, n.scopes, n.dpop)
+		if err != nil {
 			return nil, err
 		}
+		configs[i], report.shares = config, report.shares || client.ShareTokens
 	}
-	report := &checkReport{OK: true, Environment: a.env.Name, Issuer: a.env.Issuer, Clients: a.uncheckedClients(needs)}
 	reached := a.checkProvider(ctx, report)
 	for i, n := range needs {
 		client := report.client(n.client)

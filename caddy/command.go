@@ -22,11 +22,13 @@ func init() {
 		Short: "Tools for the BankID eSign gateway",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(checkCommand(), statusCommand(), refreshCommand(),
-				keygenCommand(), sandboxCommand(), versionCommand())
+				keygenCommand(), sandboxCommand(), versionCommand(), holdLockCommand())
 			cmd.SetFlagErrorFunc(unchecked) // of all of them
-			names := make([]string, len(cmd.Commands()))
-			for i, sub := range cmd.Commands() {
-				names[i] = sub.Name()
+			var names []string
+			for _, sub := range cmd.Commands() {
+				if !sub.Hidden {
+					names = append(names, sub.Name())
+				}
 				valid := sub.Args
 				sub.Args = func(cmd *cobra.Command, args []string) error { return unchecked(cmd, valid(cmd, args)) }
 			}

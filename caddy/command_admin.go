@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 
@@ -24,8 +25,8 @@ type adminFlags struct {
 
 // register adds the flags to cmd.
 func (f *adminFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.address, "address", "", "The address of the admin API; default: that of --config, or localhost:2019")
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration that has the address of the admin API")
+	cmd.Flags().StringVar(&f.address, "address", "", "The address of the admin API; default: that of --config")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration that has the address of the admin API; default: the Caddyfile that is there, or what this user's Caddy has saved, or else localhost:2019")
 	cmd.Flags().StringVarP(&f.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
 	takeEnvFiles(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "Print JSON")
@@ -68,23 +69,56 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 		return "", unchecked(cmd, errors.New("--adapter goes with --config"))
 	case f.address != "":
 		return f.address, nil
-	case f.config == "":
-		return caddy.DefaultAdminListen, nil
 	}
-	cfg, err := readConfig(f.config, f.adapter, cmd.InOrStdin())
-	switch {
-	case err != nil:
-		return "", unchecked(cmd, err)
-	case cfg.Admin != nil && cfg.Admin.Disabled:
-		return "", fmt.Errorf("%s turns the admin API off (admin off), without which a running gateway cannot be asked", f.config)
-	case cfg.Admin == nil || cfg.Admin.Listen == "":
-		return caddy.DefaultAdminListen, nil
+	file := f.config
+	if file == "" {
+		if _, err := os.Stat(adjacentConfig); err != nil {
+			return savedAdmin(), nil
+		}
+		file = adjacentConfig // as 'caddy reload' does
 	}
-	listen, err := caddy.NewReplacer().ReplaceOrErr(cfg.Admin.Listen, true, true) // as Caddy does when it listens
+	cfg, err := readConfig(file, f.adapter, cmd.InOrStdin())
 	if err != nil {
-		return "", unchecked(cmd, fmt.Errorf("the address of the admin API in %s: %w", f.config, err))
+		return "", unchecked(cmd, err)
 	}
-	return listen, nil
+	if cfg.Admin != nil && cfg.Admin.Disabled {
+		return "", fmt.Errorf("%s turns the admin API off (admin off), without which a running gateway cannot be asked", file)
+	}
+	address, err := adminAddress(cfg.Admin)
+	if err != nil {
+		return "", unchecked(cmd, fmt.Errorf("the address of the admin API in %s: %w", file, err))
+	}
+	return address, nil
+}
+
+// adjacentConfig is the configuration that is taken where none is named.
+const adjacentConfig = "Caddyfile"
+
+// savedAdmin returns the address of the admin API where no configuration says it: what
+// the environment has, or else where the last configuration has it that this user's
+// Caddy has loaded, and saved.
+func savedAdmin() string {
+	if _, ok := os.LookupEnv("CADDY_ADMIN"); ok {
+		return caddy.DefaultAdminListen
+	}
+	cfg, err := readConfig(caddy.ConfigAutosavePath, "", nil)
+	if err != nil || cfg.Admin == nil || cfg.Admin.Disabled {
+		return caddy.DefaultAdminListen
+	}
+	address, err := adminAddress(cfg.Admin)
+	if err != nil {
+		return caddy.DefaultAdminListen
+	}
+	return address
+}
+
+// adminAddress returns where the admin endpoint that admin configures, which is not
+// disabled, listens.
+func adminAddress(admin *caddy.AdminConfig) (string, error) {
+	if admin == nil || admin.Listen == "" {
+		return caddy.DefaultAdminListen, nil
+	}
+	return caddy.NewReplacer().ReplaceOrErr(admin.Listen, true, true) // as Caddy does
 }
 
 // Caddy tells only in words why a request to the admin API has failed.
@@ -96,6 +130,9 @@ var (
 // adminFailure says in a sentence why a request to the admin API has failed.
 func adminFailure(address string, err error) error {
 	if match := adminUnreached.FindStringSubmatch(err.Error()); match != nil {
+		if strings.HasSuffix(match[1], "permission denied") {
+			return fmt.Errorf("the admin address %s is of another user (%s): ask as the user that the gateway runs as, or as root", address, printable(match[1]))
+		}
 		return fmt.Errorf("no Caddy answers at the admin address %s (%s): start the gateway, without 'admin off', or say by --address or --config where its admin API is", address, printable(match[1]))
 	}
 	match := adminRefused.FindStringSubmatch(err.Error())

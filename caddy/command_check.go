@@ -2,14 +2,17 @@ package caddyesign
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf16"
@@ -32,13 +35,14 @@ type checkFlags struct {
 	authMethod               string
 	scopes                   []string
 	insecure, dpop, json     bool
+	storage                  bool
 }
 
 // checkCommand tries the clients of a configuration, or one client.
 func checkCommand() *cobra.Command {
 	var flags checkFlags
 	cmd := &cobra.Command{
-		Use:   "check [--config <path> [--adapter <name>] | (--environment <name> | --issuer <url> [--insecure-http-issuer]) --client-id <id> (--secret-file <path> | --key-file <path>)] [--envfile <path>] [--json]",
+		Use:   "check [--config <path> [--adapter <name>] [--storage] | (--environment <name> | --issuer <url> [--insecure-http-issuer]) --client-id <id> (--secret-file <path> | --key-file <path>)] [--envfile <path>] [--json]",
 		Short: "Tries to obtain every access token that the gateway needs",
 		Long: `
 Tries what the gateway does before its first call: reads the configuration of the
@@ -53,6 +57,18 @@ that is the Caddyfile in the current directory.
 Without the provider's configuration, it can still say whether the credentials can
 be read. A client that was refused is not tried with further scopes, which could
 lock it out.
+
+If a client that is used shares its tokens (share_tokens), the storage is tried too,
+but for what takes long. With --storage, the storage alone is tried, all of it, whether
+tokens are shared or not, and the OpenID provider is asked for nothing: with two
+instances of the storage, whether what one writes comes back and is seen by the
+other, what is said of a missing key and when there is no time, how long it takes,
+whether one waits for the lock of the other, and what becomes of a lock whose holder
+is busy for 20 seconds, and of one whose holder, a process of its own, is killed. The
+verdict is fit, slow (it works, but costs time or token requests) or unfit (each
+gateway asks for its own tokens). What was stored is deleted at the end, also when the
+check is interrupted. It takes four minutes at most. Run it as the user that runs the
+gateway.
 
 With --environment or --issuer, it checks one client: its identifier, its secret
 or private key in a file, and each --scope by itself; by default those of all APIs,
@@ -97,7 +113,17 @@ meaning; new ones may be added:
 	                        what the provider said, if that is more
 	    lifetime_assumed    whether it did not say
 	    error, hint         why there is none: cause (unavailable, timeout,
-	                        refused, unusable, configuration), status, code, text`,
+	                        refused, unusable, configuration), status, code, text
+	storage                 if tokens are shared; with --storage, this and ok alone:
+	  ok                    whether it is not unfit
+	  module                the name of its module
+	  verdict               fit, slow or unfit
+	  findings              array, one for each probe that was made, in their order:
+	    name, result        result: ok, warn or fail
+	    text, hint          what was seen; what that means
+	  median_seconds, worst_seconds
+	                        of a read or write
+	  dead_holder_seconds   for how long the lock of a dead process was kept`,
 		Args: noArguments("a configuration is named by --config"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
@@ -115,6 +141,7 @@ meaning; new ones may be added:
 	cmd.Flags().StringVar(&flags.authMethod, "auth-method", "", "The client authentication method; default: by what the provider supports")
 	cmd.Flags().StringArrayVar(&flags.scopes, "scope", nil, "A scope to ask for; can be repeated")
 	cmd.Flags().BoolVar(&flags.dpop, "dpop", false, "Whether the client's tokens are bound to a key (b2b)")
+	cmd.Flags().BoolVar(&flags.storage, "storage", false, "Try the storage of the configuration, and nothing else, for share_tokens")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "Print JSON")
 	return cmd
 }
@@ -125,17 +152,63 @@ func (f *checkFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return unchecked(cmd, err)
 	}
+	if f.storage {
+		return f.runStorage(cmd, cfg)
+	}
 	report, err := check(cmd.Context(), cfg, needs)
 	if err != nil {
 		return unchecked(cmd, err)
 	}
 	f.hint(report)
+	if report.shares {
+		if report.Storage, err = interruptible(cmd, cfg, nil); err != nil {
+			return err
+		}
+		report.OK = report.OK && report.Storage.OK
+	}
 	if f.json {
 		err = printJSON(cmd.OutOrStdout(), report)
 	} else {
 		err = report.print(cmd.OutOrStdout())
 	}
-	if err == nil && !report.OK {
+	return ended(err, report.OK)
+}
+
+// runStorage tries the storage alone. The error ends cmd.
+func (f *checkFlags) runStorage(cmd *cobra.Command, cfg *caddy.Config) error {
+	storage, err := interruptible(cmd, cfg, func(text string) { cmd.PrintErrln(text) })
+	if err != nil {
+		return err
+	}
+	if f.json {
+		err = printJSON(cmd.OutOrStdout(), struct {
+			OK      bool            `json:"ok"`
+			Storage *checkedStorage `json:"storage"`
+		}{storage.OK, storage})
+	} else {
+		t := newTable(cmd.OutOrStdout())
+		storage.print(t)
+		err = t.flush()
+	}
+	return ended(err, storage.OK)
+}
+
+// interruptible tries the storage of cfg. With a signal, it deletes what it has
+// stored there before it ends; with a second one, it ends at once.
+func interruptible(cmd *cobra.Command, cfg *caddy.Config, progress func(string)) (*checkedStorage, error) {
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	storage, err := tryStorage(ctx, cfg.StorageRaw, progress)
+	if err != nil && !errors.Is(err, errInterrupted) {
+		err = unchecked(cmd, err)
+	}
+	return storage, err
+}
+
+// ended returns what a check ends with that was printed with the error err.
+func ended(err error, ok bool) error {
+	if err == nil && !ok {
 		err = errors.New("the check found something that does not work")
 	}
 	return err
@@ -164,6 +237,9 @@ func (f *checkFlags) hint(report *checkReport) {
 func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
 	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.audience + f.authMethod
 	if single != "" || f.scopes != nil || f.dpop || f.insecure {
+		if f.storage {
+			return nil, nil, errors.New("--storage is about the storage of a configuration: the flags that describe one client do not go with it")
+		}
 		if f.config != "" || f.adapter != "" {
 			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client do not go with it")
 		}
@@ -171,7 +247,7 @@ func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
 	}
 	file := f.config
 	if file == "" {
-		file = "Caddyfile"
+		file = adjacentConfig
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, errors.New("nothing to check: there is no Caddyfile in the current directory; use --config, or --environment and --client-id")
 		}
@@ -217,7 +293,10 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 		}
 		*value = "{file." + path + "}"
 	}
-	cfg := &caddy.Config{AppsRaw: caddy.ModuleMap{"bankid_esign": caddyconfig.JSON(app, nil)}}
+	cfg := &caddy.Config{
+		Admin:   &caddy.AdminConfig{Disabled: true}, // there is no server to be administrated
+		AppsRaw: caddy.ModuleMap{"bankid_esign": caddyconfig.JSON(app, nil)},
+	}
 	scopes := f.scopes
 	if scopes == nil {
 		apis := []bankid.API{bankid.CSC, bankid.SignDoc, bankid.Timestamp}
@@ -249,10 +328,7 @@ func (r *checkReport) print(w io.Writer) error {
 	if r.Error != nil {
 		t.row(bad, "discovery", r.Error.Text)
 		t.hint(r.Hint)
-		for _, client := range r.Clients {
-			client.print(t)
-		}
-		return t.flush()
+		return r.printRest(t)
 	}
 	t.row(good, "discovery", "token endpoint "+r.TokenEndpoint)
 	if r.ESignBaseURLDiffers {
@@ -261,8 +337,16 @@ func (r *checkReport) print(w io.Writer) error {
 		t.row(good, "esign-baseurl", r.ESignBaseURL)
 	}
 	printClock(t, r.clock, time.Now())
+	return r.printRest(t)
+}
+
+// printRest writes what follows after the provider.
+func (r *checkReport) printRest(t *table) error {
 	for _, client := range r.Clients {
 		client.print(t)
+	}
+	if r.Storage != nil {
+		r.Storage.print(t)
 	}
 	return t.flush()
 }

@@ -31,6 +31,10 @@ asked; and 2 for wrong usage, or a configuration that cannot be loaded. A token 
 nobody has used for its lifetime is obtained at the next call, and counts as one that
 cannot be used until then.
 
+Without --address and --config, the server is found by the Caddyfile in the current
+directory, as by 'caddy reload'; or else by CADDY_ADMIN, by the configuration that
+Caddy has saved for this user, and at last at localhost:2019.
+
 With --envfile, the variables of a file are added to the environment, as by 'caddy
 run', before the configuration is read.
 
@@ -64,6 +68,10 @@ A failed attempt leaves the tokens that there are in use. Less than 10 seconds
 after the attempt before, or for as long as the OpenID provider has asked to be
 left alone, none is made: a token that the attempt before has obtained with the same
 credential is shown with the time since when it is there.
+
+Without --address and --config, the server is found by the Caddyfile in the current
+directory, as by 'caddy reload'; or else by CADDY_ADMIN, by the configuration that
+Caddy has saved for this user, and at last at localhost:2019.
 
 With --envfile, the variables of a file are added to the environment, as by 'caddy
 run', before the configuration is read.

@@ -181,3 +181,49 @@ func TestStatusWithEnvironmentFiles(t *testing.T) {
 	}
 	run(t, "status", "--config", filepath.Join(f.dir, "Caddyfile")).exits(2).prints("the address of the admin API in", "env.TEST_ADMIN")
 }
+
+// Without flags, the commands find the admin API of the gateway that this user runs: by
+// the Caddyfile that is there, as 'caddy reload' does, or by what Caddy has saved.
+func TestStatusFindsTheAdminSocket(t *testing.T) {
+	f := newFixture(t)
+	socket := filepath.Join(f.dir, "admin.sock")
+	config := filepath.Join(f.dir, "Caddyfile")
+	if err := os.WriteFile(config, []byte(strings.Replace(f.caddyfile(localSite), "admin off", "admin unix/"+socket+"|0600", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := adapt(t, string(text))
+	if err := caddy.Load(cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	f.do("GET", path, "").is(http.StatusOK)
+	run(t, "status", "--address", "unix/"+socket).prints("client default")
+	run(t, "status", "--address", "unix/"+socket+"|0600").prints("client default")
+	run(t, "status", "--config", config).prints("client default")
+	run(t, "refresh", "default", "--config", config).prints("client default")
+
+	absent := freeAddress(t)
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("CADDY_ADMIN", absent)
+	runIn(t, f.dir, "status").prints("client default")
+	runIn(t, f.dir, "refresh", "default").prints("client default")
+	run(t, "status").exits(1).prints("no Caddy answers at the admin address " + absent)
+
+	// As the running Caddy of this user has saved it; the environment is preferred.
+	saved := filepath.Join(os.Getenv("XDG_CONFIG_HOME"), "caddy", "autosave.json")
+	if err := os.MkdirAll(filepath.Dir(saved), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(saved, cfg, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "status").exits(1).prints("no Caddy answers at the admin address " + absent)
+	if err := os.Unsetenv("CADDY_ADMIN"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "status").prints("client default")
+	run(t, "refresh", "default").prints("client default")
+}

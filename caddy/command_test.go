@@ -13,6 +13,15 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 )
 
+// TestMain is Caddy when a command runs its own program again.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "bankid-esign" {
+		caddycmd.Main()
+		return
+	}
+	m.Run()
+}
+
 // TestCaddyItself is Caddy when run runs this test again, and no test.
 func TestCaddyItself(t *testing.T) {
 	args := os.Getenv("RUN_CADDY")
@@ -39,12 +48,18 @@ type output struct {
 // run runs `caddy bankid-esign` with the arguments, in a process of its own.
 func run(t *testing.T, args ...string) *output {
 	t.Helper()
+	return runIn(t, t.TempDir(), args...)
+}
+
+// runIn is run in a directory.
+func runIn(t *testing.T, dir string, args ...string) *output {
+	t.Helper()
 	enc, err := json.Marshal(append([]string{"bankid-esign"}, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCaddyItself$")
-	cmd.Dir = t.TempDir()
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "RUN_CADDY="+string(enc))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -20,15 +20,17 @@ import (
 var notRun = map[string]string{
 	"go test ./...": "is what runs this",
 	"bash .ci/run":  "runs this, and is what CI runs",
-	"xcaddy build --with github.com/esigngateway/caddy-bankid-esign": "needs the published module; .ci/run builds with this checkout",
-	"go get github.com/esigngateway/caddy-bankid-esign/tokenauth":    "needs the published module",
-	"go test -run '^$' -bench . ./...":                               "takes minutes; .ci/run runs every benchmark once",
-	"go run . -out RESULTS.md":                                       "takes twenty minutes; the flags are tested in caddy/bench",
-	"go run . -quick":                                                "takes minutes; the flags are tested in caddy/bench",
-	"go run . -parts scenarios -scenarios 'small h1'":                "takes minutes; the flags are tested in caddy/bench",
-	"go run . -parts scenarios -scenarios .":                         "takes an hour; the flags are tested in caddy/bench",
-	"go run . -rounds 30 -slice 1s":                                  "takes an hour; the flags are tested in caddy/bench",
-	"docker build -t esign-gateway .":                                "needs an engine; .ci/dockerfile runs the steps without one",
+	"xcaddy build --with github.com/esigngateway/caddy-bankid-esign":   "needs the published module; .ci/run builds with this checkout",
+	"go get github.com/esigngateway/caddy-bankid-esign/tokenauth":      "needs the published module",
+	"go test -run '^$' -bench . ./...":                                 "takes minutes; .ci/run runs every benchmark once",
+	"go run . -out RESULTS.md":                                         "takes twenty minutes; the flags are tested in caddy/bench",
+	"go run . -quick":                                                  "takes minutes; the flags are tested in caddy/bench",
+	"go run . -parts scenarios -scenarios 'small h1'":                  "takes minutes; the flags are tested in caddy/bench",
+	"go run . -parts scenarios -scenarios .":                           "takes an hour; the flags are tested in caddy/bench",
+	"caddy bankid-esign check --config /etc/caddy/Caddyfile --storage": "takes half a minute; TestCheckOfASharedStorage and TestTrialOfAStorageThatWorks run its parts",
+	"go run . -rounds 30 -slice 1s":                                    "takes an hour; the flags are tested in caddy/bench",
+	"caddy bankid-esign status --config /etc/esign-gateway/Caddyfile":  "needs a booted systemd; TestStatusFindsTheAdminSocket asks by a socket",
+	"docker build -t esign-gateway .":                                  "needs an engine; .ci/dockerfile runs the steps without one",
 	"docker run -p 127.0.0.1:8443:443 -v esign-gateway:/data -v ./secrets:/run/secrets:ro -v ./callers-ca.pem:/etc/caddy/callers-ca.pem:ro -v ./Caddyfile:/etc/caddy/Caddyfile:ro -e BANKID_ENVIRONMENT -e BANKID_CLIENT_ID esign-gateway": "needs an engine; .ci/dockerfile runs what it would run",
 	"install -D -m 600 -o 1000 -g 1000 /dev/stdin secrets/bankid":                                                               "is for a container",
 	"BANKID_ENVIRONMENT=current BANKID_CLIENT_ID=your-client-id caddy bankid-esign check --config /etc/esign-gateway/Caddyfile": "the same is run with the README's file",
@@ -251,10 +253,10 @@ func inAClone(t *testing.T, script string) string {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "BANKID_") || strings.HasPrefix(v, "XDG_")
+		return strings.HasPrefix(v, "BANKID_") || strings.HasPrefix(v, "XDG_") || strings.HasPrefix(v, "CADDY_ADMIN=")
 	})
 	cmd.Env = append(cmd.Env, "PATH="+dir+"/bin:"+os.Getenv("PATH"), "LOG="+dir+"/log",
-		"CADDY_ADMIN="+freeAddress(t), "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")
+		"XDG_RUNTIME_DIR="+dir, "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -95,7 +95,7 @@ func TestReadmeDirectivesBesideOneAnother(t *testing.T) {
 				continue
 			}
 			f := newFixture(t)
-			text := strings.NewReplacer("environment current", "environment sandbox", "http://:8080", f.site).Replace(b.text)
+			text := adminLine.ReplaceAllString(strings.NewReplacer("environment current", "environment sandbox", "http://:8080", f.site).Replace(b.text), "")
 			if err := caddy.Load(adapt(t, "{\nadmin off\npersist_config off\nlog {\noutput file "+f.log+"\nlevel DEBUG\n}\n"+strings.TrimPrefix(text, "{\n")), true); err != nil {
 				t.Fatal(err)
 			}

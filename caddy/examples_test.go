@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -17,7 +18,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +38,12 @@ type exampleGateway struct {
 	address string // in place of the port that the example says
 }
 
+// adminLine finds where an example's admin endpoint listens.
+var adminLine = regexp.MustCompile(`(?m)^\tadmin unix/.*\n`)
+
 // startExample runs the example with the given file name as it stands, but for
-// its ports, which are bound to loopback, and for where it stores things. It
+// its ports, which are bound to loopback, its admin endpoint, and for where it stores
+// things. It
 // waits until the given names have certificates.
 func startExample(t *testing.T, name string, hosts ...string) *exampleGateway {
 	t.Helper()
@@ -53,7 +60,7 @@ func startExample(t *testing.T, name string, hosts ...string) *exampleGateway {
 	if config == string(text) {
 		options += "log {\n" + output + "}\n"
 	}
-	config = strings.Replace(config, "{\n", "{\n"+options, 1)
+	config = adminLine.ReplaceAllString(strings.Replace(config, "{\n", "{\n"+options, 1), "")
 	json := adapt(t, config)
 	for _, listen := range []string{`":443"`, `"127.0.0.1:8080"`} {
 		json = []byte(strings.ReplaceAll(string(json), listen, `"`+e.address+`"`))
@@ -318,4 +325,40 @@ func TestExampleForwardAuth(t *testing.T) {
 	e.is(http.StatusOK, e.client(), "GET", "https://esign.internal"+specs, "", func(r *http.Request) { r.Header.Set("X-Api-Key", "known") })
 	e.is(http.StatusUnauthorized, e.client(), "GET", "https://esign.internal"+specs, "", nil)
 	e.shown("forward-auth.caddyfile", nil, "X-Api-Key: …", "X-Api-Key: known")
+}
+
+// No configuration of the examples and the documents that has a credential lets every
+// user of the machine load another one.
+func TestExamplesKeepTheAdminEndpointToThemselves(t *testing.T) {
+	configs := make(map[string]string)
+	files, err := filepath.Glob("examples/*.caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, "../Caddyfile.example", "ops/Caddyfile") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		configs[file] = string(text)
+	}
+	for _, d := range documents(t) {
+		for i, b := range d.blocks {
+			if b.kind == "caddyfile" && strings.Contains(b.text, "client_id") {
+				configs[d.path+" block "+strconv.Itoa(i)] = b.text
+			}
+		}
+	}
+	if len(configs) < 12 {
+		t.Errorf("there are %d configurations", len(configs))
+	}
+	for name, text := range configs {
+		var cfg caddy.Config
+		if err := json.Unmarshal(adapt(t, text), &cfg); err != nil {
+			t.Fatal(err)
+		}
+		if cfg.Admin == nil || !strings.HasPrefix(cfg.Admin.Listen, "unix/") || !strings.HasSuffix(cfg.Admin.Listen, "|0600") {
+			t.Errorf("%s: the admin endpoint is %+v", name, cfg.Admin)
+		}
+	}
 }

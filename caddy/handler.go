@@ -53,8 +53,11 @@ type Handler struct {
 	// Who may call: `authenticated` (an authentication handler has set
 	// `{http.auth.user.id}`, or the connection has a verified client
 	// certificate), `local` (programs on this machine, calling directly), or
-	// `any` (something else decides). Requests that a browser makes for another
-	// site are refused in any case. Default: `authenticated`.
+	// `any` (something else decides). A user that the handlers `vars` or `map`
+	// name does not count: with `authenticated`, it is an error if they do so in
+	// the same site, or wherever requests to it may have been. Requests that a
+	// browser makes for another site are refused in any case. Default:
+	// `authenticated`.
 	Callers string `json:"callers,omitempty"`
 
 	// The origins of APIs that are not where the environment has them, by API.

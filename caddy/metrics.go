@@ -43,6 +43,13 @@ var (
 		NativeHistogramMinResetDuration: histogramReset,
 	}, []string{"client"})
 
+	storageFailures = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "storage_failures_total",
+		Help:      "Failures of the storage that tokens are shared in, by kind: unreachable, slow, locked, changed, lost or too_large.",
+	}, []string{"client", "kind"})
+
 	tokensServed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
@@ -94,7 +101,7 @@ func registerMetrics(ctx caddy.Context, extra ...prometheus.Collector) error {
 		return nil
 	}
 	for _, collector := range append(extra,
-		tokenRequests, tokenRequestDuration, tokensServed, rejections, replays, nonceRepeats, refusals, clockSkew,
+		tokenRequests, tokenRequestDuration, storageFailures, tokensServed, rejections, replays, nonceRepeats, refusals, clockSkew,
 		rescuedAnswers, heldAnswerCount, heldAnswerBytes) {
 		err := registry.Register(collector)
 		if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok && err != nil {

@@ -21,9 +21,9 @@ type sourceUser struct {
 
 	// What the log already says. Only touched by observe, which is not called
 	// concurrently.
-	obtained, assumed, lifeless, missing, elsewhere, alone bool
-	clock                                                  tokenauth.Clock
-	failing                                                failing
+	obtained, assumed, lifeless, missing, elsewhere bool
+	clock                                           tokenauth.Clock
+	failing                                         failing
 }
 
 // failing is the state of a source whose last attempt failed.
@@ -57,7 +57,6 @@ func (u *sourceUser) log(e tokenauth.Event) {
 	logger := u.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
 	u.observeProvider(e.Metadata)
 	u.observeClock(e.Clock)
-	u.observeStore(e)
 	if e.Err != nil {
 		now := failing{yes: true, usable: e.Usable, cause: e.Err.Cause, code: e.Err.Code}
 		level := zapcore.DebugLevel
@@ -105,20 +104,6 @@ func (u *sourceUser) log(e tokenauth.Event) {
 		logger.Warn("the token was granted without some of the scopes asked for", zap.Strings("missing", e.MissingScopes))
 	}
 	u.obtained, u.assumed, u.lifeless, u.missing, u.failing = true, e.LifetimeAssumed, lifeless, missing, failing{}
-}
-
-// observeStore says when tokens cannot be shared, and when they can again.
-func (u *sourceUser) observeStore(e tokenauth.Event) {
-	alone := e.StoreErr != nil
-	switch {
-	case alone && !u.alone:
-		u.logger.Warn("the token cannot be shared; this server goes on by itself", zap.String("scope", e.Scopes), zap.Error(e.StoreErr))
-	case !alone && u.alone && e.Err == nil:
-		u.logger.Info("the token is shared again", zap.String("scope", e.Scopes))
-	default:
-		return
-	}
-	u.alone = alone
 }
 
 // observeProvider compares where the provider says the APIs are with where the

@@ -19,7 +19,7 @@ func TestOperationsExampleRedactsSignID(t *testing.T) {
 	f := newFixture(t)
 	metrics := freeAddress(t)
 	text := strings.NewReplacer(
-		"	metrics\n\n	# A sign_id", "	admin off\n	persist_config off\n	metrics\n\n	# A sign_id",
+		"	admin unix/{$XDG_RUNTIME_DIR:/tmp}/esign-gateway.sock|0600\n", "	admin off\n	persist_config off\n",
 		"	log {\n		format", "	log {\n		output file "+f.log+"\n		level DEBUG\n		format",
 		"http://:9180", "http://"+metrics,
 		"http://:8080", f.site,

@@ -62,13 +62,18 @@ func TestF22StorageThatFailsIsSaidOnceAndCostsNoCall(t *testing.T) {
 	if err := os.WriteFile(storage, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f.start(localSite)
+	before := f.earlier()
+	admin := f.startMeasured(localSite)
 	f.do("GET", path, "").is(200)
 	f.do("GET", path, "").is(200)
-	const alone = `"the token cannot be shared; this server goes on by itself"`
+	const alone = `"tokens are not shared: this server obtains its own"`
 	eventually(t, func() bool { return strings.Contains(f.logged(), alone) })
 	if n := strings.Count(f.logged(), alone); n > 3 {
 		t.Errorf("it is said %d times of three sources", n)
+	}
+	const counted = `caddy_bankid_esign_storage_failures_total{client="default",kind="unreachable"}`
+	if newScrape(t, admin)[counted] <= before[counted] {
+		t.Error("it is not counted")
 	}
 	if err := os.Remove(storage); err != nil {
 		t.Fatal(err)

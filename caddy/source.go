@@ -131,7 +131,7 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 		a.metrics.add(user.client, source.Source)
 		runtime := tokenauth.Runtime{Client: a.http, Observe: user.observe}
 		if client.ShareTokens {
-			runtime.Store = a.storage
+			runtime.Store, runtime.ObserveStore = a.storage, user.observeStore
 		}
 		a.detach = append(a.detach, source.Attach(runtime))
 		a.sources[source.Source] = true

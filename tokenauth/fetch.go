@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // fetchLocked starts an attempt unless one is in flight.
-func (s *Source) fetchLocked() { s.startLocked(&flight{done: make(chan struct{})}) }
+func (s *Source) fetchLocked() { s.startLocked(&flight{}) }
 
 // startLocked starts the attempt f unless one is in flight, or none can be made.
 func (s *Source) startLocked(f *flight) {
-	runtime, attached := s.runtimes.newest()
-	if s.flight != nil || s.closed || !attached || s.config.Provider == nil {
+	user := s.users.newest()
+	if s.flight != nil || s.closed || user == nil || s.config.Provider == nil {
 		return
 	}
 	if s.timer != nil {
@@ -25,14 +25,14 @@ func (s *Source) startLocked(f *flight) {
 	// Not the context of whoever asks: others wait for the result too, and the
 	// next one will want it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
-	f.limit = s.limitLocked()
+	f.done, f.hurry, f.limit = make(chan struct{}), make(chan struct{}), s.limitLocked()
 	s.flight, s.cancel = f, cancel
 	if !f.look {
 		s.attempted = readClocks()
 	}
 	s.background.Go(func() {
 		defer cancel()
-		s.fly(ctx, f, runtime)
+		s.fly(ctx, f, user)
 	})
 }
 
@@ -50,7 +50,7 @@ func (s *Source) idleLocked() *Error {
 }
 
 // fly makes the attempt f. Whatever happens, those who wait for it are told.
-func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
+func (s *Source) fly(ctx context.Context, f *flight, user *user) {
 	start := time.Now()
 	event := Event{Scopes: strings.Join(s.config.Scopes, " ")}
 	var credentials Credentials
@@ -62,24 +62,24 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 		event.Duration, event.Clock = time.Since(start), s.config.Provider.Clock()
 		ended := s.land(f, credentials, &event)
 		close(f.done)
-		if runtime.Observe != nil && !ended {
-			s.tell(runtime.Observe, event)
+		if user.Observe != nil && !ended {
+			tell(&s.observing, func() { user.Observe(event) })
 		}
 	}()
-	limited, cancel := context.WithTimeout(ctx, f.limit)
+	n := need{deadline: start.Add(f.limit), limit: f.limit, hurry: f.hurry, better: s.better, event: &event}
+	limited, cancel := context.WithDeadline(ctx, n.deadline)
 	defer cancel()
 	var err error
 	if credentials, err = s.credentials(limited); err != nil {
 		f.err = &Error{Op: "reading client credentials", Cause: CauseConfiguration, Err: err}
 		return
 	}
-	event.ClientID = credentials.ClientID
+	event.ClientID, n.credentials = credentials.ClientID, credentials
 	s.remember(identity{clientID: credentials.ClientID})
-	if sharing := s.newSharing(runtime.Store, credentials); sharing != nil {
-		sharing.look, sharing.limit = f.look, f.limit
-		f.token, err = s.share(ctx, limited, sharing, runtime.Client, &event)
-	} else if !f.look {
-		f.token, err = s.obtain(limited, runtime.Client, credentials, &event)
+	if f.look {
+		f.token = user.supplier.look(ctx, n)
+	} else {
+		f.token, err = user.supplier.obtain(ctx, n)
 	}
 	if f.token != nil {
 		f.token.clientID = credentials.ClientID
@@ -89,123 +89,13 @@ func (s *Source) fly(ctx context.Context, f *flight, runtime Runtime) {
 	}
 }
 
-// tell tells the observer of an attempt. It may be anybody's code: a panic of it
-// is not to end the process.
-func (s *Source) tell(observe func(Event), event Event) {
-	s.observing.Lock()
-	defer s.observing.Unlock()
+// tell calls observe, one call after the other. It may be anybody's code: a panic of
+// it is not to end the process.
+func tell(observing *sync.Mutex, observe func()) {
+	observing.Lock()
+	defer observing.Unlock()
 	defer func() { _ = recover() }()
-	observe(event)
-}
-
-// asError returns err as an *Error.
-func asError(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e
-	}
-	return &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
-}
-
-// obtain asks the provider for a token.
-func (s *Source) obtain(ctx context.Context, client *http.Client, credentials Credentials, event *Event) (*Token, error) {
-	metadata, err := s.config.Provider.Metadata(ctx, client)
-	if err != nil {
-		return nil, err
-	}
-	return s.ask(ctx, client, metadata, credentials, event)
-}
-
-// ask asks the token endpoint of metadata. If it has vanished, the provider's
-// configuration is read again, and where that names another one, the attempt
-// goes on there.
-func (s *Source) ask(ctx context.Context, client *http.Client, metadata *Metadata, credentials Credentials, event *Event) (*Token, error) {
-	event.Metadata = metadata
-	token, err := s.request(ctx, client, metadata, credentials, event)
-	if err == nil || !vanished(err) {
-		return token, err
-	}
-	s.config.Provider.Outdated(metadata)
-	again, readErr := s.config.Provider.Metadata(ctx, client)
-	if readErr != nil || again.TokenEndpoint == metadata.TokenEndpoint {
-		return nil, err
-	}
-	event.Metadata = again
-	return s.request(ctx, client, again, credentials, event)
-}
-
-// vanished reports whether err says that there is no token endpoint where the
-// request was sent.
-func vanished(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	switch {
-	case !ok:
-		return false
-	case e.Status == 0:
-		return e.Cause == CauseUnavailable // no such host, connection refused
-	}
-	return gone(e.Status) || e.Status >= 300 && e.Status < 400
-}
-
-// request asks the token endpoint of metadata.
-func (s *Source) request(ctx context.Context, client *http.Client, metadata *Metadata, credentials Credentials, event *Event) (*Token, error) {
-	method, err := chooseMethod(s.config.AuthMethod, credentials, metadata)
-	if err != nil {
-		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: err}
-	}
-	prover, err := s.newProver(credentials, metadata)
-	if err != nil {
-		return nil, &Error{Op: opToken, Cause: CauseConfiguration, Err: fmt.Errorf("DPoP: %w", err)}
-	}
-	s.remember(newIdentity(credentials, method, metadata, prover))
-	request := tokenRequest{
-		provider: s.config.Provider, metadata: metadata, method: method, credentials: credentials,
-		audience: s.config.Audience, scopes: s.config.Scopes, prover: prover, nonces: &s.nonces,
-	}
-	sent := readClocks()
-	res, err := request.send(ctx, client)
-	event.NonceWanted = event.NonceWanted || request.challenged
-	if err != nil {
-		if failure, ok := errors.AsType[*Error](err); ok && failure.Status != 0 {
-			failure.request = request.facts()
-		}
-		return nil, err
-	}
-	event.LifetimeAssumed, event.LifetimeGiven = res.assumed, res.given
-	now := readClocks()
-	token := newToken(res, prover, sent, now, s.config.RefreshBefore)
-	if !token.once && !token.usable(now) {
-		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errLate}
-	}
-	return token, nil
-}
-
-// errLate is what is wrong with a token that lives shorter than its answer took.
-var errLate = errors.New("the token had expired when it arrived")
-
-// newProver returns what makes the proofs of the next token, nil if none are
-// needed.
-func (s *Source) newProver(credentials Credentials, metadata *Metadata) (*prover, error) {
-	if !s.config.DPoP {
-		return nil, nil
-	}
-	if credentials.DPoPKey != nil {
-		return newProver(credentials.DPoPKey, metadata.DPoPAlgorithms)
-	}
-	if s.key != nil {
-		if prover, err := newProver(s.key, metadata.DPoPAlgorithms); err == nil {
-			return prover, nil
-		} // else the provider has changed what it supports
-	}
-	alg := "ES256"
-	if metadata.DPoPAlgorithms != nil && !slices.Contains(metadata.DPoPAlgorithms, alg) {
-		alg = "RS256"
-	}
-	key, err := GenerateKey(alg)
-	if err != nil {
-		return nil, err
-	}
-	s.key = key
-	return newProver(s.key, metadata.DPoPAlgorithms)
+	observe()
 }
 
 // land ends the flight f: it puts the new token in the place of the old one,

@@ -227,6 +227,14 @@ func (p *Provider) adopt(document []byte) (*Metadata, error) {
 	return metadata, nil
 }
 
+// document returns the last good document as it was read, nil if there is none yet.
+func (p *Provider) document() []byte {
+	if d := p.current.Load(); d != nil {
+		return d.document
+	}
+	return nil
+}
+
 // metadataAge returns for how long a document may be used without asking again
 // (RFC 9111 section 5.2.2), within bounds.
 func metadataAge(header http.Header) time.Duration {

@@ -88,6 +88,7 @@ func (s *Source) refresh() (*flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != nil {
+		s.flight.hurryUp()
 		return s.flight, nil
 	}
 	now := readClocks()
@@ -98,5 +99,6 @@ func (s *Source) refresh() (*flight, error) {
 	if s.flight == nil {
 		return nil, s.idleLocked()
 	}
+	s.flight.hurryUp()
 	return s.flight, nil
 }

@@ -109,13 +109,14 @@ func (s *Source) renewLocked(now instant) <-chan struct{} {
 			if s.fetchLocked(); s.flight != nil {
 				s.renewed = now
 			}
-		} else if runtime, _ := s.runtimes.newest(); runtime.Store != nil && now.since(s.looked) >= lookBrake {
+		} else if user := s.users.newest(); user != nil && user.supplier.fleet() && now.since(s.looked) >= lookBrake {
 			s.looked = now
-			s.startLocked(&flight{done: make(chan struct{}), look: true})
+			s.startLocked(&flight{look: true})
 		}
 	}
 	if s.flight == nil {
 		return nil
 	}
+	s.flight.hurryUp()
 	return s.flight.done
 }

@@ -25,11 +25,15 @@ type Runtime struct {
 	// the same client: one of them asks for a token, and the others read it there.
 	// What is stored is sealed with a key that is derived from the client's
 	// credential. Tokens that are bound to a key are shared only if it is that of
-	// the credentials. Without a store that works, each process asks by itself:
-	// after 2 seconds for each reading or writing that does not end, and after 20 to
-	// 30 in which another process holds the lock and leaves no token. No more than
-	// four operations of one Source are under way.
+	// the credentials. Without a store that works, each process asks by itself: after
+	// 2 seconds if the store is slow or does not answer, 3 if it refuses a lock that is
+	// held, and 20 to 30 in which another process holds the lock and leaves no token.
+	// No more than four operations of one Source are under way, and one on a lock.
 	Store Store
+
+	// ObserveStore, if not nil, is told of failures of the Store. It is not called
+	// concurrently for one Source and Runtime. It must not block: callers may wait.
+	ObserveStore func(StoreEvent)
 }
 
 // An Event is one attempt to obtain a token.
@@ -52,10 +56,6 @@ type Event struct {
 
 	// Shared reports whether the token is one that another process has obtained.
 	Shared bool
-
-	// StoreErr is why the token could not be shared, nil if it was or if there is
-	// no store.
-	StoreErr error
 
 	// Lifetime is that of the token obtained, a day at most.
 	Lifetime time.Duration
@@ -83,36 +83,37 @@ type Event struct {
 	Duration time.Duration
 }
 
-// runtimes are the users of a Source, the newest last.
-type runtimes struct {
+// A user of a Source is a Runtime that is attached to it.
+type user struct {
+	Runtime
+	supplier supplier
+}
+
+// users are those of a Source, the newest last.
+type users struct {
 	mu  sync.Mutex
-	all []*Runtime
+	all []*user
 }
 
-// attach adds r and returns what removes it again.
-func (rs *runtimes) attach(r Runtime) (detach func()) {
-	own := &r
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	rs.all = append(rs.all, own)
+// attach adds u and returns what removes it again.
+func (us *users) attach(u *user) (detach func()) {
+	us.mu.Lock()
+	defer us.mu.Unlock()
+	us.all = append(us.all, u)
 	return func() {
-		rs.mu.Lock()
-		defer rs.mu.Unlock()
-		rs.all = slices.DeleteFunc(rs.all, func(r *Runtime) bool { return r == own })
+		us.mu.Lock()
+		defer us.mu.Unlock()
+		us.all = slices.DeleteFunc(us.all, func(other *user) bool { return other == u })
 	}
 }
 
-// newest returns the runtime to use now, and whether there is one. Without one,
-// nothing may be sent: it decides which servers are trusted.
-func (rs *runtimes) newest() (r Runtime, ok bool) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if len(rs.all) == 0 {
-		return Runtime{}, false
+// newest returns the user whose runtime is to be used now, nil if there is none. Then
+// nothing may be sent: the runtime decides which servers are trusted.
+func (us *users) newest() *user {
+	us.mu.Lock()
+	defer us.mu.Unlock()
+	if len(us.all) == 0 {
+		return nil
 	}
-	r = *rs.all[len(rs.all)-1]
-	if r.Client == nil {
-		r.Client = http.DefaultClient
-	}
-	return r, true
+	return us.all[len(us.all)-1]
 }

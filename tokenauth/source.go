@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -60,7 +61,7 @@ type Config struct {
 	// Timeout bounds one attempt, discovery included. Default, also in the place of
 	// a negative one: DefaultTimeout. With a Store, discovery and the token request
 	// have that time each, and what is spent with the store comes on top: 2 seconds
-	// at most for each reading and writing, and 30 for another process's request.
+	// at most, or 3 if it refuses a lock that is held, and 30 for another process's request.
 	// While there is no usable token, an attempt after one that ended so is given up
 	// earlier, at random, after half of that time at the soonest.
 	Timeout time.Duration
@@ -84,11 +85,9 @@ type Config struct {
 // It is safe for concurrent use. Close ends it. It is made by NewSource: the zero
 // Source has an error in the place of every token.
 type Source struct {
-	config   Config
-	runtimes runtimes
-	current  atomic.Pointer[Token] // the one in use
-	nonces   nonces
-	key      *Key // generated; only touched by the attempt that is in flight
+	users   users
+	current atomic.Pointer[Token] // the one in use
+	requester
 
 	mu         sync.Mutex
 	before     *Token // the one before current, if current may be refused for being new
@@ -112,7 +111,8 @@ type Source struct {
 	observing  sync.Mutex         // one event after the other
 	waiting    atomic.Int64       // callers that wait for the flight
 	last       identity           // of the last attempt that read them
-	operations chan struct{}      // of the store; full if too many are under way
+	writing    sync.WaitGroup     // tokens for other processes
+	operations operations         // of the store
 	readings   chan struct{}      // of the credentials; full if too many are under way
 }
 
@@ -121,8 +121,18 @@ type flight struct {
 	done  chan struct{} // closed when token and err are set
 	look  bool          // for what another process has obtained, and no further
 	limit time.Duration // that it may take
+	hurry chan struct{} // closed when a caller waits for it
 	token *Token        // nil without an error if such a look finds nothing
 	err   *Error
+}
+
+// hurryUp says that a caller waits for the flight. It is called with the lock held.
+func (f *flight) hurryUp() {
+	select {
+	case <-f.hurry:
+	default:
+		close(f.hurry)
+	}
 }
 
 // Why a Source makes no attempt.
@@ -158,13 +168,23 @@ func NewSource(config Config) (*Source, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	return &Source{config: config, operations: make(chan struct{}, storeOperations), readings: make(chan struct{}, credentialReadings)}, nil
+	s := &Source{
+		requester: requester{config: config}, operations: newOperations(),
+		readings: make(chan struct{}, credentialReadings),
+	}
+	s.identified = s.remember
+	return s, nil
 }
 
 // Attach makes r the runtime that the Source uses, until detach is called or
 // another one is attached. Without one, no request is made, and each that would
 // be needed is an error.
-func (s *Source) Attach(r Runtime) (detach func()) { return s.runtimes.attach(r) }
+func (s *Source) Attach(r Runtime) (detach func()) {
+	if r.Client == nil {
+		r.Client = http.DefaultClient
+	}
+	return s.users.attach(&user{r, s.supplier(r)})
+}
 
 // Token returns a token that can be used now. If there is none, it waits for
 // one, as long as ctx allows. The error is an *Error, or that of ctx.
@@ -241,7 +261,12 @@ func (s *Source) Warm() {
 	}
 }
 
-// Close ends what the Source does in the background, and waits for its end.
+// closeWait is how long Close waits until a token is written for other processes.
+const closeWait = time.Second
+
+// Close ends what the Source does in the background, and waits for its end. It waits no
+// longer than a second for a store to take a token and to give a lock back. A store that
+// is slower is used until it has.
 func (s *Source) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -253,6 +278,17 @@ func (s *Source) Close() {
 	}
 	s.mu.Unlock()
 	s.background.Wait()
+	written := make(chan struct{})
+	go func() { // it ends when the store lets it, or its time is over
+		s.writing.Wait()
+		close(written)
+	}()
+	timeout := time.NewTimer(closeWait)
+	defer timeout.Stop()
+	select {
+	case <-written:
+	case <-timeout.C:
+	}
 }
 
 // wait waits for the fetch in flight, or a new one, for whoever has use for
@@ -306,6 +342,7 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 	if s.flight == nil {
 		return nil, nil, s.idleLocked()
 	}
+	s.flight.hurryUp()
 	return nil, s.flight, nil
 }
 

@@ -2,146 +2,158 @@ package tokenauth
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 )
 
 // A Store is where processes that use the same client leave their tokens for
 // each other. It is the part that is used here of the storages of Caddy: keys
-// are paths, locks hold between all processes and do not outlive their holder by
-// much. It need not be trusted: what is stored is sealed. It must be safe for
-// concurrent use.
+// are paths, and a lock holds between all processes and does not outlive its holder
+// by much. It need not be trusted: what is stored is sealed. It must be safe for
+// concurrent use. A Store that does not keep all of this costs token requests, but
+// no token.
 type Store interface {
-	// Lock waits until the lock name is this process's, or ctx ends.
+	// Lock waits until the lock name is this process's, or ctx ends. No entry has the
+	// name of a lock as its key.
 	Lock(ctx context.Context, name string) error
 
 	// Unlock gives the lock name back.
 	Unlock(ctx context.Context, name string) error
 
-	// Load returns what is stored at key. If there is nothing, the error is
+	// Size returns how many bytes are stored at key, or less than one if it cannot be
+	// told. If there is no entry, the error should be fs.ErrNotExist.
+	Size(ctx context.Context, key string) (int64, error)
+
+	// Load returns what is stored at key. If there is no entry, the error should be
 	// fs.ErrNotExist.
 	Load(ctx context.Context, key string) ([]byte, error)
 
-	// Store puts value in the place of what is stored at key.
+	// Store replaces what is stored at key by value.
 	Store(ctx context.Context, key string, value []byte) error
 }
 
+// A StoreFailure is a kind of failure of a Store.
+type StoreFailure string
+
+// The kinds of failure.
 const (
-	// storeTimeout is how long one read or write may take. What is stored saves
-	// a request; it is not worth a long wait.
-	storeTimeout = 2 * time.Second
+	// StoreUnreachable: an operation failed.
+	StoreUnreachable StoreFailure = "unreachable"
+	// StoreSlow: an operation did not end in time.
+	StoreSlow StoreFailure = "slow"
+	// StoreLocked: the lock could not be had, and nobody left a token meanwhile.
+	StoreLocked StoreFailure = "locked"
+	// StoreChanged: an entry is not what was written, or an older one.
+	StoreChanged StoreFailure = "changed"
+	// StoreLost: what was written is not there.
+	StoreLost StoreFailure = "lost"
+	// StoreTooLarge: an entry is larger than any that is written.
+	StoreTooLarge StoreFailure = "too_large"
+)
 
-	// storeOperations is how many of one source may be under way. A storage that
-	// hangs would gather them otherwise.
+// A StoreError is a failure of a Store.
+type StoreError struct {
+	Kind StoreFailure
+	Err  error
+}
+
+// Error implements error.
+func (e *StoreError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what the failure is made of.
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// A StoreEvent is a failure of a Store, or the end of a time in which tokens could not
+// be shared.
+type StoreEvent struct {
+	// Scopes are those of the token, space-separated.
+	Scopes string
+
+	// Err is the failure, nil at the end of that time.
+	Err *StoreError
+
+	// Changed reports whether this begins or ends a time in which the process obtains
+	// tokens for itself. Other failures have cost time at most.
+	Changed bool
+}
+
+const (
+	// storeOperations is how many operations of one Source may be under way, beside
+	// that on the lock. A storage that hangs would gather them otherwise. One that has
+	// not come back after operationLost does not count any more, since what hung may be
+	// mended for those that come.
 	storeOperations = 4
+	operationLost   = 10 * time.Minute
 
-	// storePrefix is what all keys begin with. The number is of the format.
-	storePrefix = "tokenauth/v1/"
+	// writeTimeout is how long one operation may take after the token was obtained.
+	// Nobody waits for it.
+	writeTimeout = 10 * time.Second
+
+	// maxEntry is how many bytes of an entry are read. The answer that a token is in,
+	// or a discovery document, is smaller.
+	maxEntry = 2 << 20
 )
 
-var (
-	errStoreSilent = errors.New("the storage does not answer")
-	errSealed      = errors.New("the entry was not sealed with this client's credential for this purpose, or has been changed")
-)
+// errSilent is the error of an operation that does not end in time.
+var errSilent = errors.New("the storage does not answer")
 
-// A seal protects one entry of a Store. Its key is derived from the client's own
-// credential (RFC 5869): whoever can open it could ask for a token anyway, and no
-// further secret is needed. Another credential has another entry, so that
-// processes with the old one and the new one do not get in each other's way.
-type seal struct {
-	name string // of the entry, and of its lock
-	aead cipher.AEAD
+// operations are those of a store that are under way.
+type operations struct {
+	places  chan struct{} // full if too many are
+	locking chan struct{} // full while a lock is waited for or held
 }
 
-// newSeal returns the seal for what belongs to the given credentials, of which
-// purpose is a description that nothing else has.
-func newSeal(c Credentials, purpose any) (*seal, error) {
-	material := []byte(c.ClientSecret.Reveal())
-	if c.Key != nil {
-		var err error
-		if material, err = c.Key.pkcs8(); err != nil {
-			return nil, err
-		}
-	}
-	if len(material) == 0 {
-		return nil, errors.New("the client has no credential to derive a key from")
-	}
-	info, err := json.Marshal(purpose)
-	if err != nil {
-		return nil, err
-	}
-	name, err := hkdf.Key(sha256.New, material, nil, storePrefix+"name"+string(info), 16)
-	if err != nil {
-		return nil, err
-	}
-	key, err := hkdf.Key(sha256.New, material, nil, storePrefix+"key"+string(info), 32)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, err
-	}
-	return &seal{name: storePrefix + hex.EncodeToString(name), aead: aead}, nil
+// newOperations returns those of one Source. It keeps them whatever its store is: what
+// one store has kept does not come back with the next.
+func newOperations() operations {
+	return operations{make(chan struct{}, storeOperations), make(chan struct{}, 1)}
 }
 
-// save seals value and stores it.
-func (s *seal) save(ctx context.Context, store Store, value []byte) error {
-	return store.Store(ctx, s.name, s.aead.Seal(nil, nil, value, []byte(s.name))) //nolint:gosec // it makes its own nonce
-}
-
-// load returns what save has stored. An entry that it has not is errSealed.
-func (s *seal) load(ctx context.Context, store Store) ([]byte, error) {
-	sealed, err := store.Load(ctx, s.name)
-	if err != nil {
-		return nil, err
-	}
-	value, err := s.aead.Open(nil, nil, sealed, []byte(s.name))
-	if err != nil {
-		return nil, errSealed
-	}
-	return value, nil
-}
-
-// use runs one operation of a store, and returns when it or its time is over:
-// file systems that have gone away do not heed a context.
-func (s *Source) use(ctx context.Context, operation func(context.Context) error) error {
-	select {
-	case err := <-s.begin(ctx, operation):
-		return err
-	case <-ctx.Done():
-		return errStoreSilent
-	}
-}
-
-// begin starts an operation of a store, whose result can be received once.
-func (s *Source) begin(ctx context.Context, operation func(context.Context) error) <-chan error {
+// begin starts an operation. Its result can be received once. The operation must not
+// write to what is used if the result is not waited for: file systems that have gone
+// away do not heed a context.
+func (o operations) begin(ctx context.Context, operation func(context.Context) error) <-chan error {
 	result := make(chan error, 1)
 	select {
-	case s.operations <- struct{}{}:
+	case o.places <- struct{}{}:
 	default:
-		result <- errStoreSilent
+		result <- errSilent
 		return result
 	}
-	// Not among those that Close waits for: it ends when the store lets it.
-	go func() {
-		err := errors.New("the storage panicked")
-		defer func() {
-			_ = recover() // or it ends the process
-			<-s.operations
-			result <- err
-		}()
-		err = operation(ctx)
+	done := sync.OnceFunc(func() { <-o.places })
+	lost := time.AfterFunc(operationLost, done)
+	go func() { // it ends when the store lets it
+		err := guarded(func() error { return operation(ctx) })
+		if err != nil && ctx.Err() != nil {
+			err = errSilent // some modules then say that there is no such entry
+		}
+		lost.Stop()
+		done()
+		result <- err
 	}()
 	return result
+}
+
+// run runs an operation that no caller waits for.
+func (o operations) run(operation func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	select {
+	case err := <-o.begin(ctx, operation):
+		return err
+	case <-ctx.Done():
+		return errSilent
+	}
+}
+
+// guarded calls an operation of a store. A panic of it is an error, or it would end the
+// process.
+func guarded(operation func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the storage panicked")
+		}
+	}()
+	return operation()
 }

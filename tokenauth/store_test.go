@@ -51,6 +51,19 @@ func (m *memoryStore) Unlock(_ context.Context, name string) error {
 	return nil
 }
 
+func (m *memoryStore) Size(_ context.Context, key string) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.loadErr != nil {
+		return 0, m.loadErr
+	}
+	value, ok := m.entries[key]
+	if !ok {
+		return 0, fs.ErrNotExist
+	}
+	return int64(len(value)), nil
+}
+
 func (m *memoryStore) Load(_ context.Context, key string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -29,9 +29,9 @@ func TestSharedTokenExpiresByTheMonotonicClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sh := &sharing{source: &Source{config: Config{Provider: provider}}}
+	v := &visit{shared: &shared{direct: &direct{requester: &requester{config: Config{Provider: provider}}}}}
 	issued := time.Now().Add(-time.Minute).Round(0) // as it is read from a store
-	token := sh.read(sharedToken{AccessToken: "token", IssuedAt: issued, Lifetime: 5 * time.Minute}, nil)
+	token := v.read(sharedToken{AccessToken: "token", IssuedAt: issued, Lifetime: 5 * time.Minute}, nil)
 	if !strings.Contains(token.expiresAt.mono.String(), "m=") {
 		t.Error("it expires by the clock on the wall")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,8 +17,10 @@ import (
 // A node is a source as one of several processes has it.
 type node struct {
 	*tokenauth.Source
-	events []tokenauth.Event
-	mu     sync.Mutex
+	mu       sync.Mutex
+	events   []tokenauth.Event
+	failures []tokenauth.StoreFailure
+	alone    bool
 }
 
 // newNode returns a node that shares its tokens in store.
@@ -25,12 +28,34 @@ func newNode(t *testing.T, server *tokenauthtest.Server, store tokenauth.Store, 
 	t.Helper()
 	n := &node{Source: newTestSource(t, server, options...)}
 	client := &http.Client{Transport: skewed{server.Client().Transport, 0}}
-	n.Attach(tokenauth.Runtime{Client: client, Store: store, Observe: func(e tokenauth.Event) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.events = append(n.events, e)
-	}})
+	n.Attach(tokenauth.Runtime{
+		Client: client, Store: store,
+		Observe: func(e tokenauth.Event) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.events = append(n.events, e)
+		},
+		ObserveStore: func(e tokenauth.StoreEvent) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if e.Changed {
+				n.alone = e.Err != nil
+			} else {
+				n.failures = append(n.failures, e.Err.Kind)
+			}
+		},
+	})
 	return n
+}
+
+// failed returns the kinds of failure of the store since the last time, and whether
+// the process goes on by itself.
+func (n *node) failed() (kinds []tokenauth.StoreFailure, alone bool) {
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	kinds, n.failures = n.failures, nil
+	return kinds, n.alone
 }
 
 // last returns what the last attempt was.
@@ -149,6 +174,7 @@ func TestStoredTokensAreSealed(t *testing.T) {
 		server.HandleToken(answerToken("planted-token", 300))
 		store := newMemoryStore()
 		getToken(t, newNode(t, server, store).Source)
+		synctest.Wait()
 		entries := store.stored()
 		if len(entries) != 2 {
 			t.Fatalf("%d entries are stored, want a token and a document", len(entries))
@@ -166,8 +192,8 @@ func TestStoredTokensAreSealed(t *testing.T) {
 			}
 		})
 		getToken(t, other.Source)
-		if e := other.last(t); e.Shared || e.StoreErr != nil {
-			t.Errorf("with another secret: shared %t, %v", e.Shared, e.StoreErr)
+		if failures, _ := other.failed(); other.last(t).Shared || failures != nil {
+			t.Errorf("with another secret: shared %t, %v", other.last(t).Shared, failures)
 		}
 		scope := newNode(t, server, store, func(c *tokenauth.Config) { c.Scopes = []string{"esign"} })
 		getToken(t, scope.Source)
@@ -198,6 +224,7 @@ func TestEntryThatWasTamperedWithIsAMiss(t *testing.T) {
 				defer server.Close()
 				store := newMemoryStore()
 				getToken(t, newNode(t, server, store).Source)
+				synctest.Wait()
 				for key := range store.stored() {
 					tamper(store.entries, key)
 					if name == "swapped" {
@@ -206,13 +233,13 @@ func TestEntryThatWasTamperedWithIsAMiss(t *testing.T) {
 				}
 				n := newNode(t, server, store)
 				getToken(t, n.Source)
-				if e := n.last(t); e.Shared || e.StoreErr == nil {
-					t.Errorf("shared %t, %v", e.Shared, e.StoreErr)
+				if failures, _ := n.failed(); n.last(t).Shared || !slices.Equal(failures, []tokenauth.StoreFailure{tokenauth.StoreChanged}) {
+					t.Errorf("shared %t, %v", n.last(t).Shared, failures)
 				}
 				again := newNode(t, server, store)
 				getToken(t, again.Source)
-				if e := again.last(t); !e.Shared || e.StoreErr != nil {
-					t.Errorf("it was not put right: shared %t, %v", e.Shared, e.StoreErr)
+				if failures, _ := again.failed(); !again.last(t).Shared || failures != nil {
+					t.Errorf("it was not put right: shared %t, %v", again.last(t).Shared, failures)
 				}
 				wantRequests(t, server, 2)
 			})
@@ -246,8 +273,10 @@ func TestF22StorageThatFailsCostsNoToken(t *testing.T) {
 				if took := time.Since(start); took > test.wait {
 					t.Errorf("it takes %v", took)
 				}
-				if e := n.last(t); e.StoreErr == nil || e.Shared {
-					t.Errorf("shared %t, %v", e.Shared, e.StoreErr)
+				synctest.Wait()
+				advance(time.Minute) // for what goes on in the background
+				if failures, alone := n.failed(); failures == nil || !alone || n.last(t).Shared {
+					t.Errorf("alone %t, %v", alone, failures)
 				}
 				wantRequests(t, server, 1)
 				advance(2 * time.Hour) // for what hangs to end

@@ -1,0 +1,124 @@
+package caddyesign_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// wantEmpty asserts that there is nothing at path.
+func wantEmpty(t *testing.T, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("%s is there: %v", path, err)
+	}
+}
+
+// Where tokens are shared, check tries the storage too, also if BankID OIDC cannot be
+// reached, and leaves it as it was.
+func TestCheckOfASharedStorage(t *testing.T) {
+	f, storage := newSharing(t)
+	f.issuer.Close()
+	out := run(t, "check", "--config", f.writeConfig(localSite)).exits(1).prints(
+		"FAIL discovery",
+		"storage file_system ok value 3072 and 65536 bytes come back as they were written",
+		"ok overwriting a new value is seen at once",
+		"ok missing key", "ok ended context", "ok speed",
+		"ok locks another instance waits for a lock", "ok ended waiting", "ok one name",
+		"holders not tried, since it takes long: --storage does",
+		"ok verdict fit for share_tokens",
+	)
+	if strings.Contains(out.stdout+out.stderr, storage) {
+		t.Errorf("it shows the configuration of the storage: %s%s", out.stdout, out.stderr)
+	}
+	wantEmpty(t, storage)
+}
+
+// Where they are not, it does not.
+func TestCheckOfAStorageThatIsNotShared(t *testing.T) {
+	f, storage := newSharing(t)
+	f.app = ""
+	if out := run(t, "check", "--config", f.writeConfig(localSite)).exits(0); strings.Contains(out.stdout, "storage") {
+		t.Errorf("it prints %s", out.stdout)
+	}
+	wantEmpty(t, storage)
+}
+
+// A storage that cannot be written to is unfit, with the same words at a terminal and
+// in JSON; what is alone in a configuration can be tried, too.
+func TestCheckOfAStorageThatFails(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte("{\nstorage file_system "+dir+"/file/storage\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "check", "--config", config, "--storage").exits(1).prints(
+		"storage file_system FAIL value", "not a directory", "FAIL verdict unfit for share_tokens: each gateway asks for its own tokens")
+	out := run(t, "check", "--config", config, "--storage", "--json").exits(1)
+	var report struct {
+		OK      bool
+		Storage struct {
+			OK              bool
+			Module, Verdict string
+			Findings        []struct{ Name, Result, Text string }
+			Median          *float64 `json:"median_seconds"`
+		}
+	}
+	if err := json.Unmarshal([]byte(out.stdout), &report); err != nil {
+		t.Fatalf("it prints %s: %v", out.stdout, err)
+	}
+	s := report.Storage
+	if out.stderr != "Error: the check found something that does not work\n" || report.OK || s.OK || s.Module != "file_system" || s.Verdict != "unfit" || s.Median != nil || s.Findings[0].Name != "value" || s.Findings[0].Result != "fail" {
+		t.Errorf("the report is %s%s", out.stdout, out.stderr)
+	}
+	run(t, "check", "--storage", "--environment", "sandbox").exits(2).prints("--storage is about the storage of a configuration")
+	if err := os.WriteFile(config+".json", []byte(`{"storage":{"module":"nothing"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "check", "--config", config+".json", "--storage").exits(2).prints("the storage of the configuration: module not registered: caddy.storage.nothing")
+}
+
+// A brokenStorage cannot be loaded.
+type brokenStorage struct {
+	How      string `json:"how"`
+	Password string `json:"password"`
+	caddy.StorageConverter
+}
+
+func init() { caddy.RegisterModule(brokenStorage{}) }
+
+// CaddyModule implements caddy.Module.
+func (brokenStorage) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.broken", New: func() caddy.Module { return new(brokenStorage) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (b *brokenStorage) Provision(caddy.Context) error {
+	if b.How == "panic" {
+		panic(clientSecret)
+	}
+	return &os.PathError{Op: "dial", Path: "db://gateway:" + b.Password + "@storage.internal/caddy?sslmode=off", Err: os.ErrDeadlineExceeded}
+}
+
+// What a storage says that cannot be loaded is shown without what is secret.
+func TestCheckOfAStorageThatCannotBeLoaded(t *testing.T) {
+	t.Setenv("TEST_STORAGE_PASSWORD", clientSecret)
+	config := filepath.Join(t.TempDir(), "caddy.json")
+	for how, want := range map[string]string{
+		"error": "module 'broken': provision caddy.storage.broken: dial db://***@storage.internal/caddy?sslmode=off: i/o timeout",
+		"panic": "FAIL loading the storage panicked while it was loaded",
+	} {
+		raw := `{"storage":{"module":"broken","how":"` + how + `","password":"` + clientSecret + `"}}`
+		if err := os.WriteFile(config, []byte(raw), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run(t, "check", "--config", config, "--storage").exits(1).prints(want) // and run sees that it is not shown
+	}
+}

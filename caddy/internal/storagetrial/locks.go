@@ -1,0 +1,364 @@
+package storagetrial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// holdTime is how long a lock is held to see whether another waits for it, besides
+	// what it takes to lock.
+	holdTime = 500 * time.Millisecond
+
+	// returnLimit is how long a Lock may take to come back when its context is over.
+	returnLimit = 3 * time.Second
+
+	// passLimit is how long a lock that was given back may take to be had, and slowPass
+	// what is slow. Locks are polled, every second or so.
+	passLimit = 20 * time.Second
+	slowPass  = 3 * time.Second
+
+	// retry is how long it takes until who was refused a lock asks again.
+	retry = 500 * time.Millisecond
+
+	// attemptTime is how long a server holds a lock at most, with the default timeout,
+	// and waitTime how long others wait for it at least.
+	attemptTime = 20 * time.Second
+	waitTime    = 20 * time.Second
+
+	// startLimit is how long another process may take until it has a lock, and
+	// deadLimit how long the lock of one that was killed is waited for.
+	startLimit = 30 * time.Second
+	deadLimit  = 90 * time.Second
+)
+
+// wait begins to lock, and returns what tells of the end of that.
+func wait(ctx context.Context, s Storage, name string) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() {
+			if v := recover(); v != nil {
+				err = &panicError{v}
+			}
+			ended <- err
+		}()
+		err = s.Lock(ctx, name)
+	}()
+	return ended
+}
+
+// forgo gives back a lock that comes too late, if it ever comes.
+func forgo(ended <-chan error, s Storage, name string) {
+	go func() {
+		if err := <-ended; err == nil {
+			_ = do(context.Background(), func(ctx context.Context) error { return s.Unlock(ctx, name) })
+		}
+	}()
+}
+
+// obtain tries to have a lock until it does or ctx is over. Who refuses is asked again.
+// The error is what was said last.
+func (r *run) obtain(ctx context.Context, s Storage, name string) error {
+	last := errSilent
+	for {
+		ended := wait(ctx, s, name)
+		select {
+		case err := <-ended:
+			if err == nil {
+				r.holds(s, name)
+				return nil
+			}
+			if fatal(err) {
+				return err
+			}
+			if ctx.Err() == nil {
+				last = err
+			}
+		case <-ctx.Done():
+			forgo(ended, s, name)
+			return last
+		}
+		if !pause(ctx, retry) {
+			return last
+		}
+	}
+}
+
+// holds remembers that a lock is held.
+func (r *run) holds(s Storage, name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held[name] = s
+}
+
+// lock has a lock that nobody else has.
+func (r *run) lock(ctx context.Context, s Storage, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	ended := wait(ctx, s, name)
+	select {
+	case err := <-ended:
+		if err == nil {
+			r.holds(s, name)
+		}
+		return err
+	case <-ctx.Done():
+		forgo(ended, s, name)
+		return errSilent
+	}
+}
+
+// unlock gives a lock back.
+func (r *run) unlock(ctx context.Context, s Storage, name string) error {
+	err := do(ctx, func(ctx context.Context) error { return s.Unlock(ctx, name) })
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.held, name)
+	}
+	return err
+}
+
+// noLocks is the finding of a lock that two have.
+func noLocks(who string) Finding {
+	return Finding{
+		Result: Fail, Text: "a lock that is held is granted to " + who + ": there are no locks",
+		Hint: "each server asks for its own tokens", end: true,
+	}
+}
+
+// locks tries whether another waits for a lock, and has it when it is given back.
+func (r *run) locks(ctx context.Context) Finding {
+	name, start := r.key("lock"), time.Now()
+	if err := r.lock(ctx, r.First, name); err != nil {
+		return r.failed("a lock that nobody holds cannot be had", err)
+	}
+	hold := holdTime + 2*time.Since(start)
+	ended := wait(ctx, r.Second, name)
+	select {
+	case err := <-ended:
+		if fatal(err) {
+			return r.failed("a lock that is held", err)
+		}
+		if err == nil {
+			_ = r.unlock(ctx, r.Second, name)
+			return noLocks("another instance")
+		}
+		return r.refusing(ctx, name, err)
+	case <-time.After(hold):
+	case <-ctx.Done():
+		forgo(ended, r.Second, name)
+		return r.failed("a lock that is held", errSilent)
+	}
+	if err := r.unlock(ctx, r.First, name); err != nil {
+		forgo(ended, r.Second, name)
+		return r.failed("a lock cannot be given back", err)
+	}
+	start = time.Now()
+	select {
+	case err := <-ended:
+		if fatal(err) {
+			return r.failed("a lock that is waited for", err)
+		}
+		if err != nil { // it gives up after a time
+			return r.refusing(ctx, name, err)
+		}
+	case <-time.After(passLimit):
+		forgo(ended, r.Second, name)
+		return r.failed(fmt.Sprintf("a lock that is waited for is not had %v after it was given back", passLimit), errSilent)
+	}
+	took := time.Since(start)
+	r.holds(r.Second, name)
+	if err := r.unlock(ctx, r.Second, name); err != nil {
+		return r.failed("a lock that was waited for cannot be given back", err)
+	}
+	f := Finding{Result: OK, Text: "another instance waits for a lock, and has it " + shown(took) + " after it was given back"}
+	if took > slowPass {
+		f.Result, f.costs, f.Hint = Warn, true, "servers find each other's tokens meanwhile, and need not wait for it, but for one whose predecessor failed"
+	}
+	return f
+}
+
+// refusing is the finding of a lock that was refused, if it can be had when it is given back.
+func (r *run) refusing(ctx context.Context, name string, refusal error) Finding {
+	if err := r.unlock(ctx, r.First, name); err != nil {
+		r.mu.Lock()
+		_, held := r.held[name]
+		r.mu.Unlock()
+		if held {
+			return r.failed("a lock cannot be given back", err)
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, passLimit)
+	defer cancel()
+	if err := r.obtain(limited, r.Second, name); err != nil {
+		return r.failed(fmt.Sprintf("a lock cannot be had %v after it was given back", passLimit), err)
+	}
+	if err := r.unlock(ctx, r.Second, name); err != nil {
+		return r.failed("a lock cannot be given back", err)
+	}
+	return Finding{
+		Result: Warn, costs: true, Text: "a lock that is held is refused, in the place of waiting for it: " + r.show(refusal),
+		Hint: "servers that start together look for three seconds for the token of the one that was first, and then ask for one each",
+	}
+}
+
+// endedWaiting tries whether a Lock ends with its context.
+func (r *run) endedWaiting(ctx context.Context) Finding {
+	name, start := r.key("waiting"), time.Now()
+	if err := r.lock(ctx, r.First, name); err != nil {
+		return r.failed("a lock that nobody holds cannot be had", err)
+	}
+	defer func() { _ = r.unlock(context.WithoutCancel(ctx), r.First, name) }()
+	waiting, cancel := context.WithTimeout(ctx, holdTime+2*time.Since(start))
+	defer cancel()
+	ended := wait(waiting, r.Second, name)
+	select {
+	case err := <-ended:
+		switch {
+		case fatal(err):
+			return r.failed("a lock that is held", err)
+		case err == nil:
+			_ = r.unlock(ctx, r.Second, name)
+			return noLocks("another instance")
+		}
+		return Finding{Result: OK, Text: "nobody waits for a lock"}
+	case <-waiting.Done():
+	}
+	since := time.Now()
+	select {
+	case err := <-ended:
+		if err == nil {
+			_ = r.unlock(ctx, r.Second, name)
+			return noLocks("another instance")
+		}
+		if fatal(err) {
+			return r.failed("a Lock whose context is over", err)
+		}
+		return Finding{Result: OK, Text: "a Lock ends with its context, " + shown(time.Since(since)) + " later"}
+	case <-time.After(returnLimit):
+		forgo(ended, r.Second, name)
+		return Finding{
+			Result: Warn, Text: fmt.Sprintf("a Lock does not come back within %v after its context is over", returnLimit),
+			Hint: "a server that has its token otherwise leaves it waiting behind its back, one for each set of scopes at most",
+		}
+	}
+}
+
+// oneName tries whether a lock and an entry can have the same name.
+func (r *run) oneName(ctx context.Context) Finding {
+	key, value := r.key("name"), newValue(valueSize)
+	if err := r.lock(ctx, r.First, key); err != nil {
+		return r.failed("a lock that nobody holds cannot be had", err)
+	}
+	err := r.store(ctx, r.Second, key, value)
+	if err == nil {
+		_, err = r.settle(ctx, r.First, key, value, nil)
+	}
+	if unlockErr := r.unlock(ctx, r.First, key); err == nil {
+		err = unlockErr
+	}
+	if err == nil {
+		_, err = r.settle(ctx, r.Second, key, value, nil)
+	}
+	switch {
+	case err == nil:
+		return Finding{Result: OK, Text: "a lock and an entry of one name do not get in each other's way"}
+	case fatal(err):
+		return r.failed("a lock and an entry of one name", err)
+	}
+	if _, ok := errors.AsType[*mismatchError](err); !ok {
+		err = errors.New(r.show(err))
+	}
+	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): servers give them names of their own"}
+}
+
+// holders tries what becomes of the locks of those who live and of those who die,
+// both at once, since both take long.
+func (r *run) holders(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit+deadLimit)
+	defer cancel()
+	if r.Progress != nil {
+		r.Progress(fmt.Sprintf("a lock is held for %v, and the one of a process that is killed is waited for, for %v at most", attemptTime, deadLimit))
+	}
+	living := make(chan Finding, 1)
+	go func() {
+		f := r.livingHolder(ctx)
+		f.Name = "living holder"
+		living <- f
+	}()
+	dead := r.deadHolder(ctx)
+	dead.Name = "dead holder"
+	r.report.Findings = append(r.report.Findings, <-living, dead)
+}
+
+// livingHolder tries whether a lock is kept for as long as a server may need it.
+func (r *run) livingHolder(ctx context.Context) Finding {
+	name := r.key("living")
+	if err := r.lock(ctx, r.First, name); err != nil {
+		return r.failed("a lock that nobody holds cannot be had", err)
+	}
+	start := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	err := r.obtain(waiting, r.Second, name)
+	held := time.Since(start)
+	unlockErr := r.unlock(context.WithoutCancel(ctx), r.First, name)
+	switch {
+	case err == nil:
+		_ = r.unlock(context.WithoutCancel(ctx), r.Second, name)
+		return Finding{
+			Result: Warn, costs: true, Text: "a lock is granted to another instance after " + shown(held) + ", though its holder lives",
+			Hint: "while BankID OIDC answers slowly, servers ask for a token each",
+		}
+	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
+		return r.failed("a lock that is held", err)
+	case unlockErr != nil: // which tells a lock that is kept from a storage that has gone away
+		return r.failed("a lock that was held for "+shown(held)+" cannot be given back", unlockErr)
+	}
+	return Finding{Result: OK, Text: "a lock is kept for " + shown(held) + " while its holder lives"}
+}
+
+// deadHolder tries how long a lock is kept for a process that is gone.
+func (r *run) deadHolder(ctx context.Context) Finding {
+	name := r.key("dead")
+	starting, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	kill, err := r.Hold(starting, name)
+	if err != nil {
+		return Finding{Result: Warn, Text: "not tried: a process that holds a lock cannot be had: " + r.show(err)}
+	}
+	defer kill()
+	r.holds(r.First, name) // nobody else will give it back
+	short, cancel := context.WithTimeout(ctx, holdTime)
+	defer cancel()
+	if err := r.obtain(short, r.Second, name); err == nil {
+		_ = r.unlock(ctx, r.Second, name)
+		return noLocks("another process")
+	}
+	kill()
+	start := time.Now()
+	long, cancel := context.WithTimeout(ctx, deadLimit)
+	defer cancel()
+	err = r.obtain(long, r.Second, name)
+	took := time.Since(start)
+	switch {
+	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
+		return r.failed("a lock whose holder is dead", err)
+	case err != nil:
+		return Finding{
+			Result: Warn, costs: true, Text: "a lock cannot be had " + shown(took) + " after its holder has died: " + r.show(err),
+			Hint: "servers wait 20 to 30 seconds for it, and then ask for a token each",
+		}
+	}
+	r.report.DeadHolder = took
+	_ = r.unlock(ctx, r.Second, name)
+	f := Finding{Result: OK, Text: "a lock is given up " + shown(took) + " after its holder has died"}
+	if took > waitTime {
+		f.Result, f.costs, f.Hint = Warn, true, "servers wait 20 to 30 seconds for it, and then ask for a token each"
+	}
+	return f
+}

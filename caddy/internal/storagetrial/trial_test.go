@@ -1,0 +1,553 @@
+package storagetrial_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/storagetrial"
+)
+
+// A memory is what the instances of a storage have in common.
+type memory struct {
+	mu      sync.Mutex
+	entries map[string][]byte
+	holders map[string]int // of locks, by name
+	next    int
+}
+
+func newMemory() *memory {
+	return &memory{entries: make(map[string][]byte), holders: make(map[string]int)}
+}
+
+// An instance is one of a storage, with the defects that it is given.
+type instance struct {
+	*memory
+	slow     time.Duration
+	cache    map[string][]byte // if reads are cached
+	absent   error             // of a missing key
+	change   func([]byte) []byte
+	lost     bool          // nothing is kept
+	goneSays error         // when the context is over
+	lockless bool          // Lock does nothing
+	refuses  bool          // Lock does not wait
+	spins    bool          // Lock does not look at its context
+	expires  time.Duration // how long locks live
+	oneSpace bool          // locks and entries have one key space
+	hangs    string        // the operation that does
+	panics   string
+	fails    map[string]error
+	until    time.Time // when it can be reached no more
+	locked   map[string]int
+}
+
+// begin is what every operation begins with.
+func (i *instance) begin(ctx context.Context, operation string) error {
+	if i.hangs == operation {
+		time.Sleep(time.Hour) // of the test's clock
+	}
+	if i.panics == operation {
+		panic("no " + operation + " with password=hunter2")
+	}
+	if operation != "Delete" { // which is to come before what is slow
+		time.Sleep(i.slow)
+	}
+	if i.goneSays != nil && ctx.Err() != nil {
+		return i.goneSays
+	}
+	if !i.until.IsZero() && time.Now().After(i.until) {
+		return errors.New("connection refused")
+	}
+	return i.fails[operation]
+}
+
+func (i *instance) missing() error {
+	if i.absent != nil {
+		return i.absent
+	}
+	return fs.ErrNotExist
+}
+
+func (i *instance) Store(ctx context.Context, key string, value []byte) error {
+	if err := i.begin(ctx, "Store"); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.change != nil {
+		value = i.change(value)
+	}
+	if !i.lost {
+		i.entries[key] = bytes.Clone(value)
+	}
+	return nil
+}
+
+func (i *instance) Load(ctx context.Context, key string) ([]byte, error) {
+	if err := i.begin(ctx, "Load"); err != nil {
+		return nil, err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if value, ok := i.cache[key]; ok {
+		return value, nil
+	}
+	value, ok := i.entries[key]
+	if !ok {
+		return nil, i.missing()
+	}
+	if i.cache != nil {
+		i.cache[key] = value
+	}
+	return value, nil
+}
+
+func (i *instance) Size(ctx context.Context, key string) (int64, error) {
+	value, err := i.Load(ctx, key)
+	return int64(len(value)), err
+}
+
+func (i *instance) Delete(ctx context.Context, key string) error {
+	if err := i.begin(ctx, "Delete"); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.entries, key)
+	return nil
+}
+
+func (i *instance) Lock(ctx context.Context, name string) error {
+	if err := i.begin(ctx, "Lock"); err != nil || i.lockless {
+		return err
+	}
+	for {
+		i.mu.Lock()
+		if i.holders[name] == 0 {
+			i.take(name)
+			i.mu.Unlock()
+			return nil
+		}
+		i.mu.Unlock()
+		if i.refuses {
+			return errors.New("key is locked")
+		}
+		if i.spins {
+			ctx = context.Background()
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// take takes a lock that nobody holds, with the mutex held.
+func (i *instance) take(name string) {
+	i.next++
+	holder := i.next
+	i.holders[name], i.locked[name] = holder, holder
+	if i.oneSpace {
+		i.entries[name] = []byte("locked")
+	}
+	if i.expires > 0 {
+		time.AfterFunc(i.expires, func() { i.free(name, holder) })
+	}
+}
+
+// free frees a lock if it is still that holder's.
+func (i *instance) free(name string, holder int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if holder == 0 || i.holders[name] != holder {
+		return
+	}
+	delete(i.holders, name)
+	if i.oneSpace {
+		delete(i.entries, name)
+	}
+}
+
+func (i *instance) Unlock(ctx context.Context, name string) error {
+	if err := i.begin(ctx, "Unlock"); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	holder := i.locked[name]
+	delete(i.locked, name)
+	i.mu.Unlock()
+	i.free(name, holder)
+	return nil
+}
+
+// A process is one that holds a lock.
+type process struct {
+	on      *memory
+	givesUp time.Duration // how long after its death its lock is free
+}
+
+// hold has a lock held, whatever the instances say.
+func (p process) hold(_ context.Context, name string) (func(), error) {
+	p.on.mu.Lock()
+	defer p.on.mu.Unlock()
+	p.on.holders[name] = -1
+	return sync.OnceFunc(func() {
+		time.AfterFunc(p.givesUp, func() {
+			p.on.mu.Lock()
+			defer p.on.mu.Unlock()
+			if p.on.holders[name] == -1 {
+				delete(p.on.holders, name)
+			}
+		})
+	}), nil
+}
+
+// pair returns two instances with the same defects.
+func pair(m *memory, defect func(*instance)) (first, second *instance) {
+	instances := make([]*instance, 2)
+	for n := range instances {
+		instances[n] = &instance{memory: m, locked: make(map[string]int)}
+		if defect != nil {
+			defect(instances[n])
+		}
+	}
+	return instances[0], instances[1]
+}
+
+// show masks as the tests need it.
+func show(err error) string { return strings.ReplaceAll(err.Error(), "hunter2", "***") }
+
+// wantFindings asserts the results that are not ok, and that no text shows a secret.
+func wantFindings(t *testing.T, report storagetrial.Report, verdict storagetrial.Verdict, want ...string) {
+	t.Helper()
+	var got []string
+	for _, f := range report.Findings {
+		if f.Result != storagetrial.OK {
+			got = append(got, fmt.Sprint(f.Name, ": ", f.Result))
+		}
+		if strings.Contains(f.Text+f.Hint, "hunter2") {
+			t.Errorf("%s shows a secret: %s", f.Name, f.Text)
+		}
+		if f.Text == "" {
+			t.Errorf("%s says nothing", f.Name)
+		}
+	}
+	if report.Verdict != verdict || !slices.Equal(got, want) {
+		t.Errorf("it is %s with %q, want %s with %q:", report.Verdict, got, verdict, want)
+		for _, f := range report.Findings {
+			t.Logf("%-8s%s: %s; %s", f.Result, f.Name, f.Text, f.Hint)
+		}
+	}
+}
+
+// wantNothingLeft asserts that there are neither entries nor locks.
+func wantNothingLeft(t *testing.T, m *memory) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.entries) > 0 || len(m.holders) > 0 {
+		t.Errorf("it leaves %v, and the locks %v", slices.Collect(maps.Keys(m.entries)), m.holders)
+	}
+}
+
+// finding returns the finding of that name.
+func finding(t *testing.T, report storagetrial.Report, name string) storagetrial.Finding {
+	t.Helper()
+	n := slices.IndexFunc(report.Findings, func(f storagetrial.Finding) bool { return f.Name == name })
+	if n < 0 {
+		t.Fatalf("there is no finding of %s: %+v", name, report.Findings)
+	}
+	return report.Findings[n]
+}
+
+func TestTrialOfAStorageThatWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		first, second := pair(m, nil)
+		var said []string
+		trial := storagetrial.Trial{
+			First: first, Second: second, Show: show, Hold: process{m, 5 * time.Second}.hold,
+			Progress: func(text string) { said = append(said, text) },
+		}
+		report := trial.Run(t.Context())
+		wantFindings(t, report, storagetrial.Fit)
+		if report.DeadHolder < 5*time.Second || report.DeadHolder > 7*time.Second {
+			t.Errorf("a dead holder is said to keep its lock for %v", report.DeadHolder)
+		}
+		if len(said) != 1 || len(report.Findings) != 10 {
+			t.Errorf("it says %q, of %d probes", said, len(report.Findings))
+		}
+		wantNothingLeft(t, m)
+		trial.Hold = nil
+		if start, report := time.Now(), trial.Run(t.Context()); len(report.Findings) != 8 || time.Since(start) > 5*time.Second {
+			t.Errorf("the short trial takes %v for %d probes", time.Since(start), len(report.Findings))
+		}
+	})
+}
+
+func TestTrialOfDefectiveStorages(t *testing.T) {
+	errOdd := errors.New("no such row, password=hunter2")
+	for name, test := range map[string]struct {
+		defect  func(*instance)
+		givesUp time.Duration
+		verdict storagetrial.Verdict
+		want    []string
+		text    map[string]string // part of what a finding says
+	}{
+		"Lock does not look at its context": {
+			defect: func(i *instance) { i.spins = true }, verdict: storagetrial.Fit,
+			want: []string{"ended waiting: warn"},
+			text: map[string]string{"ended waiting": "does not come back within 3s after its context is over"},
+		},
+		"Lock refuses": {
+			defect: func(i *instance) { i.refuses = true }, verdict: storagetrial.Slow,
+			want: []string{"locks: warn"},
+			text: map[string]string{"locks": "is refused, in the place of waiting for it: key is locked", "dead holder": "is given up 5"},
+		},
+		"Lock does nothing": {
+			defect: func(i *instance) { i.lockless = true }, verdict: storagetrial.Unfit,
+			want: []string{"locks: fail"},
+			text: map[string]string{"locks": "there are no locks"},
+		},
+		"Lock does nothing, slowly": {
+			defect: func(i *instance) { i.lockless, i.slow = true, 1500*time.Millisecond }, verdict: storagetrial.Unfit,
+			want: []string{"speed: warn", "locks: fail"},
+		},
+		"locks expire while their holder lives": {
+			defect: func(i *instance) { i.expires = 15 * time.Second }, verdict: storagetrial.Slow,
+			want: []string{"living holder: warn"},
+			text: map[string]string{"living holder": "after 15"},
+		},
+		"locks outlive their holder": {
+			givesUp: time.Minute, verdict: storagetrial.Slow,
+			want: []string{"dead holder: warn"},
+			text: map[string]string{"dead holder": "is given up 1m0"},
+		},
+		"locks of the dead are kept": {
+			givesUp: time.Hour, verdict: storagetrial.Slow,
+			want: []string{"dead holder: warn"},
+			text: map[string]string{"dead holder": "cannot be had 1m30s after its holder has died: it does not come back in time"},
+		},
+		"locks and entries have one key space": {
+			defect: func(i *instance) { i.oneSpace = true }, verdict: storagetrial.Fit,
+			text: map[string]string{"one name": "get in each other's way (there is nothing)"},
+		},
+		"a missing key is another error": {
+			defect: func(i *instance) { i.absent = errOdd }, verdict: storagetrial.Fit,
+			want: []string{"missing key: warn"},
+			text: map[string]string{"missing key": "no such row, password=***"},
+		},
+		"not there, when there is no time": {
+			defect: func(i *instance) { i.goneSays = fs.ErrNotExist }, verdict: storagetrial.Fit,
+			want: []string{"ended context: warn"},
+			text: map[string]string{"ended context": "Load with a context that is over says"},
+		},
+		"an error, when there is no time": {
+			defect: func(i *instance) { i.goneSays = context.DeadlineExceeded }, verdict: storagetrial.Fit,
+			text: map[string]string{"ended context": "[Load Stat Store]"},
+		},
+		"150 ms": {
+			defect: func(i *instance) { i.slow = 150 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"speed: warn"},
+			text: map[string]string{"speed": "150ms for a read or write, 150ms at worst, of 20"},
+		},
+		"1.5 s": {
+			defect: func(i *instance) { i.slow = 1500 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"speed: warn"},
+			text: map[string]string{"speed": "1.5s for a read or write"},
+		},
+		"values change": {
+			defect:  func(i *instance) { i.change = func(b []byte) []byte { return bytes.ToValidUTF8(b, []byte("?")) } },
+			verdict: storagetrial.Unfit,
+			want:    []string{"value: fail"},
+			text:    map[string]string{"value": "do not come back within 3s in the instance that wrote it: there is another value"},
+		},
+		"values are not kept": {
+			defect: func(i *instance) { i.lost = true }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "there is nothing"},
+		},
+		"reads are cached": {
+			defect: func(i *instance) { i.cache = make(map[string][]byte) }, verdict: storagetrial.Unfit,
+			want: []string{"overwriting: fail"},
+			text: map[string]string{"overwriting": "in another instance: there is still the value before"},
+		},
+		"values end after a while": {
+			defect:  func(i *instance) { i.change = func(b []byte) []byte { return b[:min(len(b), 4096)] } },
+			verdict: storagetrial.Unfit,
+			want:    []string{"value: fail"},
+			text:    map[string]string{"value": "65536 bytes that were written"},
+		},
+		"it cannot be deleted from": {
+			defect: func(i *instance) { i.fails = map[string]error{"Delete": errOdd} }, verdict: storagetrial.Fit,
+			want: []string{"leftovers: warn"},
+			text: map[string]string{"leftovers": "password=***"},
+		},
+		"locks cannot be given back": {
+			defect: func(i *instance) { i.fails = map[string]error{"Unlock": errOdd} }, verdict: storagetrial.Unfit,
+			want: []string{"locks: fail"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				first, second := pair(m, test.defect)
+				givesUp := test.givesUp
+				if givesUp == 0 {
+					givesUp = 5 * time.Second
+				}
+				start := time.Now()
+				report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{m, givesUp}.hold}.Run(t.Context())
+				if took := time.Since(start); took > 4*time.Minute {
+					t.Errorf("it takes %v", took)
+				}
+				wantFindings(t, report, test.verdict, test.want...)
+				for name, text := range test.text {
+					if f := finding(t, report, name); !strings.Contains(f.Text, text) {
+						t.Errorf("%s says %q, want %q", name, f.Text, text)
+					}
+				}
+				time.Sleep(2 * time.Hour) // for what still waits to end
+				if first.fails == nil {
+					wantNothingLeft(t, m)
+				}
+			})
+		})
+	}
+}
+
+// Whatever hangs or panics, the trial comes to its end, and says what it was.
+func TestTrialEndsWhateverTheStorageDoes(t *testing.T) {
+	for _, operation := range []string{"Store", "Load", "Delete", "Lock", "Unlock"} {
+		for name, defect := range map[string]func(*instance){
+			"hangs":  func(i *instance) { i.hangs = operation },
+			"panics": func(i *instance) { i.panics = operation },
+		} {
+			t.Run(operation+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m := newMemory()
+					first, second := pair(m, defect)
+					start := time.Now()
+					report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{m, time.Second}.hold}.Run(t.Context())
+					if took := time.Since(start); took > time.Minute {
+						t.Errorf("it takes %v", took)
+					}
+					want := map[string]string{"hangs": "it does not come back in time", "panics": "it panicked: no " + operation + " with password=***"}[name]
+					n := slices.IndexFunc(report.Findings, func(f storagetrial.Finding) bool { return strings.HasSuffix(f.Text, want) })
+					if n < 0 || (report.Verdict == storagetrial.Unfit) != (operation != "Delete") {
+						t.Errorf("it is %s with %+v, want %q", report.Verdict, report.Findings, want)
+					}
+					time.Sleep(24 * time.Hour) // for what hangs to end
+				})
+			})
+		}
+	}
+}
+
+// Who interrupts a trial leaves nothing behind, whether the storage heeds that or not.
+func TestInterruptedTrialCleansUp(t *testing.T) {
+	for name, defect := range map[string]func(*instance){
+		"heeded":     func(i *instance) { i.slow, i.goneSays = time.Millisecond, context.Canceled },
+		"not heeded": func(i *instance) { i.slow = 300 * time.Millisecond },
+	} {
+		for _, after := range []time.Duration{0, 500 * time.Millisecond, 1100 * time.Millisecond, 4 * time.Second, 15 * time.Second, 25 * time.Second} {
+			t.Run(name+" after "+after.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m := newMemory()
+					first, second := pair(m, defect)
+					ctx, cancel := context.WithTimeout(t.Context(), after)
+					defer cancel()
+					start := time.Now()
+					storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{m, time.Minute}.hold}.Run(ctx)
+					if took := time.Since(start); took > after+10*first.slow+time.Second {
+						t.Errorf("it ends %v later", took-after)
+					}
+					m.mu.Lock()
+					if len(m.entries) > 0 {
+						t.Errorf("it leaves %v", slices.Collect(maps.Keys(m.entries)))
+					}
+					m.mu.Unlock()
+					time.Sleep(time.Hour) // for what still waits, and the dead
+					wantNothingLeft(t, m)
+				})
+			})
+		}
+	}
+}
+
+// A lock that processes do not have from each other is none, even if instances do.
+func TestTrialOfLocksWithinOneProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := pair(newMemory(), nil)
+		report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{newMemory(), time.Second}.hold}.Run(t.Context())
+		wantFindings(t, report, storagetrial.Unfit, "dead holder: fail")
+	})
+}
+
+// A storage that has gone away keeps no lock.
+func TestTrialOfAStorageThatGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		until := time.Now().Add(10 * time.Second)
+		first, second := pair(m, func(i *instance) { i.until = until })
+		report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{m, 2 * time.Second}.hold}.Run(t.Context())
+		wantFindings(t, report, storagetrial.Unfit, "living holder: fail", "leftovers: warn")
+		for _, name := range []string{"living holder", "leftovers"} {
+			if f := finding(t, report, name); !strings.HasSuffix(f.Text, "connection refused") {
+				t.Errorf("%s says %q", name, f.Text)
+			}
+		}
+	})
+}
+
+func TestTrialWithoutAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := pair(newMemory(), nil)
+		report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: func(context.Context, string) (func(), error) {
+			return nil, errors.New("no fork for hunter2")
+		}}.Run(t.Context())
+		wantFindings(t, report, storagetrial.Fit, "dead holder: warn")
+		if f := finding(t, report, "dead holder"); !strings.HasSuffix(f.Text, "no fork for ***") {
+			t.Errorf("it says %q", f.Text)
+		}
+	})
+}
+
+// What is stored elsewhere, and with what delay, is found or not.
+func TestTrialOfInstancesThatSeeLate(t *testing.T) {
+	for delay, want := range map[time.Duration]storagetrial.Verdict{
+		time.Second: storagetrial.Slow,
+		time.Minute: storagetrial.Unfit,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			first, second := pair(m, nil)
+			report := storagetrial.Trial{First: first, Second: &late{second, delay}, Show: show}.Run(t.Context())
+			if report.Verdict != want {
+				t.Errorf("%v: it is %s with %+v", delay, report.Verdict, report.Findings)
+			}
+			time.Sleep(time.Hour)
+		})
+	}
+}
+
+// A late instance writes what others see later.
+type late struct {
+	*instance
+	delay time.Duration
+}
+
+func (l *late) Store(_ context.Context, key string, value []byte) error {
+	time.AfterFunc(l.delay, func() { _ = l.instance.Store(context.Background(), key, value) })
+	return nil
+}

@@ -1,0 +1,44 @@
+package caddyesign
+
+import (
+	"context"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// sharedStorage is Caddy's storage as a place for tokens.
+type sharedStorage struct{ certmagic.Storage }
+
+// Size implements tokenauth.Store.
+func (s sharedStorage) Size(ctx context.Context, key string) (int64, error) {
+	info, err := s.Stat(ctx, key)
+	return info.Size, err
+}
+
+// observeStore counts what fails in the storage that tokens are shared in, and writes
+// one line to the log when this server begins to obtain its tokens for itself, and one
+// when it shares them again.
+func (u *sourceUser) observeStore(e tokenauth.StoreEvent) {
+	logger := u.logger.With(zap.String("scope", e.Scopes))
+	switch {
+	case e.Err == nil:
+		logger.Info("tokens are shared again")
+	case e.Changed:
+		logger.Warn("tokens are not shared: this server obtains its own",
+			zap.String("kind", string(e.Err.Kind)), zap.Error(e.Err))
+	default:
+		storageFailures.WithLabelValues(u.client, string(e.Err.Kind)).Inc()
+		level := zapcore.DebugLevel
+		if e.Err.Kind == tokenauth.StoreChanged || e.Err.Kind == tokenauth.StoreTooLarge {
+			level = zapcore.WarnLevel // somebody may have written there
+		}
+		logger.Log(level, "the storage for tokens fails", zap.String("kind", string(e.Err.Kind)), zap.Error(e.Err))
+	}
+}
+
+// Interface guard
+var _ tokenauth.Store = sharedStorage{}

@@ -1,0 +1,207 @@
+package caddyesign
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/storagetrial"
+)
+
+// openLimit is how long a storage may take to be loaded, which can need its server.
+const openLimit = 30 * time.Second
+
+// checkedStorage is what was found of a storage, as to share_tokens. It holds
+// nothing secret.
+type checkedStorage struct {
+	// OK reports whether tokens can be shared in it.
+	OK bool `json:"ok"`
+
+	// Module is the name of the storage's module.
+	Module string `json:"module"`
+
+	// Verdict is fit, slow or unfit, and Findings say why.
+	Verdict  storagetrial.Verdict   `json:"verdict"`
+	Findings []storagetrial.Finding `json:"findings"`
+
+	// How long a read or write took, and how long the lock of a process that was
+	// killed was kept, in seconds; left out if it is not known.
+	Median     float64 `json:"median_seconds,omitempty"`
+	Worst      float64 `json:"worst_seconds,omitempty"`
+	DeadHolder float64 `json:"dead_holder_seconds,omitempty"`
+
+	standard bool // no storage is configured
+	short    bool // what takes long was not tried
+}
+
+// tryStorage tries the storage that raw configures, nil for Caddy's default. What
+// takes long is tried if progress is not nil, which is told so. The error says that
+// nothing could be tried, or that ctx was over.
+func tryStorage(ctx context.Context, raw json.RawMessage, progress func(string)) (*checkedStorage, error) {
+	checked := &checkedStorage{Module: "file_system", standard: raw == nil, short: progress == nil}
+	if raw != nil {
+		var config struct {
+			Module string `json:"module"`
+		}
+		if err := json.Unmarshal(raw, &config); err != nil || config.Module == "" {
+			return nil, errors.New("the storage of the configuration names no module")
+		}
+		if _, err := caddy.GetModule("caddy.storage." + config.Module); err != nil {
+			return nil, fmt.Errorf("the storage of the configuration: %w", err)
+		}
+		checked.Module = config.Module
+	}
+	show := newStorageMask(raw).show
+	opened, err := openStorages(ctx, raw, 2)
+	switch {
+	case ctx.Err() != nil:
+		return nil, errInterrupted
+	case err != nil:
+		checked.Verdict = storagetrial.Unfit
+		checked.Findings = []storagetrial.Finding{{Name: "loading", Result: storagetrial.Fail, Text: show(err)}}
+		return checked, nil
+	}
+	trial := storagetrial.Trial{First: opened.instances[0], Second: opened.instances[1], Show: show, Progress: progress}
+	if progress != nil {
+		trial.Hold = lockHolder(raw)
+	}
+	report := trial.Run(ctx)
+	opened.close()
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
+	checked.OK, checked.Verdict, checked.Findings = report.Verdict != storagetrial.Unfit, report.Verdict, report.Findings
+	checked.Median, checked.Worst, checked.DeadHolder = report.Median.Seconds(), report.Worst.Seconds(), report.DeadHolder.Seconds()
+	return checked, nil
+}
+
+// errInterrupted is the error of a check that was interrupted.
+var errInterrupted = errors.New("interrupted")
+
+// print writes what was found into the table.
+func (s *checkedStorage) print(t *table) {
+	name := "storage " + s.Module
+	if s.standard {
+		name += " (Caddy's default, in the data directory of the user who runs this)"
+	}
+	t.heading(name)
+	for _, f := range s.Findings {
+		t.row(map[storagetrial.Result]mark{storagetrial.OK: good, storagetrial.Warn: odd, storagetrial.Fail: bad}[f.Result], f.Name, f.Text)
+		t.hint(f.Hint)
+	}
+	if s.short && s.OK {
+		t.row(none, "holders", "not tried, since it takes long: --storage does")
+	}
+	switch s.Verdict {
+	case storagetrial.Fit:
+		t.row(good, "verdict", "fit for share_tokens")
+	case storagetrial.Slow:
+		t.row(odd, "verdict", "slow for share_tokens: it works, but costs time or token requests")
+	default:
+		t.row(bad, "verdict", "unfit for share_tokens: each gateway asks for its own tokens")
+	}
+}
+
+// openedStorages are instances of one storage.
+type openedStorages struct {
+	instances []sharedStorage
+	cancel    context.CancelFunc
+	absent    []string // directories that did not exist
+}
+
+// openStorages loads n instances of a storage. It returns when that, its time or ctx
+// is over: modules may wait for a server, whatever is asked of them, or panic.
+func openStorages(ctx context.Context, raw json.RawMessage, n int) (*openedStorages, error) {
+	ctx, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
+	type result struct {
+		opened *openedStorages
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		res := result{err: errors.New("the storage panicked while it was loaded")}
+		defer func() {
+			_ = recover() // or it ends the process before anything is said
+			done <- res
+		}()
+		res.opened, res.err = loadStorages(raw, n)
+	}()
+	select {
+	case res := <-done:
+		return res.opened, res.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the storage is not loaded after %v", openLimit)
+	}
+}
+
+// loadStorages loads n instances of a storage.
+func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error) {
+	// What the storage logs is not for this process, and may say more than is to be
+	// shown; what matters of it comes back as errors.
+	outer, err := caddy.ProvisionContext(&caddy.Config{Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "FATAL"}},
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := caddy.NewContext(outer)
+	opened = &openedStorages{cancel: cancel}
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
+	for range n {
+		storage := ctx.Storage() // the default
+		if raw != nil {
+			mod, err := ctx.LoadModule(&struct {
+				Raw json.RawMessage `caddy:"namespace=caddy.storage inline_key=module"`
+			}{raw}, "Raw")
+			if err != nil {
+				return nil, err
+			}
+			converter, ok := mod.(caddy.StorageConverter)
+			if !ok {
+				return nil, fmt.Errorf("module %T is no storage", mod)
+			}
+			if storage, err = converter.CertMagicStorage(); err != nil {
+				return nil, err
+			}
+		}
+		opened.instances = append(opened.instances, sharedStorage{storage})
+	}
+	// Who runs a check may be another user than who runs the gateway, to whom the
+	// directories of the first would be closed.
+	if files, ok := opened.instances[0].Storage.(interface{ Filename(key string) string }); ok {
+		for _, key := range []string{"locks", ""} {
+			if _, err := os.Stat(files.Filename(key)); os.IsNotExist(err) {
+				opened.absent = append(opened.absent, files.Filename(key))
+			}
+		}
+	}
+	return opened, nil
+}
+
+// close gives up the instances, as far as they let it in a short time, and removes the
+// directories that they have made if nothing is in them.
+func (o *openedStorages) close() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		defer func() { _ = recover() }() // what was found is to be printed
+		o.cancel()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(openLimit):
+	}
+	for _, directory := range o.absent {
+		_ = os.Remove(directory)
+	}
+}

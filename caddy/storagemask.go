@@ -1,0 +1,88 @@
+package caddyesign
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// masked stands for what is not shown.
+const masked = "***"
+
+// maxStorageError is how much of an error of a storage is shown, in characters.
+const maxStorageError = 400
+
+var (
+	// secretMember finds the names of members of a storage's configuration whose values
+	// are or may hold secrets.
+	secretMember = regexp.MustCompile(`(?i)pass|pwd|secret|token|credential|auth|dsn|conn|ur[il]|(^|[^a-z])key($|_id|s$)|[a-z]key$`)
+
+	// secretParts find what may be secret in an error: the user information of a URL and
+	// of other addresses, and values of parameters by their names.
+	secretParts = []struct {
+		form *regexp.Regexp
+		as   string
+	}{
+		{regexp.MustCompile(`://\S*@`), "://" + masked + "@"},
+		{regexp.MustCompile(`[^\s@/"']+:[^\s@/][^\s]*@`), masked + "@"},
+		{regexp.MustCompile(`(?i)((?:pass|pwd|secret|token|credential|signature|authorization|[_-]?key(?:_?id)?)\w*["']?\s*[=:]\s*)` +
+			`(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:(?:basic|bearer)\s+)?[^\s,;&"']+)`), "${1}" + masked},
+	}
+)
+
+// A storageMask shows errors of a storage without what they may repeat of its
+// configuration that is secret.
+type storageMask struct{ values *strings.Replacer }
+
+// newStorageMask returns the mask for the storage that raw configures.
+func newStorageMask(raw json.RawMessage) storageMask {
+	var config any
+	_ = json.Unmarshal(raw, &config) // of none, nothing is secret
+	var pairs []string
+	for _, value := range secretValues(config, false) {
+		for _, form := range []string{value, caddy.NewReplacer().ReplaceKnown(value, "")} {
+			form = strings.TrimSpace(form)
+			if len(form) < 3 {
+				continue // it would leave nothing to read
+			}
+			pairs = append(pairs, form, masked, url.QueryEscape(form), masked, url.PathEscape(form), masked)
+		}
+	}
+	return storageMask{strings.NewReplacer(pairs...)}
+}
+
+// secretValues returns the texts in a configuration that are secret, as all of it is
+// if secret is true.
+func secretValues(config any, secret bool) (values []string) {
+	switch config := config.(type) {
+	case string:
+		if secret {
+			values = append(values, config)
+		}
+	case []any:
+		for _, element := range config {
+			values = append(values, secretValues(element, secret)...)
+		}
+	case map[string]any:
+		for name, member := range config {
+			values = append(values, secretValues(member, secret || secretMember.MatchString(name))...)
+		}
+	}
+	return values
+}
+
+// show returns what may be shown of err.
+func (m storageMask) show(err error) string {
+	text := m.values.Replace(err.Error())
+	for _, part := range secretParts {
+		text = part.form.ReplaceAllString(text, part.as)
+	}
+	if short := fmt.Sprintf("%.*s", maxStorageError, text); short != text {
+		return short + "…"
+	}
+	return text
+}

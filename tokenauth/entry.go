@@ -1,0 +1,143 @@
+package tokenauth
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// storePrefix is what all keys begin with. The number is of the format.
+const storePrefix = "tokenauth/v1/"
+
+var (
+	errSealed   = errors.New("the entry was not sealed with this client's credential for this purpose, or has been changed")
+	errTooLarge = fmt.Errorf("the entry is larger than %d bytes", maxEntry)
+)
+
+// An entry is a place in a Store, where a value is sealed. Its key is derived from the
+// client's own credential (RFC 5869): with the credential, one could ask for a token
+// anyway, and no further secret is needed. Another credential has another entry, so
+// that processes with the old one and the new one do not get in each other's way.
+type entry struct {
+	name string
+	aead cipher.AEAD
+}
+
+// newEntry returns the entry for what belongs to the given credentials. purpose
+// describes it, and no other entry has the same purpose.
+func newEntry(c Credentials, purpose any) (*entry, error) {
+	material := []byte(c.ClientSecret.Reveal())
+	if c.Key != nil {
+		var err error
+		if material, err = c.Key.pkcs8(); err != nil {
+			return nil, err
+		}
+	}
+	if len(material) == 0 {
+		return nil, errors.New("the client has no credential to derive a key from")
+	}
+	info, err := json.Marshal(purpose)
+	if err != nil {
+		return nil, err
+	}
+	name, err := hkdf.Key(sha256.New, material, nil, storePrefix+"name"+string(info), 16)
+	if err != nil {
+		return nil, err
+	}
+	key, err := hkdf.Key(sha256.New, material, nil, storePrefix+"key"+string(info), 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
+	return &entry{name: storePrefix + hex.EncodeToString(name), aead: aead}, nil
+}
+
+// lock is the name of the entry's lock. Some storages keep locks where entries are.
+func (e *entry) lock() string { return e.name + ".lock" }
+
+// save seals value and stores it.
+func (e *entry) save(ctx context.Context, store Store, value []byte) error {
+	return store.Store(ctx, e.name, e.aead.Seal(nil, nil, value, []byte(e.name))) //nolint:gosec // it makes its own nonce
+}
+
+// load returns what save has stored. If something else is there, the error is errSealed
+// or errTooLarge; any other may mean that nothing is.
+func (e *entry) load(ctx context.Context, store Store) ([]byte, error) {
+	size, err := store.Size(ctx, e.name)
+	if err != nil {
+		return nil, err
+	}
+	if size > maxEntry {
+		return nil, errTooLarge
+	}
+	sealed, err := store.Load(ctx, e.name)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(sealed) > maxEntry:
+		return nil, errTooLarge
+	}
+	value, err := e.aead.Open(nil, nil, sealed, []byte(e.name))
+	if err != nil {
+		return nil, errSealed
+	}
+	return value, nil
+}
+
+// The purposes of entries.
+const (
+	purposeToken    = "token"
+	purposeDocument = "discovery"
+	purposeProbe    = "probe"
+)
+
+// entries are those of one client in a store.
+type entries struct {
+	token    *entry
+	document *entry // of discovery
+	probe    *entry // always the same value
+}
+
+// newEntries returns those for tokens with the given configuration and credentials,
+// nil if the tokens are bound to a key that no other process has.
+func newEntries(config Config, c Credentials) (*entries, error) {
+	if config.DPoP && c.DPoPKey == nil {
+		return nil, nil
+	}
+	type purpose struct {
+		What, Issuer, ClientID, Audience, Thumbprint string
+		Scopes                                       []string
+	}
+	token := purpose{What: purposeToken, Issuer: config.Provider.Issuer(), ClientID: c.ClientID, Audience: config.Audience, Scopes: config.Scopes}
+	if config.DPoP {
+		token.Thumbprint = c.DPoPKey.thumbprint
+	}
+	var es entries
+	for _, e := range []struct {
+		entry   **entry
+		purpose purpose
+	}{
+		{&es.token, token},
+		{&es.document, purpose{What: purposeDocument, Issuer: token.Issuer, ClientID: c.ClientID}},
+		{&es.probe, purpose{What: purposeProbe, Issuer: token.Issuer, ClientID: c.ClientID}},
+	} {
+		var err error
+		if *e.entry, err = newEntry(c, e.purpose); err != nil {
+			return nil, err
+		}
+	}
+	return &es, nil
+}
