@@ -22,9 +22,13 @@ const (
 // stream, which ends the body, the caller is heard before it is sent. An answer
 // that is long and has no length, or that does not come to its end, is sent as it
 // comes.
+//
+// It writes any other answer of a site as it comes.
 type earlyAnswer struct {
 	http.ResponseWriter
 	body *lingeringBody
+	// deals reports whether the answer is one to a call of the gateway's.
+	deals func() bool
 	// refused returns why the transport has refused the call, nil if it has not.
 	refused func() *gatewayError
 
@@ -66,11 +70,18 @@ func (a *earlyAnswer) writeHeader(status int) {
 		return
 	}
 	a.status = status
+	if !a.deals() {
+		a.pass()
+		return
+	}
 	if a.refusal = a.refused(); a.refusal != nil {
 		a.header = make(http.Header) // nothing of it is for the caller
 		return
 	}
 	header := a.ResponseWriter.Header()
+	if a.body.alone && a.body.short() && !a.body.begun.Load() { // nobody wants it
+		a.body.hear(http.NewResponseController(a.ResponseWriter), callerPlaces)
+	}
 	if a.body.whole.Load() {
 		a.pass()
 		return
@@ -127,6 +138,9 @@ func (a *earlyAnswer) Write(p []byte) (int, error) {
 func (a *earlyAnswer) FlushError() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.status == 0 {
+		a.writeHeader(http.StatusOK)
+	}
 	if !a.passing {
 		return nil
 	}
@@ -150,6 +164,9 @@ func (a *earlyAnswer) settle() {
 // the caller is to see its status.
 func (a *earlyAnswer) breakOff() {
 	a.settle()
+	if !a.deals() {
+		return
+	}
 	if a.release() == nil && a.passing {
 		_ = http.NewResponseController(a.ResponseWriter).Flush() //nolint:bodyclose // there is none
 	}
@@ -158,6 +175,12 @@ func (a *earlyAnswer) breakOff() {
 // end sends what is held back, with its length, and hears the caller.
 func (a *earlyAnswer) end() {
 	a.settle()
+	if !a.deals() {
+		return
+	}
+	if a.status == 0 {
+		a.writeHeader(http.StatusOK) // as net/http does
+	}
 	header := a.ResponseWriter.Header()
 	maps.Copy(header, a.header) // with the trailers
 	control, places := http.NewResponseController(a.ResponseWriter), callerPlaces
@@ -172,10 +195,15 @@ func (a *earlyAnswer) end() {
 	if a.release() != nil || (!a.body.alone && !a.body.whole.Load()) {
 		places = nil // the caller is gone, or waits for the end of a long answer
 	}
-	if !a.body.ended.Load() {
-		_ = control.Flush()
-		a.body.hear(control, places)
+	if a.body.ended.Load() {
+		return
 	}
+	_ = control.Flush()
+	pause := lingerTime
+	if header.Get("Content-Length") == "" {
+		pause = lingerPause // net/http ends it when this is over
+	}
+	a.body.hearUntil(control, places, pause)
 }
 
 // release sends what is held back, and holds nothing back from now on.

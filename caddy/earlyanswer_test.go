@@ -219,7 +219,16 @@ func TestLongEarlyAnswerIsWhole(t *testing.T) {
 
 // A short body that is refused costs no connection.
 func TestRefusedCallKeepsItsConnection(t *testing.T) {
-	f := newFixture(t).start(localSite)
+	f := newFixture(t)
+	for _, site := range []string{localSite, ownProxy(f.upstream.URL, "", "")} {
+		f.start(site)
+		f.keepsConnection(t)
+	}
+}
+
+// keepsConnection makes calls that are refused, all on one connection.
+func (f *fixture) keepsConnection(t *testing.T) {
+	t.Helper()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	for i, size := range []int{1, 1000, 60_000, 1} {

@@ -22,12 +22,15 @@ func TestEarlyAnswerOverHTTP2HasNoDataRace(t *testing.T) {
 	f.upstream.EnableHTTP2 = true
 	f.upstream.StartTLS()
 	t.Cleanup(f.upstream.Server.Close)
-	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + f.upstream.URL + "\ntransport http {\ntls_trust_pool file " + trusted + "\n}\n}")
-	body := strings.Repeat("x", 4<<20)
-	for range 20 {
-		answer := f.do("POST", "/v1/signdoc/pades", body).is(413)
-		if status := answer.Header.Get("Proxy-Status"); status != "" {
-			t.Errorf("Proxy-Status is %q, of BankID's answer", status)
+	trust := "tls_trust_pool file " + trusted
+	for _, site := range []string{gatewayTo(f.upstream.URL, "transport http {\n"+trust+"\n}", ""), ownProxy(f.upstream.URL, "", trust)} {
+		f.start(site)
+		body := strings.Repeat("x", 4<<20)
+		for range 20 {
+			answer := f.do("POST", "/v1/signdoc/pades", body).is(413)
+			if status := answer.Header.Get("Proxy-Status"); status != "" {
+				t.Errorf("Proxy-Status is %q, of BankID's answer", status)
+			}
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (h *Handler) validate() error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	body := linger(r)
 	if body != nil {
-		body.ours = true
+		body.ours.Store(true)
 	}
 	if err := h.admitted(r); err != nil {
 		return h.refuse(w, r, err, body, strangerPlaces)
@@ -171,7 +171,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if body == nil {
 		return h.fail(w, r, h.serve(w, r, call, next))
 	}
-	answer, returned := &earlyAnswer{ResponseWriter: w, body: body}, false
+	answer, returned := &earlyAnswer{ResponseWriter: w, body: body, deals: func() bool { return true }}, false
 	answer.refused = func() *gatewayError {
 		refusal, _ := caddyhttp.GetVar(r.Context(), refusalVar).(*gatewayError)
 		return refusal

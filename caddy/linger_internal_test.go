@@ -30,7 +30,7 @@ func TestOnlyBodiesOfCallsStayOpen(t *testing.T) {
 		}
 		r.ContentLength = -1
 		body := linger(r)
-		body.ours = ours
+		body.ours.Store(ours)
 		if linger(r) != body {
 			t.Error("a request has two bodies")
 		}

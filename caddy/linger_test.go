@@ -93,15 +93,17 @@ func TestErrorRoutesGetTheBody(t *testing.T) {
 		directive string
 		token     http.HandlerFunc
 	}{
-		"no token":         {"bankid_esign signdoc {\ncallers local\nupstream signdoc UPSTREAM_URL\n}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }},
-		"API is not there": {"bankid_esign signdoc {\ncallers local\nupstream signdoc http://" + freeAddress(t) + "\n}", nil},
+		"no token":                    {"bankid_esign signdoc {\ncallers local\nupstream signdoc UPSTREAM_URL\n}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }},
+		"API is not there":            {"bankid_esign signdoc {\ncallers local\nupstream signdoc http://" + freeAddress(t) + "\n}", nil},
+		"no token, own proxy":         {ownProxy("UPSTREAM_URL", "", ""), noToken},
+		"API is not there, own proxy": {ownProxy("http://"+freeAddress(t), "", ""), nil},
 	} {
 		for kind, length := range map[string]int64{"length": 0, "chunked": -1} {
 			for _, body := range []string{"important", large} {
 				t.Run(fmt.Sprintf("%s %s %d", name, kind, len(body)), func(t *testing.T) {
 					f := newFixture(t)
 					f.issuer.HandleToken(test.token)
-					f.start(strings.Replace(test.directive, "UPSTREAM_URL", f.upstream.URL, 1) + "\nhandle_errors {\nreverse_proxy " + f.upstream.URL + "\n}")
+					f.start(strings.ReplaceAll(test.directive, "UPSTREAM_URL", f.upstream.URL) + "\nhandle_errors {\nreverse_proxy " + f.upstream.URL + "\n}")
 					req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+"/v1/signdoc/pades", io.LimitReader(strings.NewReader(body), 4<<20))
 					if req.ContentLength = length; length == 0 {
 						req.ContentLength = int64(len(body))

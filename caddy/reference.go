@@ -26,7 +26,8 @@ type apiError struct {
 	B2BReference string `json:"error_reference"` // B2B
 }
 
-// plainWord is what is logged of an error: what looks otherwise may be anything.
+// plainWord is what is logged of an error, unless it is of the token: what looks otherwise
+// may be anything.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
 // logReference arranges that BankID's reference of an error, which its support
@@ -37,16 +38,17 @@ func (t *Transport) logReference(req *http.Request, res *http.Response) {
 	}
 	call := t.core.Table.Lookup(req)
 	method, path := req.Method, req.URL.Path
+	delivery := t.delivery(req.Context())
 	codings := http.Header{"Content-Encoding": res.Header["Content-Encoding"]} // those of the body, whatever becomes of the header
 	res.Body = &errorBody{ReadCloser: res.Body, done: func(body []byte) {
 		var e apiError
 		_ = json.Unmarshal(tokenauth.PlainBody(codings, body), &e) // what is not JSON has no reference
 		reference := cmp.Or(e.Reference, e.B2BReference)
-		if !plainWord.MatchString(reference) {
+		if !plainWord.MatchString(reference) || delivery.Shows(reference) {
 			return
 		}
 		code := cmp.Or(e.ErrorCode, e.Error, e.Code)
-		if !plainWord.MatchString(code) {
+		if !plainWord.MatchString(code) || delivery.Shows(code) {
 			code = ""
 		}
 		t.logger.Info("error with a reference for BankID's support",

@@ -49,7 +49,6 @@ func (h *Handler) provisionRoute(ctx caddy.Context, origin string, apis []string
 	if !ok {
 		return nil, fmt.Errorf("loading proxy: its transport is %T", proxy.Transport)
 	}
-	transport.ofHandler = true
 	return &route{proxy: proxy, transport: transport}, nil
 }
 

@@ -1,10 +1,12 @@
 package caddyesign_test
 
 import (
+	"bufio"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -123,6 +125,68 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 		}
 		showsNone(t, "admin "+path, string(body))
 	}
+}
+
+// An API's host that shows the token in its answer, wherever that is but in the body, shows
+// it to no caller, and to nobody who reads the log.
+func TestEchoedTokenShowsNowhere(t *testing.T) {
+	f := newFixture(t)
+	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, plantedToken, 300) })
+	refused := fmt.Sprintf(`{"error": %q, "error_reference": %q}`, plantedToken[:18], plantedToken)
+	referred := fmt.Sprintf(`{"errorCode": %q, "errorReference": "support-1"}`, plantedToken)
+	var shown strings.Builder
+	for kind, site := range map[string]string{
+		"gateway":   gatewayTo("UPSTREAM_URL", "header_down X-Echoed {http.reverse_proxy.header.X-Echo}", ""),
+		"own proxy": ownProxy("UPSTREAM_URL", "header_down X-Status {http.reverse_proxy.status_text}", ""),
+	} {
+		for _, answer := range []string{
+			"HTTP/1.1 103 Early Hints\r\nX-Echo: TOKEN\r\n\r\nHTTP/1.1 200 TOKEN\r\nX-Echo: Bearer TOKEN\r\nContent-Length: 2\r\n\r\nok",
+			"HTTP/1.1 302 Found\r\nLocation: /?token=TOKEN\r\nTransfer-Encoding: chunked\r\nTrailer: X-Echo\r\n\r\n2\r\nok\r\n0\r\nX-Echo: TOKEN\r\n\r\n",
+			"HTTP/1.1 TOKEN\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: TOKEN\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: TOKEN\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nno field but TOKEN\r\n\r\n",
+			fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(refused), refused),
+			fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(referred), referred),
+		} {
+			f.start(strings.ReplaceAll(site, "UPSTREAM_URL", newRawAPI(t, strings.ReplaceAll(answer, "TOKEN", plantedToken))))
+			res := f.do("GET", path, "")
+			fmt.Fprintln(&shown, kind, res.Status, res.Header, res.Trailer)
+			if strings.HasPrefix(answer, "HTTP/1.1 400") && !strings.Contains(string(res.body), plantedToken) {
+				t.Error("the body was changed")
+			}
+		}
+	}
+	showsNone(t, "an answer", shown.String())
+	showsNone(t, "the log", f.logged())
+	if strings.Contains(f.logged(), plantedToken[:18]) || !strings.Contains(f.logged(), `"error_reference":"support-1"`) {
+		t.Error("the log shows a part of the token, or not the reference")
+	}
+}
+
+// newRawAPI starts an API host that answers every call with the same bytes.
+func newRawAPI(t *testing.T, answer string) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+					_, _ = io.WriteString(conn, answer)
+				}
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String()
 }
 
 func TestF31SecretIsReadAtEveryTokenRequest(t *testing.T) {

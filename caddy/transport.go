@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -61,6 +60,9 @@ const (
 // cannot keep the only copy of a signed document for a caller that leaves during
 // the download, as that handler does: use the handler for downloads.
 //
+// What is left of a body that breaks off, or is answered early, is heard, and taken for
+// no other call, as behind that handler.
+//
 // Calls that it refuses are answered as if by the upstream, with `Proxy-Status`
 // (RFC 9209): a reverse proxy would take an error for a failure of the upstream.
 // To it, being without an access token is one.
@@ -115,6 +117,12 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	}
 	if err := checkReached(ctx.Modules()); err != nil {
 		return err
+	}
+	t.ofHandler = isOfHandler(ctx.Modules())
+	if !t.ofHandler {
+		if err := guardBodies(ctx); err != nil {
+			return err
+		}
 	}
 	app, err := loadApp(ctx)
 	if err != nil {
@@ -235,6 +243,16 @@ func setDefault(d *caddy.Duration, value time.Duration) {
 	}
 }
 
+// isOfHandler reports whether the transport at the end of a lineage serves a handler
+// bankid_esign, which has a reverse proxy of its own.
+func isOfHandler(lineage []caddy.Module) bool {
+	if len(lineage) < 3 {
+		return false
+	}
+	_, ok := lineage[len(lineage)-3].(*Handler)
+	return ok
+}
+
 // origin returns where the calls go.
 func (t *Transport) origin(app *App) (*url.URL, error) {
 	if t.Upstream != "" {
@@ -311,6 +329,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := detached.left(); err != nil {
 		return nil, err
 	}
+	body := lingering(req.Context())
+	if body != nil && !t.ofHandler {
+		body.ours.Store(true)
+		body.own.Store(t)
+	}
 	if !t.ofHandler { // which has asked this already
 		if call := t.core.Table.Lookup(req); call != nil {
 			if refusal := checkOwnBearer(call, req); refusal != nil {
@@ -318,7 +341,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	res, err := t.core.Deliver(t.unclosed(req), t.delivery(req.Context()))
+	res, err := t.core.Deliver(withBody(req, body), t.delivery(req.Context()))
 	if err == nil {
 		if detached != nil {
 			detached.status = res.StatusCode
@@ -344,16 +367,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, handlerError(gatewayErr)
 }
 
-// unclosed returns req with a body whose Close does nothing, if it is the handler's. That
-// of the handler's own body does nothing either, but Caddy has wrapped it in one whose
-// Close has a data race with Read (reverseproxy.go in Caddy 2.11), and net/http calls
-// these at once when the API's host answers early over HTTP/2.
-func (t *Transport) unclosed(req *http.Request) *http.Request {
-	if !t.ofHandler || req.Body == nil || req.Body == http.NoBody {
+// withBody returns req as body, which may be nil, is sent by a transport.
+func withBody(req *http.Request, body *lingeringBody) *http.Request {
+	if body == nil || req.Body == nil || req.Body == http.NoBody {
 		return req
 	}
 	out := *req
-	out.Body = io.NopCloser(req.Body)
+	out.Body = body.sentBy(req.Body)
 	return &out
 }
 

@@ -54,27 +54,34 @@ type attempt struct {
 	body   *sentBody // nil if there is none
 	req    *http.Request
 
+	secrets sentSecrets
+
 	first   net.Conn // the one that Base had first for the request
 	stopped error    // why Base was kept from sending again
 }
 
 // newAttempt returns an attempt to send a call for a request in ctx, and the context for
 // the request that roundTrip sends. Over an insecure origin, which is http, a call that is
-// safe and has no body needs nothing of it: Base limits all of its phases.
+// safe and has no body needs nothing of it but to look at interim responses: Base limits
+// all of its phases.
 func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, empty, insecure bool) (*attempt, context.Context) {
 	a := &attempt{traits: traits, limits: limits, safe: safe}
-	if safe && empty && insecure && !traits.Cleartext {
+	a.outer = httptrace.ContextClientTrace(ctx)
+	simple := safe && empty && insecure && !traits.Cleartext
+	if simple && (a.outer == nil || a.outer.Got1xxResponse == nil) {
 		return a, ctx
 	}
-	ctx, a.cancel = context.WithCancel(ctx)
-	a.stall.expire = a.cancel
-	a.outer = httptrace.ContextClientTrace(ctx)
 	if a.outer != nil {
 		a.trace = *a.outer
 		ctx = untraced{ctx}
 	}
-	a.trace.GotConn = a.gotConn
 	a.trace.Got1xxResponse = a.got1xx
+	if simple {
+		return a, httptrace.WithClientTrace(ctx, &a.trace)
+	}
+	ctx, a.cancel = context.WithCancel(ctx)
+	a.stall.expire = a.cancel
+	a.trace.GotConn = a.gotConn
 	if limits.Connect > 0 {
 		a.trace.ConnectStart = a.connecting
 	}
@@ -145,6 +152,7 @@ func (a *attempt) got1xx(code int, header textproto.MIMEHeader) error {
 		return ErrSwitched
 	}
 	if a.outer != nil && a.outer.Got1xxResponse != nil {
+		a.secrets.concealFields(header)
 		return a.outer.Got1xxResponse(code, header)
 	}
 	return nil

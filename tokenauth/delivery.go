@@ -24,6 +24,8 @@ type Delivery struct {
 	expecting  bool   // the body was announced by "Expect: 100-continue"
 	unexpected bool   // the server does not support that (RFC 9110 section 10.1.1)
 
+	secrets sentSecrets
+
 	sent     bool  // the other side may have seen the call
 	answered bool  // it has answered, and the body is not held any more
 	err      error // of the last send

@@ -39,6 +39,7 @@ func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.
 		return nil, err
 	}
 	t.setBody(out, req, call, d)
+	attempt.secrets = d.secrets
 	d.sent = true
 	res, err := attempt.roundTrip(t.Base, out)
 	if err != nil {
@@ -72,12 +73,14 @@ func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) e
 			return &Error{Op: opToken, Cause: CauseTimeout, Err: errExpired}
 		}
 		out.Header["Authorization"] = []string{token.Authorization()}
+		d.secrets.addToken(token.secret)
 		if call.Kind == DPoP {
 			proof, err := t.prove(out, call, d)
 			if err != nil {
 				return err
 			}
 			out.Header["Dpop"] = []string{proof}
+			d.secrets.proof = NewSecret(proof)
 		}
 	case Pass:
 		if authorization := req.Header["Authorization"]; len(authorization) > 0 {

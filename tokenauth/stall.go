@@ -3,6 +3,7 @@ package tokenauth
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,6 +187,10 @@ type receivedBody struct {
 	limit  time.Duration
 	stall  stallTimer
 	cancel func() // may be nil
+
+	// The response that it belongs to, if nothing of that may show the secrets; else nil.
+	res     *http.Response
+	secrets sentSecrets
 }
 
 // newReceivedBody returns the body of a response that may stop for limit while it
@@ -204,18 +209,28 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	b.stall.begin(PhaseRead, b.limit)
 	n, err := b.ReadCloser.Read(p)
 	b.stall.end()
-	if err != nil && err != io.EOF {
-		if stalled := b.stall.err(); stalled != nil {
-			err = stalled
-		}
+	if err == nil {
+		return n, nil
 	}
-	return n, err
+	b.concealTrailers()
+	if stalled := b.stall.err(); stalled != nil && err != io.EOF {
+		err = stalled
+	}
+	return n, b.secrets.concealError(err)
+}
+
+// concealTrailers does that, which come with the end of the body.
+func (b *receivedBody) concealTrailers() {
+	if b.res != nil {
+		b.secrets.concealFields(b.res.Trailer)
+	}
 }
 
 // Close implements io.Closer.
 func (b *receivedBody) Close() error {
 	_ = b.stall.stop()
 	err := b.ReadCloser.Close()
+	b.concealTrailers()
 	if b.cancel != nil {
 		b.cancel()
 	}

@@ -183,9 +183,10 @@ func (t *Transport) Deliver(req *http.Request, d *Delivery) (*http.Response, err
 	}
 	res, err := t.deliver(req, d)
 	if err != nil {
-		d.err = err
-		return nil, err
+		d.err = d.secrets.concealError(err)
+		return nil, d.err
 	}
+	d.secrets.conceal(res)
 	d.done()
 	return res, nil
 }
