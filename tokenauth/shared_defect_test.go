@@ -157,7 +157,7 @@ func (s refusingStore) Lock(_ context.Context, name string) error {
 }
 
 func TestLockThatIsRefusedIsWaitedFor(t *testing.T) {
-	for _, took := range []time.Duration{0, 100 * time.Millisecond, time.Second, 2 * time.Second} {
+	for _, took := range []time.Duration{0, 100 * time.Millisecond, time.Second, 1500 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			server := newSlowProvider(took)
 			defer server.Close()

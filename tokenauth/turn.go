@@ -22,7 +22,7 @@ const (
 	// refuses a lock that is held instead of waiting for it, and a caller waits. It is up
 	// to refusedWaitJitter shorter, for the same reason.
 	refusedWait       = 3 * time.Second
-	refusedWaitJitter = 500 * time.Millisecond
+	refusedWaitJitter = time.Second
 
 	// doubt is how long to wait for the lock of a store that has not shown yet that it
 	// works.
