@@ -67,7 +67,7 @@ whether one waits for the lock of the other, and what becomes of a lock whose ho
 is busy for 20 seconds, and of one whose holder, a process of its own, is killed. The
 verdict is fit, slow (it works, but costs time or token requests) or unfit (each
 gateway asks for its own tokens). What was stored is deleted at the end, also when the
-check is interrupted. It takes four minutes at most. Run it as the user that runs the
+check is interrupted. It takes about five minutes at most. Run it as the user that runs the
 gateway.
 
 With --environment or --issuer, it checks one client: its identifier, its secret

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -37,5 +39,28 @@ func TestOnlyBodiesOfCallsStayOpen(t *testing.T) {
 		if err := r.Body.Close(); (err == nil) != ours {
 			t.Errorf("ours is %v, and closing it gives %v", ours, err)
 		}
+	}
+}
+
+// What follows a body that is broken is no call, whatever Go's server makes of it: the
+// connection ends with the answer.
+func TestNothingAfterABrokenBodyIsACall(t *testing.T) {
+	for name, routes := range map[string]bool{"refused": false, "for error routes": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, make(map[string]any))
+			broken := io.MultiReader(strings.NewReader("some"), iotest.ErrReader(errors.New("malformed chunk")))
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", closedBody{broken})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.ContentLength = -1
+			body := linger(r)
+			_, failure := io.ReadAll(r.Body)
+			w := httptest.NewRecorder()
+			body.settle(w, r, failure, routes, make(chan struct{}, 1))
+			if got := w.Header().Get("Connection"); got != "close" {
+				t.Errorf("Connection is %q", got)
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -19,7 +20,10 @@ const maxStorageError = 400
 var (
 	// secretMember finds the names of members of a storage's configuration whose values
 	// are or may hold secrets.
-	secretMember = regexp.MustCompile(`(?i)pass|pwd|secret|token|credential|auth|dsn|conn|ur[il]|(^|[^a-z])key($|_id|s$)|[a-z]key$`)
+	secretMember = regexp.MustCompile(`(?i)pass|pwd|secret|token|credential|auth|dsn|conn|ur[il]|key`)
+
+	// publicMember finds those of them that say where a key is, or what it is for.
+	publicMember = regexp.MustCompile(`(?i)key_?(?:prefix|file|path|type|space|name)`)
 
 	// secretParts find what may be secret in an error: the user information of a URL and
 	// of other addresses, and values of parameters by their names.
@@ -42,8 +46,11 @@ type storageMask struct{ values *strings.Replacer }
 func newStorageMask(raw json.RawMessage) storageMask {
 	var config any
 	_ = json.Unmarshal(raw, &config) // of none, nothing is secret
+	values := secretValues(config, false)
+	// One may begin with another.
+	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
-	for _, value := range secretValues(config, false) {
+	for _, value := range values {
 		for _, form := range []string{value, caddy.NewReplacer().ReplaceKnown(value, "")} {
 			form = strings.TrimSpace(form)
 			if len(form) < 3 {
@@ -69,7 +76,7 @@ func secretValues(config any, secret bool) (values []string) {
 		}
 	case map[string]any:
 		for name, member := range config {
-			values = append(values, secretValues(member, secret || secretMember.MatchString(name))...)
+			values = append(values, secretValues(member, secret || (secretMember.MatchString(name) && !publicMember.MatchString(name)))...)
 		}
 	}
 	return values

@@ -13,7 +13,8 @@ func TestStorageMask(t *testing.T) {
 	mask := newStorageMask(json.RawMessage(`{
 		"module": "redis", "address": ["10.0.0.5:6379"], "key_prefix": "caddy", "timeout": 5,
 		"password": "hunter2 & more", "token": "{env.TEST_STORAGE_SECRET}", "pwd": "x",
-		"nested": [{"aws": {"secret_access_key": "wJalrX"}}], "encryption": {"keys": ["first-key", "second-key"]}
+		"nested": [{"aws": {"secret_access_key": "wJalrX"}}], "encryption": {"keys": ["first-key", "second-key"]},
+		"a_key": "begins", "b_key": "begins-and-goes-on", "client_key_pem": "PEM data"
 	}`))
 	for text, want := range map[string]string{
 		"dial tcp 10.0.0.5:6379: connect: connection refused":              "dial tcp 10.0.0.5:6379: connect: connection refused",
@@ -21,6 +22,7 @@ func TestStorageMask(t *testing.T) {
 		"WRONGPASS for hunter2 & more":                                     "WRONGPASS for ***",
 		"GET /?t=" + url.QueryEscape("hunter2 & more"):                     "GET /?t=***",
 		"bad token from/the environment":                                   "bad token ***",
+		"begins-and-goes-on with PEM data":                                 "*** with ***",
 		"wJalrX and first-key, second-key":                                 "*** and ***, ***",
 		"parse postgres://caddy:p@ss/word@db.internal:5432/x: bad":         "parse postgres://***@db.internal:5432/x: bad",
 		"cannot parse `host=db user=caddy password=xxx sslmode=off`":       "cannot parse `host=db user=caddy password=*** sslmode=off`",

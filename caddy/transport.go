@@ -61,7 +61,9 @@ const (
 // the download, as that handler does: use the handler for downloads.
 //
 // What is left of a body that breaks off, or is answered early, is heard, and taken for
-// no other call, as behind that handler.
+// no other call, as behind that handler. For that, the transport closes the body of a
+// call itself, and not what other handlers have put around it. Refused uploads of all
+// routes of that site are heard like that.
 //
 // Calls that it refuses are answered as if by the upstream, with `Proxy-Status`
 // (RFC 9209): a reverse proxy would take an error for a failure of the upstream.

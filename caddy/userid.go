@@ -88,14 +88,18 @@ func beforeGateways(server any, path string) []configPart {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		list, ok := all[name].([]any)
 		if !ok || !strings.EqualFold(name, "routes") {
-			parts = append(parts, configPart{all[name], path + "/" + name})
+			part := configPart{all[name], path + "/" + name}
+			if strings.EqualFold(name, "errors") && !part.admitsUsers() {
+				continue // they come after any gateway
+			}
+			parts = append(parts, part)
 			continue
 		}
 		for i, route := range list {
 			routes = append(routes, configPart{route, path + "/" + name + "/" + strconv.Itoa(i)})
 		}
 	}
-	// Error routes and named routes come after any other.
+	// A gateway there may be after any other route.
 	everywhere := slices.ContainsFunc(parts, configPart.admitsUsers)
 	if !everywhere && !slices.ContainsFunc(routes, configPart.admitsUsers) {
 		return nil

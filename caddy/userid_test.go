@@ -93,6 +93,7 @@ func TestUserThatIsNotAuthenticatedIsRefusedAtLoad(t *testing.T) {
 		{"other spellings", `"ROUTES": [{"Handle": [{"handler": "map", "Destinations": ["{http.auth\u002euser.id}"], "destinations": ["{y}"], "source": "x", "defaults": ["x"]}, {"handler": "bankid_esign", "apis": ["signdoc"], "Callers": "authenticated"}]}]`, here + "ROUTES/0/Handle/0 (map)"},
 		{"the answer to another proxy", `"routes": [` + route(`{"handler": "reverse_proxy", "upstreams": [{"dial": "127.0.0.1:1"}], "handle_response": [{"routes": [`+route(setsVars)+`]}]}`, gateway) + `]`, here + "routes/0/handle/0/handle_response/0/routes/0/handle/0 (vars)"},
 
+		{"error routes after the gateway", `"routes": [` + route(gateway) + `], "errors": {"routes": [` + route(setsVars) + `]}`, ""},
 		{"another site", `"routes": [` + site("x.example", setsVars, other) + `,` + site("y.example", gateway) + `]`, ""},
 		{"another variable", `"routes": [` + route(`{"handler": "vars", "user": "{http.request.header.X}"}`, `{"handler": "map", "source": "x", "destinations": ["{http.auth.user.name}"], "defaults": ["x"]}`, gateway) + `]`, ""},
 		{"of what is authenticated", `"routes": [` + route(`{"handler": "map", "source": "{http.auth.user.id}", "destinations": ["{role}"], "defaults": ["x"]}`, gateway) + `]`, ""},

@@ -128,6 +128,7 @@ func (s *sentSecrets) conceal(res *http.Response) {
 		return
 	}
 	s.concealFields(res.Header)
+	s.concealFields(res.Trailer) // the names that are announced
 	if s.show(res.Status) {
 		res.Status = fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))
 	}

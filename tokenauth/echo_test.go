@@ -47,6 +47,7 @@ func TestEchoedTokenIsLeftOut(t *testing.T) {
 		"percent-encoded":     "https://elsewhere.example/?access_token=" + url.QueryEscape(oddToken) + "&a=b",
 		"lower case":          strings.NewReplacer("+", "%2b", "/", "%2f", "=", "%3d").Replace(oddToken),
 		"twice":               url.QueryEscape(url.QueryEscape(oddToken)),
+		"three times":         url.QueryEscape(url.QueryEscape(url.QueryEscape(oddToken))),
 		"needlessly":          strings.Replace(oddToken, "p", "%70", 1),
 		"beside no encoding":  "100% " + url.QueryEscape(oddToken),
 		"base64":              base([]byte(oddToken)),
@@ -63,6 +64,7 @@ func TestEchoedTokenIsLeftOut(t *testing.T) {
 					"Content-Type": {"text/plain; charset=utf-8; token=planted"}, "Etag": {base([]byte(strings.Repeat("x", 100)))},
 				}
 				b.answer = func(*http.Request) (int, string) { return 200, echo }
+				b.trailer = http.Header{http.CanonicalHeaderKey("X-" + oddToken): nil}
 				res, err := transport.RoundTrip(newRequest(t, "GET", "/v1/signdoc/pades", ""))
 				if err != nil {
 					t.Fatal(err)
@@ -73,6 +75,9 @@ func TestEchoedTokenIsLeftOut(t *testing.T) {
 				}
 				if len(b.header["X-Several"]) != 3 {
 					t.Error("the values of the server were changed")
+				}
+				if len(res.Trailer) != 0 {
+					t.Error("a trailer is announced whose name shows it")
 				}
 				if body, err := io.ReadAll(res.Body); string(body) != echo || err != nil {
 					t.Errorf("the body was changed, or broke off: %v", err)
@@ -164,5 +169,47 @@ func testNothingShows(t *testing.T, path, origin string, err error) {
 		if strings.Contains(text, oddToken) || strings.Contains(text, "eyJ") {
 			t.Errorf("response %d shows a secret", i)
 		}
+	}
+}
+
+// trailingBody is a body whose trailer comes when it is closed, with the reading under way.
+type trailingBody struct {
+	res    *http.Response
+	closed chan struct{}
+}
+
+func (b trailingBody) Read([]byte) (int, error) {
+	<-b.closed
+	b.res.Trailer["X-Trailer"] = []string{"late"}
+	return 0, io.EOF
+}
+
+func (b trailingBody) Close() error {
+	close(b.closed)
+	return nil
+}
+
+// net/http's own bodies can be closed while they are read.
+func TestClosingABodyDoesNotLookAtTrailersThatCome(t *testing.T) {
+	transport, _ := newEchoTransport(t)
+	transport.Base = roundTripFunc(func(*http.Request) (*http.Response, error) {
+		res := &http.Response{StatusCode: http.StatusOK, Header: make(http.Header), Trailer: http.Header{"X-Trailer": nil}}
+		res.Body = trailingBody{res, make(chan struct{})}
+		return res, nil
+	})
+	res, err := transport.RoundTrip(newRequest(t, "GET", "/v1/signdoc/pades", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.ReadAll(res.Body)
+		read <- err
+	}()
+	if err := res.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-read; err != nil {
+		t.Error(err)
 	}
 }

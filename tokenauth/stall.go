@@ -219,7 +219,8 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	return n, b.secrets.concealError(err)
 }
 
-// concealTrailers does that, which come with the end of the body.
+// concealTrailers does that, which come with the reading that ends the body. Close does
+// not look at them: another goroutine may be reading.
 func (b *receivedBody) concealTrailers() {
 	if b.res != nil {
 		b.secrets.concealFields(b.res.Trailer)
@@ -230,7 +231,6 @@ func (b *receivedBody) concealTrailers() {
 func (b *receivedBody) Close() error {
 	_ = b.stall.stop()
 	err := b.ReadCloser.Close()
-	b.concealTrailers()
 	if b.cancel != nil {
 		b.cancel()
 	}

@@ -25,6 +25,8 @@ type backend struct {
 	answer func(r *http.Request) (int, string)
 	err    error
 	header http.Header
+
+	trailer http.Header // that is announced
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -50,7 +52,7 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 		status, text = b.answer(r)
 	}
 	return &http.Response{
-		StatusCode: status, Header: b.header.Clone(), Request: r,
+		StatusCode: status, Header: b.header.Clone(), Trailer: b.trailer.Clone(), Request: r,
 		Body: io.NopCloser(strings.NewReader(text)),
 	}, nil
 }

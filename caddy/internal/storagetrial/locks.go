@@ -325,9 +325,11 @@ func (r *run) livingHolder(ctx context.Context) Finding {
 // deadHolder tries how long a lock is kept for a process that is gone.
 func (r *run) deadHolder(ctx context.Context) Finding {
 	name := r.key("dead")
-	starting, cancel := context.WithTimeout(ctx, startLimit)
+	holding, cancel := context.WithCancel(ctx)
 	defer cancel()
-	kill, err := r.Hold(starting, name)
+	late := time.AfterFunc(startLimit, cancel)
+	kill, err := r.Hold(holding, name)
+	late.Stop()
 	if err != nil {
 		return Finding{Result: Warn, Text: "not tried: a process that holds a lock cannot be had: " + r.show(err)}
 	}

@@ -49,7 +49,7 @@ type Trial struct {
 	Progress func(text string)
 }
 
-// Run tries the storage. It returns when ctx is over, or after four minutes at most.
+// Run tries the storage. It returns when ctx is over, or after about five minutes at most.
 func (t Trial) Run(ctx context.Context) Report {
 	id := make([]byte, 8)
 	_, _ = rand.Read(id) // never fails
