@@ -81,14 +81,14 @@ func TestDocumentsConfigurations(t *testing.T) {
 			}
 		}
 	}
-	if count < 5 {
+	if count < 7 {
 		t.Errorf("there are %d", count)
 	}
 }
 
-// The configuration that the README shows with directives beside one another
-// reaches each of them, with the scopes that it says.
-func TestReadmeDirectivesBesideOneAnother(t *testing.T) {
+// The configuration that a page shows with directives beside one another reaches
+// each of them, with the scopes that it says.
+func TestDocumentsDirectivesBesideOneAnother(t *testing.T) {
 	for _, d := range documents(t) {
 		for _, b := range d.blocks {
 			if b.kind != "caddyfile" || !strings.Contains(b.text, "bankid_esign /v0/b2b/*") {
