@@ -87,7 +87,7 @@ func TestUserThatIsNotAuthenticatedIsRefusedAtLoad(t *testing.T) {
 		{"the gateway in a named route", `"routes": [` + site("x.example", setsVars, `{"handler": "invoke", "name": "n"}`) + `], "named_routes": {"n": ` + route(gateway) + `}`, here + "routes/0/handle/0/routes/0/handle/0 (vars)"},
 		{"error routes", `"routes": [` + route(other) + `], "errors": {"routes": [` + route(setsVars, gateway) + `]}`, here + "errors/routes/0/handle/0 (vars)"},
 		{"the gateway in error routes", `"routes": [` + site("x.example", setsVars) + `], "errors": {"routes": [` + route(gateway) + `]}`, here + "routes/0/handle/0/routes/0/handle/0 (vars)"},
-		{"error routes of a subroute", `"routes": [` + route(`{"handler": "subroute", "errors": {"routes": [`+route(setsMap, gateway)+`]}}`) + `]`, here + "routes/0/handle/0/errors/routes/0/handle/0 (map)"},
+		{"error routes of a subroute", `"routes": [` + route(`{"handler": "subroute", "routes": [`+route(other)+`], "errors": {"routes": [`+route(setsMap, gateway)+`]}}`) + `]`, here + "routes/0/handle/0/errors/routes/0/handle/0 (map)"},
 		{"the same site", `"routes": [` + site("x.example", setsVars, gateway) + `]`, here + "routes/0/handle/0/routes/0/handle/0 (vars)"},
 		{"a site that goes on", `"routes": [` + route(subroute(route(setsVars))) + `,` + site("x.example", gateway) + `]`, here + "routes/0/handle/0/routes/0/handle/0 (vars)"},
 		{"other spellings", `"ROUTES": [{"Handle": [{"handler": "map", "Destinations": ["{http.auth\u002euser.id}"], "destinations": ["{y}"], "source": "x", "defaults": ["x"]}, {"handler": "bankid_esign", "apis": ["signdoc"], "Callers": "authenticated"}]}]`, here + "ROUTES/0/Handle/0 (map)"},

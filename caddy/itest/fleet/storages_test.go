@@ -44,7 +44,7 @@ var promises = []promise{
 	},
 	{
 		storage: "PostgreSQL", open: func(f *fleet) server { return newPostgres(f) },
-		cold: 1, renewed: 1, killed: 3, away: 3, clocks: 3, loads: false,
+		cold: 3, renewed: 1, overlaps: true, killed: 3, away: 3, clocks: 3, loads: false,
 	},
 	{
 		storage: "S3", open: func(f *fleet) server { return newS3(f) },
