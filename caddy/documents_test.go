@@ -157,3 +157,28 @@ func anchors(text string) []string {
 	}
 	return found
 }
+
+// The Go files that the page for contributors names exist.
+func TestDocumentsFilesForContributors(t *testing.T) {
+	text, err := os.ReadFile("../.github/CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`[a-z0-9_*]+\.go\b`).FindAllString(string(text), -1)
+	if len(names) < 20 {
+		t.Errorf("it names %d", len(names))
+	}
+	for _, name := range names {
+		found := false
+		for _, dir := range []string{"..", ".", "../tokenauth", "../tokenauth/bankid", "../tokenauth/bankid/sandbox"} {
+			files, err := filepath.Glob(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || len(files) > 0
+		}
+		if !found {
+			t.Errorf("there is no %s", name)
+		}
+	}
+}
