@@ -33,7 +33,7 @@ var notRun = map[string]string{
 	"docker build -t esign-gateway .":                                  "needs an engine; .ci/dockerfile runs the steps without one",
 	"docker run -p 127.0.0.1:8443:443 -v esign-gateway:/data -v ./secrets:/run/secrets:ro -v ./callers-ca.pem:/etc/caddy/callers-ca.pem:ro -v ./Caddyfile:/etc/caddy/Caddyfile:ro -e BANKID_ENVIRONMENT -e BANKID_CLIENT_ID esign-gateway": "needs an engine; .ci/dockerfile runs what it would run",
 	"install -D -m 600 -o 1000 -g 1000 /dev/stdin secrets/bankid":                                                               "is for a container",
-	"BANKID_ENVIRONMENT=current BANKID_CLIENT_ID=your-client-id caddy bankid-esign check --config /etc/esign-gateway/Caddyfile": "the same is run with the README's file",
+	"BANKID_ENVIRONMENT=current BANKID_CLIENT_ID=your-client-id caddy bankid-esign check --config /etc/esign-gateway/Caddyfile": "the same is run with the file of the README",
 	"systemctl reload esign-gateway":                                "needs a booted systemd; .ci/run verifies the unit",
 	"systemctl enable --now esign-gateway":                          "needs a booted systemd; .ci/run verifies the unit",
 	"install -m 644 systemd.caddyfile /etc/esign-gateway/Caddyfile": "changes the machine; TestExampleSidecar runs the file",
@@ -73,9 +73,17 @@ serve() {
 	done
 }
 again() { # a new token is kept for ten seconds
-	local out
+	local out end=$((SECONDS + 60))
 	until out=$("$@" 2>>"$LOG") && [[ $out != *'another one can be obtained'* ]]; do
-		((SECONDS < 120)) || return
+		((SECONDS < end)) || return
+		sleep 0.1
+	done
+	echo "$out"
+}
+signed() { # the sandbox signs after a second, in which a reader types the command
+	local out end=$((SECONDS + 60))
+	until out=$("$@") && [[ $out == *SIGN_COMPLETED* ]]; do
+		((SECONDS < end)) || break
 		sleep 0.1
 	done
 	echo "$out"
@@ -117,6 +125,11 @@ set -E
 // a clone, print what the documents say.
 func TestDocumentsCommands(t *testing.T) {
 	listed := maps.Clone(notRun)
+	program := filepath.Join(t.TempDir(), "caddy")
+	// What goes into the program is what "go run" makes, which the README says.
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./esigncaddy").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	for _, d := range documents(t) {
 		var script strings.Builder
 		var want []string
@@ -140,8 +153,14 @@ func TestDocumentsCommands(t *testing.T) {
 		if !regexp.MustCompile(`(?m)^(serve|simulate|caddy|curl|go) `).MatchString(script.String()) {
 			continue
 		}
+		commands := script.String()
+		// A page may begin with BankID's test environment, before a gateway that
+		// brings the sandbox along.
+		if before, _, _ := strings.Cut("\n"+commands, "\nserve "); strings.Contains(before, "--environment current") {
+			commands = "serve caddy run --config Caddyfile.example\n" + commands
+		}
 		t.Run(filepath.Base(d.path), func(t *testing.T) {
-			got := strings.Split(inAClone(t, script.String()), cut+"\n")
+			got := strings.Split(inAClone(t, program, commands), cut+"\n")
 			if len(got) != len(want)+1 {
 				t.Fatalf("%d of %d blocks were run:\n%s", len(got)-1, len(want), strings.Join(got, "\n"))
 			}
@@ -163,6 +182,9 @@ func TestDocumentsCommands(t *testing.T) {
 // cut ends the output of a block.
 const cut = "--8<--"
 
+// orderStatus is a command that asks for the status of an order.
+var orderStatus = regexp.MustCompile(`^curl -s "http://localhost:8080/\S+\?sign_id=\$\w+"$`)
+
 // runnable returns the commands of a block without those that are not run, and
 // these.
 func runnable(commands string) (run string, skipped []string) {
@@ -183,6 +205,8 @@ func runnable(commands string) (run string, skipped []string) {
 			lines = append(lines, "simulate "+cmd)
 		case strings.HasPrefix(cmd, "caddy bankid-esign refresh"):
 			lines = append(lines, "again "+cmd)
+		case orderStatus.MatchString(cmd):
+			lines = append(lines, "signed "+cmd)
 		default:
 			lines = append(lines, line)
 		}
@@ -191,9 +215,9 @@ func runnable(commands string) (run string, skipped []string) {
 }
 
 // inAClone runs a script in what looks like a clone of the repository, and
-// returns what it prints. Ports are others, BankID's test environment is the
+// returns what it prints. There, "caddy" is program. Ports are others, BankID's test environment is the
 // sandbox, and the files of a server are in the clone.
-func inAClone(t *testing.T, script string) string {
+func inAClone(t *testing.T, program, script string) string {
 	t.Helper()
 	repo, err := filepath.Abs("..")
 	if err != nil {
@@ -240,8 +264,7 @@ func inAClone(t *testing.T, script string) string {
 		write(copied, here.Replace(string(text)), 0o600)
 	}
 	write("run/secrets/bankid", "not/a:secret + 100%fake & public\n", 0o600)
-	// As the README says of a clone.
-	write("bin/caddy", "#!/bin/sh\nexec go run ./caddy/esigncaddy \"$@\"\n", 0o700)
+	write("bin/caddy", "#!/bin/sh\nexec "+program+" \"$@\"\n", 0o700)
 	for _, below := range []string{".", "caddy", "caddy/ops"} {
 		link(filepath.Join(repo, below), filepath.Join(dir, below))
 	}
@@ -285,6 +308,7 @@ var differing = []struct {
 	{regexp.MustCompile(`"signatures":\["[A-Za-z0-9+/=]+"\]`), `"signatures":["…"]`},
 	{regexp.MustCompile(`"signingTime":"[^"]+"`), `"signingTime":"…"`},
 	{regexp.MustCompile(`expires in \w+`), "expires in …"},
+	{regexp.MustCompile(`(?m)^Date: .*$`), "Date: …"},
 	{regexp.MustCompile(`kid [A-Za-z0-9_-]{43}`), "kid …"},
 	{regexp.MustCompile(`Caddy v\S+ h1:\S+`), "Caddy …"},
 }

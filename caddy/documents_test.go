@@ -81,14 +81,14 @@ func TestDocumentsConfigurations(t *testing.T) {
 			}
 		}
 	}
-	if count < 5 {
+	if count < 7 {
 		t.Errorf("there are %d", count)
 	}
 }
 
-// The configuration that the README shows with directives beside one another
-// reaches each of them, with the scopes that it says.
-func TestReadmeDirectivesBesideOneAnother(t *testing.T) {
+// The configuration that a page shows with directives beside one another reaches
+// each of them, with the scopes that it says.
+func TestDocumentsDirectivesBesideOneAnother(t *testing.T) {
 	for _, d := range documents(t) {
 		for _, b := range d.blocks {
 			if b.kind != "caddyfile" || !strings.Contains(b.text, "bankid_esign /v0/b2b/*") {
@@ -156,4 +156,29 @@ func anchors(text string) []string {
 		found = append(found, strings.ReplaceAll(anchor, " ", "-"))
 	}
 	return found
+}
+
+// The Go files that the page for contributors names exist.
+func TestDocumentsFilesForContributors(t *testing.T) {
+	text, err := os.ReadFile("../.github/CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`[a-z0-9_*]+\.go\b`).FindAllString(string(text), -1)
+	if len(names) < 20 {
+		t.Errorf("it names %d", len(names))
+	}
+	for _, name := range names {
+		found := false
+		for _, dir := range []string{"..", ".", "../tokenauth", "../tokenauth/bankid", "../tokenauth/bankid/sandbox"} {
+			files, err := filepath.Glob(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || len(files) > 0
+		}
+		if !found {
+			t.Errorf("there is no %s", name)
+		}
+	}
 }

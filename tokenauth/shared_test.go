@@ -371,6 +371,7 @@ func TestStoredTokenAndDocumentWhileTheProviderIsAway(t *testing.T) {
 		defer server.Close()
 		store := newMemoryStore()
 		getToken(t, newNode(t, server, store).Source)
+		synctest.Wait()
 		issued := time.Now()
 		server.HandleDiscovery(answerError(http.StatusServiceUnavailable, ""))
 		n := newNode(t, server, store)
