@@ -126,7 +126,7 @@ func (r *run) unlock(ctx context.Context, s Storage, name string) error {
 func noLocks(who string) Finding {
 	return Finding{
 		Result: Fail, Text: "a lock that is held is granted to " + who + ": there are no locks",
-		Hint: "each server asks for its own tokens", end: true,
+		Hint: "each gateway asks for its own tokens", end: true,
 	}
 }
 
@@ -177,7 +177,7 @@ func (r *run) locks(ctx context.Context) Finding {
 	}
 	f := Finding{Result: OK, Text: "another instance waits for a lock, and has it " + shown(took) + " after it was given back"}
 	if took > slowPass {
-		f.Result, f.costs, f.Hint = Warn, true, "servers find each other's tokens meanwhile, and need not wait for it, but for one whose predecessor failed"
+		f.Result, f.costs, f.Hint = Warn, true, "gateways find each other's tokens meanwhile, and need not wait for it, but for one whose predecessor failed"
 	}
 	return f
 }
@@ -202,7 +202,7 @@ func (r *run) refusing(ctx context.Context, name string, refusal error) Finding 
 	}
 	return Finding{
 		Result: Warn, costs: true, Text: "a lock that is held is refused, in the place of waiting for it: " + r.show(refusal),
-		Hint: "servers that start together look for three seconds for the token of the one that was first, and then ask for one each",
+		Hint: "gateways that start together look for three seconds for the token of the one that was first, and then ask for one each",
 	}
 }
 
@@ -243,7 +243,7 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 		forgo(ended, r.Second, name)
 		return Finding{
 			Result: Warn, Text: fmt.Sprintf("a Lock does not come back within %v after its context is over", returnLimit),
-			Hint: "a server that has its token otherwise leaves it waiting behind its back, one for each set of scopes at most",
+			Hint: "a gateway that has its token otherwise leaves it waiting behind its back, one for each set of scopes at most",
 		}
 	}
 }
@@ -273,7 +273,7 @@ func (r *run) oneName(ctx context.Context) Finding {
 	if _, ok := errors.AsType[*mismatchError](err); !ok {
 		err = errors.New(r.show(err))
 	}
-	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): servers give them names of their own"}
+	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): gateways give them names of their own"}
 }
 
 // holders tries what becomes of the locks of those who live and of those who die,
@@ -312,7 +312,7 @@ func (r *run) livingHolder(ctx context.Context) Finding {
 		_ = r.unlock(context.WithoutCancel(ctx), r.Second, name)
 		return Finding{
 			Result: Warn, costs: true, Text: "a lock is granted to another instance after " + shown(held) + ", though its holder lives",
-			Hint: "while BankID OIDC answers slowly, servers ask for a token each",
+			Hint: "while BankID OIDC answers slowly, gateways ask for a token each",
 		}
 	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
 		return r.failed("a lock that is held", err)
@@ -353,14 +353,14 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 	case err != nil:
 		return Finding{
 			Result: Warn, costs: true, Text: "a lock cannot be had " + shown(took) + " after its holder has died: " + r.show(err),
-			Hint: "servers wait 20 to 30 seconds for it, and then ask for a token each",
+			Hint: "gateways wait 20 to 30 seconds for it, and then ask for a token each",
 		}
 	}
 	r.report.DeadHolder = took
 	_ = r.unlock(ctx, r.Second, name)
 	f := Finding{Result: OK, Text: "a lock is given up " + shown(took) + " after its holder has died"}
 	if took > waitTime {
-		f.Result, f.costs, f.Hint = Warn, true, "servers wait 20 to 30 seconds for it, and then ask for a token each"
+		f.Result, f.costs, f.Hint = Warn, true, "gateways wait 20 to 30 seconds for it, and then ask for a token each"
 	}
 	return f
 }

@@ -35,6 +35,7 @@ type instance struct {
 	slow     time.Duration
 	cache    map[string][]byte // if reads are cached
 	absent   error             // of a missing key
+	empty    bool              // a missing key is an empty value
 	change   func([]byte) []byte
 	lost     bool          // nothing is kept
 	goneSays error         // when the context is over
@@ -46,7 +47,10 @@ type instance struct {
 	hangs    string        // the operation that does
 	panics   string
 	fails    map[string]error
-	until    time.Time // when it can be reached no more
+	size     func(int64) int64 // what Stat says
+	largest  int               // the most that can be stored, if not 0
+	delay    time.Duration     // until what is written is seen, by Stat and Load
+	until    time.Time         // when it can be reached no more
 	locked   map[string]int
 }
 
@@ -86,8 +90,20 @@ func (i *instance) Store(ctx context.Context, key string, value []byte) error {
 	if i.change != nil {
 		value = i.change(value)
 	}
-	if !i.lost {
-		i.entries[key] = bytes.Clone(value)
+	if i.largest > 0 && len(value) > i.largest {
+		return errors.New("value too long for hunter2")
+	}
+	value = bytes.Clone(value)
+	switch {
+	case i.lost:
+	case i.delay > 0:
+		time.AfterFunc(i.delay, func() {
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.entries[key] = value
+		})
+	default:
+		i.entries[key] = value
 	}
 	return nil
 }
@@ -102,6 +118,9 @@ func (i *instance) Load(ctx context.Context, key string) ([]byte, error) {
 		return value, nil
 	}
 	value, ok := i.entries[key]
+	if !ok && i.empty {
+		return nil, nil
+	}
 	if !ok {
 		return nil, i.missing()
 	}
@@ -112,8 +131,14 @@ func (i *instance) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (i *instance) Size(ctx context.Context, key string) (int64, error) {
+	if err := i.fails["Stat"]; err != nil {
+		return 0, err
+	}
 	value, err := i.Load(ctx, key)
-	return int64(len(value)), err
+	if size := int64(len(value)); err != nil || i.size == nil {
+		return size, err
+	}
+	return i.size(int64(len(value))), nil
 }
 
 func (i *instance) Delete(ctx context.Context, key string) error {
@@ -354,7 +379,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"an error, when there is no time": {
 			defect: func(i *instance) { i.goneSays = context.DeadlineExceeded }, verdict: storagetrial.Fit,
-			text: map[string]string{"ended context": "[Load Stat Store]"},
+			text: map[string]string{"ended context": "is an error of its own (Load, Stat and Store)"},
 		},
 		"150 ms": {
 			defect: func(i *instance) { i.slow = 150 * time.Millisecond }, verdict: storagetrial.Slow,
@@ -384,9 +409,63 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"values end after a while": {
 			defect:  func(i *instance) { i.change = func(b []byte) []byte { return b[:min(len(b), 4096)] } },
-			verdict: storagetrial.Unfit,
-			want:    []string{"value: fail"},
+			verdict: storagetrial.Fit,
+			want:    []string{"value: warn"},
 			text:    map[string]string{"value": "65536 bytes that were written"},
+		},
+		"64 KiB cannot be stored": {
+			defect: func(i *instance) { i.largest = 4096 }, verdict: storagetrial.Fit,
+			want: []string{"value: warn"},
+			text: map[string]string{"value": "65536 bytes cannot be written: value too long for ***"},
+		},
+		"3 KiB cannot be stored": {
+			defect: func(i *instance) { i.largest = 2048 }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "3072 bytes cannot be written: value too long for ***"},
+		},
+		"Stat fails": {
+			defect: func(i *instance) { i.fails = map[string]error{"Stat": errOdd} }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat of one fails: no such row, password=***"},
+		},
+		"Stat says that nothing is there": {
+			defect: func(i *instance) { i.fails = map[string]error{"Stat": fs.ErrNotExist} }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat of one fails: file does not exist"},
+		},
+		"Stat says 1 TiB": {
+			defect: func(i *instance) { i.size = func(int64) int64 { return 1 << 40 } }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat says 1099511627776 bytes of 3072"},
+		},
+		"Stat says 0": {
+			defect: func(i *instance) { i.size = func(int64) int64 { return 0 } }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat says 0 bytes of 3072"},
+		},
+		"Stat says less than one": {
+			defect: func(i *instance) { i.size = func(int64) int64 { return -1 } }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+		},
+		"Stat says a little more": {
+			defect: func(i *instance) { i.size = func(size int64) int64 { return size + 8 } }, verdict: storagetrial.Fit,
+			want: []string{"value: warn"},
+			text: map[string]string{"value": "Stat says 3080 bytes of 3072"},
+		},
+		"a missing key is an empty value": {
+			defect: func(i *instance) { i.empty = true }, verdict: storagetrial.Fit,
+			want: []string{"missing key: warn"},
+			text: map[string]string{"missing key": "Load of a key that is not there brings an empty value"},
+		},
+		"what is written is seen 2 s later": {
+			defect: func(i *instance) { i.delay = 2 * time.Second }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "what is written is found only 2"},
+		},
+		"what is written is seen half a second later": {
+			defect: func(i *instance) { i.delay = 480 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"value: warn", "overwriting: warn"},
+			text: map[string]string{"value": "after 500ms", "ended context": "is not looked at", "speed": "less than 1ms for a read"},
 		},
 		"it cannot be deleted from": {
 			defect: func(i *instance) { i.fails = map[string]error{"Delete": errOdd} }, verdict: storagetrial.Fit,
@@ -418,7 +497,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 					}
 				}
 				time.Sleep(2 * time.Hour) // for what still waits to end
-				if first.fails == nil {
+				if first.fails["Delete"] == nil && first.fails["Unlock"] == nil && first.delay == 0 {
 					wantNothingLeft(t, m)
 				}
 			})
@@ -526,8 +605,9 @@ func TestTrialWithoutAnotherProcess(t *testing.T) {
 // What is stored elsewhere, and with what delay, is found or not.
 func TestTrialOfInstancesThatSeeLate(t *testing.T) {
 	for delay, want := range map[time.Duration]storagetrial.Verdict{
-		time.Second: storagetrial.Slow,
-		time.Minute: storagetrial.Unfit,
+		900 * time.Millisecond:  storagetrial.Slow,
+		1500 * time.Millisecond: storagetrial.Unfit,
+		time.Minute:             storagetrial.Unfit,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMemory()
