@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,11 @@ const (
 
 	// returnLimit is how long a Lock may take to come back when its context is over.
 	returnLimit = 3 * time.Second
+
+	// lockLimit is how long a Lock may take if nobody holds the lock, and slowLock what
+	// is slow for a Lock or an Unlock.
+	lockLimit = 20 * time.Second
+	slowLock  = 500 * time.Millisecond
 
 	// passLimit is how long a lock that was given back may take to be had, and slowPass
 	// what is slow. Locks are polled, every second or so.
@@ -96,13 +102,16 @@ func (r *run) holds(s Storage, name string) {
 
 // lock has a lock that nobody else has.
 func (r *run) lock(ctx context.Context, s Storage, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
 	ended := wait(ctx, s, name)
 	select {
 	case err := <-ended:
 		if err == nil {
 			r.holds(s, name)
+		}
+		if err != nil && !fatal(err) && ctx.Err() != nil {
+			return errSilent
 		}
 		return err
 	case <-ctx.Done():
@@ -111,9 +120,17 @@ func (r *run) lock(ctx context.Context, s Storage, name string) error {
 	}
 }
 
-// unlock gives a lock back.
+// unlock gives a lock back. An error is none if Unlock is known to do its work all the
+// same.
 func (r *run) unlock(ctx context.Context, s Storage, name string) error {
-	err := do(ctx, func(ctx context.Context) error { return s.Unlock(ctx, name) })
+	_, err := call(ctx, lockLimit, func(ctx context.Context) (struct{}, error) {
+		ctx, cancel := context.WithTimeout(ctx, callLimit)
+		defer cancel()
+		return struct{}{}, s.Unlock(ctx, name)
+	})
+	if r.freesAnyway && !fatal(err) {
+		err = nil
+	}
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -130,11 +147,59 @@ func noLocks(who string) Finding {
 	}
 }
 
+// unobtainable is the finding of a lock that lock could not have.
+func (r *run) unobtainable(ctx context.Context, err error) Finding {
+	what := "a lock that nobody holds cannot be had"
+	if errors.Is(err, errSilent) && ctx.Err() == nil {
+		what += fmt.Sprintf(" within %v", lockLimit)
+	}
+	return r.failed(what, err)
+}
+
+// freeLock tries how long it takes to have a lock that nobody holds, and to give it back.
+func (r *run) freeLock(ctx context.Context) Finding {
+	name, start := r.key("free"), time.Now()
+	if err := r.lock(ctx, r.First, name); err != nil {
+		return r.unobtainable(ctx, err)
+	}
+	r.locking = time.Since(start)
+	start = time.Now()
+	unlockErr := r.unlock(ctx, r.First, name)
+	unlocking := time.Since(start)
+	if unlockErr != nil {
+		again, cancel := context.WithTimeout(ctx, passLimit)
+		defer cancel()
+		if fatal(unlockErr) || r.obtain(again, r.Second, name) != nil {
+			return r.failed("a lock cannot be given back", unlockErr)
+		}
+		r.freesAnyway = true
+		if err := r.unlock(ctx, r.Second, name); err != nil {
+			return r.failed("a lock cannot be given back", err)
+		}
+	}
+	f := Finding{Result: OK, Text: "a lock that nobody holds is had after " + shown(r.locking) + ", and given back after " + shown(unlocking)}
+	var hints []string
+	if r.locking > slowLock {
+		hints = append(hints, "a call that finds no usable token waits for it, for 20 to 30 seconds at most: gateways cannot tell it from a lock that another one holds")
+	}
+	if unlocking > slowLock {
+		hints = append(hints, "a gateway whose predecessor failed waits that much longer for its turn to ask for a token")
+	}
+	if unlockErr != nil {
+		f.Text += ", though Unlock says: " + r.show(unlockErr)
+		hints = append(hints, "gateways try again to give it back, which may take it from the next that has it: then two ask for a token")
+	}
+	if hints != nil {
+		f.Result, f.costs, f.Hint = Warn, true, strings.Join(hints, "; ")
+	}
+	return f
+}
+
 // locks tries whether another waits for a lock, and has it when it is given back.
 func (r *run) locks(ctx context.Context) Finding {
 	name, start := r.key("lock"), time.Now()
 	if err := r.lock(ctx, r.First, name); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
 	hold := holdTime + 2*time.Since(start)
 	ended := wait(ctx, r.Second, name)
@@ -210,7 +275,7 @@ func (r *run) refusing(ctx context.Context, name string, refusal error) Finding 
 func (r *run) endedWaiting(ctx context.Context) Finding {
 	name, start := r.key("waiting"), time.Now()
 	if err := r.lock(ctx, r.First, name); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
 	defer func() { _ = r.unlock(context.WithoutCancel(ctx), r.First, name) }()
 	waiting, cancel := context.WithTimeout(ctx, holdTime+2*time.Since(start))
@@ -227,6 +292,9 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 		}
 		return Finding{Result: OK, Text: "nobody waits for a lock"}
 	case <-waiting.Done():
+	}
+	if ctx.Err() != nil { // it was not waited for that long
+		return r.failed("a lock that is held", errSilent)
 	}
 	since := time.Now()
 	select {
@@ -252,7 +320,7 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 func (r *run) oneName(ctx context.Context) Finding {
 	key, value := r.key("name"), newValue(valueSize)
 	if err := r.lock(ctx, r.First, key); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
 	err := r.store(ctx, r.Second, key, value)
 	if err == nil {
@@ -299,7 +367,7 @@ func (r *run) holders(ctx context.Context) {
 func (r *run) livingHolder(ctx context.Context) Finding {
 	name := r.key("living")
 	if err := r.lock(ctx, r.First, name); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
 	start := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, attemptTime)
@@ -335,7 +403,7 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 	}
 	defer kill()
 	r.holds(r.First, name) // nobody else will give it back
-	short, cancel := context.WithTimeout(ctx, holdTime)
+	short, cancel := context.WithTimeout(ctx, holdTime+2*r.locking)
 	defer cancel()
 	if err := r.obtain(short, r.Second, name); err == nil {
 		_ = r.unlock(ctx, r.Second, name)

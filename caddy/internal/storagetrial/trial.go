@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,7 +19,7 @@ const (
 	callLimit = 10 * time.Second
 
 	// trialLimit is how long all but what needs a process that dies may take.
-	trialLimit = 2 * time.Minute
+	trialLimit = 3 * time.Minute
 
 	// cleanLimit is how long it may take to delete what was stored.
 	cleanLimit = 15 * time.Second
@@ -72,8 +75,11 @@ type run struct {
 	prefix string // of all keys and names
 	report Report
 
+	locking     time.Duration // what a Lock takes if nobody holds the lock
+	freesAnyway bool          // Unlock gives a lock back, and returns an error
+
 	mu     sync.Mutex
-	stored map[string]bool    // keys
+	stored map[string]bool    // by key, whether Store said so
 	held   map[string]Storage // by name of the lock
 }
 
@@ -88,6 +94,7 @@ func (r *run) probe(ctx context.Context) {
 		{"missing key", r.missingKey},
 		{"ended context", r.endedContext},
 		{"speed", r.speed},
+		{"lock", r.freeLock},
 		{"locks", r.locks},
 		{"ended waiting", r.endedWaiting},
 		{"one name", r.oneName},
@@ -175,10 +182,15 @@ func (r *run) key(name string) string { return r.prefix + "/" + name }
 // store stores an entry. It is not interrupted, or what it stores could come after it
 // was deleted.
 func (r *run) store(ctx context.Context, s Storage, key string, value []byte) error {
-	r.mu.Lock()
-	r.stored[key] = true // half of it may be there after an error
-	r.mu.Unlock()
-	return do(context.WithoutCancel(ctx), func(ctx context.Context) error { return s.Store(ctx, key, value) })
+	note := func(stored bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.stored[key] = r.stored[key] || stored
+	}
+	note(false)
+	err := do(context.WithoutCancel(ctx), func(ctx context.Context) error { return s.Store(ctx, key, value) })
+	note(err == nil || errors.Is(err, errSilent))
+	return err
 }
 
 // load reads an entry.
@@ -191,29 +203,56 @@ func (r *run) size(ctx context.Context, s Storage, key string) (int64, error) {
 	return call(ctx, callLimit, func(ctx context.Context) (int64, error) { return s.Size(ctx, key) })
 }
 
-// clean deletes what was stored and gives back what is held.
+// clean deletes what was stored and gives back what is held, and says what it leaves.
 func (r *run) clean(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, cleanLimit)
 	defer cancel()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for name, s := range r.held {
-		// The lock of a process that is gone cannot always be given back. It ends by
-		// itself then.
-		_ = do(ctx, func(ctx context.Context) error { return s.Unlock(ctx, name) })
-	}
+	held, stored := maps.Clone(r.held), maps.Clone(r.stored)
+	r.mu.Unlock()
+	var texts, hints []string
 	var failed error
-	for key := range r.stored {
-		if err := do(ctx, func(ctx context.Context) error { return r.First.Delete(ctx, key) }); err != nil {
+	for name, s := range held {
+		if err := r.unlock(ctx, s, name); err != nil {
+			failed = err
+		}
+	}
+	if failed != nil {
+		texts = append(texts, "a lock could not be given back: "+r.show(failed))
+		hints = append(hints, "locks whose names begin with "+r.prefix+" may stay until they expire")
+	}
+	failed = nil
+	for key, sure := range stored {
+		err := do(ctx, func(ctx context.Context) error { return r.First.Delete(ctx, key) })
+		if err != nil && r.left(ctx, key, sure, err) {
 			failed = err
 		}
 	}
 	// What a file system makes a directory of. Others may find nothing there.
 	_ = do(ctx, func(ctx context.Context) error { return r.First.Delete(ctx, r.prefix) })
 	if failed != nil {
+		texts = append(texts, "not everything that was stored could be deleted: "+r.show(failed))
+		hints = append(hints, "delete what begins with "+r.prefix)
+	}
+	if texts != nil {
 		r.report.Findings = append(r.report.Findings, Finding{
-			Name: "leftovers", Result: Warn, Text: "not everything that was stored could be deleted: " + r.show(failed),
-			Hint: "delete what begins with " + r.prefix,
+			Name: "leftovers", Result: Warn, Text: strings.Join(texts, "; "), Hint: strings.Join(hints, "; "),
 		})
 	}
+}
+
+// left reports whether an entry is still there that could not be deleted, because of
+// err. It is not if nothing was stored. If that cannot be seen, sure says what Store said.
+func (r *run) left(ctx context.Context, key string, sure bool, err error) bool {
+	if fatal(err) {
+		return sure
+	}
+	value, err := r.load(ctx, r.First, key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	case err != nil:
+		return sure
+	}
+	return len(value) > 0
 }

@@ -47,6 +47,9 @@ type instance struct {
 	hangs    string        // the operation that does
 	panics   string
 	fails    map[string]error
+	lockTime time.Duration     // what Lock takes more
+	freeTime time.Duration     // what Unlock takes more
+	grumbles bool              // Unlock gives the lock back, and returns an error
 	size     func(int64) int64 // what Stat says
 	largest  int               // the most that can be stored, if not 0
 	delay    time.Duration     // until what is written is seen, by Stat and Load
@@ -152,7 +155,15 @@ func (i *instance) Delete(ctx context.Context, key string) error {
 }
 
 func (i *instance) Lock(ctx context.Context, name string) error {
-	if err := i.begin(ctx, "Lock"); err != nil || i.lockless {
+	err := i.begin(ctx, "Lock")
+	if i.lockTime > 0 {
+		select {
+		case <-time.After(i.lockTime):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err != nil || i.lockless {
 		return err
 	}
 	for {
@@ -207,11 +218,15 @@ func (i *instance) Unlock(ctx context.Context, name string) error {
 	if err := i.begin(ctx, "Unlock"); err != nil {
 		return err
 	}
+	time.Sleep(i.freeTime)
 	i.mu.Lock()
 	holder := i.locked[name]
 	delete(i.locked, name)
 	i.mu.Unlock()
 	i.free(name, holder)
+	if i.grumbles {
+		return errors.New("no reply to hunter2")
+	}
 	return nil
 }
 
@@ -309,12 +324,12 @@ func TestTrialOfAStorageThatWorks(t *testing.T) {
 		if report.DeadHolder < 5*time.Second || report.DeadHolder > 7*time.Second {
 			t.Errorf("a dead holder is said to keep its lock for %v", report.DeadHolder)
 		}
-		if len(said) != 1 || len(report.Findings) != 10 {
+		if len(said) != 1 || len(report.Findings) != 11 {
 			t.Errorf("it says %q, of %d probes", said, len(report.Findings))
 		}
 		wantNothingLeft(t, m)
 		trial.Hold = nil
-		if start, report := time.Now(), trial.Run(t.Context()); len(report.Findings) != 8 || time.Since(start) > 5*time.Second {
+		if start, report := time.Now(), trial.Run(t.Context()); len(report.Findings) != 9 || time.Since(start) > 5*time.Second {
 			t.Errorf("the short trial takes %v for %d probes", time.Since(start), len(report.Findings))
 		}
 	})
@@ -346,7 +361,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"Lock does nothing, slowly": {
 			defect: func(i *instance) { i.lockless, i.slow = true, 1500*time.Millisecond }, verdict: storagetrial.Unfit,
-			want: []string{"speed: warn", "locks: fail"},
+			want: []string{"speed: warn", "lock: warn", "locks: fail"},
 		},
 		"locks expire while their holder lives": {
 			defect: func(i *instance) { i.expires = 15 * time.Second }, verdict: storagetrial.Slow,
@@ -388,8 +403,8 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"1.5 s": {
 			defect: func(i *instance) { i.slow = 1500 * time.Millisecond }, verdict: storagetrial.Slow,
-			want: []string{"speed: warn"},
-			text: map[string]string{"speed": "1.5s for a read or write"},
+			want: []string{"speed: warn", "lock: warn"},
+			text: map[string]string{"speed": "1.5s for a read or write", "lock": "is had after 1.5s, and given back after 1.5s"},
 		},
 		"values change": {
 			defect:  func(i *instance) { i.change = func(b []byte) []byte { return bytes.ToValidUTF8(b, []byte("?")) } },
@@ -474,7 +489,62 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"locks cannot be given back": {
 			defect: func(i *instance) { i.fails = map[string]error{"Unlock": errOdd} }, verdict: storagetrial.Unfit,
-			want: []string{"locks: fail"},
+			want: []string{"lock: fail", "leftovers: warn"},
+			text: map[string]string{
+				"lock":      "cannot be given back: no such row, password=***",
+				"leftovers": "a lock could not be given back: no such row, password=***",
+			},
+		},
+		"Unlock gives the lock back with an error": {
+			defect: func(i *instance) { i.grumbles = true }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "though Unlock says: no reply to ***"},
+		},
+		"Lock takes 700 ms": {
+			defect: func(i *instance) { i.lockTime = 700 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "is had after 700ms, and given back after less than 1ms"},
+		},
+		"Unlock takes 700 ms": {
+			defect: func(i *instance) { i.freeTime = 700 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "is had after less than 1ms, and given back after 700ms"},
+		},
+		"Lock takes 400 ms": {
+			defect: func(i *instance) { i.lockTime = 400 * time.Millisecond }, verdict: storagetrial.Fit,
+		},
+		"Unlock takes 15 s": {
+			defect: func(i *instance) { i.freeTime = 15 * time.Second }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "given back after 15s"},
+		},
+		"Unlock takes 25 s": {
+			defect: func(i *instance) { i.freeTime = 25 * time.Second }, verdict: storagetrial.Unfit,
+			want: []string{"lock: fail", "leftovers: warn"},
+		},
+		"Lock takes 15 s": {
+			defect: func(i *instance) { i.lockTime = 15 * time.Second }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "is had after 15s", "dead holder": "is given up"},
+		},
+		"Lock takes 15 s, and locks nothing": {
+			defect: func(i *instance) { i.lockTime, i.lockless = 15*time.Second, true }, verdict: storagetrial.Unfit,
+			want: []string{"lock: warn", "locks: fail"},
+		},
+		"Lock takes 25 s": {
+			defect: func(i *instance) { i.lockTime = 25 * time.Second }, verdict: storagetrial.Unfit,
+			want: []string{"lock: fail"},
+			text: map[string]string{"lock": "cannot be had within 20s"},
+		},
+		"nothing can be stored, and nothing deleted": {
+			defect:  func(i *instance) { i.fails = map[string]error{"Store": errOdd, "Delete": errOdd} },
+			verdict: storagetrial.Unfit,
+			want:    []string{"value: fail"},
+		},
+		"nothing is kept, and nothing can be deleted": {
+			defect:  func(i *instance) { i.lost, i.fails = true, map[string]error{"Delete": fs.ErrNotExist} },
+			verdict: storagetrial.Unfit,
+			want:    []string{"value: fail"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -487,7 +557,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 				}
 				start := time.Now()
 				report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{m, givesUp}.hold}.Run(t.Context())
-				if took := time.Since(start); took > 4*time.Minute {
+				if took := time.Since(start); took > 5*time.Minute {
 					t.Errorf("it takes %v", took)
 				}
 				wantFindings(t, report, test.verdict, test.want...)
