@@ -32,6 +32,7 @@ func newMemory() *memory {
 // An instance is one of a storage, with the defects that it is given.
 type instance struct {
 	*memory
+	number   int // of the instance
 	slow     time.Duration
 	cache    map[string][]byte // if reads are cached
 	absent   error             // of a missing key
@@ -42,6 +43,7 @@ type instance struct {
 	lockless bool          // Lock does nothing
 	refuses  bool          // Lock does not wait
 	spins    bool          // Lock does not look at its context
+	deaf     bool          // Lock heeds its context only for lockTime
 	expires  time.Duration // how long locks live
 	oneSpace bool          // locks and entries have one key space
 	hangs    string        // the operation that does
@@ -177,7 +179,7 @@ func (i *instance) Lock(ctx context.Context, name string) error {
 		if i.refuses {
 			return errors.New("key is locked")
 		}
-		if i.spins {
+		if i.spins || i.deaf {
 			ctx = context.Background()
 		}
 		select {
@@ -256,7 +258,7 @@ func (p process) hold(_ context.Context, name string) (func(), error) {
 func pair(m *memory, defect func(*instance)) (first, second *instance) {
 	instances := make([]*instance, 2)
 	for n := range instances {
-		instances[n] = &instance{memory: m, locked: make(map[string]int)}
+		instances[n] = &instance{memory: m, number: n, locked: make(map[string]int)}
 		if defect != nil {
 			defect(instances[n])
 		}
@@ -500,6 +502,11 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 			want: []string{"lock: warn"},
 			text: map[string]string{"lock": "though Unlock says: no reply to ***"},
 		},
+		"Unlock of the second instance gives the lock back with an error": {
+			defect: func(i *instance) { i.grumbles = i.number == 1 }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "though Unlock says: no reply to ***"},
+		},
 		"Lock takes 700 ms": {
 			defect: func(i *instance) { i.lockTime = 700 * time.Millisecond }, verdict: storagetrial.Slow,
 			want: []string{"lock: warn"},
@@ -521,6 +528,19 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"Unlock takes 25 s": {
 			defect: func(i *instance) { i.freeTime = 25 * time.Second }, verdict: storagetrial.Unfit,
 			want: []string{"lock: fail", "leftovers: warn"},
+		},
+		"Lock takes 3 s in the second instance": {
+			defect: func(i *instance) {
+				if i.number == 1 {
+					i.lockTime, i.deaf = 3*time.Second, true
+				}
+			},
+			verdict: storagetrial.Slow,
+			want:    []string{"lock: warn", "ended waiting: warn"},
+			text: map[string]string{
+				"lock":          "is had after 3s",
+				"ended waiting": "does not come back within 3s",
+			},
 		},
 		"Lock takes 15 s": {
 			defect: func(i *instance) { i.lockTime = 15 * time.Second }, verdict: storagetrial.Slow,
@@ -632,6 +652,17 @@ func TestInterruptedTrialCleansUp(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What was cut short is not said to have been seen.
+func TestInterruptedTrialSaysNothingOfWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := pair(newMemory(), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
+		defer cancel()
+		report := storagetrial.Trial{First: first, Second: second, Show: show}.Run(ctx)
+		wantFindings(t, report, storagetrial.Unfit, "ended waiting: fail")
+	})
 }
 
 // A lock that processes do not have from each other is none, even if instances do.
