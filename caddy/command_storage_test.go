@@ -13,8 +13,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // wantEmpty asserts that there is nothing at path.
