@@ -221,7 +221,7 @@ func (p *Provider) readAt(ctx context.Context, client *http.Client, location str
 }
 
 // adopt takes over a document that another process has read, if this process has none.
-// This process reads the document again within a minute, if it needs it.
+// After a minute, this process reads the document itself when it needs it.
 func (p *Provider) adopt(document []byte) (*Metadata, error) {
 	metadata, err := p.parse(document)
 	if err != nil {

@@ -45,8 +45,8 @@ type Event struct {
 	// Err is why the attempt failed, nil if it succeeded.
 	Err *Error
 
-	// Failures is the number of failed attempts since the last success, including
-	// this one if it failed.
+	// Failures is the number of failed attempts since the last success before this
+	// attempt. It includes this attempt if it failed.
 	Failures int
 
 	// Usable reports whether there is a token that can still be used.
