@@ -86,7 +86,7 @@ func admitLocal(r *http.Request) *refusal {
 	// A name that resolves to a loopback address lets a website in its browser
 	// call as if it were on this machine.
 	host, ok := hostname(r.Host)
-	if !ok {
+	if !ok || r.URL.User != nil { // an absolute URI may have more than a host, too
 		return &refusal{"the Host of the request is not well formed", advice}
 	}
 	if !tokenauth.IsLoopback(host) {

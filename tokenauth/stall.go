@@ -157,9 +157,18 @@ func (s *stallTimer) err() error {
 // reading is not limited: it depends on the caller, not on the server.
 type sentBody struct {
 	io.ReadCloser
-	stall *stallTimer
-	limit time.Duration
-	last  atomic.Int64 // when it was last read from, in nanoseconds of the Unix time
+	stall  *stallTimer
+	limit  time.Duration
+	last   atomic.Int64                 // when it was last read from, in nanoseconds of the Unix time
+	answer atomic.Pointer[receivedBody] // body of the response; nil if none has come yet, or it has none
+	closed chan struct{}
+	once   sync.Once
+}
+
+// newSentBody returns the body of a request that must make progress within limit while it
+// is written.
+func newSentBody(body io.ReadCloser, stall *stallTimer, limit time.Duration) *sentBody {
+	return &sentBody{ReadCloser: body, stall: stall, limit: limit, closed: make(chan struct{})}
 }
 
 // maxWrite is how many bytes of a body are read at once. It is small, so that also a slow
@@ -173,9 +182,42 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	b.last.Store(time.Now().UnixNano())
 	if err == nil || err == io.EOF {
 		b.stall.begin(PhaseWrite, b.limit)
+	} else if answer := b.answer.Load(); answer != nil {
+		b.outlast(answer)
 	}
 	return n, err
 }
+
+// outlast is called when the request's body has failed, before that error ends both the
+// request and its response. It waits until the response has been read to its end, or makes
+// no progress: a caller that sees an early response may break off its upload, and still
+// wants the rest of the response.
+func (b *sentBody) outlast(answer *receivedBody) {
+	look := time.NewTicker(answerPause)
+	defer look.Stop()
+	for {
+		select {
+		case <-answer.over:
+			return
+		case <-b.closed:
+			return
+		case now := <-look.C:
+			if answer.waits(now) {
+				return // the server may be waiting for the rest of the request
+			}
+		}
+	}
+}
+
+// Close implements io.Closer.
+func (b *sentBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.ReadCloser.Close()
+}
+
+// answerPause is how long a response may make no progress after the request's body has
+// broken off.
+const answerPause = 2 * time.Second
 
 // moved returns when the sending last made progress.
 func (b *sentBody) moved() time.Time { return time.Unix(0, b.last.Load()) }
@@ -188,6 +230,10 @@ type receivedBody struct {
 	stall  stallTimer
 	cancel func() // may be nil
 
+	since atomic.Int64  // when the present reading began, in nanoseconds of the Unix time; 0 if there is none
+	over  chan struct{} // closed at the end of the body
+	once  sync.Once
+
 	// res is the response with this body, if its trailers must not show the secrets;
 	// else nil.
 	res     *http.Response
@@ -197,7 +243,7 @@ type receivedBody struct {
 // newReceivedBody returns the body of a response that must make progress within limit
 // while it is read. The progress of sent, the request body, counts too; sent may be nil.
 func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, cancel func()) *receivedBody {
-	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel}
+	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel, over: make(chan struct{})}
 	b.stall.expire = func() { _ = body.Close() } // this ends the reading
 	if sent != nil {
 		b.stall.moved = sent.moved
@@ -208,11 +254,14 @@ func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, ca
 // Read implements io.Reader.
 func (b *receivedBody) Read(p []byte) (int, error) {
 	b.stall.begin(PhaseRead, b.limit)
+	b.since.Store(time.Now().UnixNano())
 	n, err := b.ReadCloser.Read(p)
+	b.since.Store(0)
 	b.stall.end()
 	if err == nil {
 		return n, nil
 	}
+	b.end()
 	b.concealTrailers()
 	if stalled := b.stall.err(); stalled != nil && err != io.EOF {
 		err = stalled
@@ -228,9 +277,19 @@ func (b *receivedBody) concealTrailers() {
 	}
 }
 
+// waits reports whether a reading has waited for answerPause, without data from the server.
+func (b *receivedBody) waits(now time.Time) bool {
+	since := b.since.Load()
+	return since != 0 && now.Sub(time.Unix(0, since)) >= answerPause
+}
+
+// end notes that the body is at its end.
+func (b *receivedBody) end() { b.once.Do(func() { close(b.over) }) }
+
 // Close implements io.Closer.
 func (b *receivedBody) Close() error {
 	_ = b.stall.stop()
+	b.end()
 	err := b.ReadCloser.Close()
 	if b.cancel != nil {
 		b.cancel()

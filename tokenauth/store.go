@@ -20,8 +20,9 @@ type Store interface {
 	// Unlock gives the lock name back.
 	Unlock(ctx context.Context, name string) error
 
-	// Size returns the size of the entry key in bytes, or less than one if it is not
-	// known. If there is no entry, the error should be fs.ErrNotExist.
+	// Size returns the size of the entry key in bytes. If the size is less than one, the
+	// entry is not read, since it may have any size. If there is no entry, the error
+	// should be fs.ErrNotExist.
 	Size(ctx context.Context, key string) (int64, error)
 
 	// Load returns the value of the entry key. If there is no entry, the error should
