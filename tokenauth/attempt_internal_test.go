@@ -372,7 +372,8 @@ func TestBaseSendsOnceOverHTTP1(t *testing.T) {
 	}
 }
 
-// A call without a body has the same header fields as with net/http alone.
+// A call without a body is sent as net/http alone sends it: the header ends the stream, and
+// only POST has a content-length.
 func TestEmptyBodyOverHTTP2(t *testing.T) {
 	cert, config := testCert(t)
 	for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodGet} {
