@@ -101,8 +101,8 @@ func (a *earlyAnswer) writeHeader(status int) {
 	a.timer = time.AfterFunc(earlyWait, a.overdue)
 }
 
-// overdue sends what is held back of an answer that does not come to its end. The
-// server may be waiting for the end of the body, and the caller for the answer.
+// overdue sends the part that is held back of an answer that does not come to its end.
+// The server may be waiting for the end of the body, and the caller for the answer.
 func (a *earlyAnswer) overdue() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,7 +151,7 @@ func (a *earlyAnswer) FlushError() error {
 // Unwrap implements what http.ResponseController looks for.
 func (a *earlyAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// settle stops the timer. What is held back then stays held back.
+// settle stops the timer. The part that is held back then stays held back.
 func (a *earlyAnswer) settle() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -161,8 +161,8 @@ func (a *earlyAnswer) settle() {
 	}
 }
 
-// breakOff sends what is held back of an answer that has broken off, if anything is, so
-// that the caller sees its status.
+// breakOff sends the part that is held back, if any, of an answer that has broken off,
+// so that the caller sees its status.
 func (a *earlyAnswer) breakOff() {
 	a.settle()
 	if !a.deals() {
@@ -173,8 +173,8 @@ func (a *earlyAnswer) breakOff() {
 	}
 }
 
-// end sends what is held back, with its length, and reads the rest of the caller's
-// body.
+// end sends the part that is held back, with its length, and reads the rest of the
+// caller's body.
 func (a *earlyAnswer) end() {
 	a.settle()
 	if !a.deals() {
@@ -208,7 +208,7 @@ func (a *earlyAnswer) end() {
 	a.body.hearUntil(control, places, pause)
 }
 
-// release sends what is held back. Nothing is held back from then on.
+// release sends the part that is held back. Nothing is held back from then on.
 func (a *earlyAnswer) release() error {
 	if a.passing || a.status == 0 {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// Proxy error types (RFC 9209 section 2.3).
+// These are proxy error types (RFC 9209 section 2.3).
 const (
 	requestDenied          = "http_request_denied"
 	requestError           = "http_request_error"

@@ -97,7 +97,8 @@ func (s *spool) overflow() error {
 	return s.pass()
 }
 
-// pass stops holding the answer. It passes on what has arrived, and what is to come.
+// pass stops holding the answer. It passes on the part that has arrived, and everything
+// that follows.
 func (s *spool) pass() error {
 	s.passing = true
 	s.attach()

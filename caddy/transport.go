@@ -66,7 +66,8 @@ const (
 //
 // If it refuses a call, the response looks as if it came from the upstream, with
 // `Proxy-Status` (RFC 9209), because a reverse proxy would take an error for a failure
-// of the upstream. If there is no access token, it does return an error.
+// of the upstream. If there is no access token, it returns an error, which counts as
+// such a failure.
 //
 // When it fails a request, it sets this placeholder:
 //
