@@ -86,7 +86,7 @@ func admitLocal(r *http.Request) *refusal {
 	// The Host must be a loopback address too. Otherwise a website whose name resolves
 	// to a loopback address could call, from a browser, as a program on this machine.
 	host, ok := hostname(r.Host)
-	if !ok {
+	if !ok || r.URL.User != nil { // an absolute URI may contain user information as well
 		return &refusal{"the Host of the request is not well formed", advice}
 	}
 	if !tokenauth.IsLoopback(host) {

@@ -78,6 +78,19 @@ func TestAdmitLocalByAddress(t *testing.T) {
 	}
 }
 
+// A request in absolute form may have user information in its target. Go's server does
+// not put it into Host.
+func TestAdmitLocalByTarget(t *testing.T) {
+	for target, admit := range map[string]bool{"http://localhost/v1/signdoc/pades": true, "http://evil.example@localhost/v1/signdoc/pades": false} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+		if refusal := admitLocal(r); (refusal == nil) != admit {
+			t.Errorf("%s: refusal is %+v, want admitted: %t", target, refusal, admit)
+		}
+	}
+}
+
 // These are the fields that the listed proxies add, in their own spelling, and the
 // fields of programs that call directly.
 func TestAdmitLocalByForwardingField(t *testing.T) {
@@ -96,8 +109,8 @@ func TestAdmitLocalByForwardingField(t *testing.T) {
 		"X-Akamai-Edgescape", "Akamai-Origin-Hop", "X-Azure-ClientIP", "X-Azure-SocketIP", "X-Azure-FDID", "X-FD-HealthProbe", "X-Appgw-Trace-Id",
 		"X-ARR-SSL", "X-ARR-LOG-ID", "X-ARR-ClientCert", "X-Amz-Cf-Id", "CloudFront-Viewer-Address", "X-Amzn-Mtls-Clientcert", "X-Amzn-Oidc-Data", "X-Amzn-Tls-Version",
 		"X-Envoy-External-Address", "X-Envoy-Internal", "X-Envoy-Original-Path", "X-Appengine-User-IP", "Tailscale-User-Login", "Tailscale-Funnel-Request",
-		"Ngrok-Auth-User-Email", "DO-Connecting-IP", "Incap-Client-IP", "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For", "X-Nf-Client-Connection-Ip", "X-Varnish",
-		// some servers spell them like this
+		"Ngrok-Auth-User-Email", "DO-Connecting-IP", "Incap-Client-IP", "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For", "X-Nf-Client-Connection-Ip", "X-Varnish", "X-NginX-Proxy",
+		// Some servers spell them like this.
 		"X_Forwarded_For", "x_real_ip",
 	} {
 		if admitted(name) {

@@ -45,7 +45,7 @@ type earlyAnswer struct {
 }
 
 // Header implements http.ResponseWriter. Fields that are set after WriteHeader are
-// trailers. They go into a copy, since the original may be being written.
+// trailers. They go into a copy, since another goroutine may be writing the original.
 func (a *earlyAnswer) Header() http.Header {
 	a.mu.Lock()
 	defer a.mu.Unlock()

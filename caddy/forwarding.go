@@ -33,6 +33,7 @@ var forwardingFields = []string{
 	"Client-Ip",            // Azure App Service front ends
 	"Disguised-Host",       // the same
 	"Was-Default-Hostname", // the same
+	"X-Nginx-Proxy",        // many tutorials on nginx
 	"X-Varnish",            // Varnish: User Guide, "Transactions"
 	"True-Client-Ip",       // Akamai "True Client IP Header", Cloudflare "HTTP headers"
 	"Akamai-Origin-Hop",    // Akamai: requests from edge to origin

@@ -219,8 +219,9 @@ func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error
 	}
 }
 
-// refuse sends status to the caller if it speaks HTTP/1, and reads the rest of the
-// body. With HTTP/2, the handlers around the gateway send the status.
+// refuse reads the rest of the body. If a connection of HTTP/1 must end because of that
+// rest, refuse first sends status. Otherwise the handlers around the gateway send it
+// later.
 func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan struct{}) {
 	control := http.NewResponseController(w)
 	if b.alone && b.short() {

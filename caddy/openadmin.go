@@ -78,8 +78,8 @@ func openAdmin(admin *caddy.AdminConfig) (address string, open bool) {
 
 // isPrivate reports whether not every user of this machine can read a secret, given as
 // it is typed, as far as that is known. Only the user of the process can see its
-// environment. A secret that is written out counts as private, though the admin
-// endpoint shows it.
+// environment. A secret that is written out counts as private: the admin endpoint is
+// what shows it.
 func isPrivate(secret string) bool {
 	if secret == "" {
 		return false

@@ -96,7 +96,7 @@ func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, emp
 func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Response, error) {
 	a.req = req
 	if req.Body != nil {
-		a.body = &sentBody{ReadCloser: req.Body, stall: &a.stall, limit: a.limits.Write}
+		a.body = newSentBody(req.Body, &a.stall, a.limits.Write)
 		req.Body = a.body
 		if !repeatsOverHTTP1(req) {
 			// Base asks for the body once more only if it would send it again.
@@ -106,7 +106,10 @@ func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Re
 	res, err := base.RoundTrip(req)
 	stalled := a.stall.stop() // from now on, it is the response that must make progress
 	if err == nil && hasBody(res) && (a.cancel != nil || a.limits.Read > 0) {
-		res.Body = newReceivedBody(res.Body, a.limits.Read, a.body, a.cancel)
+		body := newReceivedBody(res.Body, a.limits.Read, a.body, a.cancel)
+		if res.Body = body; a.body != nil {
+			a.body.answer.Store(body)
+		}
 		return res, nil
 	}
 	a.end()

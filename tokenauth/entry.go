@@ -17,6 +17,7 @@ const storePrefix = "tokenauth/v1/"
 
 var (
 	errSealed   = errors.New("the entry was not sealed with this client's credential for this purpose, or has been changed")
+	errSizeless = errors.New("the storage does not tell the size of the entry, which may be any")
 	errTooLarge = fmt.Errorf("the entry is larger than %d bytes", maxEntry)
 )
 
@@ -73,15 +74,18 @@ func (e *entry) save(ctx context.Context, store Store, value []byte) error {
 	return store.Store(ctx, e.name, e.aead.Seal(nil, nil, value, []byte(e.name))) //nolint:gosec // it makes its own nonce
 }
 
-// load returns what save has stored. If something else is there, the error is errSealed
-// or errTooLarge; any other may mean that nothing is.
+// load returns what save has stored. If something else is there, the error is errSealed,
+// errSizeless or errTooLarge; any other may mean that nothing is.
 func (e *entry) load(ctx context.Context, store Store) ([]byte, error) {
 	size, err := store.Size(ctx, e.name)
 	if err != nil {
 		return nil, err
 	}
-	if size > maxEntry {
+	switch {
+	case size > maxEntry:
 		return nil, errTooLarge
+	case size < 1:
+		return nil, errSizeless
 	}
 	sealed, err := store.Load(ctx, e.name)
 	switch {

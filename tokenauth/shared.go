@@ -206,7 +206,7 @@ func (v *visit) write(value, document []byte, turn *turn) *StoreError {
 	turn.end()
 	if failure == nil {
 		failure = s.verify(v.entries.token, value, v.found)
-		if failure == nil || failure.Kind == StoreChanged || failure.Kind == StoreLost {
+		if failure == nil || failure.Kind == StoreChanged || failure.Kind == StoreLost || failure.Kind == StoreTooLarge {
 			s.judge(failure == nil)
 		}
 	}
@@ -298,7 +298,7 @@ func storeError(err error) *StoreError {
 		return nil
 	case errors.Is(err, errSilent):
 		kind = StoreSlow
-	case errors.Is(err, errSealed):
+	case errors.Is(err, errSealed), errors.Is(err, errSizeless):
 		kind = StoreChanged
 	case errors.Is(err, errTooLarge):
 		kind = StoreTooLarge

@@ -157,9 +157,17 @@ func (s *stallTimer) err() error {
 // the caller is waited for, not the server.
 type sentBody struct {
 	io.ReadCloser
-	stall *stallTimer
-	limit time.Duration
-	last  atomic.Int64 // when it was last read from, in nanoseconds of the Unix time
+	stall  *stallTimer
+	limit  time.Duration
+	last   atomic.Int64                 // when it was last read from, in nanoseconds of the Unix time
+	answer atomic.Pointer[receivedBody] // the response to it; nil if none has come, or it has no body
+	closed chan struct{}
+	once   sync.Once
+}
+
+// newSentBody returns the body of a request that may stop for limit while it is written.
+func newSentBody(body io.ReadCloser, stall *stallTimer, limit time.Duration) *sentBody {
+	return &sentBody{ReadCloser: body, stall: stall, limit: limit, closed: make(chan struct{})}
 }
 
 // maxWrite is how much of a body is read at once, in bytes, so that a slow server
@@ -173,9 +181,40 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	b.last.Store(time.Now().UnixNano())
 	if err == nil || err == io.EOF {
 		b.stall.begin(PhaseWrite, b.limit)
+	} else if answer := b.answer.Load(); answer != nil {
+		b.outlast(answer)
 	}
 	return n, err
 }
+
+// outlast waits until a response has been read, or does not go on, before the error of
+// the request's body ends both: a caller that sees an early response may break off what
+// it sends, and still wants the rest of the response.
+func (b *sentBody) outlast(answer *receivedBody) {
+	look := time.NewTicker(answerPause)
+	defer look.Stop()
+	for {
+		select {
+		case <-answer.over:
+			return
+		case <-b.closed:
+			return
+		case now := <-look.C:
+			if answer.waits(now) {
+				return // for the rest of the body, maybe
+			}
+		}
+	}
+}
+
+// Close implements io.Closer.
+func (b *sentBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.ReadCloser.Close()
+}
+
+// answerPause is how long a response may stop whose request's body has broken off.
+const answerPause = 2 * time.Second
 
 // moved returns when the sending last made progress.
 func (b *sentBody) moved() time.Time { return time.Unix(0, b.last.Load()) }
@@ -188,6 +227,10 @@ type receivedBody struct {
 	stall  stallTimer
 	cancel func() // may be nil
 
+	since atomic.Int64  // when the present reading has begun, in nanoseconds of the Unix time; 0 if there is none
+	over  chan struct{} // closed when nothing more comes
+	once  sync.Once
+
 	// The response that it belongs to, if nothing of that may show the secrets; else nil.
 	res     *http.Response
 	secrets sentSecrets
@@ -196,7 +239,7 @@ type receivedBody struct {
 // newReceivedBody returns the body of a response that may stop for limit while it
 // is read, unless sent, which may be nil, is still on its way to the server.
 func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, cancel func()) *receivedBody {
-	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel}
+	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel, over: make(chan struct{})}
 	b.stall.expire = func() { _ = body.Close() } // which ends the reading
 	if sent != nil {
 		b.stall.moved = sent.moved
@@ -207,11 +250,14 @@ func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, ca
 // Read implements io.Reader.
 func (b *receivedBody) Read(p []byte) (int, error) {
 	b.stall.begin(PhaseRead, b.limit)
+	b.since.Store(time.Now().UnixNano())
 	n, err := b.ReadCloser.Read(p)
+	b.since.Store(0)
 	b.stall.end()
 	if err == nil {
 		return n, nil
 	}
+	b.end()
 	b.concealTrailers()
 	if stalled := b.stall.err(); stalled != nil && err != io.EOF {
 		err = stalled
@@ -227,9 +273,19 @@ func (b *receivedBody) concealTrailers() {
 	}
 }
 
+// waits reports whether the server has sent nothing for answerPause, though it is read.
+func (b *receivedBody) waits(now time.Time) bool {
+	since := b.since.Load()
+	return since != 0 && now.Sub(time.Unix(0, since)) >= answerPause
+}
+
+// end notes that nothing more comes.
+func (b *receivedBody) end() { b.once.Do(func() { close(b.over) }) }
+
 // Close implements io.Closer.
 func (b *receivedBody) Close() error {
 	_ = b.stall.stop()
+	b.end()
 	err := b.ReadCloser.Close()
 	if b.cancel != nil {
 		b.cancel()

@@ -21,8 +21,9 @@ type Store interface {
 	// Unlock gives the lock name back.
 	Unlock(ctx context.Context, name string) error
 
-	// Size returns how many bytes are stored at key, or less than one if it cannot be
-	// told. If there is no entry, the error should be fs.ErrNotExist.
+	// Size returns how many bytes are stored at key. An entry with less than one is not
+	// read, since it may be of any size. If there is no entry, the error should be
+	// fs.ErrNotExist.
 	Size(ctx context.Context, key string) (int64, error)
 
 	// Load returns what is stored at key. If there is no entry, the error should be

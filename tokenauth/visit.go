@@ -161,7 +161,7 @@ func (v *visit) load(ctx context.Context, e *entry) []byte {
 		v.worked = time.Now()
 		return value
 	case errors.Is(err, fs.ErrNotExist): // or the store is gone, by some modules
-	case errors.Is(err, errSealed), errors.Is(err, errTooLarge):
+	case errors.Is(err, errSealed), errors.Is(err, errSizeless), errors.Is(err, errTooLarge):
 		v.worked = time.Now()
 		v.fail(ctx, storeError(err))
 	case errors.Is(err, errSilent):
