@@ -12,7 +12,7 @@ import (
 // information, percent-encoding, an empty port. Programs disagree about the name in
 // such a field, and no honest client sends one.
 func hostname(host string) (name string, ok bool) {
-	rest := ""
+	var rest string
 	if address, found := strings.CutPrefix(host, "["); found {
 		if name, rest, found = strings.Cut(address, "]"); !found {
 			return "", false
