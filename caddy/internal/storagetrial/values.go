@@ -12,28 +12,30 @@ import (
 )
 
 const (
-	// What is stored is like a token, and like a long discovery document.
+	// These are the sizes, in bytes, of entries like a token, and like a long discovery
+	// document.
 	valueSize = 3 << 10
 	largeSize = 64 << 10
 
-	// settleLimit is how long a value may take to come back. Entries are looked at
-	// for longer, but every second of it is one of a caller's.
+	// settleLimit is how long it may take until a value can be read. Servers look for
+	// longer, but each second of it delays a caller.
 	settleLimit = 3 * time.Second
 	firstLook   = 50 * time.Millisecond
 	lastLook    = 500 * time.Millisecond
 
-	// Reads and writes are timed until there are speedRounds of both, or speedLimit is
-	// over.
+	// Reads and writes are timed until there are speedRounds of each, or until
+	// speedLimit has passed.
 	speedRounds = 10
 	speedLimit  = 10 * time.Second
 
-	// slowMedian is what is slow for one read or write. A server looks several times
-	// before it asks for a token, with aloneMedian for longer than it has patience.
+	// A median time above slowMedian is slow for one read or write. A server looks
+	// several times before it asks for a token. Above aloneMedian, that exceeds its
+	// patience.
 	slowMedian  = 100 * time.Millisecond
 	aloneMedian = 500 * time.Millisecond
 )
 
-// newValue returns a value that no other is the same as, and that text is not.
+// newValue returns a value that differs from any other, and is not valid text.
 func newValue(size int) []byte {
 	value := make([]byte, size)
 	_, _ = rand.Read(value) // never fails
@@ -41,14 +43,14 @@ func newValue(size int) []byte {
 	return value
 }
 
-// A mismatchError is the error of a read that brings something else than was written.
+// A mismatchError is the error of a read that returns something else than was written.
 type mismatchError struct{ what string }
 
 // Error implements error.
 func (e *mismatchError) Error() string { return e.what }
 
-// settle reads an entry until it is want, which was stored in the place of before. It
-// returns how long that took, zero if it was there at once.
+// settle reads an entry until it is want, which replaced before. It returns how long
+// that took, or zero if the first read found it.
 func (r *run) settle(ctx context.Context, s Storage, key string, want, before []byte) (time.Duration, error) {
 	start := time.Now()
 	for look := firstLook; ; look = min(2*look, lastLook) {
@@ -74,7 +76,7 @@ func (r *run) settle(ctx context.Context, s Storage, key string, want, before []
 	}
 }
 
-// pause waits, and reports whether ctx is not over.
+// pause waits for d. It reports false if ctx ended before.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -86,14 +88,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// A write is one that the other instance shall see.
+// A write is a value to write with one instance, and to read with another.
 type write struct {
 	to, from      Storage
 	key           string
 	value, before []byte
 }
 
-// seen makes writes, and returns how long the slowest took to come back.
+// seen makes writes, and returns how long the slowest took until it could be read.
 func (r *run) seen(ctx context.Context, writes ...write) (time.Duration, *Finding) {
 	var slowest time.Duration
 	for _, w := range writes {
@@ -122,8 +124,8 @@ func (r *run) seen(ctx context.Context, writes ...write) (time.Duration, *Findin
 	return slowest, nil
 }
 
-// value tries whether what is written comes back, also where it was looked for before,
-// as servers do.
+// value tests whether a written value can be read, even if a read has missed the key
+// before, as reads of servers do.
 func (r *run) value(ctx context.Context) Finding {
 	key, other := r.key("value"), r.key("other")
 	for _, s := range []Storage{r.First, r.Second} {
@@ -139,7 +141,7 @@ func (r *run) value(ctx context.Context) Finding {
 		write{r.Second, r.First, other, newValue(valueSize), nil},
 	)
 	if failure != nil {
-		failure.end = true // whatever else it can
+		failure.end = true // nothing else matters then
 		return *failure
 	}
 	size, err := r.size(ctx, r.Second, key)
@@ -156,7 +158,7 @@ func (r *run) value(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: fmt.Sprintf("%d and %d bytes come back as they were written, to another instance too", valueSize, largeSize)}
 }
 
-// overwriting tries whether a new value is seen by who has read the one before.
+// overwriting tests whether an instance that has read the old value sees a new one.
 func (r *run) overwriting(ctx context.Context) Finding {
 	key := r.key("overwritten")
 	first, second, third := newValue(valueSize), newValue(valueSize), newValue(valueSize)
@@ -179,7 +181,7 @@ func (r *run) overwriting(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: "a new value is seen at once"}
 }
 
-// missingKey tries how it is said that there is nothing.
+// missingKey tests how the storage reports a missing key.
 func (r *run) missingKey(ctx context.Context) Finding {
 	key := r.key("missing")
 	_, err := r.load(ctx, r.First, key)
@@ -202,7 +204,7 @@ func (r *run) missingKey(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: "Load and Stat say that there is nothing (fs.ErrNotExist)"}
 }
 
-// endedContext tries what is said when there is no time.
+// endedContext tests what the storage reports if the context has ended.
 func (r *run) endedContext(ctx context.Context) Finding {
 	key := r.key("ended")
 	if err := r.store(ctx, r.First, key, newValue(valueSize)); err != nil {
@@ -236,7 +238,7 @@ func (r *run) endedContext(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: fmt.Sprintf("a context that is over is an error of its own (%v)", heeded)}
 }
 
-// speed times reads and writes.
+// speed measures the time of reads and writes.
 func (r *run) speed(ctx context.Context) Finding {
 	key, value := r.key("speed"), newValue(valueSize)
 	var took []time.Duration
@@ -266,7 +268,7 @@ func (r *run) speed(ctx context.Context) Finding {
 	return f
 }
 
-// shown is a duration as a person reads it.
+// shown formats d for a person.
 func shown(d time.Duration) string {
 	switch {
 	case d >= time.Second:
