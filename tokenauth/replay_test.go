@@ -65,8 +65,8 @@ func TestReplayAfterRejection(t *testing.T) {
 	}
 }
 
-// repeats returns how often a call is sent if a response like refusal comes: more than once
-// if that refuses the credential and the row allows a repetition.
+// repeats returns how often a call is sent: twice if its response refuses the credential
+// (refused) and its row allows a repetition, else once.
 func repeats(c tokenauth.Call, refused bool) int {
 	if refused && c.Kind != tokenauth.Pass && c.Kind != tokenauth.None && c.Replay != tokenauth.Never {
 		return 2
