@@ -63,7 +63,7 @@ func TestLimitsOfBodies(t *testing.T) {
 		return func() io.Reader { return newSlowReader(pauses...) }
 	}
 	ok := &http.Response{StatusCode: http.StatusOK, Header: make(http.Header), Body: http.NoBody}
-	// reads reads pieces of the request body, with a pause after each.
+	// reads consumes pieces of the request body, with a pause after each.
 	reads := func(r *http.Request, pauses ...time.Duration) error {
 		for _, pause := range pauses {
 			if n, err := r.Body.Read(make([]byte, 1<<20)); n > maxWrite || (err != nil && err != io.EOF) {
