@@ -14,7 +14,7 @@ import (
 )
 
 // This program calls an API with an http.Client that attaches the token. All calls share
-// one token.
+// one token, which is renewed before it expires.
 func ExampleSource_OAuth2() {
 	server := tokenauthtest.NewHTTPServer()
 	defer server.Close()

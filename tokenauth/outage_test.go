@@ -221,7 +221,7 @@ func TestTokenThatComesMeanwhileIsUsed(t *testing.T) {
 				})
 				failure := getError(t, source)
 				server.HandleToken(nil)
-				advance(time.Until(failure.RetryAt) - time.Second/2) // sooner than credentialWait before it
+				advance(time.Until(failure.RetryAt) - time.Second/2) // a caller waits longer than that for the look
 				release := make(chan struct{})
 				slow = release
 				held := startToken(t.Context(), source) // looks whether the credentials have changed

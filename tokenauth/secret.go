@@ -23,8 +23,8 @@ type Secret struct {
 // NewSecret wraps value.
 func NewSecret(value string) Secret { return Secret{&value} }
 
-// Reveal returns the secret itself. Only code that sends or encodes the secret should
-// call it.
+// Reveal returns the secret itself. Only code that needs the secret to send it should call
+// it: there should be few such places.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""

@@ -18,7 +18,7 @@ func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Resp
 			res, err = t.sendOnce(req, call, d)
 		}
 		if n > 0 && errors.Is(err, errExpired) {
-			err = new(UnprocessedError) // the server has not processed the call before, either
+			err = new(UnprocessedError) // the expiry of the token is not why the call failed
 		}
 		if !helps(err, call.safe()) || n == maxUnprocessed || !d.whole() || !pause(req.Context(), n) {
 			return res, err

@@ -199,7 +199,7 @@ func (s *shared) writeAll(write func()) {
 // write writes a token, ends the turn, and looks whether the token can be read.
 func (v *visit) write(value, document []byte, turn *turn) *StoreError {
 	s := v.shared
-	if turn == nil { // the visit has not read the entry last before the request
+	if turn == nil { // without a turn, the visit may not know the present value
 		v.found, _ = s.read(v.entries.token)
 	}
 	failure := s.save(v.entries.token, value)
