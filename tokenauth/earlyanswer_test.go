@@ -24,7 +24,8 @@ func (b brokenUpload) Read(p []byte) (int, error) {
 	return 0, errors.New("the caller has ended its upload")
 }
 
-// A caller that ends its upload because it sees an early answer gets the rest of that.
+// A caller that breaks off its upload because of an early response gets the rest of that
+// response.
 func TestEarlyAnswerIsWholeThoughTheUploadBreaksOff(t *testing.T) {
 	const size = 2 << 20
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
