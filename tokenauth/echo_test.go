@@ -199,7 +199,7 @@ func TestClosingABodyDoesNotLookAtTrailersThatCome(t *testing.T) {
 		res.Body = trailingBody{res, make(chan struct{})}
 		return res, nil
 	})
-	res, err := transport.RoundTrip(newRequest(t, "GET", "/v1/signdoc/pades", ""))
+	res, err := transport.RoundTrip(newRequest(t, "GET", "/v1/signdoc/pades", "")) //nolint:bodyclose // closing it is what is tested
 	if err != nil {
 		t.Fatal(err)
 	}

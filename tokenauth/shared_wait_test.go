@@ -106,16 +106,21 @@ type becomingStore struct {
 func (s *becomingStore) now() tardyStore {
 	return tardyStore{s.memoryStore, time.Duration(s.takes.Load())}
 }
+
 func (s *becomingStore) Lock(ctx context.Context, name string) error { return s.now().Lock(ctx, name) }
+
 func (s *becomingStore) Unlock(ctx context.Context, name string) error {
 	return s.now().Unlock(ctx, name)
 }
+
 func (s *becomingStore) Size(ctx context.Context, key string) (int64, error) {
 	return s.now().Size(ctx, key)
 }
+
 func (s *becomingStore) Load(ctx context.Context, key string) ([]byte, error) {
 	return s.now().Load(ctx, key)
 }
+
 func (s *becomingStore) Store(ctx context.Context, key string, value []byte) error {
 	return s.now().Store(ctx, key, value)
 }
