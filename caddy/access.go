@@ -9,11 +9,11 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// defaultReplayBuffer is the size, in bytes, of the largest request body that
+// defaultReplayBuffer is the default size, in bytes, of the largest request body that
 // is held in case it must be sent again.
 const defaultReplayBuffer = 1 << 20
 
-// Access says which calls can be made, and in whose name.
+// Access says which calls can be made, and with which client's tokens.
 type Access struct {
 	// The APIs that can be called: `csc`, `signdoc`, `timestamp`, `b2b`.
 	// Required.
@@ -22,11 +22,11 @@ type Access struct {
 	// The client whose tokens are used. Default: the default client.
 	Client string `json:"client,omitempty"`
 
-	// Scopes to ask for besides the one that each API needs, such as
+	// Scopes to ask for in addition to the scope that each API needs, such as
 	// `esign/nnin`. With `signdoc/read_write`, `esign` is not asked for.
 	Scopes []string `json:"scopes,omitempty"`
 
-	// Calls that the built-in table does not name, or names differently.
+	// Calls that the built-in table lacks, or has with other properties.
 	Calls []Call `json:"calls,omitempty"`
 
 	// The size, in bytes, of the largest request body that is held in memory
@@ -54,7 +54,7 @@ type Call struct {
 	Replay string `json:"replay,omitempty"`
 }
 
-// call returns the row as the table has it.
+// call returns the row in the form of the call table.
 func (c Call) call() (tokenauth.Call, error) {
 	api, err := parseAPI(c.API)
 	if err != nil {
@@ -76,7 +76,7 @@ func parseAPI(name string) (bankid.API, error) {
 	return api, nil
 }
 
-// validate reports what is wrong with what can be known without the app.
+// validate returns an error for a fault that can be found without the app.
 func (a Access) validate() error {
 	if len(a.APIs) == 0 {
 		return fmt.Errorf("no API is given: name one or more of %v", bankid.APIs())
@@ -117,7 +117,7 @@ func (a Access) validate() error {
 	return nil
 }
 
-// validateScope reports what is wrong with an extra scope.
+// validateScope returns an error if an extra scope cannot be used.
 func (a Access) validateScope(scope string) error {
 	if len(placeholders(scope)) > 0 {
 		return fmt.Errorf("scope '%s' must be a plain word: a request must not choose it", scope)
@@ -165,7 +165,7 @@ func (a Access) sources(app *App) (map[string]*tokenauth.Source, error) {
 	return sources, nil
 }
 
-// replayBuffer returns the size of the largest body that is held.
+// replayBuffer returns the size, in bytes, of the largest body that is held.
 func (a Access) replayBuffer() int64 {
 	if a.ReplayBuffer == 0 {
 		return defaultReplayBuffer

@@ -16,12 +16,12 @@ import (
 
 var update = flag.Bool("update", false, "write the results into the golden files")
 
-// separator stands between a Caddyfile and what it adapts to, which is either
+// separator stands between a Caddyfile and the result of adapting it, which is either
 // JSON or an error.
 const separator = "\n----------\n"
 
-// Each file in testdata/adapt is a Caddyfile, a line of dashes, and the JSON
-// that it adapts to, or the error.
+// Each file in testdata/adapt contains a Caddyfile, a line of dashes, and the JSON that
+// the Caddyfile adapts to, or the error.
 func TestAdapt(t *testing.T) {
 	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
 	if err != nil || len(files) == 0 {
@@ -47,7 +47,7 @@ func TestAdapt(t *testing.T) {
 			if !strings.HasPrefix(want, "{") {
 				return
 			}
-			// What adapts can be loaded.
+			// A configuration that adapts can also be loaded.
 			var cfg caddy.Config
 			if err := json.Unmarshal([]byte(want), &cfg); err != nil {
 				t.Fatal(err)
@@ -59,7 +59,7 @@ func TestAdapt(t *testing.T) {
 	}
 }
 
-// What an error says can stand there can.
+// An error for an unknown subdirective lists the known ones; each of them is accepted.
 func TestKnownSubdirectives(t *testing.T) {
 	for name, block := range map[string]string{
 		"app":       "{\nbankid_esign {\n%s\n}\n}\n",
@@ -84,7 +84,7 @@ func TestKnownSubdirectives(t *testing.T) {
 	}
 }
 
-// adapted returns what a Caddyfile adapts to: JSON, or an error.
+// adapted returns the result of adapting a Caddyfile: JSON, or an error.
 func adapted(t *testing.T, input string) string {
 	t.Helper()
 	cfg, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})

@@ -21,7 +21,7 @@ func init() {
 	caddy.RegisterModule(adminAPI{})
 }
 
-// adminBase is where the admin API of the gateway begins.
+// adminBase is the path at which the gateway's part of the admin API begins.
 const adminBase = "/bankid_esign/"
 
 // adminAPI shows the state of the clients' tokens, never a token, and renews
@@ -29,16 +29,16 @@ const adminBase = "/bankid_esign/"
 //
 //	GET  /bankid_esign/clients                 all clients
 //	GET  /bankid_esign/clients/{name}          one client; the default one is "default"
-//	POST /bankid_esign/clients/{name}/refresh  obtains its tokens anew, and shows the client after that
+//	POST /bankid_esign/clients/{name}/refresh  obtains its tokens anew, then shows the client
 //
-// A refresh overrides the back-off after failures, but not a provider's Retry-After,
-// and makes no attempt within 10 seconds of the one before: a token that was obtained so
-// lately with the present credential is kept, and shown with next_refresh. If there is
-// another one that it is too soon for, the answer is 429 with Retry-After, though the
-// other tokens are obtained. If an attempt fails, it is 502, 503 or 504, as for a call,
-// and the tokens that there are stay in use.
+// A refresh ignores the back-off after failures, but obeys a provider's Retry-After. It
+// makes no attempt within 10 seconds of the attempt before. If a token was obtained within
+// that time with the present credential, the token is kept, and shown with next_refresh.
+// If it is too soon for another token, the status is 429 with Retry-After, though the
+// remaining tokens are obtained. If an attempt fails, the status is 502, 503 or 504, as
+// for a call, and the present tokens stay in use.
 //
-// Errors are those of Caddy's admin API: JSON with the member "error".
+// Errors have the form of Caddy's admin API: JSON with the member "error".
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -56,7 +56,7 @@ func (a *adminAPI) Routes() []caddy.AdminRoute {
 
 // serve routes a request.
 func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
-	// As escaped, since a client's name may have a slash in it.
+	// The path is split as escaped, since a client's name may contain a slash.
 	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), adminBase), "/")
 	refresh := len(segments) == 3 && segments[2] == "refresh"
 	if segments[0] != "clients" || len(segments) > 3 || (len(segments) == 3 && !refresh) {
@@ -94,27 +94,26 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	return writeAdmin(w, app.clientStatus(name, kept))
 }
 
-// activeApp returns the app of the running configuration. The module cannot keep
-// it: it is provisioned before apps are, and not told when they are gone.
+// activeApp returns the app of the running configuration. The module cannot keep it:
+// the module is provisioned before the apps, and is not told when they are gone.
 func activeApp() (*App, error) { return loadApp(caddy.ActiveContext()) }
 
-// refresh obtains the tokens of the client called name anew, all at once, but for those
-// that it has just obtained: these are kept, until the time when another one can be
-// obtained. The error is that of the first one that failed, or a
-// *tokenauth.TooSoonError if there is one that is neither obtained nor kept.
+// refresh obtains all tokens of the client called name anew, at the same time. It keeps
+// a token that was only just obtained, and returns in kept when another one can be
+// obtained. The error is the first failure, or a *tokenauth.TooSoonError if some token
+// could neither be obtained nor be kept.
 func (a *App) refresh(ctx context.Context, name string) (kept map[*tokenauth.Source]time.Time, err error) {
 	sources := a.used[name]
 	errs := make([]error, len(sources))
-	// The attempts end by themselves. The context does not say that the client
-	// has left: the admin endpoint's read timeout ends it too, while there is
-	// nothing to read.
+	// Each attempt ends by itself. The context cannot tell that the client has left:
+	// the admin endpoint's read timeout also ends it, while there is nothing to read.
 	ctx = context.WithoutCancel(ctx)
 	var wg sync.WaitGroup
 	for i, source := range sources {
 		wg.Go(func() { errs[i] = source.Refresh(ctx) })
 	}
 	wg.Wait()
-	var tooSoon *tokenauth.TooSoonError // the first one that it will not be for
+	var tooSoon *tokenauth.TooSoonError // the one that can be tried first
 	kept = make(map[*tokenauth.Source]time.Time)
 	for i, err := range errs {
 		if e, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
@@ -153,12 +152,12 @@ func refreshError(w http.ResponseWriter, name string, err error) error {
 	return adminError(status, fmt.Errorf("client '%s': %w", name, err))
 }
 
-// adminError makes an error that Caddy's admin endpoint answers with.
+// adminError returns an error that Caddy's admin endpoint sends as the response.
 func adminError(status int, err error) error {
 	return caddy.APIError{HTTPStatus: status, Err: err}
 }
 
-// writeAdmin answers with v.
+// writeAdmin sends v as JSON.
 func writeAdmin(w http.ResponseWriter, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -166,7 +165,7 @@ func writeAdmin(w http.ResponseWriter, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	// The header is out: there is nobody to tell of an error.
+	// The header is sent already, so an error can be reported to nobody.
 	_, _ = w.Write(append(body, '\n'))
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A token that keeps the credential before, since it is too soon for another one, is not
-// passed over because the others were obtained.
+// If it is too soon for one of the tokens, the refresh fails, even though the others
+// were obtained: that token still belongs to the old credential.
 func TestRefreshOfSomeTokensOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := tokenauthtest.NewServer()

@@ -15,7 +15,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// An admin is the admin endpoint of a fixture's gateway.
+// An admin is a client of the admin endpoint of a fixture's gateway.
 type admin struct {
 	*fixture
 	address string
@@ -38,7 +38,7 @@ func (a *admin) reload(site string) {
 	}
 }
 
-// ask makes a request to the admin endpoint.
+// ask sends a request to the admin endpoint.
 func (a *admin) ask(method, path string, header ...string) *answer {
 	a.t.Helper()
 	req, err := http.NewRequestWithContext(a.t.Context(), method, "http://"+a.address+path, nil)
@@ -51,14 +51,14 @@ func (a *admin) ask(method, path string, header ...string) *answer {
 	return roundTrip(a.t, req)
 }
 
-// A shownClient is what the admin endpoint shows of a client.
+// A shownClient is a client as the admin endpoint shows it.
 type shownClient struct {
 	Name, Issuer, Environment string
 	DiscoveredAt              string `json:"discovered_at"`
 	Tokens                    []shownToken
 }
 
-// A shownToken is what it shows of a token.
+// A shownToken is a token as the admin endpoint shows it.
 type shownToken struct {
 	State       string
 	Scopes      []string
@@ -79,7 +79,7 @@ type shownToken struct {
 	} `json:"last_error"`
 }
 
-// decode reads the body of an answer.
+// decode parses the body of an answer.
 func decode[T any](a *answer) (v T) {
 	a.t.Helper()
 	if got := a.Header.Get("Content-Type"); got != "application/json" {
@@ -91,7 +91,7 @@ func decode[T any](a *answer) (v T) {
 	return v
 }
 
-// says asserts that the answer is an error of the admin endpoint with the text.
+// says asserts that the answer is an error of the admin endpoint that contains text.
 func (a *answer) says(text string) *answer {
 	a.t.Helper()
 	if e := decode[struct{ Error string }](a); !strings.Contains(e.Error, text) {
@@ -100,7 +100,8 @@ func (a *answer) says(text string) *answer {
 	return a
 }
 
-// client returns the client called name when all of its tokens are in state.
+// client waits until all tokens of the client called name are in state, and returns the
+// client.
 func (a *admin) client(name, state string) (c shownClient) {
 	a.t.Helper()
 	eventually(a.t, func() bool {
@@ -110,7 +111,7 @@ func (a *admin) client(name, state string) (c shownClient) {
 	return c
 }
 
-// waitFor waits until n wait for the one token of the default client.
+// waitFor waits until n callers wait for the only token of the default client.
 func (a *admin) waitFor(n int) {
 	a.t.Helper()
 	eventually(a.t, func() bool {
@@ -215,7 +216,7 @@ func TestAdminRefuses(t *testing.T) {
 			}
 		}
 	}
-	// Caddy's own rules hold here too.
+	// Caddy's own rules for the admin endpoint hold here too.
 	a.ask("POST", "/bankid_esign/clients/default/refresh", "Origin", "https://elsewhere.example").is(403)
 	a.ask("GET", "/bankid_esign/clients", "Sec-Fetch-Mode", "no-cors").is(400)
 	if n := len(f.issuer.TokenRequests()); n != 3 {
@@ -233,7 +234,7 @@ func TestAdminWithoutTheApp(t *testing.T) {
 	a.ask("GET", "/bankid_esign/clients").is(404).says("the bankid_esign app is not configured")
 }
 
-// askLater is an issuer that wants to be left alone for an hour.
+// askLater is a token endpoint that tells clients to come back after an hour.
 func askLater(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Retry-After", "3600")
 	w.WriteHeader(http.StatusServiceUnavailable)
@@ -313,7 +314,7 @@ func TestAdminFollowsReloads(t *testing.T) {
 		}
 		return at
 	}
-	// The two clocks of a machine differ by nanoseconds.
+	// The two clocks of a machine can differ by nanoseconds.
 	if was, is := expiry(before), expiry(a.client("default", "fresh")); is.Sub(was).Abs() > time.Millisecond {
 		t.Errorf("the token expires at %s, and at %s before the reload", is, was)
 	}

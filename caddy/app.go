@@ -26,25 +26,25 @@ func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// replayBudget is how much memory, in bytes, all request bodies together may
-// take up that are held in case they must be sent again.
+// replayBudget is the size, in bytes, of the memory for all request bodies that are
+// held in case they must be sent again.
 const replayBudget = 64 << 20
 
-// App holds the clients of BankID OIDC, and what is known of the OpenID
-// provider. The tokens are kept over reloads of the configuration, as long as
-// the client that they belong to does not change.
+// App holds the clients of BankID OIDC, and what the gateway knows of the OpenID
+// provider. A client's tokens outlive a reload of the configuration, as long as the
+// client does not change.
 //
-// It emits these events, never with a secret among their data:
+// It emits these events. Their data never contain a secret.
 //
 // Event | When | Data
 // ------|------|-----
-// `bankid_esign_token_obtained` | at every token, renewals included | `client_id`; `lifetime` in seconds; `failed_attempts` before it, of which there are some when a failure has ended
-// `bankid_esign_token_failed` | when an attempt fails for another reason than the one before, or when a failure has lasted until the token expired | `cause` (`unavailable`, `timeout`, `refused`, `unusable` or `configuration`); `code`, the OAuth error code or empty; `error`; `attempt`, counted since the last success; `token_usable`; `next_attempt`, not before which time there will be another (RFC 3339)
-// `bankid_esign_token_unavailable` | besides, when an attempt fails and there is no usable token any more, once until there is one; that can be one step of back-off after it expired | the same
+// `bankid_esign_token_obtained` | when a token is obtained or renewed | `client_id`; `lifetime` in seconds; `failed_attempts`, the number of failed attempts before this one: more than 0 means that a failure has ended
+// `bankid_esign_token_failed` | when an attempt fails for another reason than the attempt before, or when a failure has lasted until the token expired | `cause` (`unavailable`, `timeout`, `refused`, `unusable` or `configuration`); `code`, the OAuth error code or empty; `error`; `attempt`, the number of attempts since the last success; `token_usable`; `next_attempt`, the earliest time of the next attempt (RFC 3339)
+// `bankid_esign_token_unavailable` | in addition, when an attempt fails and there is no usable token any more; not again until there is a token; this can be one step of back-off after the token expired | the same
 //
-// All have `client`, `issuer` and `scope` (space-separated) besides. Handlers
-// are called one after the other, and calls do not wait for them; but what is
-// logged and counted of the attempts that follow for the same token does.
+// All events also have `client`, `issuer` and `scope` (space-separated). Event
+// handlers are called one after the other. Calls do not wait for them, but logs and
+// metrics of the next attempts for the same token do.
 type App struct {
 	// The BankID environment: `production`, `current` (the public test
 	// environment) or `sandbox` (a BankID that this server simulates on
@@ -52,23 +52,24 @@ type App struct {
 	// given.
 	Environment string `json:"environment,omitempty"`
 
-	// The issuer identifier of another OpenID provider, instead of an
-	// environment. It must be `https`, unless its host is a loopback address (but see
-	// `insecure_http_issuer`).
-	// The hosts of the APIs must then be given where they are used.
+	// The issuer identifier of another OpenID provider, instead of an environment. It
+	// must be `https`, unless its host is a loopback address (but see
+	// `insecure_http_issuer`). Then the hosts of the APIs must be given where the APIs
+	// are used.
 	Issuer string `json:"issuer,omitempty"`
 
-	// Whether the issuer is plain `http` on another machine, as in a rehearsal in a
-	// network of containers. Everybody in that network can read the credentials and
-	// the tokens, and answer in the issuer's place. The issuer's token endpoint must
-	// be on its own host; no host of BankID's can be an issuer or an upstream then, nor
-	// one that is not of plain letters, digits, `-`, `_` and `.`; and no credential can
-	// be that of a client whose issuer is protected by TLS, in the configuration that
-	// runs, nor the other way round, by whatever name. `check` does not look for that.
-	// It warns whenever the configuration is loaded. Default: false.
+	// Whether the issuer may be plain `http` on another machine, as in a rehearsal in a
+	// network of containers. Everybody in that network can read the credentials and the
+	// tokens, and answer in the issuer's name. So there are restrictions. The token
+	// endpoint must be on the issuer's own host. Neither the issuer nor an upstream can
+	// be a host of BankID, and their host names can only have plain letters, digits,
+	// `-`, `_` and `.`. A client cannot use a credential that another client, under any
+	// name, uses with an issuer protected by TLS in the configuration that is running,
+	// or the other way round; the command `check` does not test this. A warning is
+	// logged whenever the configuration is loaded. Default: false.
 	InsecureHTTPIssuer bool `json:"insecure_http_issuer,omitempty"`
 
-	// The default client, for handlers and transports that name none.
+	// The default client, for handlers and transports that name no client.
 	Client
 
 	// Further clients by name.
@@ -81,8 +82,8 @@ type App struct {
 	// Default: `10s`.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// How long before its expiry a token is renewed, at most half of its life.
-	// Default: when 70 to 80 % of its life have passed, at random.
+	// How long before its expiry a token is renewed, at most half of its lifetime.
+	// Default: at a random time when 70 to 80 % of its lifetime have passed.
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
 	env      bankid.Environment
@@ -109,8 +110,8 @@ type IssuerTLS struct {
 	CARaw json.RawMessage `json:"ca,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 }
 
-// CaddyModule returns the Caddy module information. Unlike that of most modules,
-// it copies no receiver: events ask for it while the app is being cleaned up.
+// CaddyModule returns the Caddy module information. Unlike most modules, it does not
+// copy its receiver: events call it while the app is being cleaned up.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "bankid_esign",
@@ -159,8 +160,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	// The token endpoint of BankID is on the issuer's host; another provider
-	// may do as it likes.
+	// BankID's token endpoint is on the issuer's host; another provider's may be
+	// anywhere.
 	a.provider, err = use(&a.refs, providerKey(key), func() (*tokenauth.Provider, error) {
 		if a.InsecureHTTPIssuer {
 			return tokenauth.NewInsecureProvider(a.env.Issuer)
@@ -182,8 +183,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return err
 }
 
-// checkDuration reports an error if d, which the field of that name has, is none
-// that anybody wants. A number without a unit is one of nanoseconds.
+// checkDuration returns an error if d, the value of the field called name, is negative
+// or too short to be meant. A number without a unit means nanoseconds.
 func checkDuration(name string, d caddy.Duration) error {
 	switch {
 	case d < 0:
@@ -194,8 +195,8 @@ func checkDuration(name string, d caddy.Duration) error {
 	return nil
 }
 
-// checkIssuer reports what is wrong with an issuer, and what lets it be plain http where
-// that is all.
+// checkIssuer returns an error if issuer cannot be used. If the only fault is plain
+// http, the error names the option that allows it.
 func (a *App) checkIssuer(issuer string) error {
 	err := a.parseIssuer(issuer)
 	if err == nil || a.InsecureHTTPIssuer {
@@ -207,7 +208,7 @@ func (a *App) checkIssuer(issuer string) error {
 	return fmt.Errorf("%w; for a provider of a rehearsal, write insecure_http_issuer (check: --insecure-http-issuer)", err)
 }
 
-// provisionEnvironment finds the environment.
+// provisionEnvironment sets the environment.
 func (a *App) provisionEnvironment() error {
 	switch {
 	case a.Environment != "" && a.Issuer != "":
@@ -246,8 +247,8 @@ func (a *App) provisionEnvironment() error {
 	return err
 }
 
-// unknownEnvironment is the error for an environment that does not exist, which
-// it shows as it was typed.
+// unknownEnvironment returns the error for an environment that does not exist. The
+// error shows the name as it was typed.
 func unknownEnvironment(name, typed string) error {
 	environments := bankid.Environments()
 	names := make([]string, len(environments))
@@ -279,7 +280,7 @@ func (a *App) provisionClients() error {
 			client = new(Client)
 		}
 		if a.sandbox != nil {
-			continue // it supplies its own
+			continue // the sandbox supplies its own clients
 		}
 		if err := client.validate(); err != nil {
 			return fmt.Errorf("client '%s': %v", clientLabel(name), err)
@@ -295,7 +296,7 @@ func (a *App) provisionClients() error {
 	return nil
 }
 
-// provisionHTTP makes the client for requests to the provider.
+// provisionHTTP creates the HTTP client for requests to the provider.
 func (a *App) provisionHTTP(ctx caddy.Context) error {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if a.TLS != nil && a.TLS.CARaw != nil {
@@ -316,8 +317,8 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 		TLSHandshakeTimeout: 5 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
 		ForceAttemptHTTP2:   true,
-		// A connection that a firewall has forgotten is given up within one
-		// attempt; HTTP/2 would take the next one there again.
+		// A connection that a firewall has forgotten is closed within one attempt.
+		// Otherwise HTTP/2 would use it again for the next attempt.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 		MaxResponseHeaderBytes: 64 << 10,
 		OnProxyConnectResponse: tokenauth.CheckEgressAnswer,
@@ -325,7 +326,7 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 	return nil
 }
 
-// Start begins to obtain the tokens of the app's sources.
+// Start makes the app's sources begin to obtain tokens.
 func (a *App) Start() error {
 	if a.sandbox != nil {
 		if err := a.sandbox.serve(); err != nil {
@@ -341,8 +342,8 @@ func (a *App) Start() error {
 // Stop does nothing: requests that are under way may still need a token.
 func (a *App) Stop() error { return nil }
 
-// Cleanup takes the app away from its sources, which another configuration may
-// be using by now, and gives back what it holds in the pool.
+// Cleanup detaches the app from its sources, which another configuration may use by
+// now, and gives back what it holds in the pool.
 func (a *App) Cleanup() error {
 	if a.events != nil {
 		a.events.stop()

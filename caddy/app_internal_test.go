@@ -18,8 +18,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// Requests that are under way when an app is stopped can still get a token, and
-// by that app's own means: its issuer is trusted by its configuration only.
+// Requests that are under way when an app is stopped can still get a token. They get it
+// with that app's own settings: only its configuration trusts the issuer.
 func TestStoppedAppStillServesItsRequests(t *testing.T) {
 	issuer := tokenauthtest.NewTLSServer()
 	defer issuer.Close()
@@ -73,8 +73,8 @@ func TestStoppedAppStillServesItsRequests(t *testing.T) {
 	}
 }
 
-// Whether the token endpoint must be on the issuer's host depends on how the
-// issuer is configured, also after a reload.
+// Whether the token endpoint must be on the issuer's host depends on how the issuer is
+// configured. A reload applies the new rule.
 func TestProviderOfAnEnvironmentIsNotThatOfItsIssuer(t *testing.T) {
 	t.Setenv("TEST_SECRET", "secret")
 	provision := func(config map[string]string) *App {

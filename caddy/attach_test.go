@@ -142,7 +142,7 @@ func TestOtherSpellingsAreNotFound(t *testing.T) {
 	}
 }
 
-// rawStatus makes a request with a target as it is, and returns the status.
+// rawStatus sends a request with an unprocessed target, and returns the status.
 func rawStatus(t *testing.T, addr, method, target string) int {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -266,8 +266,8 @@ func TestBodiesPassUnchanged(t *testing.T) {
 	}
 }
 
-// What a caller offers for its connection to the gateway is no demand (RFC 9110
-// sections 7.6.1 and 7.8). It does not leave, and the call is made.
+// An upgrade that a caller offers to the gateway is optional (RFC 9110 sections 7.6.1
+// and 7.8). The offer does not leave the gateway, and the call is made.
 func TestOffersAreIgnored(t *testing.T) {
 	f := newFixture(t)
 	f.start(`

@@ -41,10 +41,10 @@ func newB2B(t *testing.T) *fixture {
 	return f
 }
 
-// keyFile is where writeKey writes to.
+// keyFile is the file that writeKey writes.
 func (f *fixture) keyFile() string { return filepath.Join(f.dir, "key.pem") }
 
-// writeKey puts a new private key into its file.
+// writeKey writes a new private key to keyFile.
 func (f *fixture) writeKey(t *testing.T) *tokenauth.Key {
 	t.Helper()
 	key, err := tokenauth.GenerateKey("ES256")
@@ -61,7 +61,7 @@ func (f *fixture) writeKey(t *testing.T) *tokenauth.Key {
 	return key
 }
 
-// b2bSite is a site for b2b at the fixture's upstream.
+// b2bSite is a site for b2b with the fixture's upstream.
 func (f *fixture) b2bSite(rest string) string {
 	return `bankid_esign b2b {
 		callers local
@@ -71,8 +71,7 @@ func (f *fixture) b2bSite(rest string) string {
 	}`
 }
 
-// readProof returns the claims of the proof of a request, after checking its
-// signature.
+// readProof checks the signature of a request's proof, and returns the claims.
 func readProof(t *testing.T, header http.Header) (claims struct {
 	ID     string `json:"jti"`
 	Method string `json:"htm"`
@@ -125,7 +124,7 @@ func TestB2BCallsAreDPoPBound(t *testing.T) {
 
 func TestRotatedKeyNeedsNoReload(t *testing.T) {
 	f := newB2B(t)
-	// Every call needs a token of its own.
+	// Each call needs its own token.
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"access_token":"once","token_type":"DPoP","expires_in":0}`)
 	})
@@ -173,7 +172,7 @@ func TestPrivateKeysDoNotShow(t *testing.T) {
 			t.Errorf("%s shows a secret", where)
 		}
 	}
-	// A key that is written out by mistake is not repeated by the error.
+	// The error does not show a key that is written out by mistake.
 	_, err = func() ([]byte, error) {
 		return nil, validate(t, `"bankid_esign": {"environment": "current", "client_id": "x", "private_key": "{\"kty\":\"EC\",\"d\":\"planted\"}"},`, goodHandler)
 	}()
@@ -190,7 +189,7 @@ func TestClockSkewIsLoggedAndMeasured(t *testing.T) {
 		_, _ = io.WriteString(w, `{"access_token":"t","token_type":"DPoP","expires_in":300}`)
 	})
 	config := adapt(t, strings.Replace(f.caddyfile(f.b2bSite("")), "admin off", "admin "+admin, 1))
-	for range 2 { // a reload does not lose it
+	for range 2 { // the key survives a reload
 		if err := caddy.Load(config, true); err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Answers that are no HTTP, or only half of it, are not the gateway's own fault,
-// and it does not say so.
+// A response that is not HTTP, or only part of a response, is not the gateway's own
+// fault. The gateway's error does not say that it is.
 func TestBrokenAnswers(t *testing.T) {
 	for name, test := range map[string]struct{ answer, kind string }{
 		"nothing":                    {"", "connection_terminated"},

@@ -61,14 +61,14 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    refresh_before <duration>
 //	}
 //
-// Either environment or issuer is required; and of a client, client_id and
-// either client_secret or private_key.
+// Either environment or issuer is required. A client requires client_id, and either
+// client_secret or private_key.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume option name
 	if d.NextArg() {
 		return d.ArgErr()
 	}
-	issuer := *d // where it stands
+	issuer := *d // for errors about the issuer
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if ok, err := a.Client.unmarshalSubdirective(d); ok || err != nil {
 			if err != nil {
@@ -130,7 +130,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Err("neither environment nor issuer is given: write 'environment production', 'environment current' or 'environment sandbox'")
 	}
 	if a.Issuer != "" && len(placeholders(a.Issuer)) == 0 {
-		// Not where it is read: insecure_http_issuer may come after it.
+		// This is not checked where it is read: insecure_http_issuer may come after it.
 		if err := a.checkIssuer(a.Issuer); err != nil {
 			return issuer.Errf("issuer '%s' %v", a.Issuer, err)
 		}
@@ -144,23 +144,24 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// maybeSandbox reports whether the environment is the sandbox, which brings its
-// own clients, as far as that can be told without resolving placeholders.
+// maybeSandbox reports whether the environment is the sandbox, which brings its own
+// clients, or may be the sandbox once its placeholders are resolved.
 func (a *App) maybeSandbox() bool {
 	return a.Environment == bankid.Sandbox.Name || len(placeholders(a.Environment)) > 0
 }
 
-// clientSubdirectives are those of a client.
+// clientSubdirectives lists the subdirectives of a client.
 const clientSubdirectives = "client_id, client_secret, private_key, key_id, audience, dpop_key, auth_method, share_tokens"
 
-// unrecognized is the error for the subdirective that d has just read, where
-// only those of known can stand.
+// unrecognized returns the error for the subdirective that d has just read. The
+// subdirectives in known are allowed there.
 func unrecognized(d *caddyfile.Dispenser, known string) error {
 	return d.Errf("unrecognized subdirective '%s': must be one of %s", d.Val(), known)
 }
 
-// unrecognizedBy is err, by which a module of Caddy refuses what d has left for
-// it. If it does not recognize the subdirective, it says which others there are.
+// unrecognizedBy returns the error to report for err, with which a module of Caddy
+// refused the tokens left in d. If the module did not recognize a subdirective, the
+// error also lists the known ones.
 func unrecognizedBy(d *caddyfile.Dispenser, err error, known string) error {
 	if strings.HasPrefix(err.Error(), "unrecognized subdirective "+d.Val()+", at ") {
 		return unrecognized(d, known)
@@ -203,8 +204,8 @@ func (a *App) unmarshalClient(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// unmarshalSubdirective sets a field of the client, and reports whether the
-// subdirective is one of a client's.
+// unmarshalSubdirective sets a field of the client. It reports whether the subdirective
+// is a subdirective of a client.
 func (c *Client) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 	if d.Val() == "auth_method" {
 		if err := onceString(d, &c.AuthMethod); err != nil {
@@ -263,7 +264,7 @@ func (a *App) unmarshalTLS(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// onceString reads the one argument of a subdirective that may stand once.
+// onceString reads the one argument of a subdirective that can be given only once.
 func onceString(d *caddyfile.Dispenser, target *string) error {
 	name := d.Val()
 	if *target != "" {
@@ -273,7 +274,7 @@ func onceString(d *caddyfile.Dispenser, target *string) error {
 		return d.Errf("%s has no value; if one is written as {$NAME}, that variable is not set", name)
 	}
 	if !d.AllArgs(target) {
-		// Not ArgErr, which shows what stands there: it may be half of a secret.
+		// ArgErr would show the arguments: they may be half of a secret.
 		return d.Errf("wrong argument count after '%s': it takes one, in quotes if there are blanks in it", name)
 	}
 	if strings.TrimSpace(*target) == "" {
@@ -282,7 +283,8 @@ func onceString(d *caddyfile.Dispenser, target *string) error {
 	return nil
 }
 
-// onceFlag sets what a subdirective without an argument, which may stand once, sets.
+// onceFlag sets the flag of a subdirective that has no argument and can be given only
+// once.
 func onceFlag(d *caddyfile.Dispenser, target *bool) error {
 	if *target {
 		return d.Errf("%s already specified", d.Val())
@@ -294,7 +296,7 @@ func onceFlag(d *caddyfile.Dispenser, target *bool) error {
 	return nil
 }
 
-// onceDuration reads the one argument of a subdirective that may stand once.
+// onceDuration reads the one argument of a subdirective that can be given only once.
 func onceDuration(d *caddyfile.Dispenser, target *caddy.Duration) error {
 	name, value := d.Val(), ""
 	if *target != 0 {
@@ -311,7 +313,7 @@ func onceDuration(d *caddyfile.Dispenser, target *caddy.Duration) error {
 	return wrapErr(d, checkDuration(name, *target))
 }
 
-// wrapErr adds file and line to err, if it is one.
+// wrapErr adds file and line to err. It returns nil if err is nil.
 func wrapErr(d *caddyfile.Dispenser, err error) error {
 	if err == nil {
 		return nil

@@ -28,8 +28,8 @@ func (a *Access) unmarshalAPIs(d *caddyfile.Dispenser, names []string) error {
 	return nil
 }
 
-// unmarshalSubdirective sets a field of the access from the subdirective that
-// stands next in d, and reports whether it is one of an access's.
+// unmarshalSubdirective sets a field of the access from the next subdirective in d. It
+// reports whether the subdirective is a subdirective of an access.
 func (a *Access) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 	switch d.Val() {
 	case "client":

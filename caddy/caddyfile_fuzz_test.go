@@ -12,11 +12,11 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
-// at is where an error of a Caddyfile says that it is.
+// at matches the place that an error of a Caddyfile names.
 var at = regexp.MustCompile(`Caddyfile:\d+`)
 
-// Whatever stands in the blocks, it is an error that says where, or a
-// configuration that has nothing of what is refused.
+// Any text in the blocks gives either an error that names its place, or a configuration
+// without any refused option.
 func FuzzCaddyfile(f *testing.F) {
 	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
 	if err != nil || len(files) == 0 {
@@ -35,12 +35,12 @@ func FuzzCaddyfile(f *testing.F) {
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	f.Fuzz(func(t *testing.T, app, site string) {
 		if strings.Contains(app+site, "import") || strings.Contains(app+site, "{$") {
-			return // other files, and the environment
+			return // these read other files and the environment
 		}
 		input := fmt.Sprintf("{\nbankid_esign {\n%s\n}\n}\nhttp://localhost {\nbankid_esign %s\n}\n", app, site)
 		cfg, _, err := adapter.Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
 		if err != nil {
-			// Matchers and other directives are Caddy's.
+			// Caddy reports errors in matchers and other directives.
 			ours := strings.Contains(err.Error(), "tokens for 'bankid_esign'") && !strings.Contains(err.Error(), "unrecognized matcher name")
 			if ours && !at.MatchString(err.Error()) {
 				t.Errorf("%s\ndoes not say where: %v", input, err)
@@ -72,7 +72,7 @@ func FuzzCaddyfile(f *testing.F) {
 	})
 }
 
-// handlersIn returns the gateways in a configuration.
+// handlersIn returns the gateway handlers in a configuration.
 func handlersIn(config any) []map[string]any {
 	var found []map[string]any
 	switch config := config.(type) {

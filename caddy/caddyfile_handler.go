@@ -24,7 +24,7 @@ import (
 //	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
 //	    replay_buffer <size>
 //
-//	    # any subdirective of reverse_proxy, but for those that could send a
+//	    # any subdirective of reverse_proxy, except those that could send a
 //	    # token elsewhere, change a body or make a call twice
 //	    ...
 //	}
@@ -40,7 +40,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 	if err := h.unmarshalOwn(d, app); err != nil {
 		return nil, err
 	}
-	// The tokens that are left are the reverse proxy's.
+	// The remaining tokens are for the reverse proxy.
 	d.Reset()
 	proxy := new(reverseproxy.Handler)
 	if err := proxy.UnmarshalCaddyfile(d); err != nil {
@@ -55,9 +55,9 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 	return h, nil
 }
 
-// globalApp returns the app that the global option configures. Without one it is
-// that of the sandbox, which has all that there is to look for; that it is missing
-// is found out when the configuration is loaded.
+// globalApp returns the app that the global option configures. Without that option it
+// returns an app with the sandbox, which can have every client and API; that the option
+// is missing is reported when the configuration is loaded.
 func globalApp(helper httpcaddyfile.Helper) (*App, error) {
 	option, ok := helper.Option("bankid_esign").(httpcaddyfile.App)
 	if !ok {
@@ -67,8 +67,8 @@ func globalApp(helper httpcaddyfile.Helper) (*App, error) {
 	return app, json.Unmarshal(option.Value, app)
 }
 
-// checkClient reports an error if the app has not the client of a name, as far as
-// that can be told before it is set up.
+// checkClient returns an error if the app has no client of that name, as far as this is
+// known before the app is provisioned.
 func (a *App) checkClient(name string) error {
 	if a.maybeSandbox() && a.needless() {
 		return nil
@@ -77,8 +77,8 @@ func (a *App) checkClient(name string) error {
 	return err
 }
 
-// checkUpstreams reports an error if it is not known where an API of h is, or if calls
-// must not go there.
+// checkUpstreams returns an error if the host of an API of h is not known, or if calls
+// must not go to that host.
 func (a *App) checkUpstreams(h *Handler) error {
 	for _, name := range h.APIs {
 		if upstream := h.Upstreams[name]; upstream != "" && len(placeholders(upstream)) == 0 {
@@ -100,8 +100,8 @@ func (a *App) checkUpstreams(h *Handler) error {
 	return nil
 }
 
-// unmarshalOwn sets up the handler from its own tokens, and deletes them. It must
-// fit app.
+// unmarshalOwn sets up the handler from its own tokens, and deletes them from d. The
+// error says if the handler does not fit app.
 func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // consume directive name
 	names := d.RemainingArgs()
@@ -110,8 +110,8 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, app *App) error {
 	}
 	d.DeleteN(len(names))
 	for d.NextBlock(0) {
-		// Parsing takes a copy of the segment, so that what is not ours is left
-		// in place with all that belongs to it.
+		// A copy of the segment is parsed. So all tokens of a subdirective of
+		// reverse_proxy stay in place.
 		segment := d.NewFromNextSegment()
 		segment.Next()
 		name := segment.Val()
@@ -133,11 +133,11 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, app *App) error {
 		}
 	}
 	d.Reset()
-	d.Next() // what is wrong with the whole is wrong where it begins
+	d.Next() // errors about the whole directive point to its first line
 	if err := h.Access.validate(); err != nil {
 		return d.WrapErr(err)
 	}
-	if h.Client == "" { // else it was checked where it stands
+	if h.Client == "" { // else it was checked where it is given
 		if err := app.checkClient(""); err != nil {
 			return d.WrapErr(err)
 		}
@@ -145,7 +145,7 @@ func (h *Handler) unmarshalOwn(d *caddyfile.Dispenser, app *App) error {
 	return wrapErr(d, app.checkUpstreams(h))
 }
 
-// unmarshalSubdirective sets a field of the handler, and reports whether the
+// unmarshalSubdirective sets a field of the handler. It reports whether the
 // subdirective is one of the handler's own.
 func (h *Handler) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 	switch d.Val() {
@@ -182,8 +182,8 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// checkUpstream checks an upstream as far as it can be without resolving its
-// placeholders.
+// checkUpstream checks an upstream. Placeholders are not resolved; their names are
+// checked.
 func checkUpstream(upstream string) error {
 	if len(placeholders(upstream)) > 0 {
 		return checkPlaceholders(upstream)
@@ -192,8 +192,8 @@ func checkUpstream(upstream string) error {
 	return err
 }
 
-// checkSegment reports an error if a subdirective of reverse_proxy cannot be
-// used here. d has just read its name.
+// checkSegment returns an error if a subdirective of reverse_proxy cannot be used here.
+// d has just read its name.
 func checkSegment(d *caddyfile.Dispenser) error {
 	name := d.Val()
 	if reason, ok := refusedSubdirectives[name]; ok {
@@ -214,8 +214,8 @@ func checkSegment(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// checkTransportSegment reports an error if a subdirective of the http
-// transport cannot be used. d has just read the name of the transport.
+// checkTransportSegment returns an error if a subdirective of the http transport cannot
+// be used. d has just read the name of the transport.
 func checkTransportSegment(d *caddyfile.Dispenser) error {
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		segment := d.NewFromNextSegment()
@@ -227,8 +227,8 @@ func checkTransportSegment(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// checkTransportSubdirective reports an error if a subdirective of the http
-// transport cannot be used. d has just read its name.
+// checkTransportSubdirective returns an error if a subdirective of the http transport
+// cannot be used. d has just read its name.
 func checkTransportSubdirective(d *caddyfile.Dispenser) error {
 	name := d.Val()
 	if reason, ok := refusedSubdirectives[name]; ok {

@@ -14,12 +14,13 @@ import (
 //	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
 //	    replay_buffer <size>
 //
-//	    # any subdirective of the http transport, but for those that could show
+//	    # any subdirective of the http transport, except those that could show
 //	    # a token to others or change a body
 //	    ...
 //	}
 //
-// APIs are csc, signdoc, timestamp and b2b; api is required and stands first.
+// APIs are csc, signdoc, timestamp and b2b. The subdirective api is required, and must
+// be the first.
 func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume transport name
 	if d.NextArg() {
@@ -43,17 +44,18 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	// Before the whole is looked at: it may lack what a name is misspelt of.
+	// This comes before validate, which would report a field as missing if its
+	// subdirective is only misspelt.
 	d.Reset()
 	if err := t.HTTPTransport.UnmarshalCaddyfile(d); err != nil {
 		return unrecognizedBy(d, err, "api, client, scope, upstream, call, replay_buffer, or one of the http transport")
 	}
 	d.Reset()
-	d.Next() // what is wrong with the whole is wrong where it begins
+	d.Next() // errors about the whole block point to its first line
 	return wrapErr(d, t.Access.validate())
 }
 
-// unmarshalSubdirective sets a field of the transport, and reports whether the
+// unmarshalSubdirective sets a field of the transport. It reports whether the
 // subdirective is one of the transport's own.
 func (t *Transport) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 	switch d.Val() {
@@ -71,8 +73,8 @@ func (t *Transport) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) 
 	return t.Access.unmarshalSubdirective(d)
 }
 
-// deleteSegment deletes from d the subdirective that it has just read, of which
-// segment is a copy that has been parsed to its end.
+// deleteSegment deletes from d the subdirective that d has just read. segment is a copy
+// of that subdirective, and has been parsed to its end.
 func deleteSegment(d, segment *caddyfile.Dispenser) error {
 	if segment.Next() {
 		return segment.Errf("unexpected token '%s'", segment.Val())

@@ -13,14 +13,14 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// Who may call.
+// These are the values of Handler.Callers.
 const (
 	callersAuthenticated = "authenticated"
 	callersLocal         = "local"
 	callersAny           = "any"
 )
 
-// checkCallers reports an error if callers is given and unknown.
+// checkCallers returns an error if callers is given and unknown.
 func checkCallers(callers string) error {
 	switch callers {
 	case "", callersAuthenticated, callersLocal, callersAny:
@@ -40,7 +40,7 @@ func (r *refusal) gatewayError() *gatewayError {
 	return &gatewayError{status: http.StatusForbidden, kind: requestDenied, message: r.message}
 }
 
-// admit returns why r may not be made, nil if it may.
+// admit returns why the caller may not make r, or nil if it may.
 func (h *Handler) admit(r *http.Request) *refusal {
 	if crossOrigin(r) {
 		return &refusal{
@@ -70,7 +70,7 @@ func (h *Handler) admit(r *http.Request) *refusal {
 	}
 }
 
-// admitLocal admits programs on this machine that call directly.
+// admitLocal admits programs on this machine that call without a proxy.
 func admitLocal(r *http.Request) *refusal {
 	const advice = "'callers local' admits programs on this machine that call the gateway directly by a loopback address; use 'callers authenticated' for others"
 	if forwarded(r.Header) {
@@ -83,10 +83,10 @@ func admitLocal(r *http.Request) *refusal {
 	if !ok || !isLocalAddr(local) {
 		return &refusal{"the request did not come in by a loopback address", advice}
 	}
-	// A name that resolves to a loopback address lets a website in its browser
-	// call as if it were on this machine.
+	// The Host must be a loopback address too. Otherwise a website whose name resolves
+	// to a loopback address could call, from a browser, as a program on this machine.
 	host, ok := hostname(r.Host)
-	if !ok {
+	if !ok || r.URL.User != nil { // an absolute URI may contain user information as well
 		return &refusal{"the Host of the request is not well formed", advice}
 	}
 	if !tokenauth.IsLoopback(host) {
@@ -95,8 +95,8 @@ func admitLocal(r *http.Request) *refusal {
 	return nil
 }
 
-// isLocal reports whether addr, a host and port, is of this machine. Peers on a
-// unix socket have the address "@", or none.
+// isLocal reports whether addr, a host and port, is on this machine. A peer on a unix
+// socket has the address "@" or "".
 func isLocal(addr string) bool {
 	if addr == "@" || addr == "" {
 		return true
@@ -105,29 +105,28 @@ func isLocal(addr string) bool {
 	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
-// isLocalAddr reports whether addr can be reached on this machine only.
+// isLocalAddr reports whether addr can be reached only from this machine.
 func isLocalAddr(addr net.Addr) bool {
-	if tcp, ok := addr.(*net.TCPAddr); ok { // most are, and need no text
+	if tcp, ok := addr.(*net.TCPAddr); ok { // most are TCP; this avoids formatting them as text
 		return tcp.IP.IsLoopback()
 	}
 	return strings.HasPrefix(addr.Network(), "unix") || isLocal(addr.String())
 }
 
-// hasVerifiedCertificate reports whether the caller has shown a client
-// certificate that the server has verified. In early data, it has not yet.
+// hasVerifiedCertificate reports whether the server has verified a client certificate
+// of the caller. In TLS early data it has not done so yet.
 func hasVerifiedCertificate(r *http.Request) bool {
 	return r.TLS != nil && r.TLS.HandshakeComplete && len(r.TLS.VerifiedChains) > 0
 }
 
-// callerIdentity returns who makes r, as far as that can be told: by an
-// authentication handler, by a verified client certificate, or by being a
-// program on this machine. It returns "" if it cannot.
+// callerIdentity returns who makes r, as an authentication handler, a verified client
+// certificate, or `callers local` tells. It returns "" if none of them does.
 func (h *Handler) callerIdentity(r *http.Request) string {
 	if id := authenticatedUser(r); id != "" {
 		return "user:" + id
 	}
 	if hasVerifiedCertificate(r) {
-		// A renewed certificate for the same key is of the same caller.
+		// A renewed certificate for the same key belongs to the same caller.
 		key := sha256.Sum256(r.TLS.VerifiedChains[0][0].RawSubjectPublicKeyInfo)
 		return "key:" + hex.EncodeToString(key[:])
 	}
@@ -137,9 +136,9 @@ func (h *Handler) callerIdentity(r *http.Request) string {
 	return ""
 }
 
-// checkOwnBearer returns an error if the Authorization of a call that passes it
-// on may be what the gateway itself has authenticated the caller by. Handlers do
-// not say what they looked at, so any that has set a user counts.
+// checkOwnBearer returns an error if call passes the caller's Authorization on, and
+// that field may be what authenticated the caller to the gateway itself. Handlers do
+// not say which field they looked at, so any handler that has set a user counts.
 func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
 	if call.Kind != tokenauth.Pass || len(r.Header["Authorization"]) == 0 || namedUser(r) == "" {
 		return nil
@@ -150,11 +149,10 @@ func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
 	}
 }
 
-// crossOrigin reports whether r was made by a browser for another site, by what
-// browsers say of their requests. It is stricter than
-// net/http.CrossOriginProtection, which lets all GET requests pass: here they
-// are answered with documents. And it compares the scheme, too: the page of a host may
-// come from whoever is on the network if it is plain http.
+// crossOrigin reports whether a browser made r for another site, by the header fields
+// that browsers send. It is stricter than net/http.CrossOriginProtection. That lets all
+// GET requests pass, but here GET responses contain documents. And crossOrigin compares
+// the scheme too: anyone on the network can forge a page that is served by plain http.
 func crossOrigin(r *http.Request) bool {
 	for _, site := range r.Header["Sec-Fetch-Site"] {
 		if site != "same-origin" {

@@ -16,7 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Requests from and to addresses that a test on loopback cannot have.
+// These requests have addresses that a test on loopback cannot produce.
 func TestAdmitLocalByAddress(t *testing.T) {
 	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 8080} }
 	for _, test := range []struct {
@@ -78,8 +78,21 @@ func TestAdmitLocalByAddress(t *testing.T) {
 	}
 }
 
-// The fields that the proxies named beside the list add, in their own spelling, and
-// those of programs that call directly.
+// A request in absolute form may have user information in its target. Go's server does
+// not put it into Host.
+func TestAdmitLocalByTarget(t *testing.T) {
+	for target, admit := range map[string]bool{"http://localhost/v1/signdoc/pades": true, "http://evil.example@localhost/v1/signdoc/pades": false} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+		if refusal := admitLocal(r); (refusal == nil) != admit {
+			t.Errorf("%s: refusal is %+v, want admitted: %t", target, refusal, admit)
+		}
+	}
+}
+
+// These are the fields that the listed proxies add, in their own spelling, and the
+// fields of programs that call directly.
 func TestAdmitLocalByForwardingField(t *testing.T) {
 	admitted := func(name string) bool {
 		r := httptest.NewRequest(http.MethodGet, "/v1/signdoc/pades", nil)
@@ -96,8 +109,8 @@ func TestAdmitLocalByForwardingField(t *testing.T) {
 		"X-Akamai-Edgescape", "Akamai-Origin-Hop", "X-Azure-ClientIP", "X-Azure-SocketIP", "X-Azure-FDID", "X-FD-HealthProbe", "X-Appgw-Trace-Id",
 		"X-ARR-SSL", "X-ARR-LOG-ID", "X-ARR-ClientCert", "X-Amz-Cf-Id", "CloudFront-Viewer-Address", "X-Amzn-Mtls-Clientcert", "X-Amzn-Oidc-Data", "X-Amzn-Tls-Version",
 		"X-Envoy-External-Address", "X-Envoy-Internal", "X-Envoy-Original-Path", "X-Appengine-User-IP", "Tailscale-User-Login", "Tailscale-Funnel-Request",
-		"Ngrok-Auth-User-Email", "DO-Connecting-IP", "Incap-Client-IP", "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For", "X-Nf-Client-Connection-Ip", "X-Varnish",
-		// As some servers spell them.
+		"Ngrok-Auth-User-Email", "DO-Connecting-IP", "Incap-Client-IP", "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For", "X-Nf-Client-Connection-Ip", "X-Varnish", "X-NginX-Proxy",
+		// Some servers spell them like this.
 		"X_Forwarded_For", "x_real_ip",
 	} {
 		if admitted(name) {
@@ -114,7 +127,7 @@ func TestAdmitLocalByForwardingField(t *testing.T) {
 	}
 }
 
-// A page may call only what it shares scheme, host and port with.
+// A page can call only an origin with its own scheme, host and port.
 func TestCrossOriginByOrigin(t *testing.T) {
 	for _, test := range []struct {
 		origin, host string
@@ -149,8 +162,8 @@ func TestCrossOriginByOrigin(t *testing.T) {
 	}
 }
 
-// In early data, a client certificate does not count yet: the caller is told to
-// come back after the handshake, not that it may not call.
+// In TLS early data, a client certificate does not count yet. The caller is told to try
+// again after the handshake, not that it is refused.
 func TestCertificateInEarlyDataIsTooEarly(t *testing.T) {
 	h := &Handler{logger: zap.NewNop(), name: defaultProxyName}
 	r := httptest.NewRequest(http.MethodGet, "/v1/signdoc/pades", nil)
@@ -200,8 +213,8 @@ func TestCallerIdentity(t *testing.T) {
 	}
 }
 
-// Only what has been set counts as a user, not what a handler says it is when it is
-// asked, nor what the variables have.
+// A user counts only if a handler has set it. A value that is computed when it is read,
+// or that comes from the variables, does not count.
 func TestAuthenticatedUser(t *testing.T) {
 	const key = "http.auth.user.id"
 	mapped := func(value string) func(*caddy.Replacer) {
@@ -238,7 +251,7 @@ func TestAuthenticatedUser(t *testing.T) {
 		ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
 		r = r.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, test.vars))
 		before, _ := repl.GetString(key)
-		for range 2 { // it is asked more than once
+		for range 2 { // the second look has the same result
 			if got := authenticatedUser(r); got != test.want {
 				t.Errorf("%s: it is %q, want %q", test.name, got, test.want)
 			}

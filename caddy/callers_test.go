@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// path is a call that any of the sites below allows.
+// path is the path of a call that each of the sites below allows.
 const path = "/v1/signdoc/pades?sign_id=x"
 
 func TestCallersLocal(t *testing.T) {
@@ -258,7 +258,7 @@ func (ca *certAuthority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
-// issue makes a certificate, and writes it and its key to file if it is given.
+// issue issues a certificate. If file is not "", it writes certificate and key there.
 func (ca *certAuthority) issue(t *testing.T, file string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

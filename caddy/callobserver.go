@@ -15,26 +15,29 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// Names of OpenTelemetry.
+// These are names for OpenTelemetry.
 const (
 	tracerName   = "github.com/esigngateway/caddy-bankid-esign/caddy"
 	waitSpanName = "bankid_esign.token_wait"
 )
 
-// rejectedEvery is how often it is logged that an API refuses the token.
+// rejectedEvery is the shortest time between two log lines that an API refuses the
+// token.
 const rejectedEvery = time.Minute
 
-// callObserver counts the calls of one transport, and traces what they wait for.
+// callObserver counts the calls of one transport, and traces how long they wait for a
+// token.
 type callObserver struct {
 	client string
 	apis   map[string]*observedAPI
 	logger *zap.Logger
 }
 
-// An observedAPI has the counters of one API that most calls use.
+// An observedAPI has the counters of one API that most calls use, to save their
+// look-up.
 type observedAPI struct {
 	fresh, stale, waited prometheus.Counter
-	rejected             rate.Sometimes // says so in the log
+	rejected             rate.Sometimes // limits the log line
 }
 
 // newCallObserver returns the observer of a client's calls of apis.
@@ -47,7 +50,8 @@ func newCallObserver(client string, apis []string, logger *zap.Logger) *callObse
 			stale:    tokensServed.WithLabelValues(o.client, api, "stale"),
 			waited:   tokensServed.WithLabelValues(o.client, api, "waited"),
 		}
-		// So that the first one is seen to be one more than none.
+		// The counters exist from the start, so that monitoring sees the step from 0 to
+		// 1.
 		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatRejected))
 		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatRetry))
 		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatUnprocessed))

@@ -10,7 +10,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// What every call costs.
+// This is done for every call.
 func TestObservingAFreshTokenAllocatesNothing(t *testing.T) {
 	o := newCallObserver("", []string{"signdoc", "csc"}, zap.NewNop())
 	if allocs := testing.AllocsPerRun(1000, func() { o.Served("signdoc", tokenauth.StateFresh) }); allocs != 0 {
@@ -22,7 +22,7 @@ func TestObservingAFreshTokenAllocatesNothing(t *testing.T) {
 	}
 }
 
-// One line for a change of state, not one for each call.
+// The log has one line for a change of state, not a line for each call.
 func TestRejectionsAreLoggedOnce(t *testing.T) {
 	core, lines := observer.New(zap.WarnLevel)
 	o := newCallObserver("", []string{"signdoc", "csc"}, zap.New(core))

@@ -15,76 +15,77 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// checkReport is what a check of a configuration found, as it is printed with
-// --json. It holds nothing secret.
+// checkReport is the result of checking a configuration, as --json prints it. It holds
+// nothing secret.
 type checkReport struct {
 	// OK reports whether everything that is used works.
 	OK bool `json:"ok"`
 
-	// Environment is the BankID environment, left out for an issuer of one's own.
+	// Environment is the BankID environment, left out if an issuer is configured
+	// instead.
 	Environment string `json:"environment,omitempty"`
 
 	// Issuer is the issuer identifier of the OpenID provider.
 	Issuer string `json:"issuer"`
 
-	// TokenEndpoint is where tokens are asked for, left out if the provider's
-	// configuration could not be read; Error and Hint say why then.
+	// TokenEndpoint is the URL of the token endpoint, left out if the provider's
+	// configuration could not be read. Then Error and Hint say why.
 	TokenEndpoint string      `json:"token_endpoint,omitempty"`
 	Error         *tokenError `json:"error,omitempty"`
 	Hint          string      `json:"hint,omitempty"`
 
-	// ESignBaseURL is where the provider says that the APIs are, left out if it
-	// does not, and ESignBaseURLDiffers reports that calls go elsewhere.
+	// ESignBaseURL is where the provider says that the APIs are, left out if it does
+	// not say so. ESignBaseURLDiffers reports whether calls go elsewhere.
 	ESignBaseURL        string `json:"esign_baseurl,omitempty"`
 	ESignBaseURLDiffers bool   `json:"esign_baseurl_differs"`
 
-	// ClockSkew is by how many seconds the provider's clock is ahead of this
-	// machine's, null if the provider does not tell its time.
+	// ClockSkew is how many seconds the provider's clock is ahead of this machine's
+	// clock, or null if the provider does not tell its time.
 	ClockSkew *float64 `json:"clock_skew_seconds"`
 
 	clock tokenauth.Clock
 
-	// Clients are those that are configured, by name.
+	// Clients are the configured clients, sorted by name.
 	Clients []checkedClient `json:"clients"`
 
-	// Storage is what was found of the storage, left out if no client that is used
-	// shares its tokens in it.
+	// Storage is the result for the storage, left out if no client that is used shares
+	// its tokens there.
 	Storage *checkedStorage `json:"storage,omitempty"`
 
-	shares bool // whether one does
+	shares bool // whether such a client exists
 }
 
-// checkedClient is what was found of one client.
+// checkedClient is the result for one client.
 type checkedClient struct {
-	// Name is that of the configuration, "default" for the default client.
+	// Name is the client's name in the configuration, or "default" for the default
+	// client.
 	Name string `json:"name"`
 
-	// Credentials are what can be said without the provider, left out if its
-	// configuration could be read.
+	// Credentials are what is known without the provider, left out if its configuration
+	// could be read.
 	Credentials *checkedCredentials `json:"credentials,omitempty"`
 
-	// Tokens are those that handlers and transports need, one for each set of
-	// scopes. A client that none of them uses has none.
+	// Tokens are the tokens that handlers and transports need, one for each set of
+	// scopes. The list is empty for a client that none of them uses.
 	Tokens []checkedToken `json:"tokens"`
 }
 
-// checkedCredentials are what was found of a client's credentials without using
-// them.
+// checkedCredentials is what is known of a client's credentials without using them.
 type checkedCredentials struct {
 	// OK reports whether they can be read.
 	OK bool `json:"ok"`
 
-	// ClientID is the client identifier, and Key reports whether there is a
-	// private key rather than a secret.
+	// ClientID is the client identifier. Key reports whether there is a private key
+	// rather than a secret.
 	ClientID string `json:"client_id,omitempty"`
 	Key      bool   `json:"key"`
 
-	// Error is why they cannot be read, and Hint what looks wrong about them.
+	// Error says why they cannot be read, and Hint what looks wrong about them.
 	Error *tokenError `json:"error,omitempty"`
 	Hint  string      `json:"hint,omitempty"`
 }
 
-// checkCredentials looks at credentials without using them.
+// checkCredentials examines credentials without using them.
 func checkCredentials(read func() (tokenauth.Credentials, error)) *checkedCredentials {
 	credentials, err := read()
 	if err != nil {
@@ -95,17 +96,18 @@ func checkCredentials(read func() (tokenauth.Credentials, error)) *checkedCreden
 	return &checkedCredentials{OK: true, ClientID: credentials.ClientID, Key: credentials.Key != nil, Hint: credentials.Hint()}
 }
 
-// checkedToken is what came of asking for one token.
+// checkedToken is the result of asking for one token.
 type checkedToken struct {
 	// OK reports whether all that was asked for was granted.
 	OK bool `json:"ok"`
 
-	// Skipped reports that it was not asked for: there was no provider to ask, or
-	// what came of asking for another one made an end of it.
+	// Skipped reports that the token was not asked for, because the provider could not
+	// be reached, or because the result for an earlier token ended the check of this
+	// client.
 	Skipped bool `json:"skipped"`
 
-	// Scopes are those asked for, GrantedScopes those of the token, and
-	// MissingScopes those that the client has not been given.
+	// Scopes were asked for. GrantedScopes are the scopes of the token, and
+	// MissingScopes were asked for but not granted.
 	Scopes        []string `json:"scopes"`
 	GrantedScopes []string `json:"granted_scopes,omitempty"`
 	MissingScopes []string `json:"missing_scopes,omitempty"`
@@ -113,22 +115,23 @@ type checkedToken struct {
 	// Bound reports whether the token is bound to a key (DPoP).
 	Bound bool `json:"bound"`
 
-	// How it was asked for: the client identifier, the client authentication
-	// method, the JWS algorithm and kid of the assertion, and the algorithm of the
-	// proof.
+	// These say how the token was asked for: the client identifier, the client
+	// authentication method, the JWS algorithm and kid of the assertion, and the
+	// algorithm of the proof.
 	ClientID           string               `json:"client_id,omitempty"`
 	AuthMethod         tokenauth.AuthMethod `json:"auth_method,omitempty"`
 	AssertionAlgorithm string               `json:"assertion_alg,omitempty"`
 	AssertionKeyID     string               `json:"assertion_kid,omitempty"`
 	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
 
-	// Lifetime is the token's, in seconds, a day at most; LifetimeGiven is what the
-	// provider said, if that is more, and LifetimeAssumed reports that it did not say.
+	// Lifetime is the token's lifetime in seconds, at most a day. LifetimeGiven is the
+	// lifetime that the provider gave, if it is longer. LifetimeAssumed reports that
+	// the provider gave none.
 	Lifetime        float64 `json:"lifetime_seconds,omitempty"`
 	LifetimeGiven   float64 `json:"lifetime_given_seconds,omitempty"`
 	LifetimeAssumed bool    `json:"lifetime_assumed,omitempty"`
 
-	// Error is why there is none, and Hint the likely mistake.
+	// Error says why there is no token. Hint is the likely mistake.
 	Error *tokenError `json:"error,omitempty"`
 	Hint  string      `json:"hint,omitempty"`
 }
@@ -140,21 +143,21 @@ type need struct {
 	dpop   bool
 }
 
-// check obtains the tokens that are needed, with the provider and the clients of
-// the app that cfg configures. It starts no server. The error says that cfg
-// cannot be loaded.
+// check obtains the tokens in needs, with the provider and the clients of the app that
+// cfg configures. It starts no server. It returns an error if cfg cannot be loaded.
 func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, error) {
-	// A configuration of its own around the app: what cfg says of logs, servers
-	// and the rest is not for this process. The apps are put in afterwards, so
-	// that only those are loaded that are asked for, and they are cleaned up with
-	// the inner context. The admin endpoint is not started, but looked at.
+	// The app gets a configuration around it that has only its storage: logs, servers
+	// and the rest of cfg are not for this process. The apps are put in after the outer
+	// context is provisioned. So only the apps that are asked for are loaded, and the
+	// inner context cleans them up. The admin endpoint is not started; the app only
+	// reads its configuration.
 	shell := &caddy.Config{
 		StorageRaw: cfg.StorageRaw,
 		Logging:    &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN"}}}},
 	}
 	outer, err := caddy.ProvisionContext(shell)
 	if err != nil {
-		return nil, errors.New(newStorageMask(cfg.StorageRaw).show(err)) // of loading the storage
+		return nil, errors.New(newStorageMask(cfg.StorageRaw).show(err)) // from loading the storage
 	}
 	inner, cancel := caddy.NewContext(outer)
 	defer cancel()
@@ -166,7 +169,7 @@ func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, 
 	return app.check(ctx, needs)
 }
 
-// check obtains the tokens that are needed, which are thrown away.
+// check obtains the tokens in needs, and throws them away.
 func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
 	report := &checkReport{OK: true, Environment: a.env.Name, Issuer: a.env.Issuer, Clients: a.uncheckedClients(needs)}
 	configs := make([]tokenauth.Config, len(needs))
@@ -199,8 +202,7 @@ func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
 	return report, nil
 }
 
-// checkProvider reads the provider's configuration, and reports whether that
-// went well.
+// checkProvider reads the provider's configuration, and reports whether it could.
 func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(a.Timeout), tokenauth.DefaultTimeout))
 	defer cancel()
@@ -218,8 +220,8 @@ func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
 	return true
 }
 
-// uncheckedClients returns the clients that are configured or needed, sorted by
-// name.
+// uncheckedClients returns the clients that are configured or needed, sorted by name,
+// with no results yet.
 func (a *App) uncheckedClients(needs []need) []checkedClient {
 	names := a.clientNames()
 	for _, n := range needs {
@@ -233,14 +235,14 @@ func (a *App) uncheckedClients(needs []need) []checkedClient {
 	return clients
 }
 
-// client returns the client that a configuration calls name.
+// client returns the result for the client called name in the configuration.
 func (r *checkReport) client(name string) *checkedClient {
 	i := slices.IndexFunc(r.Clients, func(c checkedClient) bool { return c.Name == clientLabel(name) })
 	return &r.Clients[i]
 }
 
-// ended says why no further token of the client is asked for, "" if nothing
-// speaks against it. Repeated failed logins can lock a client out.
+// ended says why no further token of the client is asked for, or "" if there is no
+// reason. Repeated failed logins can lock a client out.
 func (c *checkedClient) ended() string {
 	for _, token := range c.Tokens {
 		switch e := token.Error; {
@@ -263,8 +265,9 @@ func (c *checkedClient) refused() bool {
 	})
 }
 
-// authenticated reports whether the client was let in, if only to be told that it
-// has not been given a scope: a provider looks at the client before that.
+// authenticated reports whether the provider accepted the client. A client that has not
+// been given a scope counts as well: a provider authenticates a client before it looks
+// at the scopes.
 func (c *checkedClient) authenticated() bool {
 	return !c.refused() && slices.ContainsFunc(c.Tokens, func(t checkedToken) bool {
 		return !t.Skipped && (t.Error == nil || t.Error.Code == "invalid_scope")
@@ -278,7 +281,7 @@ func (e *tokenError) refusesClient() bool {
 		(e.Status == http.StatusUnauthorized || e.Code == "invalid_client" || e.Code == "unauthorized_client")
 }
 
-// newCheckedToken returns what was found as it is printed.
+// newCheckedToken returns r in the form of the report.
 func newCheckedToken(r tokenauth.Report) checkedToken {
 	return checkedToken{
 		OK: r.OK(), Scopes: r.Scopes, GrantedScopes: r.GrantedScopes, MissingScopes: r.MissingScopes, Bound: r.DPoP,
@@ -289,7 +292,7 @@ func newCheckedToken(r tokenauth.Report) checkedToken {
 	}
 }
 
-// scopeList returns scopes as a person reads them.
+// scopeList formats scopes for a person.
 func scopeList(scopes []string) string {
 	if len(scopes) == 0 {
 		return "(no scope)"

@@ -16,9 +16,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// readConfig reads a configuration as `caddy validate` does: JSON, or with the
-// adapter, which is the Caddyfile's by default where the file's name suggests
-// it. The file "-" is the standard input.
+// readConfig reads a configuration as `caddy validate` does: as JSON, or with the given
+// adapter. The default adapter is the Caddyfile's if the file's name looks like a
+// Caddyfile's. The file "-" is the standard input.
 func readConfig(file, adapter string, stdin io.Reader) (*caddy.Config, error) {
 	var raw []byte
 	var err error
@@ -53,9 +53,9 @@ func readConfig(file, adapter string, stdin io.Reader) (*caddy.Config, error) {
 	return cfg, nil
 }
 
-// findNeeds returns the tokens that the handlers and transports of cfg use. It
-// looks for them by their names, wherever they stand, rather than load the
-// servers around them, with their certificates, listeners and files.
+// findNeeds returns the tokens that the handlers and transports of cfg use. It searches
+// the JSON for their names, instead of loading the servers around them with their
+// certificates, listeners and files.
 func findNeeds(cfg *caddy.Config) ([]need, error) {
 	var needs []need
 	for _, raw := range cfg.AppsRaw {
@@ -72,7 +72,7 @@ func findNeeds(cfg *caddy.Config) ([]need, error) {
 	return sortNeeds(needs), nil
 }
 
-// needsIn returns the tokens that v, or what is in it, uses.
+// needsIn returns the tokens that v, or a value inside it, uses.
 func needsIn(v any) ([]need, error) {
 	var needs []need
 	switch v := v.(type) {
@@ -123,7 +123,7 @@ func needsOf(module map[string]any) ([]need, error) {
 	return needs, nil
 }
 
-// sortNeeds sorts the needs by client and scopes, without repetition.
+// sortNeeds sorts the needs by client and scopes, and removes duplicates.
 func sortNeeds(needs []need) []need {
 	slices.SortFunc(needs, func(x, y need) int {
 		if c := strings.Compare(x.client, y.client); c != 0 {

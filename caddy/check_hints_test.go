@@ -12,8 +12,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// assertions makes the issuer take those alone that accept says are right, with the
-// words of Keycloak 26.7.3 for others.
+// assertions makes the issuer accept only assertions for which accept returns true. For
+// others it uses the words of Keycloak 26.7.3.
 func (f *fixture) assertions(description string, accept func(kid, audience string) bool) {
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 		requests := f.issuer.TokenRequests()
@@ -30,7 +30,7 @@ func (f *fixture) assertions(description string, accept func(kid, audience strin
 	})
 }
 
-// Each wrong configuration has a hint that names the cure, and the cure is one.
+// For each wrong configuration, the hint names the cure, and the cure works.
 func TestCheckHintsAreCures(t *testing.T) {
 	f := newB2B(t)
 	kid := f.writeKey(t).ID()
@@ -57,7 +57,7 @@ func TestCheckHintsAreCures(t *testing.T) {
 	run(t, append(byKey, "--audience", endpoint)...).exits(1).prints("leave audience out")
 
 	f.issuer.HandleDiscovery(nil)
-	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) { // one that does not decode
+	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) { // this issuer does not form-decode the credentials
 		requests := f.issuer.TokenRequests()
 		_, password, _ := r.BasicAuth()
 		if password == clientSecret || requests[len(requests)-1].Form.Get("client_secret") == clientSecret {
@@ -75,7 +75,7 @@ func TestCheckHintsAreCures(t *testing.T) {
 	run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "c", "--secret-file", f.secret, "--audience", "x").exits(2).prints("audience goes with private_key")
 }
 
-// The same in a configuration, where a kid may be left out, too.
+// The same holds in a configuration, where a kid can also be left out.
 func TestKeyIDNone(t *testing.T) {
 	f := newB2B(t)
 	f.app = strings.Replace(f.app, "private_key", "key_id "+tokenauth.NoKeyID+"\nprivate_key", 1)

@@ -19,19 +19,18 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// TestChurn makes everything change at once, for a minute, or a quarter of one
-// with -short: 200 callers call, the configuration is reloaded every second,
-// tokens live five seconds, the issuer fails half of its answers, secrets
-// rotate, and one of the two clients is replaced now and then. No call fails for
-// which there was a token, and none is made with a token that has expired or is
-// not its client's.
+// TestChurn changes everything at the same time, for a minute, or for a quarter of a
+// minute with -short: 200 callers call, the configuration is reloaded every second,
+// tokens live five seconds, the issuer fails half of its responses, secrets rotate, and
+// one of the two clients is replaced now and then. No call fails while there is a token
+// for it. No call is made with a token that has expired or belongs to another client.
 func TestChurn(t *testing.T) {
 	duration := time.Minute
 	if testing.Short() {
 		duration /= 4
 	}
 	f := newFixture(t)
-	// What Caddy itself starts once in a process is not ours.
+	// Goroutines that Caddy starts once in a process must not be counted.
 	f.start("respond ok")
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
@@ -66,7 +65,7 @@ func TestChurn(t *testing.T) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	log := f.logged() // of all calls that the gateway saw
+	log := f.logged() // it includes all calls that the gateway saw
 	if !strings.Contains(log, "?call=1&") {
 		t.Error("calls are not logged")
 	}
@@ -81,10 +80,10 @@ func TestChurn(t *testing.T) {
 	goleak.VerifyNone(t, ours)
 }
 
-// churnCallers is how many callers there are at a time.
+// churnCallers is the number of callers at a time.
 const churnCallers = 200
 
-// A churn is a gateway with its operator and its callers.
+// A churn is a gateway together with its operator and its callers.
 type churn struct {
 	*fixture
 	model     *churnModel
@@ -94,10 +93,10 @@ type churn struct {
 	calls, done, without atomic.Int64
 
 	mu    sync.Mutex
-	again []string // calls that did not get there, and were made again
+	again []string // calls that did not arrive, and were repeated
 }
 
-// newChurn starts all but the gateway.
+// newChurn starts everything but the gateway.
 func newChurn(t *testing.T, f *fixture) *churn {
 	return &churn{
 		fixture: f, model: newChurnModel(t, f.issuer),
@@ -105,8 +104,8 @@ func newChurn(t *testing.T, f *fixture) *churn {
 	}
 }
 
-// operate reloads the configuration every second, and rotates the secret in
-// between, until stop is closed.
+// operate reloads the configuration every second, and rotates the secret in between,
+// until stop is closed.
 func (c *churn) operate(stop <-chan struct{}) {
 	reload, rotate := time.NewTicker(time.Second), time.NewTicker(1300*time.Millisecond)
 	defer reload.Stop()
@@ -123,8 +122,8 @@ func (c *churn) operate(stop <-chan struct{}) {
 	}
 }
 
-// reload loads the configuration again, every fifth time with another client in
-// the place of the second one.
+// reload loads the configuration again. Every fifth time, another client replaces the
+// second one.
 func (c *churn) reload() {
 	generation := int64(c.reloads/5 + 1)
 	c.reloads++
@@ -154,7 +153,7 @@ func (c *churn) reload() {
 	c.model.loaded.Store(generation)
 }
 
-// rotate makes a new secret the only valid one.
+// rotate creates a new secret, and makes it the only valid one.
 func (c *churn) rotate() {
 	secret := fmt.Sprintf("secret-%d", c.model.secrets.Load()+1)
 	next := c.secret + ".next"
@@ -182,7 +181,7 @@ func (c *churn) call(duration time.Duration) {
 				}
 				if !c.callOnce() {
 					select {
-					case <-time.After(100 * time.Millisecond): // as somebody in a hurry does
+					case <-time.After(100 * time.Millisecond): // a caller in a hurry tries again soon
 					case <-stop:
 					}
 				}
@@ -194,7 +193,7 @@ func (c *churn) call(duration time.Duration) {
 	callers.Wait()
 }
 
-// callOnce makes a call, and reports whether it was done.
+// callOnce makes a call, and reports whether it succeeded.
 func (c *churn) callOnce() bool {
 	call := struct{ method, path string }{"GET", "/v1/signdoc/pades"}
 	switch rand.IntN(10) {
@@ -226,8 +225,8 @@ func (c *churn) callOnce() bool {
 	arrived := c.model.arrived(id)
 	switch {
 	case err != nil && !arrived:
-		// The configuration before closed the connection, or the kernel had given
-		// it to a listener that was closed.
+		// The old configuration closed the connection, or the kernel had given it to a
+		// listener that was closed.
 		c.mu.Lock()
 		c.again = append(c.again, id)
 		c.mu.Unlock()
@@ -247,7 +246,7 @@ func (c *churn) callOnce() bool {
 	return false
 }
 
-// usage is what the process uses.
+// usage is the amount of resources that the process uses.
 type usage struct {
 	goroutines int
 	heap       uint64
@@ -256,8 +255,8 @@ type usage struct {
 // String implements fmt.Stringer.
 func (u usage) String() string { return fmt.Sprintf("%d goroutines, %d KiB", u.goroutines, u.heap>>10) }
 
-// atRest returns what the process uses when nobody calls: when that has not
-// changed for a while, or as soon as it is as wanted.
+// atRest returns what the process uses when nobody calls. It waits until wanted is
+// true, or until the usage has not changed for a while.
 func (c *churn) atRest(wanted func(usage) bool) usage {
 	var last usage
 	same := 0
@@ -266,7 +265,7 @@ func (c *churn) atRest(wanted func(usage) bool) usage {
 		c.transport.CloseIdleConnections()
 		c.model.api.CloseClientConnections()
 		runtime.GC()
-		runtime.GC() // what was pooled is gone after the second
+		runtime.GC() // pooled memory is free only after the second run
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
 		now := usage{runtime.NumGoroutine(), stats.HeapAlloc}

@@ -20,18 +20,19 @@ import (
 
 const (
 	churnLife = 5 * time.Second
-	// churnLeeway is how long before its expiry a token of that life is no
+	// churnLeeway is the time before the expiry of such a token in which it is no
 	// longer sent.
 	churnLeeway = churnLife / 10
 )
 
-// A churnModel is an issuer and an API that know which token is good for what.
+// A churnModel is an issuer and an API that know which tokens are valid for which
+// calls.
 type churnModel struct {
 	t     *testing.T
 	begin time.Time
 	api   *httptest.Server
 
-	loading, loaded atomic.Int64 // generation of the second client: when it may be used, when it must
+	loading, loaded atomic.Int64 // generations of the second client: the newest that may be used, and the newest that must be
 	secrets         atomic.Int64
 	given           atomic.Int64
 	failed          atomic.Int64
@@ -41,17 +42,17 @@ type churnModel struct {
 	mu     sync.Mutex
 	secret string
 	tokens map[string]*churnToken
-	calls  map[string]bool // that arrived
+	calls  map[string]bool // the calls that arrived
 }
 
-// A churnToken is a token that was given to a client.
+// A churnToken is a token that was issued to a client.
 type churnToken struct {
 	client    string
-	asked     time.Duration // when it was asked for
-	delivered time.Duration // 0 if it has not been yet
+	asked     time.Duration // when it was requested
+	delivered time.Duration // 0 before it is delivered
 }
 
-// newChurnModel starts the API, and tells the issuer what to do.
+// newChurnModel starts the API, and sets up the issuer.
 func newChurnModel(t *testing.T, issuer *tokenauthtest.Server) *churnModel {
 	m := &churnModel{t: t, begin: time.Now(), tokens: make(map[string]*churnToken), calls: make(map[string]bool)}
 	m.api = httptest.NewServer(http.HandlerFunc(m.serveAPI))
@@ -64,7 +65,7 @@ func newChurnModel(t *testing.T, issuer *tokenauthtest.Server) *churnModel {
 	return m
 }
 
-// now returns how long it is since the beginning.
+// now returns the time since the beginning.
 func (m *churnModel) now() time.Duration { return time.Since(m.begin) }
 
 // rotate makes secret the only valid one.
@@ -75,7 +76,7 @@ func (m *churnModel) rotate(secret string) {
 	m.secrets.Add(1)
 }
 
-// fail fails half of the answers, and reports whether it did.
+// fail fails half of the responses, and reports whether it failed this one.
 func (m *churnModel) fail(w http.ResponseWriter) bool {
 	fault := rand.IntN(8)
 	if fault > 3 {
@@ -122,8 +123,8 @@ func (m *churnModel) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveAPI is the API: it checks the token of a call, and answers it with its
-// name after a while.
+// serveAPI is the API. It checks the token of a call. After a while, it answers with
+// the call's name.
 func (m *churnModel) serveAPI(w http.ResponseWriter, r *http.Request) {
 	now, last := m.now(), m.loading.Load()
 	query := r.URL.Query()
@@ -148,11 +149,11 @@ func (m *churnModel) serveAPI(w http.ResponseWriter, r *http.Request) {
 	case !slices.Contains(clientsOf(r.URL.Path, first, last), token.client):
 		m.t.Errorf("%s %s arrived with a token of %s", r.Method, r.URL.Path, token.client)
 	case start >= token.asked+churnLife-churnLeeway:
-		// Whatever a call takes: when it was made, the token was no longer to
-		// be sent.
+		// However long the call takes: when it was made, the token must not be sent any
+		// more.
 		m.t.Errorf("%s %s was made %v after its token was asked for", r.Method, r.URL.Path, start-token.asked)
 	case now >= token.asked+churnLife:
-		m.late.Add(1) // it took longer than the leeway
+		m.late.Add(1) // the call took longer than the leeway
 	}
 	select {
 	case <-time.After(time.Duration(rand.Int64N(int64(time.Second)))):
@@ -168,14 +169,15 @@ func (m *churnModel) arrived(id string) bool {
 	return m.calls[id]
 }
 
-// hadToken reports whether every client that may have been the one for a call
-// had a token all the time between start and end.
+// hadToken reports whether every client that the call may have used had a token for the
+// whole time between start and end.
 func (m *churnModel) hadToken(path string, first, last int64, start, end time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	with := make(map[string]bool)
 	for _, token := range m.tokens {
-		// A slow machine counts from earlier than asked, so another leeway.
+		// On a slow machine, the gateway counts from a time clearly before asked, so
+		// there is a second leeway.
 		if token.delivered > 0 && token.delivered < start && end < token.asked+churnLife-2*churnLeeway {
 			with[token.client] = true
 		}
@@ -188,10 +190,9 @@ func (m *churnModel) hadToken(path string, first, last int64, start, end time.Du
 	return true
 }
 
-// clientsOf returns the clients that may be the one for a call which was made
-// when the generation first had been loaded, until last was about to be. What is
-// loaded already may still be served by the configuration before, on an open
-// connection.
+// clientsOf returns the clients that a call may have used, which was made after
+// generation first had been loaded and before last was loaded. The old configuration
+// may still serve an open connection, even if a new one is loaded already.
 func clientsOf(path string, first, last int64) []string {
 	if !strings.HasPrefix(path, "/csc/") {
 		return []string{"first"}

@@ -9,61 +9,60 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// Client is a client that is registered with BankID OIDC. Each environment
-// needs one of its own.
+// Client is a client that is registered with BankID OIDC. Each environment needs its
+// own client.
 //
-// The values may hold the placeholders `{env.*}` and `{file.*}`. They are kept
-// as written, and resolved at every token request: a rotated secret needs no
-// reload, and no secret shows in a configuration that is adapted, exported or
-// saved.
+// The values may contain the placeholders `{env.*}` and `{file.*}`. Placeholders are
+// kept as written, and resolved at every token request. So a rotated secret needs no
+// reload, and no secret shows in a configuration that is adapted, exported or saved.
 type Client struct {
 	// The client identifier. Required.
 	ClientID string `json:"client_id,omitempty"`
 
-	// The client secret. Use a placeholder such as `{file./run/secrets/bankid}`;
-	// a secret that is written out is a warning. Required, unless there is a
-	// private key.
+	// The client secret. Use a placeholder such as `{file./run/secrets/bankid}`; a
+	// secret that is written out causes a warning. Required, unless there is a private
+	// key.
 	ClientSecret string `json:"client_secret,omitempty"`
 
 	// The private key of `private_key_jwt`: PEM (PKCS#8, SEC 1 or PKCS#1) or a
 	// JWK. Use a placeholder such as `{file./run/secrets/bankid.pem}`.
 	PrivateKey string `json:"private_key,omitempty"`
 
-	// The `kid` of the private key, or `none` if assertions are to name no key.
-	// Default: that of the JWK, or else the thumbprint of the key (RFC 7638).
+	// The `kid` of the private key, or `none` if assertions are to have no `kid`.
+	// Default: the `kid` of the JWK, or else the thumbprint of the key (RFC 7638).
 	KeyID string `json:"key_id,omitempty"`
 
-	// The audience of client assertions, which names the OpenID provider: its
-	// issuer identifier or the URL of its token endpoint. It goes with
+	// The audience of client assertions, which names the OpenID provider: its issuer
+	// identifier or the URL of its token endpoint. It can be given only with
 	// `private_key`. Default: the issuer.
 	Audience string `json:"audience,omitempty"`
 
-	// The private key that tokens of the API `b2b` are bound to (DPoP), in the
-	// forms of `private_key`. Default: one that is generated, and never leaves
-	// memory.
+	// The private key that tokens of the API `b2b` are bound to (DPoP), in one of the
+	// forms of `private_key`. Default: a generated key, which never leaves memory.
 	DPoPKey string `json:"dpop_key,omitempty"`
 
 	// How the client authenticates at the token endpoint: `private_key_jwt`,
-	// `client_secret_basic` or `client_secret_post`. Default: the first of these
-	// that goes with its credential and that the OpenID provider supports.
+	// `client_secret_basic` or `client_secret_post`. Default: the first of these that
+	// fits the client's credential and that the OpenID provider supports.
 	AuthMethod string `json:"auth_method,omitempty"`
 
-	// Whether the client's tokens, and what is known of the OpenID provider, are
-	// shared with all servers that use the same storage and the same credential:
-	// one of them asks for a token, and the others read it there. What is stored
-	// is sealed with a key that is derived from the credential. Where the storage
-	// does not work, each server asks by itself. Tokens for `b2b` can be shared
-	// only with a `dpop_key`. Default: false.
+	// Whether the client's tokens, and the configuration of the OpenID provider, are
+	// shared with all servers that use the same storage and the same credential: one
+	// server asks for a token, and the others read it from the storage. What is stored
+	// is encrypted with a key that is derived from the credential. If the storage does
+	// not work, each server asks by itself. Tokens for `b2b` can be shared only with a
+	// `dpop_key`. Default: false.
 	ShareTokens bool `json:"share_tokens,omitempty"`
 }
 
-// defaultClient is what the default client is called where a name is needed.
+// defaultClient is the name of the default client where a name is needed.
 const defaultClient = "default"
 
-// empty reports whether nothing of the client is configured.
+// empty reports whether no field of the client is set.
 func (c Client) empty() bool { return c == Client{} }
 
-// validate reports what is wrong with the client.
+// validate returns an error if the client's fields are incomplete or contradict each
+// other.
 func (c Client) validate() error {
 	if c.ClientID == "" {
 		return errors.New("client_id is missing")
@@ -91,12 +90,12 @@ func (c Client) validate() error {
 	return nil
 }
 
-// writtenOut returns which secrets of the client are written out, and so show
-// in the configuration.
+// writtenOut returns the names of the client's secrets that are written out, and so
+// show in the configuration.
 func (c Client) writtenOut() []string {
 	var names []string
 	for _, field := range c.fields() {
-		// A JWK has braces too, so an unresolvable placeholder is no sign.
+		// A JWK has braces too, so braces alone are not a sign of a placeholder.
 		if field.secret && *field.value != "" && len(placeholders(*field.value)) == 0 {
 			names = append(names, field.name)
 		}
@@ -104,7 +103,7 @@ func (c Client) writtenOut() []string {
 	return names
 }
 
-// hint says what looks wrong about a client secret that is written out, "" if
+// hint says what looks wrong about a client secret that is written out, or "" if
 // nothing does.
 func (c Client) hint() string {
 	if c.ClientSecret == "" || len(placeholders(c.ClientSecret)) > 0 {
@@ -113,14 +112,14 @@ func (c Client) hint() string {
 	return tokenauth.Credentials{ClientID: c.ClientID, ClientSecret: tokenauth.NewSecret(c.ClientSecret)}.Hint()
 }
 
-// clientField is a field of a client that may hold placeholders.
+// clientField is a field of a client that may contain placeholders.
 type clientField struct {
 	name   string
 	value  *string
 	secret bool
 }
 
-// fields returns the fields of c that may hold placeholders.
+// fields returns the fields of c that may contain placeholders.
 func (c *Client) fields() []clientField {
 	return []clientField{
 		{"client_id", &c.ClientID, false},
@@ -132,8 +131,8 @@ func (c *Client) fields() []clientField {
 	}
 }
 
-// check reports an error if the field cannot have its value, as far as that can
-// be told without resolving placeholders.
+// check returns an error if the field cannot have its value, as far as this is known
+// without resolving placeholders.
 func (f clientField) check() error {
 	switch {
 	case f.secret:
@@ -148,8 +147,8 @@ func (f clientField) check() error {
 	return checkPlaceholders(*f.value)
 }
 
-// checkWrittenKey reports an error if a private key is written out and is none,
-// such as the name of its file. The error shows nothing of it.
+// checkWrittenKey returns an error if the value for a private key is written out and is
+// not a private key, such as a file name. The error shows nothing of the value.
 func checkWrittenKey(typed string) error {
 	if len(placeholders(typed)) > 0 {
 		return nil
@@ -164,7 +163,7 @@ func checkWrittenKey(typed string) error {
 	return nil
 }
 
-// resolveAudience resolves an audience. Errors show it as it was typed.
+// resolveAudience resolves an audience. An error shows it as it was typed.
 func resolveAudience(typed string) (string, error) {
 	audience, err := resolve(typed)
 	if err != nil || audience == "" {
@@ -176,7 +175,7 @@ func resolveAudience(typed string) (string, error) {
 	return audience, nil
 }
 
-// checkAuthMethod reports an error if method is given and unknown.
+// checkAuthMethod returns an error if method is given and unknown.
 func checkAuthMethod(method string) error {
 	if method != "" && !slices.Contains(tokenauth.AuthMethods(), tokenauth.AuthMethod(method)) {
 		return fmt.Errorf("unknown auth_method '%s': must be one of %v", method, tokenauth.AuthMethods())
@@ -211,7 +210,7 @@ func (c Client) credentials() (tokenauth.Credentials, error) {
 	return credentials, nil
 }
 
-// parseKey reads a private key, nil if there is none.
+// parseKey parses a private key. It returns nil if text is empty.
 func parseKey(text, id string) (*tokenauth.Key, error) {
 	if text == "" {
 		return nil, nil
@@ -219,8 +218,7 @@ func parseKey(text, id string) (*tokenauth.Key, error) {
 	return tokenauth.ParseKey(tokenauth.NewSecret(text), id)
 }
 
-// from says which placeholders a value comes from, and nothing if it is written
-// out.
+// from says which placeholders a value comes from, or "" if the value is written out.
 func from(value string) string {
 	if names := placeholders(value); len(names) > 0 {
 		return " from {" + strings.Join(names, "}{") + "}"

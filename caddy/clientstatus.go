@@ -12,47 +12,48 @@ import (
 
 // clientStatus is a client as the admin API shows it.
 type clientStatus struct {
-	// Name is that of the configuration, "default" for the default client.
+	// Name is the client's name in the configuration, or "default" for the default
+	// client.
 	Name string `json:"name"`
 
-	// Environment is the BankID environment, left out for an issuer of one's own.
+	// Environment is the BankID environment, left out if an issuer is configured
+	// instead.
 	Environment string `json:"environment,omitempty"`
 
 	// Issuer is the issuer identifier of the OpenID provider.
 	Issuer string `json:"issuer"`
 
-	// DiscoveredAt is when the provider's configuration was last read, left out
-	// if it was not yet.
+	// DiscoveredAt is when the provider's configuration was last read, left out if it
+	// was not read yet.
 	DiscoveredAt time.Time `json:"discovered_at,omitzero"`
 
-	// ClockSkew is by how many seconds the provider's clock is ahead of this
-	// machine's, null if the provider has not told its time.
+	// ClockSkew is how many seconds the provider's clock is ahead of this machine's
+	// clock, or null if the provider has not told its time.
 	ClockSkew *float64 `json:"clock_skew_seconds"`
 
-	// Tokens are those that handlers and transports use, one for each set of
-	// scopes. A client that none of them uses has none.
+	// Tokens are the tokens that handlers and transports use, one for each set of
+	// scopes. The list is empty for a client that none of them uses.
 	Tokens []tokenStatus `json:"tokens"`
 }
 
-// tokenStatus is what is known of one token of a client. It is empty of
-// everything secret.
+// tokenStatus is what is known of one token of a client. It contains nothing secret.
 type tokenStatus struct {
 	// State is fresh, stale, none or backing_off.
 	State tokenauth.State `json:"state"`
 
-	// Scopes are those asked for, GrantedScopes those of the token, and MissingScopes
-	// those asked for that it lacks. Where the provider does not say which it has
-	// granted, they are those asked for (RFC 6749 section 5.1).
+	// Scopes were asked for. GrantedScopes are the scopes of the token, and
+	// MissingScopes were asked for but not granted. If the provider does not say what
+	// it has granted, GrantedScopes are the scopes asked for (RFC 6749 section 5.1).
 	Scopes        []string `json:"scopes"`
 	GrantedScopes []string `json:"granted_scopes,omitempty"`
 	MissingScopes []string `json:"missing_scopes,omitempty"`
 
-	// Bound reports whether the token is bound to a key (DPoP), and Thumbprint
-	// is that of the key (RFC 7638).
+	// Bound reports whether the token is bound to a key (DPoP). Thumbprint is the
+	// thumbprint of that key (RFC 7638).
 	Bound      bool   `json:"bound"`
 	Thumbprint string `json:"jkt,omitempty"`
 
-	// How the last attempt asked: the client identifier, the client
+	// These say how the last attempt asked: the client identifier, the client
 	// authentication method, the JWS algorithm and kid of the assertion, and the
 	// algorithm of the proof.
 	ClientID           string               `json:"client_id,omitempty"`
@@ -61,46 +62,46 @@ type tokenStatus struct {
 	AssertionKeyID     string               `json:"assertion_kid,omitempty"`
 	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
 
-	// When the usable token was obtained, is due to be renewed, and stops being
-	// sent; left out if there is none.
+	// These are when the usable token was obtained, is due to be renewed, and stops
+	// being sent; left out if there is no usable token.
 	ObtainedAt time.Time `json:"obtained_at,omitzero"`
 	RefreshAt  time.Time `json:"refresh_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
-	// NextRefresh is when another token can be obtained, if it was too soon for that
-	// after the usable one. Only the answer to a refresh has it.
+	// NextRefresh is when another token can be obtained, if it was too soon after the
+	// usable one. Only the response to a refresh has it.
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 
-	// LastError is why the last attempt failed, left out if it did not, and Hint the
-	// likely mistake behind it or behind missing scopes. Failures is how many have
-	// failed since the last success, and NextAttempt when the next one is made at the
-	// earliest, left out if nothing holds it back.
+	// LastError says why the last attempt failed, left out if it succeeded. Hint is the
+	// likely mistake behind that error or behind missing scopes. Failures is the number
+	// of failed attempts since the last success. NextAttempt is the earliest time of
+	// the next attempt, left out if nothing delays it.
 	LastError   *tokenError `json:"last_error,omitempty"`
 	Hint        string      `json:"hint,omitempty"`
 	Failures    int         `json:"failures"`
 	NextAttempt time.Time   `json:"next_attempt,omitzero"`
 
-	// Fetching reports whether an attempt is under way, and Waiting how many
-	// callers wait for it.
+	// Fetching reports whether an attempt is under way, and Waiting how many callers
+	// wait for it.
 	Fetching bool `json:"fetching"`
 	Waiting  int  `json:"waiting"`
 }
 
-// tokenError is why a token could not be had.
+// tokenError says why a token could not be obtained.
 type tokenError struct {
 	// Cause is unavailable, timeout, refused, unusable or configuration.
 	Cause string `json:"cause"`
 
-	// Status and Code are the HTTP status and the OAuth error code of the answer,
-	// left out if there were none.
+	// Status is the HTTP status and Code the OAuth error code of the provider's
+	// response, left out if there were none.
 	Status int    `json:"status,omitempty"`
 	Code   string `json:"code,omitempty"`
 
-	// Text says it in words.
+	// Text describes the error in words.
 	Text string `json:"text"`
 }
 
-// newTokenError returns err, nil if it is nil.
+// newTokenError returns err in the form of the admin API, or nil if err is nil.
 func newTokenError(err *tokenauth.Error) *tokenError {
 	if err == nil {
 		return nil
@@ -108,8 +109,8 @@ func newTokenError(err *tokenauth.Error) *tokenError {
 	return &tokenError{Cause: err.Cause.String(), Status: err.Status, Code: err.Code, Text: err.Error()}
 }
 
-// clientNames returns the names of the app's clients: those configured, and
-// those used, since the sandbox has clients of any name.
+// clientNames returns the names of the app's clients: those that are configured, and
+// those that are used, since the sandbox has clients of any name.
 func (a *App) clientNames() []string {
 	names := slices.Collect(maps.Keys(a.used))
 	if a.sandbox == nil {
@@ -122,8 +123,8 @@ func (a *App) clientNames() []string {
 	return slices.Compact(names)
 }
 
-// clientStatus returns the status of the client called name. Kept are the tokens that
-// a refresh has left as they are, and until when.
+// clientStatus returns the status of the client called name. kept has the tokens that a
+// refresh did not renew, and when they can be renewed.
 func (a *App) clientStatus(name string, kept map[*tokenauth.Source]time.Time) clientStatus {
 	_, discoveredAt := a.provider.Discovered()
 	client := clientStatus{
@@ -142,7 +143,7 @@ func (a *App) clientStatus(name string, kept map[*tokenauth.Source]time.Time) cl
 	return client
 }
 
-// newTokenStatus returns s as the admin API shows it.
+// newTokenStatus returns s in the form of the admin API.
 func newTokenStatus(s tokenauth.Status) tokenStatus {
 	return tokenStatus{
 		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes, MissingScopes: s.MissingScopes,

@@ -9,14 +9,14 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// badSkew is a difference of clocks that is worth a look.
+// badSkew is the difference between two clocks from which on it is reported.
 const badSkew = 5 * time.Second
 
-// skewed reports whether the clocks are known to differ by so much.
+// skewed reports whether the clocks are known to differ by badSkew or more.
 func skewed(c tokenauth.Clock) bool { return c.Known && c.Ahead.Abs() >= badSkew }
 
-// skewSeconds returns by how many seconds the provider's clock is ahead, nil if that
-// is not known.
+// skewSeconds returns how many seconds the provider's clock is ahead, or nil if that is
+// not known.
 func skewSeconds(c tokenauth.Clock) *float64 {
 	if !c.Known {
 		return nil
@@ -25,7 +25,7 @@ func skewSeconds(c tokenauth.Clock) *float64 {
 	return &seconds
 }
 
-// clockOf is the opposite of skewSeconds.
+// clockOf is the inverse of skewSeconds.
 func clockOf(seconds *float64) tokenauth.Clock {
 	if seconds == nil {
 		return tokenauth.Clock{}
@@ -33,8 +33,8 @@ func clockOf(seconds *float64) tokenauth.Clock {
 	return tokenauth.Clock{Known: true, Ahead: time.Duration(*seconds * float64(time.Second))}
 }
 
-// printClock says how the provider's clock compares with this machine's, which says
-// now.
+// printClock prints how the provider's clock compares with the clock of this machine.
+// now is this machine's time.
 func printClock(t *table, c tokenauth.Clock, now time.Time) {
 	switch {
 	case !c.Known:
@@ -48,7 +48,7 @@ func printClock(t *table, c tokenauth.Clock, now time.Time) {
 	}
 }
 
-// aheadOrBehind says how a clock that is ahead by d compares with this machine's.
+// aheadOrBehind describes a clock that is ahead of this machine's by d.
 func aheadOrBehind(d time.Duration) string {
 	if d < 0 {
 		return "behind this machine's by " + (-d).String()
@@ -56,11 +56,11 @@ func aheadOrBehind(d time.Duration) string {
 	return "ahead of this machine's by " + d.String()
 }
 
-// utc returns t as it is shown beside another clock's time.
+// utc formats t for comparison with another clock's time.
 func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// observeClock says once when the clocks differ. What is signed is corrected for a
-// small difference, so that it is a warning, and for no other.
+// observeClock logs once that the clocks differ. A small difference is a warning, since
+// signed assertions and proofs are corrected for it. A larger one is an error.
 func (u *sourceUser) observeClock(c tokenauth.Clock) {
 	was := u.clock
 	u.clock = c

@@ -12,8 +12,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// setClock makes the issuer's answers tell its time, which is ahead by so much; nil
-// makes them tell none, as those of Keycloak.
+// setClock makes the issuer's responses tell a time that is ahead by the given
+// duration. With nil they tell no time, as those of Keycloak.
 func (f *fixture) setClock(ahead *time.Duration) {
 	date := func(w http.ResponseWriter) {
 		if w.Header()["Date"] = nil; ahead != nil {
@@ -49,8 +49,8 @@ func TestCheckOfClocks(t *testing.T) {
 	}
 }
 
-// What is not known is not shown as agreement, nor as what was known of another
-// provider.
+// A difference that is not known is shown neither as agreement, nor as the difference
+// known from another provider.
 func TestUnknownClockIsShownAsUnknown(t *testing.T) {
 	f := newFixture(t)
 	minute := time.Minute

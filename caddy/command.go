@@ -23,7 +23,7 @@ func init() {
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(checkCommand(), statusCommand(), refreshCommand(),
 				keygenCommand(), sandboxCommand(), versionCommand(), holdLockCommand())
-			cmd.SetFlagErrorFunc(unchecked) // of all of them
+			cmd.SetFlagErrorFunc(unchecked) // for all commands
 			var names []string
 			for _, sub := range cmd.Commands() {
 				if !sub.Hidden {
@@ -32,7 +32,7 @@ func init() {
 				valid := sub.Args
 				sub.Args = func(cmd *cobra.Command, args []string) error { return unchecked(cmd, valid(cmd, args)) }
 			}
-			// Runnable, or an unknown command would print the help and succeed.
+			// Without RunE, an unknown command would print the help and succeed.
 			cmd.DisableFlagsInUseLine = true
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -45,13 +45,12 @@ func init() {
 	})
 }
 
-// exitUnchecked is the exit status for wrong usage, or a configuration that
-// cannot be loaded; for what else goes wrong, it is 1.
+// exitUnchecked is the exit status for wrong usage, and for a configuration that cannot
+// be loaded. For other failures it is 1.
 const exitUnchecked = 2
 
-// unchecked makes err, if it is one, end the command with the status
-// exitUnchecked. It prints err as cobra does: Caddy would log it, which in a pipe
-// is JSON.
+// unchecked makes the command end with the status exitUnchecked, if err is not nil. It
+// prints err as cobra does, because Caddy would log it, which in a pipe is JSON.
 func unchecked(cmd *cobra.Command, err error) error {
 	if err == nil {
 		return nil
@@ -61,8 +60,8 @@ func unchecked(cmd *cobra.Command, err error) error {
 	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUnchecked, nil })(cmd, nil)
 }
 
-// noArguments refuses arguments. Who gives one has forgotten a flag, rather than
-// meant a command, as which cobra.NoArgs takes it; advice says which, if that is
+// noArguments refuses arguments. A user who gives one has probably forgotten a flag,
+// while cobra.NoArgs would report an unknown command. advice names the flag, if that is
 // clear.
 func noArguments(advice string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
@@ -76,7 +75,7 @@ func noArguments(advice string) cobra.PositionalArgs {
 	}
 }
 
-// keygenCommand makes a key for private_key_jwt or DPoP.
+// keygenCommand returns the command that makes a key for private_key_jwt or DPoP.
 func keygenCommand() *cobra.Command {
 	var out, alg, file string
 	cmd := &cobra.Command{
@@ -120,7 +119,8 @@ that of the JWK. A key_id of the configuration takes its place.`,
 	return cmd
 }
 
-// checkKeygenFlags reports flags of keygen that are missing or do not go together.
+// checkKeygenFlags returns an error if flags of keygen are missing or exclude each
+// other.
 func checkKeygenFlags(cmd *cobra.Command) error {
 	flags := cmd.Flags()
 	out, file := flags.Lookup("out"), flags.Lookup("public")
@@ -160,13 +160,13 @@ func keygen(out string, key *tokenauth.Key) (string, error) {
 		err = closeErr
 	}
 	if err != nil {
-		_ = os.Remove(out) // or half a key would be in the way of the next try
+		_ = os.Remove(out) // half a key would be in the way of the next try
 		return "", fmt.Errorf("writing the private key: %w", err)
 	}
 	return jwks, nil
 }
 
-// publicJWKS returns the JWKS of the private key in file.
+// publicJWKS returns the public half of the private key in file, as a JWKS.
 func publicJWKS(file string) (string, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -179,7 +179,7 @@ func publicJWKS(file string) (string, error) {
 	return jwksOf(key)
 }
 
-// jwksOf returns the public key as a JWKS.
+// jwksOf returns the public half of key, as a JWKS.
 func jwksOf(key *tokenauth.Key) (string, error) {
 	public, err := key.Public()
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// adminFlags are those of the commands that talk to a running server.
+// adminFlags are the flags of the commands that talk to a running server.
 type adminFlags struct {
 	address, config, adapter string
 	json                     bool
@@ -32,8 +32,8 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.json, "json", false, "Print JSON")
 }
 
-// ask makes a request to the admin API, and decodes the answer into v. The error
-// ends cmd.
+// ask makes a request to the admin API, and decodes the response into v. Its error is
+// for cmd to return.
 func (f *adminFlags) ask(cmd *cobra.Command, method, path string, v any) error {
 	address, err := f.admin(cmd)
 	if err != nil {
@@ -91,12 +91,12 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 	return address, nil
 }
 
-// adjacentConfig is the configuration that is taken where none is named.
+// adjacentConfig is the configuration file that is used if none is named.
 const adjacentConfig = "Caddyfile"
 
-// savedAdmin returns the address of the admin API where no configuration says it: what
-// the environment has, or else where the last configuration has it that this user's
-// Caddy has loaded, and saved.
+// savedAdmin returns the address of the admin API if no configuration is named: the
+// address in the environment, or else the address in the configuration that Caddy, run
+// by this user, last loaded and saved.
 func savedAdmin() string {
 	if _, ok := os.LookupEnv("CADDY_ADMIN"); ok {
 		return caddy.DefaultAdminListen
@@ -112,8 +112,8 @@ func savedAdmin() string {
 	return address
 }
 
-// adminAddress returns where the admin endpoint that admin configures, which is not
-// disabled, listens.
+// adminAddress returns the address of the admin endpoint that admin configures. The
+// endpoint must not be disabled.
 func adminAddress(admin *caddy.AdminConfig) (string, error) {
 	if admin == nil || admin.Listen == "" {
 		return caddy.DefaultAdminListen, nil
@@ -121,13 +121,14 @@ func adminAddress(admin *caddy.AdminConfig) (string, error) {
 	return caddy.NewReplacer().ReplaceOrErr(admin.Listen, true, true) // as Caddy does
 }
 
-// Caddy tells only in words why a request to the admin API has failed.
+// These match Caddy's errors for a failed request to the admin API, which have only a
+// text.
 var (
 	adminUnreached = regexp.MustCompile(`^performing request: \w+ "[^"]*": (.*)$`)
 	adminRefused   = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
 )
 
-// adminFailure says in a sentence why a request to the admin API has failed.
+// adminFailure returns a clearer error for a failed request to the admin API.
 func adminFailure(address string, err error) error {
 	if match := adminUnreached.FindStringSubmatch(err.Error()); match != nil {
 		if strings.HasSuffix(match[1], "permission denied") {
@@ -149,7 +150,7 @@ func adminFailure(address string, err error) error {
 	return fmt.Errorf("what is at the admin address %s answers with HTTP status %s: say by --address or --config where the gateway's admin API is", address, match[1])
 }
 
-// noGateway is the error for what answers as no gateway does.
+// noGateway returns the error for a server at address that is not a gateway.
 func noGateway(address string) error {
 	return fmt.Errorf("what answers at the admin address %s is no Caddy with this gateway in it: say by --address or --config where its admin API is", address)
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// checkFlags are those of the check command.
+// checkFlags are the flags of the check command.
 type checkFlags struct {
 	config, adapter          string
 	environment, issuer      string
@@ -38,7 +38,8 @@ type checkFlags struct {
 	storage                  bool
 }
 
-// checkCommand tries the clients of a configuration, or one client.
+// checkCommand returns the command that tests the clients of a configuration, or one
+// client.
 func checkCommand() *cobra.Command {
 	var flags checkFlags
 	cmd := &cobra.Command{
@@ -146,7 +147,7 @@ meaning; new ones may be added:
 	return cmd
 }
 
-// run checks. The error ends cmd.
+// run runs the check. Its error is for cmd to return.
 func (f *checkFlags) run(cmd *cobra.Command) error {
 	cfg, needs, err := f.load(cmd.InOrStdin())
 	if err != nil {
@@ -174,7 +175,7 @@ func (f *checkFlags) run(cmd *cobra.Command) error {
 	return ended(err, report.OK)
 }
 
-// runStorage tries the storage alone. The error ends cmd.
+// runStorage tries the storage alone. Its error is for cmd to return.
 func (f *checkFlags) runStorage(cmd *cobra.Command, cfg *caddy.Config) error {
 	storage, err := interruptible(cmd, cfg, func(text string) { cmd.PrintErrln(text) })
 	if err != nil {
@@ -193,9 +194,9 @@ func (f *checkFlags) runStorage(cmd *cobra.Command, cfg *caddy.Config) error {
 	return ended(err, storage.OK)
 }
 
-// interruptible tries the storage of cfg. With a signal, it deletes what it has
-// stored there before it ends; with a second one, it ends at once. It goes on when its
-// terminal is closed if it was started to (nohup).
+// interruptible tries the storage of cfg. After a signal, it deletes what it has
+// stored, then ends. After a second signal, it ends at once. If it was started with
+// nohup, it goes on when its terminal is closed.
 func interruptible(cmd *cobra.Command, cfg *caddy.Config, progress func(string)) (*checkedStorage, error) {
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -211,7 +212,7 @@ func interruptible(cmd *cobra.Command, cfg *caddy.Config, progress func(string))
 	return storage, err
 }
 
-// ended returns what a check ends with that was printed with the error err.
+// ended returns the error that ends a check. err is the error from printing the result.
 func ended(err error, ok bool) error {
 	if err == nil && !ok {
 		err = errors.New("the check found something that does not work")
@@ -219,8 +220,9 @@ func ended(err error, ok bool) error {
 	return err
 }
 
-// hint adds to the hints of the report which flags they are about. In a
-// configuration, the API decides over DPoP, and the rest is called as hints have it.
+// hint adds the names of flags to the hints of the report. It changes nothing in a
+// check of a configuration: there the API decides about DPoP, and the options have the
+// names that the hints use.
 func (f *checkFlags) hint(report *checkReport) {
 	if f.clientID == "" {
 		return
@@ -265,7 +267,7 @@ func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
 	return cfg, needs, err
 }
 
-// client returns the configuration of the one client that the flags describe.
+// client returns a configuration of the one client that the flags describe.
 func (f *checkFlags) client() (*caddy.Config, []need, error) {
 	if f.environment == "" && f.issuer == "" {
 		return nil, nil, errors.New("--environment or --issuer is missing")
@@ -299,7 +301,7 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 		*value = "{file." + path + "}"
 	}
 	cfg := &caddy.Config{
-		Admin:   &caddy.AdminConfig{Disabled: true}, // there is no server to be administrated
+		Admin:   &caddy.AdminConfig{Disabled: true}, // there is no server with an admin endpoint
 		AppsRaw: caddy.ModuleMap{"bankid_esign": caddyconfig.JSON(app, nil)},
 	}
 	scopes := f.scopes
@@ -322,7 +324,7 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 	return cfg, sortNeeds(needs), nil
 }
 
-// print writes the report for a person.
+// print writes the report for a person to w.
 func (r *checkReport) print(w io.Writer) error {
 	t := newTable(w)
 	environment := ""
@@ -345,7 +347,7 @@ func (r *checkReport) print(w io.Writer) error {
 	return r.printRest(t)
 }
 
-// printRest writes what follows after the provider.
+// printRest writes the part of the report after the provider.
 func (r *checkReport) printRest(t *table) error {
 	for _, client := range r.Clients {
 		client.print(t)
@@ -356,7 +358,7 @@ func (r *checkReport) printRest(t *table) error {
 	return t.flush()
 }
 
-// print writes the client into the table.
+// print adds the client to the table.
 func (c *checkedClient) print(t *table) {
 	t.heading("client " + c.Name)
 	if len(c.Tokens) == 0 {
@@ -380,14 +382,14 @@ func (c *checkedClient) print(t *table) {
 	reason, hint := c.ended(), ""
 	for _, token := range c.Tokens {
 		token.print(t, reason)
-		if token.Hint != hint { // it would say the same of every token
+		if token.Hint != hint { // otherwise it would repeat the client's hint
 			t.hint(token.Hint)
 		}
 		hint = token.Hint
 	}
 }
 
-// print writes the credentials into the table.
+// print adds the credentials to the table.
 func (c *checkedCredentials) print(t *table) {
 	switch {
 	case !c.OK:
@@ -400,7 +402,7 @@ func (c *checkedCredentials) print(t *table) {
 	t.hint(c.Hint)
 }
 
-// describe says what there is.
+// describe says what credentials there are.
 func (c *checkedCredentials) describe() string {
 	if c.Key {
 		return c.ClientID + ", with a private key"
@@ -427,7 +429,7 @@ func (k *checkedToken) describe() string {
 	return text
 }
 
-// life says how long the token lives.
+// life says how long the token is valid.
 func (k *checkedToken) life() string {
 	text := "token of " + (time.Duration(k.Lifetime) * time.Second).String()
 	switch {
@@ -441,8 +443,8 @@ func (k *checkedToken) life() string {
 	return text
 }
 
-// print writes the token into the table, with the reason why the client's tokens
-// were tried no more. The hint is left to the caller.
+// print adds the token to the table. If the token was skipped, reason says why. The
+// caller prints the hint.
 func (k *checkedToken) print(t *table, reason string) {
 	scopes, life := scopeList(k.Scopes), k.life()
 	switch {
@@ -462,8 +464,8 @@ func (k *checkedToken) print(t *table, reason string) {
 	}
 }
 
-// printJSON writes v as indented JSON, with all characters escaped that a terminal
-// would obey. JSON demands that only of some.
+// printJSON writes v as indented JSON. It escapes all characters that a terminal would
+// obey; JSON requires that only for some.
 func printJSON(w io.Writer, v any) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)

@@ -17,7 +17,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// prints asserts that what was printed has all the texts, white space aside.
+// prints asserts that the output contains all the texts, ignoring white space.
 func (o *output) prints(texts ...string) *output {
 	o.t.Helper()
 	printed := strings.Join(strings.Fields(o.stdout+o.stderr), " ")
@@ -29,7 +29,7 @@ func (o *output) prints(texts ...string) *output {
 	return o
 }
 
-// A checked is what check prints with --json, as far as it is compared.
+// A checked has the compared members of what check prints with --json.
 type checked struct {
 	OK      bool
 	Issuer  string
@@ -50,7 +50,7 @@ type checked struct {
 	}
 }
 
-// checked reads the JSON.
+// checked parses the JSON.
 func (o *output) checked() (c checked) {
 	o.t.Helper()
 	if err := json.Unmarshal([]byte(o.stdout), &c); err != nil {
@@ -59,7 +59,7 @@ func (o *output) checked() (c checked) {
 	return c
 }
 
-// writeConfig writes a configuration into a file.
+// writeConfig writes a configuration to a file.
 func (f *fixture) writeConfig(site string) string {
 	f.t.Helper()
 	file := filepath.Join(f.dir, "Caddyfile")
@@ -113,8 +113,8 @@ func TestCheckOfABoundClient(t *testing.T) {
 	}
 }
 
-// The tokens that check finds in a configuration are those that the server gets
-// when it runs.
+// The tokens that check finds in a configuration are the tokens that the running server
+// gets.
 func TestCheckOfAConfigurationTriesWhatTheServerUses(t *testing.T) {
 	f := newB2B(t)
 	f.app += `
@@ -315,7 +315,7 @@ func TestCheckComparesWhereTheAPIsAre(t *testing.T) {
 	run(t, "check", "--environment", "sandbox", "--dpop").exits(0).prints("with DPoP", "ok esign/b2b token of 5m0s")
 }
 
-// What `caddy run --envfile` reads a configuration with, check reads it with too.
+// check reads a configuration with the same environment files as `caddy run --envfile`.
 func TestCheckWithEnvironmentFiles(t *testing.T) {
 	f := newFixture(t)
 	config := strings.NewReplacer(f.issuer.Issuer(), "{$TEST_ISSUER}", "client_id test-client", "client_id {env.TEST_CLIENT}",
@@ -339,15 +339,16 @@ func TestCheckWithEnvironmentFiles(t *testing.T) {
 	run(t, "check", "--config", file).exits(2)
 	run(t, "check", "--config", file, "--envfile", first, "--envfile", second).exits(0).prints("ok authentication test-client by client_secret_basic")
 	run(t, "check", "--config", file, "--envfile", first+","+second).exits(0).prints("ok authentication test-client")
-	t.Setenv("TEST_CLIENT", "of-the-environment") // comes before all files
+	t.Setenv("TEST_CLIENT", "of-the-environment") // takes precedence over all files
 	run(t, "check", "--config", file, "--envfile", first, "--envfile", second).prints("of-the-environment by client_secret_basic")
-	// It can hold the egress proxy, which a single client needs as well.
+	// A file can set the egress proxy, which the check of a single client needs as
+	// well.
 	proxy := write("proxy.env", "HTTP_PROXY=http://"+freeAddress(t)+"\nHTTPS_PROXY=http://"+freeAddress(t))
 	run(t, "check", "--issuer", "https://bankid.example", "--client-id", "test-client", "--secret-file", f.secret, "--envfile", proxy).
 		exits(1).prints("hint the egress proxy cannot be reached")
 }
 
-// A file of variables that cannot be read is reported, and nothing is tried.
+// An environment file that cannot be read is reported, and nothing is tried.
 func TestEnvironmentFilesThatCannotBeRead(t *testing.T) {
 	f := newFixture(t)
 	file := f.writeConfig(localSite)

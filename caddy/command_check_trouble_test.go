@@ -10,7 +10,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// Without the provider, the credentials are looked at all the same.
+// Even if the provider cannot be reached, the credentials are examined.
 func TestCheckOfCredentialsWithoutTheProvider(t *testing.T) {
 	f := newB2B(t)
 	empty := filepath.Join(f.dir, "empty")
@@ -54,10 +54,10 @@ func TestCheckOfCredentialsWithoutTheProvider(t *testing.T) {
 	}
 }
 
-// Only a client that is refused, or a provider that asks for it, ends the attempts.
+// The attempts end only if the client is refused, or if the provider asks for it.
 func TestCheckGoesOnAfterTrouble(t *testing.T) {
 	for name, test := range map[string]struct {
-		answer   http.HandlerFunc // to the first request for a token
+		answer   http.HandlerFunc // to the first token request
 		requests int
 		want     []string
 	}{

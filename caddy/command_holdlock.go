@@ -15,21 +15,22 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// lockHolding is what a process that holds a lock reads: not arguments, which other
-// users of the machine can read.
+// lockHolding is the input of the process that holds a lock. It does not come as
+// arguments, because other users of the machine can read those.
 type lockHolding struct {
 	Storage json.RawMessage `json:"storage,omitempty"`
 	Name    string          `json:"name"`
 }
 
-// lockHeld is what it prints when it has the lock, and lockFailed begins what it
-// prints if it cannot.
+// lockHeld is what the process prints when it has the lock. If it cannot get the lock,
+// it prints lockFailed and the reason.
 const (
 	lockHeld   = "held"
 	lockFailed = "failed: "
 )
 
-// holdLockCommand is a process that check kills, to see what becomes of its lock.
+// holdLockCommand returns the command of a process that check kills, to see what
+// becomes of the process's lock.
 func holdLockCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "hold-lock",
@@ -48,7 +49,7 @@ process that has died.`,
 			held := func() error {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), lockHeld)
 				if err == nil {
-					// Who started this is gone if it ends.
+					// The input ends when the process that started this one ends.
 					_, err = io.Copy(io.Discard, cmd.InOrStdin())
 				}
 				return err
@@ -63,7 +64,7 @@ process that has died.`,
 	}
 }
 
-// holdLock has a lock while held runs.
+// holdLock holds a lock while held runs.
 func holdLock(ctx context.Context, holding lockHolding, held func() error) error {
 	opened, err := openStorages(ctx, holding.Storage, 1)
 	if err != nil {
@@ -76,8 +77,8 @@ func holdLock(ctx context.Context, holding lockHolding, held func() error) error
 	return errors.Join(held(), opened.instances[0].Unlock(ctx, holding.Name))
 }
 
-// lockHolder returns what has a lock held by another process: this program, run as
-// hold-lock. The process ends with ctx, or as soon as it is killed.
+// lockHolder returns a function that makes another process hold a lock: this program,
+// run as hold-lock. The process ends when ctx ends, or as soon as it is killed.
 func lockHolder(raw json.RawMessage) func(ctx context.Context, name string) (kill func(), err error) {
 	return func(ctx context.Context, name string) (func(), error) {
 		program, err := os.Executable()
@@ -101,10 +102,11 @@ func lockHolder(raw json.RawMessage) func(ctx context.Context, name string) (kil
 			return nil, err
 		}
 		kill := sync.OnceFunc(func() {
-			_ = cmd.Process.Kill() // if it has not ended by itself
-			_ = cmd.Wait()         // whatever it ended with
+			_ = cmd.Process.Kill() // it may have ended by itself
+			_ = cmd.Wait()         // its exit status does not matter
 		})
-		// The input stays open: its end is for who is not killed.
+		// The input stays open until the process is killed, because its end would
+		// release the lock.
 		if _, err := stdin.Write(append(input, '\n')); err != nil {
 			kill()
 			return nil, err

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A process that is killed leaves its lock, and one that only loses who started it
-// does not.
+// A process that is killed leaves its lock behind. A process that only loses its parent
+// releases the lock.
 func TestLockHolder(t *testing.T) {
 	dir := t.TempDir()
 	raw, err := json.Marshal(map[string]string{"module": "file_system", "root": dir})
@@ -32,7 +32,7 @@ func TestLockHolder(t *testing.T) {
 		t.Errorf("the locks are %v", locks())
 	}
 	kill()
-	kill() // as is done in any case
+	kill() // the caller does this in any case
 	if len(locks()) != 1 {
 		t.Errorf("after its end, the locks are %v", locks())
 	}
@@ -45,7 +45,7 @@ func TestLockHolder(t *testing.T) {
 	}
 }
 
-// Why there is no lock is said, without what is secret.
+// The error says why there is no lock, without secrets.
 func TestLockHolderThatCannotLock(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// sandboxCommand serves the simulated BankID by itself.
+// sandboxCommand returns the command that serves the simulated BankID alone.
 func sandboxCommand() *cobra.Command {
 	var listen, issuer, b2bKeys string
 	cmd := &cobra.Command{
@@ -34,7 +34,7 @@ it listens on loopback addresses only. With port 0 the system chooses one.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			context.AfterFunc(ctx, stop) // so that a second signal ends it at once
+			context.AfterFunc(ctx, stop) // a second signal then ends it at once
 			address, err := loopbackAddress(listen)
 			if err != nil {
 				return unchecked(cmd, err)
@@ -54,7 +54,7 @@ it listens on loopback addresses only. With port 0 the system chooses one.`,
 	return cmd
 }
 
-// b2bClient returns the client for B2B with the keys in a file.
+// b2bClient returns a B2B client with the public keys in file.
 func b2bClient(file string) ([]sandbox.Client, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -67,8 +67,8 @@ func b2bClient(file string) ([]sandbox.Client, error) {
 	return []sandbox.Client{client}, nil
 }
 
-// runSandbox serves the sandbox at address until ctx is done. Without an issuer,
-// it is the one at that address. The error ends cmd.
+// runSandbox serves the sandbox at address until ctx is done. If options name no
+// issuer, the issuer is at that address. Its error is for cmd to return.
 func runSandbox(ctx context.Context, cmd *cobra.Command, address *net.TCPAddr, options sandbox.Options) error {
 	ln, err := net.ListenTCP("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -118,7 +118,7 @@ certificate         GET /sandbox/ca.pem
 	return errors.Join(err, server.Destruct())
 }
 
-// loopbackAddress reads an address to which nobody but this machine can connect.
+// loopbackAddress parses an address that only this machine can connect to.
 func loopbackAddress(listen string) (*net.TCPAddr, error) {
 	address, err := net.ResolveTCPAddr("tcp", listen)
 	if err != nil {
@@ -130,7 +130,7 @@ func loopbackAddress(listen string) (*net.TCPAddr, error) {
 	return address, nil
 }
 
-// sandboxIssuer is the default issuer, at another address.
+// sandboxIssuer returns the default issuer, moved to another address.
 func sandboxIssuer(address net.Addr) (string, error) {
 	issuer, err := url.Parse(bankid.Sandbox.Issuer)
 	if err != nil {

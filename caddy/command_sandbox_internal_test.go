@@ -17,8 +17,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// startSandboxCommand runs the command, and returns the issuer and the keys of the
-// B2B client that it prints, and where it says how it ended.
+// startSandboxCommand runs the command. It returns the issuer and the keys of the B2B
+// client that the command prints, and a channel that gets the error the command ends
+// with.
 func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string) (issuer, keys string, ended <-chan error) {
 	t.Helper()
 	out, in := io.Pipe()
@@ -50,7 +51,7 @@ func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string)
 	return "", "", nil
 }
 
-// token asks the sandbox for one.
+// token asks the sandbox for a token, and returns the status.
 func token(t *testing.T, issuer string) int {
 	t.Helper()
 	answer, err := http.PostForm(issuer+"/protocol/openid-connect/token", url.Values{
@@ -90,7 +91,7 @@ func TestSandboxCommand(t *testing.T) {
 	}
 }
 
-// What keygen prints is what the sandbox takes.
+// The sandbox accepts the output of keygen.
 func TestSandboxCommandRegistersKeys(t *testing.T) {
 	key, err := tokenauth.GenerateKey("ES256")
 	if err != nil {
@@ -206,7 +207,7 @@ func TestSandboxCommandEndsWhileAClientHangs(t *testing.T) {
 		}
 		hung <- err
 	}()
-	for faults(http.MethodGet, "") != "[]" { // until the request is there
+	for faults(http.MethodGet, "") != "[]" { // until the request has arrived
 	}
 	cancel()
 	if err := <-ended; err != nil {

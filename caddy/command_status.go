@@ -14,7 +14,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// statusCommand shows the clients of a running server.
+// statusCommand returns the command that shows the clients of a running server.
 func statusCommand() *cobra.Command {
 	var flags adminFlags
 	cmd := &cobra.Command{
@@ -53,7 +53,8 @@ clients.`,
 	return cmd
 }
 
-// refreshCommand renews the tokens of a client of a running server.
+// refreshCommand returns the command that renews the tokens of a client of a running
+// server.
 func refreshCommand() *cobra.Command {
 	var flags adminFlags
 	cmd := &cobra.Command{
@@ -101,8 +102,8 @@ a client.`,
 	return cmd
 }
 
-// printClients writes v as JSON, or the clients for a person. It is an error if a
-// token of them cannot be had.
+// printClients prints v as JSON, or the clients for a person. It returns an error if a
+// token is not usable, lacks scopes, or could not be renewed.
 func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error {
 	write := printTable
 	if asJSON {
@@ -131,7 +132,7 @@ func (k *tokenStatus) usable() bool {
 	return k.State == tokenauth.StateFresh || k.State == tokenauth.StateStale
 }
 
-// printTable writes the clients for a person.
+// printTable prints the clients for a person.
 func printTable(w io.Writer, clients []clientStatus) error {
 	t := newTable(w)
 	if len(clients) == 0 {
@@ -143,7 +144,7 @@ func printTable(w io.Writer, clients []clientStatus) error {
 	return t.flush()
 }
 
-// print writes the client into the table.
+// print adds the client to the table.
 func (c *clientStatus) print(t *table) {
 	issuer := c.Issuer
 	if c.Environment != "" {
@@ -161,7 +162,7 @@ func (c *clientStatus) print(t *table) {
 	}
 }
 
-// print writes the token into the table.
+// print adds the token to the table.
 func (k *tokenStatus) print(t *table) {
 	m, text := odd, "none, is obtained at the next call"
 	switch {
@@ -193,7 +194,7 @@ func (k *tokenStatus) print(t *table) {
 	t.hint(k.Hint)
 }
 
-// until returns how long it is until at, as a person reads it.
+// until says how long it is until at, for a person.
 func until(at time.Time) string {
 	return max(time.Until(at), 0).Round(time.Second).String()
 }

@@ -58,7 +58,7 @@ func TestStatusAndRefresh(t *testing.T) {
 
 	run(t, "refresh", "nobody", "--address", a.address).exits(1).prints("the admin API at " + a.address + " says: no client 'nobody' is configured: must be one of default, idle, second/one")
 	run(t, "refresh", "second/one", "--address", a.address).exits(1).prints("says: client 'second/one': ")
-	// The address is that of the configuration that runs.
+	// The address is the address in the running configuration.
 	config := filepath.Join(f.dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(strings.Replace(f.caddyfile(localSite), "admin off", "admin "+a.address, 1)), 0o600); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestRefreshTooSoon(t *testing.T) {
 	}
 }
 
-// What has just been obtained, as after an outage, is all that was wanted.
+// A token that was obtained just now, as after an outage, needs no refresh.
 func TestRefreshAfterARetryThatWentWell(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.HandleToken(answerWith(http.StatusServiceUnavailable, ""))
@@ -108,7 +108,7 @@ func TestRefreshAfterARetryThatWentWell(t *testing.T) {
 	eventually(t, func() bool { return f.do("GET", path, "").StatusCode == http.StatusOK })
 	n := len(f.issuer.TokenRequests())
 	run(t, "refresh", "default", "--address", a.address).exits(0).prints("ok esign fresh since 20", "Z, expires in 4m", "; another one can be obtained in ")
-	// Another secret is a reason to ask.
+	// A new secret is a reason to ask again.
 	f.writeSecret("another")
 	run(t, "refresh", "default", "--address", a.address).exits(1).prints("client 'default': it is too soon after the last attempt")
 	if got := len(f.issuer.TokenRequests()); got != n {
@@ -162,7 +162,8 @@ func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {
 	run(t, "status", "--address", address).exits(1).prints("says: the bankid_esign app is not configured: add the bankid_esign global option")
 }
 
-// What `caddy run --envfile` takes the admin API's address from, these do too.
+// These commands find the admin API's address with the same files as `caddy run
+// --envfile`.
 func TestStatusWithEnvironmentFiles(t *testing.T) {
 	f := newFixture(t)
 	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
@@ -183,7 +184,8 @@ func TestStatusWithEnvironmentFiles(t *testing.T) {
 }
 
 // Without flags, the commands find the admin API of the gateway that this user runs: by
-// the Caddyfile that is there, as 'caddy reload' does, or by what Caddy has saved.
+// the Caddyfile in the directory, as 'caddy reload' does, or by the configuration that
+// Caddy has saved.
 func TestStatusFindsTheAdminSocket(t *testing.T) {
 	f := newFixture(t)
 	socket := filepath.Join(f.dir, "admin.sock")
@@ -212,7 +214,8 @@ func TestStatusFindsTheAdminSocket(t *testing.T) {
 	runIn(t, f.dir, "refresh", "default").prints("client default")
 	run(t, "status").exits(1).prints("no Caddy answers at the admin address " + absent)
 
-	// As the running Caddy of this user has saved it; the environment is preferred.
+	// This is how the user's running Caddy has saved it. The environment takes
+	// precedence.
 	saved := filepath.Join(os.Getenv("XDG_CONFIG_HOME"), "caddy", "autosave.json")
 	if err := os.MkdirAll(filepath.Dir(saved), 0o700); err != nil {
 		t.Fatal(err)

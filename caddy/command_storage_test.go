@@ -18,7 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// wantEmpty asserts that there is nothing at path.
+// wantEmpty asserts that path does not exist.
 func wantEmpty(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
@@ -26,8 +26,8 @@ func wantEmpty(t *testing.T, path string) {
 	}
 }
 
-// Where tokens are shared, check tries the storage too, also if BankID OIDC cannot be
-// reached, and leaves it as it was.
+// If tokens are shared, check tries the storage too, even if BankID OIDC cannot be
+// reached. It leaves the storage as it was.
 func TestCheckOfASharedStorage(t *testing.T) {
 	f, storage := newSharing(t)
 	f.issuer.Close()
@@ -46,7 +46,7 @@ func TestCheckOfASharedStorage(t *testing.T) {
 	wantEmpty(t, storage)
 }
 
-// Where they are not, it does not.
+// If they are not shared, it does not try the storage.
 func TestCheckOfAStorageThatIsNotShared(t *testing.T) {
 	f, storage := newSharing(t)
 	f.app = ""
@@ -56,8 +56,8 @@ func TestCheckOfAStorageThatIsNotShared(t *testing.T) {
 	wantEmpty(t, storage)
 }
 
-// A storage that cannot be written to is unfit, with the same words at a terminal and
-// in JSON; what is alone in a configuration can be tried, too.
+// A storage that cannot be written to is unfit. The terminal output and the JSON use
+// the same words. A configuration that has nothing but a storage can be tried, too.
 func TestCheckOfAStorageThatFails(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
@@ -100,7 +100,7 @@ type brokenStorage struct {
 	caddy.StorageConverter
 }
 
-// loads counts how often a brokenStorage was loaded whose second instance cannot be.
+// loads counts the instances of a brokenStorage that loads only once.
 var loads atomic.Int32
 
 func init() {
@@ -125,7 +125,7 @@ func (b *brokenStorage) Provision(caddy.Context) error {
 	return &os.PathError{Op: "dial", Path: "db://gateway:" + b.Password + "@storage.internal/caddy?sslmode=off", Err: os.ErrDeadlineExceeded}
 }
 
-// What a storage says that cannot be loaded is shown without what is secret.
+// The errors of a storage that cannot be loaded are shown without secrets.
 func TestCheckOfAStorageThatCannotBeLoaded(t *testing.T) {
 	t.Setenv("TEST_STORAGE_PASSWORD", clientSecret)
 	config := filepath.Join(t.TempDir(), "caddy.json")
@@ -147,7 +147,7 @@ func TestCheckOfAStorageThatCannotBeLoaded(t *testing.T) {
 		if err := os.WriteFile(config, []byte(raw), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		run(t, "check", "--config", config, "--storage").exits(1).prints(want...) // and run sees that it is not shown
+		run(t, "check", "--config", config, "--storage").exits(1).prints(want...) // run also asserts that no secret is shown
 	}
 }
 
@@ -189,8 +189,8 @@ func (s *signalledFiles) Store(ctx context.Context, key string, value []byte) er
 	return s.FileStorage.Store(ctx, key, value)
 }
 
-// A check that is interrupted, or whose terminal is closed, leaves nothing behind. With
-// nohup, it goes on.
+// A check leaves nothing behind if it is interrupted, or if its terminal is closed. If
+// it was started with nohup, it goes on.
 func TestCheckOfAStorageThatIsInterrupted(t *testing.T) {
 	check := func(sent syscall.Signal) *output {
 		dir := t.TempDir()

@@ -12,13 +12,13 @@ import (
 	"golang.org/x/term"
 )
 
-// A mark says at the beginning of a line how things are.
+// A mark says, at the beginning of a line, how things are.
 type mark struct {
 	text   string
 	colour string // an SGR parameter (ECMA-48)
 }
 
-// The marks. All are of one width, colour included, so that columns align.
+// All marks have the same width, colour included, so that columns align.
 var (
 	good = mark{"ok  ", "32"}
 	odd  = mark{"warn", "33"}
@@ -26,16 +26,16 @@ var (
 	none = mark{"    ", "39"}
 )
 
-// A table is what a command prints for a person: lines of a mark, a subject and
-// what is to say about it.
+// A table is the output of a command for a person. Each line has a mark, a subject, and
+// a text about the subject.
 type table struct {
 	lines  *tabwriter.Writer
 	colour bool
 	begun  bool
 }
 
-// newTable returns a table that is written to w, in colour if that is a terminal
-// and the user has not asked for none (https://no-color.org).
+// newTable returns a table that is written to w. It has colours if w is a terminal,
+// unless the user has set NO_COLOR (https://no-color.org).
 func newTable(w io.Writer) *table {
 	file, ok := w.(*os.File)
 	return &table{
@@ -44,7 +44,7 @@ func newTable(w io.Writer) *table {
 	}
 }
 
-// heading begins a section.
+// heading starts a section.
 func (t *table) heading(text string) {
 	if t.begun {
 		fmt.Fprintln(t.lines)
@@ -62,9 +62,9 @@ func (t *table) row(m mark, subject, text string) {
 	fmt.Fprintf(t.lines, "%s\t%s\t%s\n", shown, printable(subject), printable(text))
 }
 
-// printable returns text with what a terminal would obey, and what turns text around,
-// escaped. What is printed may come from a provider, or from what answers for a
-// gateway.
+// printable escapes characters in text that a terminal would obey, or that change the
+// direction of text. The text may come from a provider, or from any server at the admin
+// address.
 func printable(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return text
@@ -73,7 +73,7 @@ func printable(text string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// hint adds what to look at, if there is something.
+// hint adds a hint, unless text is empty.
 func (t *table) hint(text string) {
 	if text != "" {
 		t.row(none, "hint", text)

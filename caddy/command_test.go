@@ -13,7 +13,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 )
 
-// TestMain is Caddy when a command runs its own program again.
+// TestMain acts as Caddy when a command starts its own program again.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "bankid-esign" {
 		caddycmd.Main()
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// TestCaddyItself is Caddy when run runs this test again, and no test.
+// TestCaddyItself is not a test: it acts as Caddy when run starts this test again.
 func TestCaddyItself(t *testing.T) {
 	args := os.Getenv("RUN_CADDY")
 	if args == "" {
@@ -35,17 +35,17 @@ func TestCaddyItself(t *testing.T) {
 	}
 	os.Args = append(os.Args, more...)
 	caddycmd.Main()
-	os.Exit(0) // or the test prints too
+	os.Exit(0) // otherwise the test prints as well
 }
 
-// An output is what a command printed, and its exit status.
+// An output is the output of a command, and its exit status.
 type output struct {
 	t              *testing.T
 	stdout, stderr string
 	status         int
 }
 
-// run runs `caddy bankid-esign` with the arguments, in a process of its own.
+// run runs `caddy bankid-esign` with the arguments in a separate process.
 func run(t *testing.T, args ...string) *output {
 	t.Helper()
 	return runIn(t, t.TempDir(), args...)
@@ -96,7 +96,7 @@ func TestUnknownCommands(t *testing.T) {
 	run(t).exits(0).prints("Tools for the BankID eSign gateway", "keygen", "sandbox")
 }
 
-// Who forgets a flag has not meant a command.
+// A user who forgets a flag did not mean a command.
 func TestUnexpectedArguments(t *testing.T) {
 	for command, want := range map[string]string{
 		"check two.caddyfile":     "Error: unexpected argument 'two.caddyfile': a configuration is named by --config",
@@ -113,7 +113,7 @@ func TestUnexpectedArguments(t *testing.T) {
 	}
 }
 
-// The public key of a file that is there already is printed as keygen printed it.
+// The public key of an existing file is printed in the same form as by keygen.
 func TestKeygenPublic(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key.pem")
 	made := run(t, "keygen", "--out", file).exits(0).stdout

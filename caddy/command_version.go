@@ -12,7 +12,7 @@ import (
 // modulePath is the Go module that this package belongs to.
 const modulePath = "github.com/esigngateway/caddy-bankid-esign"
 
-// versionCommand prints which versions run.
+// versionCommand returns the command that prints the versions of the running program.
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -26,7 +26,7 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// version returns the version of this module that the program was built with,
+// version returns the version of this module that the program was built with, or
 // "(devel)" if it was built from a checkout.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
@@ -36,7 +36,7 @@ func version() string {
 	return moduleVersion(info)
 }
 
-// moduleVersion finds the version of this module in what a program was built of.
+// moduleVersion finds the version of this module in a program's build information.
 func moduleVersion(info *debug.BuildInfo) string {
 	for _, mod := range append(info.Deps, &info.Main) {
 		if mod.Path != modulePath {

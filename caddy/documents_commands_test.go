@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// notRun are the commands of the documents and of the examples' comments that no
-// test of this package runs, and why.
+// notRun are the commands in the documents, and in the comments of the examples, that
+// no test of this package runs, and the reason for each.
 var notRun = map[string]string{
 	"go test ./...": "is what runs this",
 	"bash .ci/run":  "runs this, and is what CI runs",
@@ -43,16 +43,16 @@ var notRun = map[string]string{
 	"promtool test rules alerts_test.yml":                           "the module of integration tests runs it (TestAlertRules)",
 }
 
-// fails are the commands that fail, by what they have in them, and why.
+// fails are parts of commands that fail, and the reason for each.
 var fails = map[string]string{
 	"--secret-file sandbox-secret": "is shown failing",
 	"seal.pem --dpop":              "the sandbox's client has no such key",
 }
 
-// functions are what the shell needs besides the documents' commands. A server
-// that a document runs in another terminal runs in the background, until the
-// next one or the end; those of the rehearsal, beside it until the end. What a command that is no condition fails with goes to
-// the file "failed".
+// functions is shell code that the documents' commands need. If a document runs a
+// server in another terminal, the server runs in the background until the next one
+// starts, or until the end. The servers of the rehearsal run beside it until the end.
+// If a command fails that is not a condition, it is written to the file "failed".
 const functions = `
 set -m -o pipefail
 answers() { curl -s -o /dev/null "$1"; }
@@ -121,12 +121,12 @@ trap 'echo "$BASH_COMMAND" >>failed' ERR
 set -E
 `
 
-// The commands of the documents, run in the order in which they stand there from
-// a clone, print what the documents say.
+// The commands of the documents are run from a clone, in the order of the documents.
+// They print what the documents say.
 func TestDocumentsCommands(t *testing.T) {
 	listed := maps.Clone(notRun)
 	program := filepath.Join(t.TempDir(), "caddy")
-	// What goes into the program is what "go run" makes, which the README says.
+	// The program is built in the same way as by "go run", which the README uses.
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./esigncaddy").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -154,7 +154,7 @@ func TestDocumentsCommands(t *testing.T) {
 			continue
 		}
 		commands := script.String()
-		// A page may begin with BankID's test environment, before a gateway that
+		// A page may begin with BankID's test environment, before a gateway starts that
 		// brings the sandbox along.
 		if before, _, _ := strings.Cut("\n"+commands, "\nserve "); strings.Contains(before, "--environment current") {
 			commands = "serve caddy run --config Caddyfile.example\n" + commands
@@ -179,14 +179,13 @@ func TestDocumentsCommands(t *testing.T) {
 	}
 }
 
-// cut ends the output of a block.
+// cut marks the end of a block's output.
 const cut = "--8<--"
 
-// orderStatus is a command that asks for the status of an order.
+// orderStatus matches a command that asks for the status of an order.
 var orderStatus = regexp.MustCompile(`^curl -s "http://localhost:8080/\S+\?sign_id=\$\w+"$`)
 
-// runnable returns the commands of a block without those that are not run, and
-// these.
+// runnable returns the commands of a block that are run, and those that are skipped.
 func runnable(commands string) (run string, skipped []string) {
 	var lines []string
 	for line := range strings.Lines(commands) {
@@ -214,9 +213,9 @@ func runnable(commands string) (run string, skipped []string) {
 	return strings.Join(lines, "\n"), skipped
 }
 
-// inAClone runs a script in what looks like a clone of the repository, and
-// returns what it prints. There, "caddy" is program. Ports are others, BankID's test environment is the
-// sandbox, and the files of a server are in the clone.
+// inAClone runs a script in a directory that looks like a clone of the repository, and
+// returns what it prints. There, "caddy" is program, ports are changed, BankID's test
+// environment is the sandbox, and the files of a server are in the clone.
 func inAClone(t *testing.T, program, script string) string {
 	t.Helper()
 	repo, err := filepath.Abs("..")
@@ -269,7 +268,7 @@ func inAClone(t *testing.T, program, script string) string {
 		link(filepath.Join(repo, below), filepath.Join(dir, below))
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // to compile Caddy takes most of it
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // compiling Caddy takes most of it
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", here.Replace(functions+script))
 	cmd.Dir = dir
@@ -299,7 +298,7 @@ func inAClone(t *testing.T, program, script string) string {
 	return strings.NewReplacer(back...).Replace(string(out))
 }
 
-// What differs from run to run, and with the version of Caddy.
+// These texts differ from run to run, or with the version of Caddy.
 var differing = []struct {
 	form *regexp.Regexp
 	as   string
@@ -313,7 +312,7 @@ var differing = []struct {
 	{regexp.MustCompile(`Caddy v\S+ h1:\S+`), "Caddy …"},
 }
 
-// tidy removes from output what differs from run to run, and empty lines.
+// tidy replaces texts in output that differ from run to run, and removes empty lines.
 func tidy(output string) string {
 	for _, d := range differing {
 		output = d.form.ReplaceAllString(output, d.as)
@@ -327,8 +326,8 @@ func tidy(output string) string {
 	return strings.Join(lines, "\n")
 }
 
-// exampleCommands returns the commands in the comments of the examples, without
-// what follows in parentheses.
+// exampleCommands returns the commands in the comments of the examples, without a text
+// in parentheses after them.
 func exampleCommands(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("examples/*")
@@ -348,8 +347,8 @@ func exampleCommands(t *testing.T) []string {
 	return found
 }
 
-// The commands in the comments of the examples are run, or listed: a call by the
-// test of its example, the start of Caddyfile.example with the README.
+// The commands in the comments of the examples are run, or listed in notRun. The test
+// of an example runs its calls, and the README's test starts Caddyfile.example.
 func TestExampleCommandsAreRun(t *testing.T) {
 	for _, cmd := range exampleCommands(t) {
 		if strings.HasPrefix(cmd, "curl ") || notRun[cmd] != "" || cmd == "go run ./caddy/esigncaddy run --config Caddyfile.example" {

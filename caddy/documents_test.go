@@ -21,7 +21,7 @@ type document struct {
 // A block is a fenced code block.
 type block struct{ kind, text string }
 
-// fence finds the fenced code blocks, which may stand in a list.
+// fence matches fenced code blocks, also those in a list.
 var fence = regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)\n *```$")
 
 // documents returns the repository's Markdown files.
@@ -49,11 +49,11 @@ func documents(t *testing.T) []document {
 	return all
 }
 
-// command finds what looks like one outside a block of commands.
+// command matches text that looks like a command outside a block of commands.
 var command = regexp.MustCompile(`(?m)^ {4,}(?:\$ )?(?:[A-Z_]+=\S+ )*(?:apt-get|bash|caddy|curl|docker|git|go|install|npm|promtool|systemctl|xcaddy) .*`)
 
-// Commands stand in blocks of their own, which are run, and every block is of a
-// kind that some test knows.
+// Commands are in their own blocks, which are run. Every block has a kind that a test
+// knows.
 func TestDocumentsHaveKnownBlocks(t *testing.T) {
 	for _, d := range documents(t) {
 		for _, b := range d.blocks {
@@ -70,7 +70,7 @@ func TestDocumentsHaveKnownBlocks(t *testing.T) {
 	}
 }
 
-// The configurations of the documents adapt.
+// The configurations in the documents adapt.
 func TestDocumentsConfigurations(t *testing.T) {
 	count := 0
 	for _, d := range documents(t) {
@@ -86,8 +86,8 @@ func TestDocumentsConfigurations(t *testing.T) {
 	}
 }
 
-// The configuration that a page shows with directives beside one another reaches
-// each of them, with the scopes that it says.
+// The configuration that a page shows with two directives in one site reaches each of
+// them, with the scopes that the page names.
 func TestDocumentsDirectivesBesideOneAnother(t *testing.T) {
 	for _, d := range documents(t) {
 		for _, b := range d.blocks {
@@ -147,8 +147,7 @@ func TestDocumentsLinks(t *testing.T) {
 	}
 }
 
-// anchors returns what the headings of a Markdown text are linked to by, as
-// GitHub makes them.
+// anchors returns the anchors that GitHub makes of the headings in a Markdown text.
 func anchors(text string) []string {
 	var found []string
 	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {

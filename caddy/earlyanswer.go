@@ -8,42 +8,44 @@ import (
 	"time"
 )
 
-// How much of an early answer is held back at most, in bytes, and for how long.
+// These limit how much of an early answer is held back, in bytes, and for how long.
 const (
 	earlyHeld = 64 << 10
 	earlyWait = 500 * time.Millisecond
 )
 
-// An earlyAnswer writes the answer to a call, the body of which may not have come
-// to its end. Callers deal with such an answer in two ways. Some send the rest and
-// look at the answer then; others stop sending, and wait for the answer's end. An
-// answer by HTTP/1 suits both if it has a length and closes the connection: it is
-// sent, and then the caller is heard. With HTTP/2, where an answer ends with its
-// stream, which ends the body, the caller is heard before it is sent. An answer
-// that is long and has no length, or that does not come to its end, is sent as it
-// comes.
+// An earlyAnswer is the http.ResponseWriter for the answer to a call whose body may not
+// have been read to its end. Callers react to such an answer in two ways. Some first
+// send the rest, then read the answer. Others stop sending, and wait for the end of the
+// answer.
 //
-// It writes any other answer of a site as it comes.
+// With HTTP/1, an answer with a length that closes the connection suits both: it is
+// sent, and then the rest of the body is read. With HTTP/2, the end of the answer ends
+// the stream, and so the body. There the rest of the body is read before the answer is
+// sent. An answer that is long and has no length, or that does not come to its end, is
+// sent as it comes.
+//
+// It sends the answers of other handlers of a site as they come.
 type earlyAnswer struct {
 	http.ResponseWriter
 	body *lingeringBody
-	// deals reports whether the answer is one to a call of the gateway's.
+	// deals reports whether the answer is to a call of the gateway.
 	deals func() bool
-	// refused returns why the transport has refused the call, nil if it has not.
+	// refused returns why the transport has refused the call, or nil if it has not.
 	refused func() *gatewayError
 
-	mu      sync.Mutex // the timer writes, too
+	mu      sync.Mutex // the timer writes too
 	timer   *time.Timer
 	passing bool        // nothing is held back
 	ended   bool        // nothing more is written
-	status  int         // of what is held back, 0 if there is nothing yet
-	header  http.Header // for what is set after WriteHeader
+	status  int         // of the answer that is held back, 0 before there is one
+	header  http.Header // for fields that are set after WriteHeader
 	held    []byte
-	refusal *gatewayError // what the answer is in fact; nothing of it is written then
+	refusal *gatewayError // if not nil, the call was refused, and nothing of this answer is written
 }
 
-// Header implements http.ResponseWriter. What is set after WriteHeader are trailers;
-// they must not be set in a header that is being written.
+// Header implements http.ResponseWriter. Fields that are set after WriteHeader are
+// trailers. They go into a copy, since another goroutine may be writing the original.
 func (a *earlyAnswer) Header() http.Header {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -60,7 +62,7 @@ func (a *earlyAnswer) WriteHeader(status int) {
 	a.writeHeader(status)
 }
 
-// writeHeader is WriteHeader with the lock.
+// writeHeader is WriteHeader for a caller that has the lock.
 func (a *earlyAnswer) writeHeader(status int) {
 	switch {
 	case a.passing || status < http.StatusOK:
@@ -75,11 +77,11 @@ func (a *earlyAnswer) writeHeader(status int) {
 		return
 	}
 	if a.refusal = a.refused(); a.refusal != nil {
-		a.header = make(http.Header) // nothing of it is for the caller
+		a.header = make(http.Header) // a throw-away: nothing of it goes to the caller
 		return
 	}
 	header := a.ResponseWriter.Header()
-	if a.body.alone && a.body.short() && !a.body.begun.Load() { // nobody wants it
+	if a.body.alone && a.body.short() && !a.body.begun.Load() { // no handler wants the body
 		a.body.hear(http.NewResponseController(a.ResponseWriter), callerPlaces)
 	}
 	if a.body.whole.Load() {
@@ -87,8 +89,8 @@ func (a *earlyAnswer) writeHeader(status int) {
 		return
 	}
 	if a.body.alone {
-		// What is left of the body is no call. And net/http would read some of it
-		// before it answers, to use the connection again.
+		// The rest of the body must not be taken for another call. And net/http would
+		// read some of it before it answers, to use the connection again.
 		header.Set("Connection", "close")
 		if header.Get("Content-Length") != "" {
 			a.pass()
@@ -99,9 +101,8 @@ func (a *earlyAnswer) writeHeader(status int) {
 	a.timer = time.AfterFunc(earlyWait, a.overdue)
 }
 
-// overdue sends what is held back of an answer that does not come to its end: the
-// server may wait for the end of the body, which the caller may not send before it has
-// seen the answer.
+// overdue sends the part that is held back of an answer that does not come to its end.
+// The server may be waiting for the end of the body, and the caller for the answer.
 func (a *earlyAnswer) overdue() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -128,7 +129,7 @@ func (a *earlyAnswer) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := a.ResponseWriter.Write(p)
-	if err == nil && a.header != nil { // it has been slow, and may be so again
+	if err == nil && a.header != nil { // this answer was slow, and may be slow again
 		_ = http.NewResponseController(a.ResponseWriter).Flush() //nolint:bodyclose // there is none
 	}
 	return n, err
@@ -150,7 +151,7 @@ func (a *earlyAnswer) FlushError() error {
 // Unwrap implements what http.ResponseController looks for.
 func (a *earlyAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// settle ends what the timer does. What is held back then stays so.
+// settle stops the timer. The part that is held back then stays held back.
 func (a *earlyAnswer) settle() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -160,8 +161,8 @@ func (a *earlyAnswer) settle() {
 	}
 }
 
-// breakOff sends what is held back of an answer that has broken off, if there is any:
-// the caller is to see its status.
+// breakOff sends the part that is held back, if any, of an answer that has broken off,
+// so that the caller sees its status.
 func (a *earlyAnswer) breakOff() {
 	a.settle()
 	if !a.deals() {
@@ -172,7 +173,8 @@ func (a *earlyAnswer) breakOff() {
 	}
 }
 
-// end sends what is held back, with its length, and hears the caller.
+// end sends the part that is held back, with its length, and reads the rest of the
+// caller's body.
 func (a *earlyAnswer) end() {
 	a.settle()
 	if !a.deals() {
@@ -182,7 +184,7 @@ func (a *earlyAnswer) end() {
 		a.writeHeader(http.StatusOK) // as net/http does
 	}
 	header := a.ResponseWriter.Header()
-	maps.Copy(header, a.header) // with the trailers
+	maps.Copy(header, a.header) // this includes the trailers
 	control, places := http.NewResponseController(a.ResponseWriter), callerPlaces
 	if !a.passing && a.status != 0 {
 		if !a.body.alone {
@@ -193,7 +195,7 @@ func (a *earlyAnswer) end() {
 		}
 	}
 	if a.release() != nil || (!a.body.alone && !a.body.whole.Load()) {
-		places = nil // the caller is gone, or waits for the end of a long answer
+		places = nil // the caller has left, or waits for the end of a long answer
 	}
 	if a.body.ended.Load() {
 		return
@@ -201,12 +203,12 @@ func (a *earlyAnswer) end() {
 	_ = control.Flush()
 	pause := lingerTime
 	if header.Get("Content-Length") == "" {
-		pause = lingerPause // net/http ends it when this is over
+		pause = lingerPause // net/http ends the answer only after this pause
 	}
 	a.body.hearUntil(control, places, pause)
 }
 
-// release sends what is held back, and holds nothing back from now on.
+// release sends the part that is held back. Nothing is held back from then on.
 func (a *earlyAnswer) release() error {
 	if a.passing || a.status == 0 {
 		return nil
@@ -217,13 +219,14 @@ func (a *earlyAnswer) release() error {
 	return err
 }
 
-// pass writes the header, and holds nothing back from now on.
+// pass writes the header. Nothing is held back from then on.
 func (a *earlyAnswer) pass() {
 	a.passing = true
 	a.ResponseWriter.WriteHeader(a.status)
 }
 
-// hasBody reports whether an answer with status has a body (RFC 9110 section 6.4.1).
+// hasBody reports whether an answer with this status has a body (RFC 9110 section
+// 6.4.1).
 func hasBody(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// countedBody counts what is read from it.
+// countedBody counts the bytes that are read from it.
 type countedBody struct {
 	io.Reader
 	read atomic.Int64
@@ -29,8 +29,8 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newEarlyAPI starts an API host that answers 413 before it has read a body:
-// with a length, without one, or with more than is held back.
+// newEarlyAPI starts an API host that answers 413 before it has read the body. The
+// answer has a length, or none, or is longer than the limit for holding back.
 func newEarlyAPI(t *testing.T, kind string) (url string) {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -47,15 +47,15 @@ func newEarlyAPI(t *testing.T, kind string) (url string) {
 	return api.URL
 }
 
-// h2c is HTTP/2 without TLS.
+// h2c returns the protocols for HTTP/2 without TLS.
 func h2c() *http.Protocols {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return protocols
 }
 
-// Over HTTP/2, an answer ends the body of its call, and many callers look at it
-// only when they have sent all of it. So it comes after that, whoever answers.
+// Over HTTP/2, an answer ends the body of its call, and many callers read the answer
+// only after they have sent the whole body. So every answer comes after the body.
 func TestAnswerOverHTTP2ComesAfterTheBody(t *testing.T) {
 	const size = 4 << 20
 	unavailable := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }
@@ -100,10 +100,10 @@ func TestAnswerOverHTTP2ComesAfterTheBody(t *testing.T) {
 	}
 }
 
-// Over HTTP/1, an API's early answer reaches its caller at once and whole, although
-// the caller sends no more of the body.
+// Over HTTP/1, an API's early answer reaches its caller at once and whole, although the
+// caller sends no more of the body.
 func TestEarlyAnswerOverHTTP1ComesAtOnce(t *testing.T) {
-	const sent = 2 << 20 // more than is taken into memory before a call is made
+	const sent = 2 << 20 // more than is read into memory before the call is made
 	for _, answer := range []string{"", "chunked"} {
 		for kind, body := range map[string]string{
 			"Content-Length: 3000000":    strings.Repeat("x", sent),
@@ -128,7 +128,7 @@ func TestEarlyAnswerOverHTTP1ComesAtOnce(t *testing.T) {
 	}
 }
 
-// What follows an early answer is the rest of the body, and no call.
+// After an early answer, the rest of the body is not taken for a call.
 func TestNothingAfterAnEarlyAnswerIsACall(t *testing.T) {
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 	for _, rest := range []string{smuggled, strings.Repeat(smuggled, 100_000)} {
@@ -147,15 +147,15 @@ func TestNothingAfterAnEarlyAnswerIsACall(t *testing.T) {
 	}
 }
 
-// Those who are not admitted cannot hold the gateway by uploads that come slowly,
-// and keep no other from being heard.
+// Callers that are not admitted cannot block the gateway by slow uploads, and do not
+// keep the bodies of others from being read.
 func TestStrangersAreHeardInPlacesOfTheirOwn(t *testing.T) {
 	for kind, length := range map[string]int{"long": 3_000_000, "short": 30_000} {
 		t.Run(kind, func(t *testing.T) { testStrangers(t, length) })
 	}
 }
 
-// testStrangers refuses strangers who begin to send bodies of some length, in bytes.
+// testStrangers refuses callers that begin to send bodies of length bytes.
 func testStrangers(t *testing.T, length int) {
 	const strangers, heard = 200, 64
 	f := newFixture(t).start("handle /v1/signdoc/pades {\nbankid_esign signdoc {\nupstream signdoc " + newEarlyAPI(t, "") + "\n}\n}\nhandle {\n" + localSite + "\n}")
@@ -179,7 +179,7 @@ func testStrangers(t *testing.T, length int) {
 	}
 }
 
-// What a caller sends for ever after its answer is not read for ever.
+// A body that a caller sends for ever after its answer is not read for ever.
 func TestEndlessBodyEnds(t *testing.T) {
 	f := newFixture(t).start(localSite)
 	conn := f.dial(t, "POST /nowhere HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -195,7 +195,7 @@ func TestEndlessBodyEnds(t *testing.T) {
 	}
 }
 
-// An early answer that is too long to be held back is whole.
+// An early answer that is too long to be held back arrives whole.
 func TestLongEarlyAnswerIsWhole(t *testing.T) {
 	for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestLongEarlyAnswerIsWhole(t *testing.T) {
 	}
 }
 
-// A short body that is refused costs no connection.
+// After the refusal of a short body, the connection is used again.
 func TestRefusedCallKeepsItsConnection(t *testing.T) {
 	f := newFixture(t)
 	for _, site := range []string{localSite, ownProxy(f.upstream.URL, "", "")} {
@@ -226,7 +226,8 @@ func TestRefusedCallKeepsItsConnection(t *testing.T) {
 	}
 }
 
-// keepsConnection makes calls that are refused, all on one connection.
+// keepsConnection makes calls that are refused, and asserts that all use one
+// connection.
 func (f *fixture) keepsConnection(t *testing.T) {
 	t.Helper()
 	transport := &http.Transport{}
@@ -247,7 +248,7 @@ func (f *fixture) keepsConnection(t *testing.T) {
 	}
 }
 
-// Callers of all kinds that wait to be asked for a body, or that keep nothing open,
+// Callers that wait to be asked for a body, and callers that keep no connection open,
 // get their answer.
 func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 	f := newFixture(t).start(localSite)
@@ -274,8 +275,8 @@ func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 	}
 }
 
-// An early answer that does not come to its end is sent as it comes, so that the caller
-// sees its status, though the server waits for the rest of the body.
+// An early answer that does not come to its end is sent as it comes. So the caller sees
+// its status, although the server waits for the rest of the body.
 func TestEarlyAnswerThatDoesNotEndIsSeen(t *testing.T) {
 	for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +294,7 @@ func TestEarlyAnswerThatDoesNotEndIsSeen(t *testing.T) {
 			f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + api.URL + "\n}")
 			body, sender := io.Pipe()
 			defer sender.Close()
-			go func() { _, _ = io.CopyN(sender, rand.NewChaCha8([32]byte{}), 2<<20) }() // and no more
+			go func() { _, _ = io.CopyN(sender, rand.NewChaCha8([32]byte{}), 2<<20) }() // and no more than that
 			transport := &http.Transport{Protocols: protocols}
 			defer transport.CloseIdleConnections()
 			req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+path, body)

@@ -17,16 +17,16 @@ import (
 const egressVar = "reverse_proxy.proxy"
 
 // An egressError is the error of a call that went through an egress proxy. Its text
-// names the proxy, which that of the error below seldom does.
+// names the proxy; the text of the error below seldom does.
 type egressError struct {
 	proxy string
 	err   error
-	// connecting says that the time for the proxy to connect was over.
+	// connecting says that the proxy did not connect in time.
 	connecting bool
 }
 
-// throughEgress returns err with the egress proxy of the request in ctx, or err
-// itself if there is none.
+// throughEgress returns err together with the egress proxy of the request in ctx. If
+// the request has none, it returns err itself.
 func throughEgress(ctx context.Context, err error) error {
 	proxy, ok := caddyhttp.GetVar(ctx, egressVar).(*url.URL)
 	if !ok {
@@ -34,7 +34,8 @@ func throughEgress(ctx context.Context, err error) error {
 	}
 	return &egressError{
 		proxy: tokenauth.EgressProxy(proxy), err: err,
-		// net/http gives a proxy a minute, and returns the bare error of that context.
+		// net/http gives a proxy a minute, and then returns the bare error of its own
+		// context.
 		connecting: err == context.DeadlineExceeded && ctx.Err() == nil, //nolint:errorlint // others only look like it
 	}
 }
@@ -47,7 +48,7 @@ func (e *egressError) Error() string {
 // Unwrap returns the error of the call.
 func (e *egressError) Unwrap() error { return e.err }
 
-// Timeout implements net.Error, by which Caddy chooses the status.
+// Timeout implements net.Error. Caddy chooses the status by it.
 func (e *egressError) Timeout() bool {
 	netErr, ok := errors.AsType[net.Error](e.err)
 	return ok && netErr.Timeout()
@@ -56,7 +57,7 @@ func (e *egressError) Timeout() bool {
 // Temporary implements net.Error.
 func (e *egressError) Temporary() bool { return e.Timeout() }
 
-// failure classifies the error, which is that of the reverse proxy in whole.
+// failure classifies the error. whole is the reverse proxy's error that contains it.
 func (e *egressError) failure(whole caddyhttp.HandlerError) failure {
 	if answer, ok := errors.AsType[*tokenauth.EgressError](e.err); ok {
 		return failure{kind: destinationUnavailable, details: answer.Error()}
@@ -79,7 +80,7 @@ func (e *egressError) failure(whole caddyhttp.HandlerError) failure {
 	return f
 }
 
-// because returns details for the end of a sentence.
+// because formats details as the end of a sentence.
 func because(details string) string {
 	if details == "" {
 		return ""

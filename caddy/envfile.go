@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// takeEnvFiles gives cmd the flag --envfile of `caddy run`, and loads the files
+// takeEnvFiles gives cmd the flag --envfile, as `caddy run` has it, and loads the files
 // before cmd runs.
 func takeEnvFiles(cmd *cobra.Command) {
 	var files []string
@@ -27,7 +27,7 @@ func takeEnvFiles(cmd *cobra.Command) {
 	}
 }
 
-// loadEnvFile sets the variables of file, except those that are set already.
+// loadEnvFile sets the variables in file, except those that are set already.
 func loadEnvFile(file string) error {
 	opened, err := os.Open(file)
 	if err != nil {
@@ -43,7 +43,7 @@ func loadEnvFile(file string) error {
 			continue
 		}
 		if err := os.Setenv(name, value); err != nil {
-			// The error has the name, which in a slip can be a secret.
+			// The error contains the name, which may be a secret by mistake.
 			return fmt.Errorf("parsing the environment file %s: it has a name or a value that no variable can have", file)
 		}
 	}
@@ -52,9 +52,9 @@ func loadEnvFile(file string) error {
 	return nil
 }
 
-// parseEnvFile reads variables as Caddy does, oddities included, since the same
-// file must mean the same to `caddy run` and to these commands. Caddy's own function
-// is not exported, and its errors show what stands in the file, which are secrets.
+// parseEnvFile parses variables as Caddy does, oddities included, since a file must
+// have the same meaning for `caddy run` and for these commands. Caddy's own function is
+// not exported, and its errors show lines of the file, which are secrets.
 func parseEnvFile(r io.Reader) (map[string]string, error) {
 	variables := make(map[string]string)
 	lines := bufio.NewScanner(r)
@@ -77,7 +77,7 @@ func parseEnvFile(r io.Reader) (map[string]string, error) {
 		case strings.HasPrefix(value, " "), strings.HasPrefix(value, "\t"):
 			return nil, fmt.Errorf("line %d has white space after the equals sign", number)
 		}
-		if before, _, commented := strings.Cut(value, "#"); commented { // in quotation marks too
+		if before, _, commented := strings.Cut(value, "#"); commented { // even in quotation marks
 			value = strings.TrimRight(before, " \t")
 		}
 		if strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "'") {
@@ -90,8 +90,8 @@ func parseEnvFile(r io.Reader) (map[string]string, error) {
 	return variables, lines.Err()
 }
 
-// readQuoted returns the value that begins in line with a quotation mark, without
-// its quotation marks, and how many further lines it has.
+// readQuoted returns the value that begins in line with a quotation mark, without the
+// quotation marks, and the number of further lines that it takes up.
 func readQuoted(lines *bufio.Scanner, line, value string) (whole string, more int) {
 	quote := value[:1]
 	for !strings.HasSuffix(line, quote) || strings.HasSuffix(line, `\`+quote) {

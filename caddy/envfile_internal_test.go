@@ -14,7 +14,7 @@ import (
 )
 
 // caddysReading returns what `caddy environ --envfile` adds to the environment, and
-// whether it accepts the file.
+// whether Caddy accepts the file.
 func caddysReading(t *testing.T, file string) (added map[string]string, ok bool) {
 	t.Helper()
 	cmd := new(cobra.Command)
@@ -25,7 +25,7 @@ func caddysReading(t *testing.T, file string) (added map[string]string, ok bool)
 	stdout := os.Stdout
 	defer func() { os.Stdout = stdout }()
 	var err error
-	if os.Stdout, err = os.Open(os.DevNull); err != nil { // it prints the environment
+	if os.Stdout, err = os.Open(os.DevNull); err != nil { // it prints the environment to it
 		t.Fatal(err)
 	}
 	defer os.Stdout.Close()
@@ -43,7 +43,7 @@ func caddysReading(t *testing.T, file string) (added map[string]string, ok bool)
 	return added, ok
 }
 
-// A file of variables means to these commands what it means to Caddy.
+// An environment file has the same meaning for these commands as for Caddy.
 func TestEnvFilesAreReadAsCaddyDoes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "env")
 	for _, content := range []string{
@@ -100,7 +100,7 @@ func TestEnvFilesAreReadAsCaddyDoes(t *testing.T) {
 	}
 }
 
-// Errors about a file of secrets show none of them.
+// Errors about an environment file show none of its secrets.
 func TestEnvFileErrorsShowNoSecret(t *testing.T) {
 	const secret = "hush-hush"
 	for _, content := range []string{

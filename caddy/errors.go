@@ -17,7 +17,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// Proxy error types (RFC 9209 section 2.3).
+// These are proxy error types (RFC 9209 section 2.3).
 const (
 	requestDenied          = "http_request_denied"
 	requestError           = "http_request_error"
@@ -42,27 +42,27 @@ const (
 	proxyInternal          = "proxy_internal_error"
 )
 
-// statusClientClosedRequest is what Caddy answers when the caller has left.
+// statusClientClosedRequest is the status that Caddy uses when the caller has left.
 const statusClientClosedRequest = 499
 
-// unprocessedRetryAfter is when a caller may make a call again that the API's host
-// did not process, although the gateway sent it several times.
+// unprocessedRetryAfter is how long a caller is told to wait before it repeats a call
+// that the API's host did not process, although the gateway sent it several times.
 const unprocessedRetryAfter = time.Second
 
-// gatewayError is an error that the gateway, not BankID, answers with. Its text
-// may be shown to the caller: it holds nothing of what a provider answered.
+// gatewayError is an error of the gateway, not of BankID. Its text may be shown to the
+// caller, so it contains nothing of a provider's response.
 type gatewayError struct {
 	status     int
 	kind       string // the proxy error type
 	message    string
-	retryAfter time.Time // zero if there is no telling
+	retryAfter time.Time // zero if it is not known
 }
 
 // Error implements error.
 func (e *gatewayError) Error() string { return e.message }
 
-// asGatewayError translates an error of package tokenauth. It returns nil if
-// err is not one: it is Caddy's to interpret then, in its own type.
+// asGatewayError translates an error of package tokenauth. It returns nil for any other
+// error, since Caddy interprets those by their own types.
 func asGatewayError(err error) *gatewayError {
 	if callErr, ok := errors.AsType[*tokenauth.CallError](err); ok {
 		e := &gatewayError{status: callErr.Status, kind: clientErrorType(callErr.Status), message: callErr.Reason}
@@ -112,7 +112,7 @@ func asGatewayError(err error) *gatewayError {
 	return e
 }
 
-// waitError translates the error of waiting for a token.
+// waitError translates the error from waiting for a token.
 func waitError(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -126,13 +126,13 @@ func waitError(err error) error {
 	return handlerError(asGatewayError(err))
 }
 
-// handlerError makes an error that Caddy's error routes understand. Why there
-// is no token in detail is in the log of the app.
+// handlerError makes an error that Caddy's error routes understand. It does not say in
+// detail why there is no token; the log of the app does.
 func handlerError(e *gatewayError) caddyhttp.HandlerError {
 	return caddyhttp.Error(e.status, e)
 }
 
-// response returns the error as if the upstream had answered with it.
+// response returns the error in the form of a response from the upstream.
 func (e *gatewayError) response(req *http.Request) *http.Response {
 	res := &http.Response{
 		Status: http.StatusText(e.status), StatusCode: e.status, Request: req,
@@ -144,23 +144,23 @@ func (e *gatewayError) response(req *http.Request) *http.Response {
 	return res
 }
 
-// setErrorPlaceholder tells error routes, and the log, what kind of error it is.
+// setErrorPlaceholder tells error routes and the access log the kind of the error.
 func setErrorPlaceholder(r *http.Request, kind string) {
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && kind != "" {
 		repl.Set("http.bankid_esign.error", kind)
 	}
 }
 
-// retryAfter returns the value of Retry-After for at, in whole seconds, rounded
-// up: to come back early would be in vain.
+// retryAfter formats the time at for Retry-After: as seconds from now, rounded up,
+// since an earlier retry would fail.
 func retryAfter(at time.Time) string {
 	seconds := math.Ceil(max(time.Until(at).Seconds(), 1))
 	return strconv.FormatFloat(seconds, 'f', 0, 64)
 }
 
-// setErrorHeader adds Proxy-Status and Retry-After for err to header, which
-// tells an integrator that the error is not BankID's (RFC 9209). It returns the
-// proxy error type. What Caddy has said already, it leaves.
+// setErrorHeader adds Proxy-Status and Retry-After for err to header. They tell an
+// integrator that the error is not BankID's (RFC 9209). It returns the proxy error
+// type. If Caddy has set Proxy-Status already, it leaves that unchanged.
 func setErrorHeader(header http.Header, name string, err error) string {
 	f := failureOf(err)
 	if e, ok := errors.AsType[*gatewayError](err); ok {
@@ -185,7 +185,7 @@ func setErrorHeader(header http.Header, name string, err error) string {
 	}
 	value, err := httpsfv.Marshal(httpsfv.List{item})
 	if err != nil {
-		// The name is not a token, or the text not ASCII: a string always is.
+		// The name is not a token, or the text is not ASCII. A string is always valid.
 		item.Value, item.Params = name, httpsfv.NewParams()
 		item.Params.Add("error", httpsfv.Token(f.kind))
 		if value, err = httpsfv.Marshal(httpsfv.List{item}); err != nil {
@@ -196,7 +196,7 @@ func setErrorHeader(header http.Header, name string, err error) string {
 	return f.kind
 }
 
-// errorStatus returns the status that err is answered with.
+// errorStatus returns the status of the response for err.
 func errorStatus(err error) int {
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		return handlerErr.StatusCode
@@ -204,8 +204,8 @@ func errorStatus(err error) int {
 	return http.StatusInternalServerError
 }
 
-// clientErrorType classifies an error that is the client's, by its status: some are
-// about what it may do, the others about its request.
+// clientErrorType classifies a client error by its status: it is either about what the
+// client may do, or about its request.
 func clientErrorType(status int) string {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooEarly:

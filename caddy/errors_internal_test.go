@@ -17,7 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// Which side of a broken connection notices first is a matter of chance.
+// It is a matter of chance which side of a broken connection notices first.
 func TestBrokenConnectionIsTerminated(t *testing.T) {
 	for _, err := range []error{
 		io.EOF,
@@ -32,7 +32,7 @@ func TestBrokenConnectionIsTerminated(t *testing.T) {
 	}
 }
 
-// What a test cannot bring about at will.
+// A test cannot cause these failures at will.
 func TestFailuresThatAreRare(t *testing.T) {
 	dial := func(errno syscall.Errno) error {
 		return reverseproxy.NewDialError(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)})
@@ -69,7 +69,7 @@ func TestFailuresThatAreRare(t *testing.T) {
 	}
 }
 
-// An egress proxy that is silent has a minute.
+// An egress proxy that does not answer has a minute.
 func TestSilentEgressProxy(t *testing.T) {
 	ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{
 		egressVar: &url.URL{Scheme: "http", User: url.UserPassword("gateway", "planted"), Host: "proxy.example:3128"},

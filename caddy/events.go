@@ -12,7 +12,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// The events that the app emits; its documentation says when.
+// These are the names of the app's events. The documentation of App describes them.
 //
 //nolint:gosec // names, not tokens
 const (
@@ -36,14 +36,14 @@ func newEmitter(ctx caddy.Context) (*emitter, error) {
 		return nil, fmt.Errorf("getting events app: %v", err)
 	}
 	e := &emitter{ctx: ctx, app: mod.(*caddyevents.App), started: make(chan struct{})}
-	// The app may be cleaned up before its configuration is, and waits for those
-	// who emit.
+	// The app may be cleaned up before its configuration is. Cleaning up waits until
+	// all events are emitted, so the app must be able to end that.
 	e.ctx.Context, e.stop = context.WithCancel(ctx.Context)
 	return e, e.app.On("started", startedHandler{sync.OnceFunc(func() { close(e.started) })})
 }
 
-// startedHandler handles the event that all apps have started. It has nothing
-// in it that Caddy could log.
+// startedHandler handles the event that all apps have started. It has no fields that
+// Caddy could log.
 type startedHandler struct{ do func() }
 
 // Handle implements caddyevents.Handler.
@@ -52,8 +52,8 @@ func (h startedHandler) Handle(context.Context, caddy.Event) error {
 	return nil
 }
 
-// emit emits an event. Apps start in no order, and the one for events takes no
-// event before it has its subscribers: so it waits until all have started.
+// emit emits an event. Apps start in no particular order, and the events app accepts no
+// event before it has its subscribers. So emit waits until all apps have started.
 func (e *emitter) emit(name string, data map[string]any) {
 	select {
 	case <-e.started:
@@ -64,7 +64,7 @@ func (e *emitter) emit(name string, data map[string]any) {
 	}
 }
 
-// emit emits the events of an attempt: was is the state before it.
+// emit emits the events of an attempt. was is the state before that attempt.
 func (u *sourceUser) emit(e tokenauth.Event, was failing) {
 	if u.events == nil {
 		return

@@ -7,7 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Nobody is subscribed before all apps have started.
+// Handlers are subscribed only after all apps have started.
 func TestEventsWaitForTheStart(t *testing.T) {
 	ctx, err := caddy.ProvisionContext(new(caddy.Config))
 	if err != nil {

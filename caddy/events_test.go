@@ -24,7 +24,7 @@ func init() {
 // emitted receives the events that testEvents handles.
 var emitted = make(chan caddy.Event, 100)
 
-// testEvents hands events to the test that is running.
+// testEvents passes events to the test that is running.
 type testEvents struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -47,8 +47,8 @@ func (*testEvents) Handle(_ context.Context, e caddy.Event) error {
 
 var _ caddyevents.Handler = (*testEvents)(nil)
 
-// expectEvents waits for events of the given names, one after the other, and
-// returns their data.
+// expectEvents waits for events with the given names, one after the other, and returns
+// their data.
 func expectEvents(t *testing.T, names ...string) []map[string]any {
 	t.Helper()
 	var data []map[string]any
@@ -75,7 +75,8 @@ func TestEvents(t *testing.T) {
 	}`
 	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
-		// Renewed every half second, and usable for a little less than one.
+		// The token is renewed every half second, and usable for a little less than a
+		// second.
 		tokenauthtest.WriteToken(w, plantedToken, 1)
 	})
 	f.start(site)
@@ -122,7 +123,7 @@ func TestEvents(t *testing.T) {
 	if n := len(names); n < 2 || names[n-2] != "bankid_esign_token_failed" {
 		t.Errorf("the events are %v", names)
 	}
-	// A failure that goes on is none.
+	// A failure that continues emits no further event.
 	f.do("GET", path, "").is(502)
 	f.issuer.HandleToken(nil)
 	f.writeSecret("rotated")
@@ -133,26 +134,26 @@ func TestEvents(t *testing.T) {
 	showsNone(t, "the log", f.logged())
 }
 
-// Nobody is subscribed before all apps have started, and the first token may
+// Handlers are subscribed only after all apps have started, and the first token may
 // come before that.
 func TestEventsOfTheFirstTokenAreNotLost(t *testing.T) {
 	f := newFixture(t)
 	f.global = "events {\non bankid_esign_token_obtained bankid_esign_test\n}"
 	for i := range 20 {
-		f.app = fmt.Sprintf("timeout %ds", i+1) // another source
+		f.app = fmt.Sprintf("timeout %ds", i+1) // the changed option makes another source
 		f.start(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 		expectEvents(t, "bankid_esign_token_obtained")
 	}
 }
 
-// A configuration that fails to load has events to emit as well, and must not
-// wait for ever for its start.
+// A configuration that fails to load has events to emit as well, and must not wait for
+// ever for its start.
 func TestEventsOfAConfigurationThatDoesNotStart(t *testing.T) {
 	f := newFixture(t)
 	site := strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1)
 	f.start(site)
-	f.app = "timeout 7s"                             // another source
-	config := f.caddyfile(site + "\nbind 192.0.2.1") // not this machine's
+	f.app = "timeout 7s"                             // the changed option makes another source
+	config := f.caddyfile(site + "\nbind 192.0.2.1") // not an address of this machine
 	config = strings.Replace(config, "bind 127.0.0.1", "", 1)
 	if err := caddy.Load(adapt(t, config), true); err == nil {
 		t.Fatal("it started")
@@ -161,7 +162,7 @@ func TestEventsOfAConfigurationThatDoesNotStart(t *testing.T) {
 	f.do("GET", path, "").is(200)
 }
 
-// The webhook of the example, when there is no token any more.
+// The webhook of the example is called when there is no usable token any more.
 func TestWebhookExample(t *testing.T) {
 	hook := newUpstream(t)
 	f := newFixture(t)
@@ -185,7 +186,7 @@ func TestWebhookExample(t *testing.T) {
 	if post.Type != "bankid_esign_token_unavailable" || post.Data.Client != "default" || post.Data.Cause != "refused" || post.Data.Code != "invalid_client" {
 		t.Errorf("the webhook got %s", posts[0].body)
 	}
-	// Neither the failures that follow nor calls post again.
+	// Neither further failures nor calls cause another post.
 	f.do("GET", path, "").is(502)
 	if posts = append(posts, hook.seen()...); len(posts) != 1 {
 		t.Errorf("the webhook was called %d times", len(posts))

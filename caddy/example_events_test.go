@@ -27,7 +27,7 @@ func init() {
 //		}
 //	}
 type Webhook struct {
-	// Where to post.
+	// The URL to post to.
 	URL string `json:"url,omitempty"`
 }
 
@@ -71,8 +71,8 @@ func (w *Webhook) Handle(ctx context.Context, e caddy.Event) error {
 	return nil
 }
 
-// Other modules are told of tokens by events. This one calls a webhook when
-// there are none any more.
+// Events tell other modules about tokens. This module calls a webhook when there is no
+// usable token any more.
 func ExampleApp_events() {
 	var handler caddyevents.Handler = new(Webhook)
 	var emitter caddy.App = new(caddyesign.App)

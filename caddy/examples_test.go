@@ -28,23 +28,22 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// specs is a call that every environment answers.
+// specs is the path of a call that every environment answers.
 const specs = "/v1/signdoc/convert/pdf/specs"
 
-// An exampleGateway is one of the examples, running on the sandbox.
+// An exampleGateway is one of the examples, running with the sandbox.
 type exampleGateway struct {
 	t       *testing.T
-	dir     string // what is stored, and the log
-	address string // in place of the port that the example says
+	dir     string // the storage and the log
+	address string // instead of the port in the example
 }
 
-// adminLine finds where an example's admin endpoint listens.
+// adminLine matches the line with an example's admin endpoint.
 var adminLine = regexp.MustCompile(`(?m)^\tadmin unix/.*\n`)
 
-// startExample runs the example with the given file name as it stands, but for
-// its ports, which are bound to loopback, its admin endpoint, and for where it stores
-// things. It
-// waits until the given names have certificates.
+// startExample runs the example with the given file name. It changes the ports, which
+// are bound to loopback, the admin endpoint, and the place of the storage. It waits
+// until the given names have certificates.
 func startExample(t *testing.T, name string, hosts ...string) *exampleGateway {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("examples", name))
@@ -85,8 +84,8 @@ func startExample(t *testing.T, name string, hosts ...string) *exampleGateway {
 	return e
 }
 
-// client returns what calls the gateway, at whatever name, and shows the given
-// certificates.
+// client returns an HTTP client that calls the gateway under any name, and shows the
+// given certificates.
 func (e *exampleGateway) client(certs ...tls.Certificate) *http.Client {
 	e.t.Helper()
 	roots := x509.NewCertPool()
@@ -102,7 +101,7 @@ func (e *exampleGateway) client(certs ...tls.Certificate) *http.Client {
 	}}
 }
 
-// call makes a request and returns the status and the body, or an error of the
+// call makes a request, and returns the status and the body, or an error from the
 // handshake.
 func (e *exampleGateway) call(client *http.Client, method, url, body string, edit func(*http.Request)) (int, string, error) {
 	e.t.Helper()
@@ -123,8 +122,8 @@ func (e *exampleGateway) call(client *http.Client, method, url, body string, edi
 	return res.StatusCode, string(answer), err
 }
 
-// is asserts that a call has the given status, and that the sandbox answered if
-// it is a success.
+// is asserts the status of a call. If it is a success, is also asserts that the sandbox
+// answered.
 func (e *exampleGateway) is(want int, client *http.Client, method, url, body string, edit func(*http.Request)) {
 	e.t.Helper()
 	status, answer, err := e.call(client, method, url, body, edit)
@@ -136,8 +135,8 @@ func (e *exampleGateway) is(want int, client *http.Client, method, url, body str
 	}
 }
 
-// logs asserts that the log has an access with all of the given parts, and none
-// of the sign_id that is used here.
+// logs asserts that the access log has a line with all of the given parts, and that the
+// log does not show the sign_id of the test.
 func (e *exampleGateway) logs(parts ...string) {
 	e.t.Helper()
 	found := false
@@ -157,12 +156,12 @@ func (e *exampleGateway) logs(parts ...string) {
 	})
 }
 
-// loggedID is a sign_id that no log may have.
+// loggedID is a sign_id that must not be in any log.
 const loggedID = "c29tZS1vcmRlcg"
 
-// shown runs the curl command in the comment of the example, in a directory with
-// the given files, with what the caller puts in place of its words. Every host is
-// at the gateway's address.
+// shown runs the curl command in the comment of the example, in a directory with the
+// given files. words are pairs of a text in the command and its replacement. All hosts
+// resolve to the gateway's address.
 func (e *exampleGateway) shown(name string, files map[string][]byte, words ...string) {
 	e.t.Helper()
 	text, err := os.ReadFile(filepath.Join("examples", name))
@@ -216,7 +215,7 @@ func writeTo(t *testing.T, variable string, content []byte) {
 	t.Setenv(variable, file)
 }
 
-// issueTo makes a certificate of the authority for a caller with the given subject.
+// issueTo issues a certificate of the authority to a caller with the given subject.
 func issueTo(t *testing.T, ca *certAuthority, name pkix.Name) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -235,7 +234,7 @@ func issueTo(t *testing.T, ca *certAuthority, name pkix.Name) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// passwordHash is of "correct".
+// passwordHash is the hash of "correct".
 const passwordHash = "$2a$04$0pK1V70lk70OVzmgnTHKkO15vXlDKzKlqHxBMA1D05DQD9lo7zrnW" //nolint:gosec // of a test
 
 func TestExampleSidecar(t *testing.T) {
@@ -261,7 +260,7 @@ func TestExampleMutualTLS(t *testing.T) {
 	e.shown("mutual-tls.caddyfile", pemFiles(t, "app", app))
 	archive := pkix.Name{CommonName: "archive", Organization: []string{"Example"}}
 	e.is(http.StatusOK, e.client(issueTo(t, callers, archive)), "GET", "https://esign.internal"+specs, "", nil)
-	// Of the same authority, but not listed.
+	// These are from the same authority, but not listed.
 	for _, name := range []string{"other", "archive", "app,O=app", "", "app,archive", "CN=app", "{http.request.tls.client.subject}"} {
 		e.is(http.StatusForbidden, e.client(issueTo(t, callers, pkix.Name{CommonName: name})), "GET", "https://esign.internal"+specs, "", nil)
 	}
@@ -284,7 +283,7 @@ func TestExampleTenants(t *testing.T) {
 		t.Errorf("a caller of one tenant gets status %d at the other", status)
 	}
 	e.shown("tenants.caddyfile", pemFiles(t, "north", north.issue(t, "")))
-	// Nor over a connection that was made to the other site.
+	// Nor is there one over a connection that was made to the other site.
 	e.is(http.StatusMisdirectedRequest, e.client(north.issue(t, "")), "GET", "https://north.esign.internal"+specs, "", func(r *http.Request) {
 		r.Host = "south.esign.internal"
 	})
@@ -305,7 +304,7 @@ func TestExampleOwnProxy(t *testing.T) {
 	e := startExample(t, "own-proxy.caddyfile", "esign.internal")
 	login := func(r *http.Request) { r.SetBasicAuth("app", "correct") }
 	e.is(http.StatusOK, e.client(), "GET", "https://esign.internal"+specs, "", login)
-	// What is not about the token says nothing of one.
+	// A response that is not about the token does not mention one.
 	if status, body, err := e.call(e.client(), "GET", "https://esign.internal"+specs, "", nil); err != nil || status != http.StatusUnauthorized || body != "401 Unauthorized" {
 		t.Errorf("without a password: %d %q, %v", status, body, err)
 	}
@@ -327,8 +326,8 @@ func TestExampleForwardAuth(t *testing.T) {
 	e.shown("forward-auth.caddyfile", nil, "X-Api-Key: …", "X-Api-Key: known")
 }
 
-// No configuration of the examples and the documents that has a credential lets every
-// user of the machine load another one.
+// If a configuration in the examples or documents has a credential, it does not let
+// every user of the machine load another configuration.
 func TestExamplesKeepTheAdminEndpointToThemselves(t *testing.T) {
 	configs := make(map[string]string)
 	files, err := filepath.Glob("examples/*.caddyfile")

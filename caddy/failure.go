@@ -17,10 +17,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// A failure says, in terms of RFC 9209, why the reverse proxy has no answer.
+// A failure says, in terms of RFC 9209, why the reverse proxy has no response.
 type failure struct {
-	kind    string          // the proxy error type, "" if nobody is there to be told
-	details string          // what the type does not say, "" if that is nothing
+	kind    string          // the proxy error type, "" if there is no caller left to tell
+	details string          // what the type does not say, or ""
 	params  *httpsfv.Params // extra parameters of the type, nil if there are none
 }
 
@@ -39,8 +39,8 @@ func failureOf(err error) failure {
 	return ownFailureOf(handlerErr)
 }
 
-// ownFailureOf classifies an error of Caddy's reverse proxy, leaving the egress
-// proxy out of account.
+// ownFailureOf classifies an error of Caddy's reverse proxy without regard to an egress
+// proxy.
 func ownFailureOf(err caddyhttp.HandlerError) failure {
 	if dialErr, ok := errors.AsType[reverseproxy.DialError](err); ok {
 		return dialFailureOf(dialErr)
@@ -70,7 +70,7 @@ func ownFailureOf(err caddyhttp.HandlerError) failure {
 	return failure{kind: proxyInternal}
 }
 
-// timeoutType classifies a timeout before the header of the response came.
+// timeoutType classifies a timeout that came before the header of the response.
 func timeoutType(err error) string {
 	if timeout, ok := errors.AsType[*tokenauth.TimeoutError](err); ok {
 		switch timeout.Phase {
@@ -83,33 +83,33 @@ func timeoutType(err error) string {
 		}
 	}
 	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "write" {
-		return connectionWriteTimeout // of an HTTP/2 connection, for all of its calls
+		return connectionWriteTimeout // of an HTTP/2 connection, for all its calls
 	}
-	if strings.Contains(err.Error(), "TLS handshake timeout") { // of net/http, without a type
+	if strings.Contains(err.Error(), "TLS handshake timeout") { // from net/http, which gives it no type
 		return connectionTimeout
 	}
 	return responseTimeout
 }
 
-// failureTexts classify errors that have no type that could be asked for, by what
-// is in their text; the first that fits decides. They are those of net/http in Go
-// 1.26 (transport.go, transfer.go, and http2 in h2_bundle.go), of x/net 0.60
-// (http2), which Caddy has for HTTP/2, and of Caddy 2.11 (reverseproxy.go).
+// failureTexts classify errors without an exported type by their text. The first text
+// that the error contains decides. The texts are from net/http in Go 1.26
+// (transport.go, transfer.go, and http2 in h2_bundle.go), from x/net 0.60 (http2),
+// which Caddy uses for HTTP/2, and from Caddy 2.11 (reverseproxy.go).
 var failureTexts = []struct{ text, kind string }{
 	{"server response headers exceeded", headerTooLarge},
 	{"response header list larger than advertised limit", headerTooLarge},
 	{"header list too large", headerTooLarge},
 	{"unsupported transfer encoding", transferCoding},
 	{"too many transfer encodings", transferCoding},
-	{"http: ContentLength=", requestError}, // the body is not as long as its field says
+	{"http: ContentLength=", requestError}, // the body has another length than its field says
 	{"request body larger than specified content length", requestError},
 	{"malformed response from server", protocolError},
 	{"malformed HTTP ", protocolError},
 	{"malformed MIME header", protocolError},
-	{"HTTP/1.x transport connection broken", protocolError}, // by an answer that cannot be read
+	{"HTTP/1.x transport connection broken", protocolError}, // by a response that cannot be parsed
 	{"connection error: ", protocolError},
-	// Where a call could be sent again but must not, a text is all that is left of
-	// how HTTP/2 ended it (RFC 9113 sections 6.4 and 6.8).
+	// When a call could be sent again but must not be, only a text tells how HTTP/2
+	// ended it (RFC 9113 sections 6.4 and 6.8).
 	{"stream error: ", connectionTerminated},
 	{"GOAWAY", connectionTerminated},
 	{"cannot rewind body after connection loss", connectionTerminated},
@@ -117,11 +117,11 @@ var failureTexts = []struct{ text, kind string }{
 	{"client connection lost", connectionTerminated},
 	{"client connection force closed", connectionTerminated},
 	{"no upstreams available", destinationUnavailable},
-	{"http2: ", protocolError}, // frames that cannot be read, or belong nowhere
+	{"http2: ", protocolError}, // frames that cannot be parsed, or are not allowed there
 }
 
-// dialFailureOf classifies an error of connecting. It goes by its text: Caddy's
-// type lets nobody see what it wraps.
+// dialFailureOf classifies an error from connecting. It uses the text, because Caddy's
+// type does not unwrap.
 func dialFailureOf(err reverseproxy.DialError) failure {
 	text := err.Error()
 	has := func(errnos ...syscall.Errno) bool {
@@ -156,7 +156,7 @@ func dialFailureOf(err reverseproxy.DialError) failure {
 	return failure{kind: destinationUnavailable}
 }
 
-// tlsFailureOf classifies an error of TLS. Without one, the kind is "".
+// tlsFailureOf classifies a TLS error. For any other error, the kind is "".
 func tlsFailureOf(err error) failure {
 	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "remote error" {
 		return alertFailureOf(opErr.Err)
@@ -174,8 +174,8 @@ func tlsFailureOf(err error) failure {
 	return failure{}
 }
 
-// alertFailureOf describes a TLS alert that was received. Its type is not exported,
-// but each has a text of its own.
+// alertFailureOf describes a TLS alert that was received. The type of alert is not
+// exported, but each alert has a text of its own.
 func alertFailureOf(alert error) failure {
 	f := failure{kind: tlsAlertReceived, params: httpsfv.NewParams()}
 	for id := range 256 {
@@ -189,8 +189,8 @@ func alertFailureOf(alert error) failure {
 	return f
 }
 
-// alertMessages are the descriptions of TLS alerts in IANA's registry, of those that
-// can be received (RFC 8446 section 6, RFC 7301, RFC 9849).
+// alertMessages are the descriptions in IANA's registry of the TLS alerts that can be
+// received (RFC 8446 section 6, RFC 7301, RFC 9849).
 var alertMessages = map[int]string{
 	10: "unexpected_message", 20: "bad_record_mac", 22: "record_overflow",
 	40: "handshake_failure", 42: "bad_certificate", 43: "unsupported_certificate", 44: "certificate_revoked",

@@ -31,7 +31,7 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
-// The table of failure modes has each of them, each with a test that carries its
+// The table of failure modes lists all of them, each with a test whose name has its
 // number.
 func TestFailureModes(t *testing.T) {
 	table, err := os.ReadFile("docs/failure-modes.md")

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// newDNS starts a DNS server that answers every question with rcode, or with
-// nothing if that is negative.
+// newDNS starts a DNS server that answers every question with rcode, or does not answer
+// if rcode is negative.
 func newDNS(t *testing.T, rcode int) (address string) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -38,7 +38,7 @@ func newDNS(t *testing.T, rcode int) (address string) {
 	return conn.LocalAddr().String()
 }
 
-// Why the API's host cannot be reached, the caller and the log are told.
+// The caller and the log are told why the API's host cannot be reached.
 func TestFailuresToReachTheAPI(t *testing.T) {
 	for name, test := range map[string]struct{ origin, transport, proxyStatus, logs string }{
 		"no such host":       {"https://api.example", "resolvers " + newDNS(t, 3), `error=dns_error;details="the DNS knows no such host"`, "no such host"},

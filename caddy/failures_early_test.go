@@ -10,7 +10,7 @@ import (
 )
 
 // An API's host may answer an upload over HTTP/2 before it has read it. Then net/http
-// closes the body on one goroutine while another reads it.
+// closes the body in one goroutine while another goroutine reads it.
 func TestEarlyAnswerOverHTTP2HasNoDataRace(t *testing.T) {
 	f := newFixture(t)
 	cert, trusted, _ := newCertificate(t, time.Now().Add(time.Hour))

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// proxyPassword is the egress proxy's, and shown to nobody.
+// proxyPassword is the password of the egress proxy. It must not be shown anywhere.
 const proxyPassword = "pr0xy-planted"
 
 // answersConnect returns a proxy that answers CONNECT with answer. If that is 200, it
@@ -30,13 +30,13 @@ func answersConnect(answer, target string) func(net.Conn) {
 	}
 }
 
-// answersSOCKS returns a SOCKS5 proxy that demands a user and a password, which it
-// answers with login, and the request to connect with reply. If both are 0, it
-// forwards to target.
+// answersSOCKS returns a SOCKS5 proxy that requires a user and a password. It answers
+// these with login, and the connect request with reply. If both are 0, it forwards to
+// target.
 func answersSOCKS(login, reply byte, target string) func(net.Conn) {
 	return func(conn net.Conn) {
 		reader := bufio.NewReader(conn)
-		skip := func(n byte) byte { // returns the last byte of n
+		skip := func(n byte) byte { // skips n bytes, and returns the last one
 			var last byte
 			for range n {
 				last, _ = reader.ReadByte()
@@ -45,7 +45,7 @@ func answersSOCKS(login, reply byte, target string) func(net.Conn) {
 		}
 		skip(skip(2))
 		_, _ = conn.Write([]byte{5, 2})
-		skip(skip(2)) // the user
+		skip(skip(2)) // the user name
 		skip(skip(1))
 		_, _ = conn.Write([]byte{1, login})
 		if login != 0 {
@@ -59,7 +59,7 @@ func answersSOCKS(login, reply byte, target string) func(net.Conn) {
 	}
 }
 
-// tunnel forwards until one side ends.
+// tunnel forwards in both directions until both sides have ended.
 func tunnel(conn net.Conn, target string) {
 	onward, err := net.Dial("tcp", target)
 	if err != nil {
@@ -69,28 +69,28 @@ func tunnel(conn net.Conn, target string) {
 	for from, to := range map[net.Conn]net.Conn{conn: onward, onward: conn} {
 		wg.Go(func() {
 			_, _ = io.Copy(to, from)
-			_ = to.(*net.TCPConn).CloseWrite() // not more, or an alert could be lost on the way
+			_ = to.(*net.TCPConn).CloseWrite() // only that: a full close could lose an alert on the way
 		})
 	}
 	wg.Wait()
 	onward.Close()
 }
 
-// Where calls go through an egress proxy, the caller and the log are told so, and
-// whether it is the proxy that does not work.
+// If calls go through an egress proxy, the caller and the log are told so, and are told
+// whether the proxy is the part that does not work.
 func TestFailuresOfAnEgressProxy(t *testing.T) {
 	cert, trusted, _ := newCertificate(t, time.Now().Add(time.Hour))
 	refusing := "127.0.0.1:" + listen(t, handshake(&tls.Config{
 		Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert,
-		MaxVersion: tls.VersionTLS12, // with 1.3, a request could be under way when the alert comes
+		MaxVersion: tls.VersionTLS12, // with 1.3, the request could be under way when the alert comes
 	}))
 	connect := func(answer string) func(net.Conn) { return answersConnect(answer, refusing) }
 	const alert = "tls_alert_received;alert-id=40;alert-message=handshake_failure"
 	for name, test := range map[string]struct {
 		scheme        string
 		serve         func(net.Conn) // nil if nothing listens
-		kind, details string         // PROXY is the proxy's URL
-		logs          string         // if it is not the details
+		kind, details string         // PROXY stands for the proxy's URL
+		logs          string         // if it differs from details
 	}{
 		"403": {"http", connect("HTTP/1.1 403 Forbidden\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 403 Forbidden", ""},
 		"407": {"http", connect("HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 407 Proxy Authentication Required", ""},
@@ -158,13 +158,13 @@ func TestFailuresOfAnEgressProxy(t *testing.T) {
 	}
 }
 
-// newUntrusted returns a certificate that nobody trusts.
+// newUntrusted returns a certificate that nothing trusts.
 func newUntrusted(t *testing.T) tls.Certificate {
 	cert, _, _ := newCertificate(t, time.Now().Add(time.Hour))
 	return cert
 }
 
-// An egress proxy that works is no hindrance.
+// Calls go through an egress proxy that works.
 func TestCallsThroughAnEgressProxy(t *testing.T) {
 	f := newFixture(t)
 	cert, trusted, _ := newCertificate(t, time.Now().Add(time.Hour))

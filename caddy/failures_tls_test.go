@@ -21,7 +21,7 @@ import (
 )
 
 // newCertificate returns a self-signed certificate for 127.0.0.1 that is valid until
-// then, and writes it and its key to files.
+// the given time, and writes it and its key to files.
 func newCertificate(t *testing.T, until time.Time) (cert tls.Certificate, certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -49,13 +49,13 @@ func newCertificate(t *testing.T, until time.Time) (cert tls.Certificate, certFi
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, certFile, keyFile
 }
 
-// handshake serves TLS, and closes the connection at the first request.
+// handshake serves TLS. It closes the connection at the first request.
 func handshake(config *tls.Config) func(net.Conn) {
 	return func(conn net.Conn) {
 		secure := tls.Server(conn, config)
-		_, _ = secure.Read(make([]byte, 1)) // where the handshake has failed, the alert is on its way
+		_, _ = secure.Read(make([]byte, 1)) // if the handshake has failed, the alert is on its way
 		_ = conn.(interface{ CloseWrite() error }).CloseWrite()
-		for { // or the connection would be reset, and the alert lost
+		for { // otherwise the connection would be reset, and the alert lost
 			if _, err := conn.Read(make([]byte, 4096)); err != nil {
 				return
 			}
@@ -64,9 +64,9 @@ func handshake(config *tls.Config) func(net.Conn) {
 }
 
 // refuseClient is handshake with TLS 1.3 for a server that refuses the client's
-// certificate. It reads the client's encrypted records, the last of them the
-// request, before it answers: while the request is written, Go's client might
-// return the error of its writing instead of the alert.
+// certificate. It reads all of the client's encrypted records before it answers; the
+// last one is the request. Otherwise, if it refused while the request is written, Go's
+// client might return the write error instead of the alert.
 func refuseClient(records int, config *tls.Config) func(net.Conn) {
 	serve := handshake(config)
 	return func(conn net.Conn) {
@@ -74,8 +74,8 @@ func refuseClient(records int, config *tls.Config) func(net.Conn) {
 	}
 }
 
-// recordsAtOnce is a connection whose encrypted TLS records are read only when all of
-// them have come.
+// recordsAtOnce is a connection whose encrypted TLS records can be read only when all
+// of them have arrived.
 type recordsAtOnce struct {
 	*net.TCPConn
 	records  int
@@ -99,7 +99,7 @@ func (c *recordsAtOnce) Read(p []byte) (int, error) {
 	return c.received.Read(p)
 }
 
-// What TLS towards the API's host fails with, the caller and the log are told.
+// The caller and the log are told why TLS to the API's host fails.
 func TestTLSFailuresOfTheAPI(t *testing.T) {
 	cert, trusted, _ := newCertificate(t, time.Now().Add(time.Hour))
 	expired, trustedExpired, _ := newCertificate(t, time.Now().Add(-time.Hour))
@@ -205,7 +205,7 @@ func TestTLSFailuresOfTheAPI(t *testing.T) {
 	}
 }
 
-// A host that accepts connections and never speaks TLS has not been connected to.
+// A host that accepts connections and never speaks TLS counts as not connected.
 func TestTLSThatIsNeverFinished(t *testing.T) {
 	f := newFixture(t)
 	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc https://127.0.0.1:" + listen(t, func(conn net.Conn) {

@@ -15,9 +15,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A rawUpstream is an API host that answers the first request of a connection
-// and closes it without an answer on the next, as a server does that drops an
-// idle connection at the wrong moment.
+// A rawUpstream is an API host that answers the first request of a connection, and
+// closes the connection without an answer on the next. A server does this if it drops
+// an idle connection at the wrong moment.
 type rawUpstream struct {
 	net.Listener
 	mu      sync.Mutex
@@ -70,7 +70,7 @@ func (u *rawUpstream) serve(conn net.Conn) {
 	}
 }
 
-// count returns how often the upstream saw a call.
+// count returns how often the upstream saw the call.
 func (u *rawUpstream) count(target string) int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -107,7 +107,7 @@ func TestOneShotCallsAreNotSentTwice(t *testing.T) {
 	} {
 		t.Run(test.method+test.path, func(t *testing.T) {
 			f.in(t)
-			// Leaves an idle connection, on which the call is then dropped.
+			// This leaves an idle connection. The next call is sent on it, and dropped.
 			f.do("POST", "/csc/v2/info", "{}").is(200)
 			f.do(test.method, test.path, test.body,
 				"Idempotency-Key", "callers", "X-Idempotency-Key", "callers", "Authorization", "Bearer service").is(502).byGateway("connection_terminated")
@@ -116,7 +116,7 @@ func TestOneShotCallsAreNotSentTwice(t *testing.T) {
 			}
 		})
 	}
-	// A status can be asked for again, and is.
+	// A status request can be repeated, and is repeated.
 	f.do("POST", "/csc/v2/info", "{}").is(200)
 	f.do("GET", "/v1/signdoc/pades?sign_id=2", "").is(200)
 }
@@ -130,7 +130,7 @@ func TestCallsAreRetriedWhenNothingWasSent(t *testing.T) {
 		lb_try_duration 20s
 		lb_try_interval 5ms
 	}`, address))
-	// Nobody listens until the gateway has tried.
+	// Nothing listens until the gateway has tried to connect.
 	answers := make(chan *answer, 4)
 	for _, body := range []string{"{}", strings.Repeat("x", 1<<20), strings.Repeat("y", 3<<20)} {
 		go func() { answers <- f.do("POST", "/v1/signdoc/pades", body) }()
@@ -214,9 +214,9 @@ func TestRejectedTokenIsRenewedAndTheCallRepeated(t *testing.T) {
 	}
 }
 
-// BankID's document has invalid_client as the only 401 of CSC's exchange. It is one
-// renewal and one line in the log, however often it comes; of the code, invalid_grant,
-// it is neither.
+// BankID's document has invalid_client as the only 401 of the CSC token exchange. It
+// causes one renewal and one log line, however often it comes. An invalid_grant, which
+// is about the code, causes neither.
 func TestExchangeRefusedAsInvalidClient(t *testing.T) {
 	for code, renewed := range map[string]bool{"invalid_client": true, "invalid_grant": false} {
 		t.Run(code, func(t *testing.T) {
@@ -322,8 +322,8 @@ func TestSameTransportTwiceInOneRequest(t *testing.T) {
 	}
 }
 
-// breaksOff makes a request that ends too early, and asserts that if there is an
-// answer, it says so.
+// breaksOff makes a request that ends too early. It asserts that the answer, if there
+// is one, says so.
 func (f *fixture) breaksOff(t *testing.T, request string) {
 	t.Helper()
 	conn := f.dial(t, request)
@@ -367,7 +367,7 @@ func TestUploadOverMaxSizeIsTooLarge(t *testing.T) {
 				replay_buffer ` + buffer + `
 				upstream signdoc ` + f.upstream.URL + `
 			}`)
-			// Of unknown length: otherwise Caddy's request_body refuses it.
+			// Its length is unknown: otherwise Caddy's request_body refuses it.
 			body := struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 100<<10))}
 			res, err := http.Post("http://"+f.addr+path, "application/json", body)
 			if err != nil {
@@ -398,7 +398,7 @@ func TestErrorRoutesSeeTheKindOfEveryError(t *testing.T) {
 	}
 }
 
-// What is wrong with a caller's body says nothing of the API's host.
+// A fault in a caller's body does not count as a failure of the API's host.
 func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
 	for name, request := range map[string]string{
 		"not held, bad chunk": "POST /csc/v2/info HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZZ\r\n",
@@ -416,7 +416,7 @@ func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
 	}
 }
 
-// A token may expire while a body comes, and no other be there.
+// A token may expire while a body arrives, and no other token may be available.
 func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
 	f := newFixture(t)
 	var had atomic.Bool
@@ -441,5 +441,5 @@ func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
 	if a := (<-answered).is(503).byGateway("destination_unavailable"); a.Header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
-	f.do("GET", "/v1/signdoc/jwks", "").is(200) // which needs no token
+	f.do("GET", "/v1/signdoc/jwks", "").is(200) // this call needs no token
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A secret that does not come holds up neither callers nor reloads.
+// A secret file that does not deliver blocks neither callers nor reloads.
 func TestSecretThatDoesNotCome(t *testing.T) {
 	f := newFixture(t)
 	fifo := filepath.Join(f.dir, "fifo")
@@ -21,10 +21,10 @@ func TestSecretThatDoesNotCome(t *testing.T) {
 	f.app = "timeout 50ms"
 	f.start(localSite)
 	f.do("GET", path, "").is(502).byGateway("proxy_configuration_error")
-	f.secret, f.app = file, "" // and time enough for a token
+	f.secret, f.app = file, "" // this leaves enough time for a token
 	f.start(localSite)
 	f.do("GET", path, "").is(200)
-	// Whoever waits for the secret still gets it, and ends.
+	// The reader that waits for the secret still gets it, and ends.
 	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)

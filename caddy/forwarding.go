@@ -7,12 +7,12 @@ import (
 )
 
 // forwardingFields are request header fields that proxies, load balancers and tunnels
-// add, as net/http spells them, with the sources that say so. Most add one of the first group
-// too; the others are told by their own where that is switched off, or replaced on a
-// further proxy's way.
+// add, as net/http spells them, with the sources that document them. Most proxies add a
+// field of the first group. The fields of the second group reveal a proxy that was
+// configured not to add those, or whose fields a further proxy has replaced.
 //
-// Fields for tracing are not among them, since programs send those themselves: such as
-// X-Request-Id, traceparent, and X-Amzn-Trace-Id of the X-Ray SDK.
+// Fields for tracing are not listed, since programs send them as well: X-Request-Id,
+// traceparent, and X-Amzn-Trace-Id of the X-Ray SDK, for instance.
 var forwardingFields = []string{
 	"Via",               // RFC 9110 section 7.6.3
 	"Forwarded",         // RFC 7239
@@ -33,6 +33,7 @@ var forwardingFields = []string{
 	"Client-Ip",            // Azure App Service front ends
 	"Disguised-Host",       // the same
 	"Was-Default-Hostname", // the same
+	"X-Nginx-Proxy",        // many tutorials on nginx
 	"X-Varnish",            // Varnish: User Guide, "Transactions"
 	"True-Client-Ip",       // Akamai "True Client IP Header", Cloudflare "HTTP headers"
 	"Akamai-Origin-Hop",    // Akamai: requests from edge to origin
@@ -46,7 +47,7 @@ var forwardingFields = []string{
 	"X-Bluecoat-Via",       // Symantec ProxySG
 }
 
-// forwardingPrefixes are what the names of several such fields begin with.
+// forwardingPrefixes are prefixes that several such fields share.
 var forwardingPrefixes = []string{
 	"X-Forward",   // X-Forwarded-*: Squid, Apache mod_proxy, Caddy, HAProxy, ELB, ngrok, cloudflared, tailscale serve …
 	"X-Original-", // -Host, -URL: Azure Application Gateway, ARR; -Forwarded-For: ingress-nginx; -Host: ngrok
@@ -74,11 +75,11 @@ var forwardingPrefixes = []string{
 	"Tailscale-",        // Tailscale "Serve", "Identity headers"; Funnel: Tailscale-Funnel-Request
 }
 
-// forwarded reports whether a proxy says that it has handed on the request with these
-// header fields.
+// forwarded reports whether a proxy has forwarded the request with these header fields,
+// as far as the fields tell.
 func forwarded(header http.Header) bool {
 	for name := range header {
-		if strings.Contains(name, "_") { // as CGI spells them
+		if strings.Contains(name, "_") { // CGI's spelling
 			name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 		}
 		if slices.Contains(forwardingFields, name) ||

@@ -26,21 +26,21 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// clientSecret has every character that must be form-encoded in HTTP Basic.
+// clientSecret contains every character that must be form-encoded in HTTP Basic.
 const clientSecret = "s3cr3t+ with/:%& planted"
 
-// A fixture is a gateway in a real Caddy in this process, between a scripted
-// issuer and an upstream that remembers what it saw.
+// A fixture is a gateway in a real Caddy in this process, between a scripted issuer and
+// an upstream that records its requests.
 type fixture struct {
 	t        *testing.T
 	issuer   *tokenauthtest.Server
 	upstream *upstream
 	url      string // of the gateway
 	site     string // the address of the site
-	addr     string // of the gateway
+	addr     string // the host and port of the gateway
 	dir      string // for files
-	log      string // the file that everything is logged to, at debug level
-	secret   string // the file with the client secret
+	log      string // the log file, with everything at debug level
+	secret   string // the file that holds the client secret
 	global   string // further global options
 	app      string // further subdirectives of the app
 }
@@ -66,14 +66,14 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// in makes the fixture speak for the subtest t.
+// in makes the fixture report to the subtest t.
 func (f *fixture) in(t *testing.T) {
 	outer := f.t
 	f.t = t
 	t.Cleanup(func() { f.t = outer })
 }
 
-// writeSecret puts the secret into its file.
+// writeSecret writes the secret to its file.
 func (f *fixture) writeSecret(secret string) {
 	f.t.Helper()
 	if err := os.WriteFile(f.secret, []byte(secret+"\n"), 0o600); err != nil {
@@ -81,8 +81,8 @@ func (f *fixture) writeSecret(secret string) {
 	}
 }
 
-// caddyfile returns a configuration whose site has the given directives.
-// UPSTREAM stands for the subdirectives that name the upstream.
+// caddyfile returns a configuration whose site has the given directives. In them,
+// UPSTREAM is replaced by the subdirectives that name the upstream.
 func (f *fixture) caddyfile(site string) string {
 	upstreams := ""
 	for _, api := range []string{"signdoc", "csc", "timestamp"} {
@@ -132,13 +132,13 @@ func (f *fixture) start(site string) *fixture {
 	return f
 }
 
-// localSite is a site that admits this test.
+// localSite is a site that admits the test itself.
 const localSite = `bankid_esign signdoc csc timestamp {
 	callers local
 	UPSTREAM
 }`
 
-// do makes a request to the gateway.
+// do sends a request to the gateway.
 func (f *fixture) do(method, path, body string, header ...string) *answer {
 	f.t.Helper()
 	var reader io.Reader
@@ -155,9 +155,9 @@ func (f *fixture) do(method, path, body string, header ...string) *answer {
 	return roundTrip(f.t, req)
 }
 
-// roundTrip makes a request without following redirects or decompressing. After
-// a reload, the kernel may have given the connection to the listener of the
-// configuration before, which closes it; then it is made again.
+// roundTrip sends a request without following redirects or decompressing. After a
+// reload, the kernel may have given the connection to the listener of the old
+// configuration, which closes it. Then the request is sent again.
 func roundTrip(t *testing.T, req *http.Request) *answer {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
@@ -182,7 +182,7 @@ func roundTrip(t *testing.T, req *http.Request) *answer {
 	return &answer{t, res, body}
 }
 
-// An answer is what came back, with its body read.
+// An answer is a response whose body has been read.
 type answer struct {
 	t *testing.T
 	*http.Response
@@ -199,7 +199,7 @@ func (a *answer) is(status int) *answer {
 	return a
 }
 
-// byGateway asserts that the gateway answered, with a proxy error type.
+// byGateway asserts that the gateway itself answered, with the given proxy error type.
 func (a *answer) byGateway(kind string) *answer {
 	a.t.Helper()
 	if got := a.Header.Get("Proxy-Status"); !strings.Contains(got, ";error="+kind) {
@@ -208,7 +208,7 @@ func (a *answer) byGateway(kind string) *answer {
 	return a
 }
 
-// logged returns all that was logged so far.
+// logged returns everything that was logged so far.
 func (f *fixture) logged() string {
 	f.t.Helper()
 	log, err := os.ReadFile(f.log)
@@ -218,7 +218,7 @@ func (f *fixture) logged() string {
 	return string(log)
 }
 
-// An upstream is an API host that remembers the requests it saw.
+// An upstream is an API host that records the requests that it sees.
 type upstream struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -262,14 +262,14 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler(w, r)
 }
 
-// handle makes the upstream answer with h.
+// handle makes h answer the upstream's requests.
 func (u *upstream) handle(h http.HandlerFunc) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.handler = h
 }
 
-// seen returns the requests seen since the last time.
+// seen returns the requests since the last call of seen.
 func (u *upstream) seen() []*call {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -278,8 +278,8 @@ func (u *upstream) seen() []*call {
 	return calls
 }
 
-// freeAddress returns a loopback address that nothing listens on. Its port is not
-// one of those that the system gives out, to whoever asks for any.
+// freeAddress returns a loopback address on which nothing listens. Its port is outside
+// the range that the system assigns automatically.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
@@ -295,7 +295,7 @@ func freeAddress(t *testing.T) string {
 	}
 }
 
-// eventually waits until done reports true.
+// eventually waits until done returns true.
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)

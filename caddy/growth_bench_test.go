@@ -18,16 +18,16 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// grown is a configuration of n of something.
+// grown is a configuration with n of something.
 type grown struct {
 	app      object
 	handlers []object
 }
 
-// growths are what a configuration can have many of. In each, the handler with
-// the number 0 is the same.
+// growths are the things that a configuration can have many of. In each, the handler
+// with the number 0 is the same.
 var growths = map[string]func(app object, n int) grown{
-	// Clients with a handler, and so a source, each.
+	// These are clients, each with a handler, and so with a source.
 	"clients": func(app object, n int) grown {
 		clients, handlers := make(object, n), make([]object, n)
 		for i := range n {
@@ -39,7 +39,7 @@ var growths = map[string]func(app object, n int) grown{
 		app["clients"] = clients
 		return grown{app, handlers}
 	},
-	// Sites that share one client, one scope and one host.
+	// These are sites that share one client, one scope and one host.
 	"sites": func(app object, n int) grown {
 		handlers := make([]object, n)
 		for i := range n {
@@ -47,7 +47,7 @@ var growths = map[string]func(app object, n int) grown{
 		}
 		return grown{app, handlers}
 	},
-	// Scopes of one token.
+	// These are scopes of one token.
 	"scopes": func(app object, n int) grown {
 		scopes := make([]string, n)
 		for i := range n {
@@ -57,7 +57,7 @@ var growths = map[string]func(app object, n int) grown{
 		handler["scopes"] = scopes
 		return grown{app, []object{handler}}
 	},
-	// Upstream hosts of one client.
+	// These are upstream hosts of one client.
 	"hosts": func(app object, n int) grown {
 		handlers := make([]object, n)
 		for i := range n {
@@ -67,8 +67,8 @@ var growths = map[string]func(app object, n int) grown{
 	},
 }
 
-// BenchmarkGrowth measures a request in configurations that grow, which it
-// should not notice.
+// BenchmarkGrowth measures a request in configurations that grow. The growth should not
+// affect it.
 func BenchmarkGrowth(b *testing.B) {
 	issuer := newBenchIssuer(b)
 	for _, name := range slices.Sorted(maps.Keys(growths)) {
@@ -83,9 +83,9 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// awaitTokens waits until every source of the running configuration has its
-// token, so that getting them is not measured. Ten thousand at once may be more
-// than there are file descriptors; then some are tried again.
+// awaitTokens waits until every source of the running configuration has its token, so
+// that obtaining them is not measured. Ten thousand at a time may exceed the limit of
+// file descriptors; then some are tried again.
 func awaitTokens(b *testing.B) {
 	b.Helper()
 	mod, err := caddy.ActiveContext().App("bankid_esign")
@@ -106,8 +106,8 @@ func awaitTokens(b *testing.B) {
 	}
 }
 
-// BenchmarkProvision measures loading a configuration of many clients, each with
-// a handler of its own, beside as many bare reverse proxies.
+// BenchmarkProvision measures loading a configuration with many clients, each with its
+// own handler, and for comparison the same number of bare reverse proxies.
 func BenchmarkProvision(b *testing.B) {
 	issuer := newBenchIssuer(b)
 	for _, n := range []int{1, 100, 1000, 10_000} {
@@ -132,12 +132,12 @@ func BenchmarkProvision(b *testing.B) {
 	}
 }
 
-// Clients that have their token cost memory, and no goroutine.
+// A client that has its token costs memory, but no goroutine.
 func TestIdleClientsHoldNoGoroutine(t *testing.T) {
 	const n = 10_000
 	issuer := tokenauthtest.NewServer()
 	t.Setenv("BENCH_SECRET", "secret")
-	t.Cleanup(func() { // or every scrape after this has ten thousand clients
+	t.Cleanup(func() { // otherwise every later scrape has ten thousand clients
 		tokenRequests.Reset()
 		tokenRequestDuration.Reset()
 		clockSkew.Reset()
@@ -166,7 +166,7 @@ func TestIdleClientsHoldNoGoroutine(t *testing.T) {
 		}
 	}()
 	app.http, app.logger = issuer.Client(), zap.NewNop()
-	app.events.stop() // it would wait for apps to start
+	app.events.stop() // it would wait for the apps to start
 	before := runtime.NumGoroutine()
 	sources := make([]*tokenauth.Source, n)
 	for i := range n {
@@ -185,7 +185,7 @@ func TestIdleClientsHoldNoGoroutine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Those that fetched end by themselves.
+	// Goroutines that fetched a token end by themselves.
 	for deadline := time.Now().Add(30 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines stay, of %d clients", runtime.NumGoroutine()-before, n)

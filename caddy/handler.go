@@ -22,24 +22,24 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// defaultProxyName identifies the gateway in the Proxy-Status field.
+// defaultProxyName names the gateway in the Proxy-Status field.
 const defaultProxyName = "bankid_esign"
 
 // Handler is a gateway to BankID's eSign APIs. Applications call it as they
 // would call BankID, with the same methods and paths, but without credentials.
-// It decides whether the caller may, waits for an access token if the call
+// It decides whether the caller is admitted, waits for an access token if the call
 // needs one, and proxies the call to the host of its API.
 //
-// The download of signed documents destroys BankID's copy. So a download goes on
-// when its caller leaves, and what it brought is kept in memory for ten minutes:
-// if the same caller asks for the same order again, it gets the same answer.
-// That is so where callers can be told apart: not with `callers any`, unless
-// an authentication handler or a client certificate says who they are. All
-// answers that are kept take up 128 MiB at most; a download that does not fit
+// The download of signed documents destroys BankID's copy. So a download continues
+// when its caller leaves, and the gateway keeps the documents in memory for ten
+// minutes: if the same caller asks for the same order again, it gets the same
+// response. This requires that callers can be told apart. With `callers any`, it
+// requires an authentication handler or a client certificate that identifies them.
+// All responses that are kept take up 128 MiB at most; a download that does not fit
 // ends with its caller.
 //
 // It is a terminal handler, like `reverse_proxy`. Its own errors carry a
-// `Proxy-Status` response header field (RFC 9209), which those of BankID do not.
+// `Proxy-Status` response header field (RFC 9209); BankID's errors do not.
 //
 // When it fails a request, it sets this placeholder:
 //
@@ -47,35 +47,35 @@ const defaultProxyName = "bankid_esign"
 // ------------|-------------
 // `{http.bankid_esign.error}` | The proxy error type, as in RFC 9209
 type Handler struct {
-	// Which calls can be made, and in whose name.
+	// Which calls can be made, and with which client's tokens.
 	Access
 
 	// Who may call: `authenticated` (an authentication handler has set
-	// `{http.auth.user.id}`, or the connection has a verified client
-	// certificate), `local` (programs on this machine, calling directly), or
-	// `any` (something else decides). A user that the handlers `vars` or `map`
-	// name does not count: with `authenticated`, it is an error if they do so in
-	// the same site, or wherever requests to it may have been. Requests that a
-	// browser makes for another site are refused in any case. Default:
-	// `authenticated`.
+	// `{http.auth.user.id}`, or the connection has a verified client certificate),
+	// `local` (programs on this machine that call without a proxy), or `any` (something
+	// else decides). A user that the handlers `vars` or `map` name does not count. With
+	// `authenticated`, it is an error if they name one in the same site, or in a place
+	// that requests to the site may have passed through before. Requests that a browser
+	// makes for another site are refused in any case. Default: `authenticated`.
 	Callers string `json:"callers,omitempty"`
 
-	// The origins of APIs that are not where the environment has them, by API.
+	// The origins of APIs, by API, if they differ from those of the environment.
 	Upstreams map[string]string `json:"upstreams,omitempty"`
 
-	// The reverse proxy that sends the calls, as in the `reverse_proxy` handler,
-	// but without `upstreams`, and with a transport of no other `protocol` than
-	// `http`. What could send a token elsewhere or a call twice is refused.
+	// The reverse proxy that sends the calls, configured as in the `reverse_proxy`
+	// handler, but without `upstreams`, and with no `protocol` of the transport but
+	// `http`. Options that could send a token elsewhere, or make a call twice, are
+	// refused.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
 	table  *tokenauth.Table
 	routes map[string]*route // by API
 	name   string            // in Proxy-Status
 	held   *heldAnswers
-	orders clientKey // whose orders the calls are about
+	orders clientKey // the client whose orders the calls are about
 	logger *zap.Logger
 
-	subrouteErrors bool // whether a subroute around it has error routes of its own
+	subrouteErrors bool // whether a subroute around the handler has its own error routes
 }
 
 // CaddyModule returns the Caddy module information.
@@ -139,7 +139,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return standBefore(ctx, h.name)
 }
 
-// validate reports what is wrong with what can be known without the app.
+// validate returns an error for a fault that can be found without the app.
 func (h *Handler) validate() error {
 	if err := h.Access.validate(); err != nil {
 		return err
@@ -177,7 +177,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return refusal
 	}
 	defer func() {
-		if !returned { // the proxy panics when an answer breaks off
+		if !returned { // the proxy panics when a response breaks off
 			answer.breakOff()
 		}
 	}()
@@ -185,7 +185,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	returned = true
 	switch {
 	case answer.refusal != nil:
-		_, err = h.mark(w, r, handlerError(answer.refusal)) // which the transport has counted
+		_, err = h.mark(w, r, handlerError(answer.refusal)) // the transport has counted it
 	case err == nil:
 		answer.end()
 		return nil
@@ -206,15 +206,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return err
 }
 
-// refuse prepares for the answer to r, which nobody has dealt with and err is the
-// reason for, and returns err.
+// refuse prepares the response to r, which was refused with err before it was
+// forwarded. It returns err.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body *lingeringBody, places chan struct{}) error {
 	err = h.fail(w, r, err)
 	body.settle(w, r, err, h.hasErrorRoutes(r), places)
 	return err
 }
 
-// serve makes a call.
+// serve makes the call.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
 	if call.OneShot {
 		return h.serveOneShot(w, r, call, next)
@@ -222,13 +222,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *tokenauth.
 	return h.forward(w, r, call, next)
 }
 
-// hasErrorRoutes reports whether routes answer r when it has failed.
+// hasErrorRoutes reports whether error routes handle r when it has failed.
 func (h *Handler) hasErrorRoutes(r *http.Request) bool {
 	return h.subrouteErrors || hasErrorRoutes(r)
 }
 
-// fail prepares for the answer to r that err is, if it is one, and returns err with
-// the status that fits: to Caddy, a connection that cannot be made in time is no
+// fail prepares the response to r for err, if err is not nil. It returns err with the
+// right status: Caddy does not treat a connection that cannot be made in time as a
 // timeout.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error {
 	if err == nil {
@@ -239,7 +239,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error 
 	return err
 }
 
-// mark is fail without counting. It also returns the proxy error type.
+// mark is fail without the metric. It also returns the proxy error type.
 func (h *Handler) mark(w http.ResponseWriter, r *http.Request, err error) (kind string, marked error) {
 	kind = setErrorHeader(w.Header(), h.name, err)
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
@@ -250,7 +250,7 @@ func (h *Handler) mark(w http.ResponseWriter, r *http.Request, err error) (kind 
 	return kind, err
 }
 
-// admitted returns nil, or why the caller of r may make no calls.
+// admitted returns an error if the caller may not make r, and nil if it may.
 func (h *Handler) admitted(r *http.Request) error {
 	if refusal := h.admit(r); refusal != nil {
 		if r.TLS != nil && !r.TLS.HandshakeComplete {
@@ -275,7 +275,7 @@ func (h *Handler) admitted(r *http.Request) error {
 	return nil
 }
 
-// lookUp returns the call that r makes, or why it must not.
+// lookUp returns the call that r makes, or an error if r must not be made.
 func (h *Handler) lookUp(r *http.Request) (*tokenauth.Call, error) {
 	call := h.table.Lookup(r)
 	if call == nil {
@@ -294,7 +294,7 @@ func (h *Handler) lookUp(r *http.Request) (*tokenauth.Call, error) {
 	return call, nil
 }
 
-// forward makes a call, for as long as the context of r allows.
+// forward makes the call. It ends with the context of r.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
 	if err := h.ready(r, call); err != nil {
 		return err
@@ -302,20 +302,20 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, call *tokenaut
 	return h.routes[call.Group].proxy.ServeHTTP(w, h.leaving(r, call), next)
 }
 
-// ready waits until the call can be made.
+// ready waits until the call can be made, which may need a token.
 func (h *Handler) ready(r *http.Request, call *tokenauth.Call) error {
 	transport := h.routes[call.Group].transport
-	// Waiting is done here rather than in the transport, where a reverse proxy
-	// would take a failure for one of the API's host.
+	// The wait is here, not in the transport: there the reverse proxy would blame the
+	// API's host for a failure.
 	if err := transport.core.Ready(r, call, transport.delivery(r.Context())); err != nil {
 		return waitError(err)
 	}
 	return nil
 }
 
-// leaving returns r with only those header fields that may leave, so that what
-// the operator adds to a field is added to nothing of the caller's. Most callers
-// are programs whose fields all may; then it is r itself.
+// leaving returns r with only the header fields that may leave the gateway. So a value
+// that the operator adds to a field is not appended to a value of the caller. If all
+// fields may leave, as with most callers, which are programs, it returns r itself.
 func (h *Handler) leaving(r *http.Request, call *tokenauth.Call) *http.Request {
 	leaves := func(name string) bool {
 		return tokenauth.Leaves(name) || (name == "Authorization" && call.Kind == tokenauth.Pass)

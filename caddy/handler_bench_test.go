@@ -40,7 +40,7 @@ func (noopTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// noopWriter is an http.ResponseWriter that remembers the status only.
+// noopWriter is an http.ResponseWriter that records only the status.
 type noopWriter struct {
 	header http.Header
 	status int
@@ -63,11 +63,11 @@ func newBenchIssuer(tb testing.TB) *tokenauthtest.Server {
 	return issuer
 }
 
-// object is one in JSON.
+// object is a JSON object.
 type object = map[string]any
 
-// benchConfig returns a configuration whose server has the given handlers, each
-// in a route of its own that takes the host that bears its number.
+// benchConfig returns a configuration whose server has the given handlers, each in its
+// own route for the host with its number.
 func benchConfig(tb testing.TB, app object, handlers ...object) *caddy.Config {
 	tb.Helper()
 	routes := make([]object, 0, len(handlers))
@@ -111,8 +111,8 @@ func benchHandler(upstream string) object {
 	return object{"handler": "bankid_esign", "apis": []string{"signdoc"}, "callers": "local", "upstreams": object{"signdoc": upstream}}
 }
 
-// floorHandler does all of the work but none of the token: a reverse proxy that
-// sets a constant.
+// floorHandler returns a handler that does all of the work except for the token: a
+// reverse proxy that sets a constant header field.
 func floorHandler() object {
 	return object{
 		"handler": "reverse_proxy", "upstreams": []object{{"dial": "127.0.0.1:1"}},
@@ -121,8 +121,8 @@ func floorHandler() object {
 	}
 }
 
-// runBench runs config until the benchmark ends, with every gateway's sending
-// replaced by noopTransport, and returns its server.
+// runBench runs config until the benchmark ends, and returns its server. In every
+// gateway, noopTransport replaces the transport that sends.
 func runBench(tb testing.TB, config *caddy.Config) *caddyhttp.Server {
 	tb.Helper()
 	if err := caddy.Run(config); err != nil {
@@ -148,7 +148,7 @@ func runBench(tb testing.TB, config *caddy.Config) *caddyhttp.Server {
 	return server
 }
 
-// benchServe measures a request to the host of the given number.
+// benchServe measures a request to the host with the given number.
 func benchServe(b *testing.B, server *caddyhttp.Server, method string, host int) {
 	b.Helper()
 	ctx := context.WithValue(b.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}))
@@ -168,22 +168,22 @@ func benchServe(b *testing.B, server *caddyhttp.Server, method string, host int)
 			b.Fatalf("status %d, %v", w.status, w.header)
 		}
 	}
-	serve() // has the token fetched, if there is none yet
+	serve() // the first call obtains the token, if there is none yet
 	b.ReportAllocs()
 	for b.Loop() {
 		serve()
 	}
 }
 
-// BenchmarkHandler measures the gateway in a Caddy, from the server to the
-// transport. BenchmarkReverseProxyStaticHeader is what of that is not its own.
+// BenchmarkHandler measures the gateway in Caddy, from the server to the transport.
+// BenchmarkReverseProxyStaticHeader measures the part that is not the gateway's.
 func BenchmarkHandler(b *testing.B) {
 	app := benchApp(b, newBenchIssuer(b))
 	server := runBench(b, benchConfig(b, app, benchHandler("http://127.0.0.1:1")))
 	benchServe(b, server, http.MethodGet, 0)
 }
 
-// BenchmarkReverseProxyStaticHeader is the floor of BenchmarkHandler.
+// BenchmarkReverseProxyStaticHeader measures the floor for BenchmarkHandler.
 func BenchmarkReverseProxyStaticHeader(b *testing.B) {
 	app := benchApp(b, newBenchIssuer(b))
 	server := runBench(b, benchConfig(b, app, floorHandler()))

@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	// heldLimit is how much memory, in bytes, all held answers together may
-	// take up.
+	// heldLimit is the size, in bytes, of the memory for all held answers together.
 	heldLimit = 128 << 20
 
 	// heldFor is how long an answer is held.
 	heldFor = 10 * time.Minute
 
-	// heldOverhead is what an answer takes up besides its body, in bytes.
+	// heldOverhead is the memory, in bytes, that an answer takes up besides its body.
 	heldOverhead = 4 << 10
 
-	// heldChunk is by how much a body of unknown length grows, in bytes.
+	// heldChunk is the size, in bytes, of the steps in which a body of unknown length
+	// grows.
 	heldChunk = 64 << 10
 )
 
-// heldAnswers are answers that are kept in memory, because they are the only
-// copy of what they hold.
+// heldAnswers are answers that are kept in memory, because they are the only copy of
+// their content.
 //
-// Every such answer is kept, also one whose transfer ended without an error:
-// that only says that the kernel took the bytes, and a caller may have gone
-// without having read them. Where room is needed, those make it, oldest first.
+// Every such answer is kept, even if its transfer ended without an error. That only
+// says that the kernel took the bytes; the caller may have gone before it read them.
+// When room is needed, answers whose transfer ended so are dropped, the oldest first.
 // An answer whose last transfer broke off is kept until its time is over.
 type heldAnswers struct {
 	limit int64
@@ -44,23 +44,24 @@ type heldAnswers struct {
 	closed  bool
 }
 
-// answerKey says what an answer is about, and whose it is.
+// answerKey identifies an answer: its order, and the caller that it belongs to.
 type answerKey [sha256.Size]byte
 
-// A heldAnswer is the answer to a call, or one that is still awaited.
+// A heldAnswer is the answer to a call, or a placeholder for one that has not arrived
+// yet.
 type heldAnswer struct {
 	key     answerKey
-	about   []zap.Field   // for the log
-	settled chan struct{} // closed when the answer is held, or will not be
+	about   []zap.Field   // fields for the log
+	settled chan struct{} // closed when the answer is held, or is certain not to be held
 
-	// What is handed over. Not modified once the answer is held.
+	// These are what callers get. They do not change once the answer is held.
 	status int
 	header http.Header
 	body   [][]byte
 	length int64
 
-	// Guarded by heldAnswers.mu.
-	size      int64 // of the memory reserved
+	// These are guarded by heldAnswers.mu.
+	size      int64 // memory reserved, in bytes
 	held      bool
 	since     time.Time
 	expiry    *time.Timer
@@ -74,9 +75,9 @@ func newHeldAnswers(limit int64) *heldAnswers {
 	return &heldAnswers{limit: limit, answers: make(map[answerKey]*heldAnswer)}
 }
 
-// claim returns the answer at key. If there is none, it is one for the caller of
-// claim to settle, by hold or abandon; others wait for that, as long as ctx
-// allows. One that is held must be given back with done.
+// claim returns the held answer at key, which must be given back with done. If there is
+// none, it returns a new one with first set, which the caller of claim must settle by
+// hold or abandon. While an answer is not settled, others wait for it until ctx ends.
 func (s *heldAnswers) claim(ctx context.Context, key answerKey, about ...zap.Field) (answer *heldAnswer, first bool, err error) {
 	for {
 		s.mu.Lock()
@@ -101,7 +102,7 @@ func (s *heldAnswers) claim(ctx context.Context, key answerKey, about ...zap.Fie
 	}
 }
 
-// reserve takes n more bytes for a body, or reports false if there are not as
+// reserve reserves n more bytes for the body of a. It returns false if there are not so
 // many.
 func (s *heldAnswers) reserve(a *heldAnswer, n int64) bool {
 	s.mu.Lock()
@@ -115,8 +116,8 @@ func (s *heldAnswers) reserve(a *heldAnswer, n int64) bool {
 	return true
 }
 
-// makeRoom drops answers that were delivered, oldest first, until n bytes are
-// free. If that cannot be, it drops none.
+// makeRoom drops answers that were delivered, the oldest first, until n bytes are free.
+// If they would not suffice, it drops none.
 func (s *heldAnswers) makeRoom(n int64) bool {
 	if n <= 0 {
 		return true
@@ -140,7 +141,7 @@ func (s *heldAnswers) makeRoom(n int64) bool {
 	return true
 }
 
-// hold keeps a, which is whole now. It must be given back with done.
+// hold keeps a, which has arrived whole. It must be given back with done.
 func (s *heldAnswers) hold(a *heldAnswer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +155,7 @@ func (s *heldAnswers) hold(a *heldAnswer) {
 	close(a.settled)
 }
 
-// abandon says that a will not be held.
+// abandon settles a as not held.
 func (s *heldAnswers) abandon(a *heldAnswer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,8 +164,8 @@ func (s *heldAnswers) abandon(a *heldAnswer) {
 	close(a.settled)
 }
 
-// done ends a transfer of a, which was delivered, or not. It reports whether a is
-// still held.
+// done ends a transfer of a. delivered says whether the caller got it all. It reports
+// whether a is still held.
 func (s *heldAnswers) done(a *heldAnswer, delivered bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +177,7 @@ func (s *heldAnswers) done(a *heldAnswer, delivered bool) bool {
 	return !a.dropped
 }
 
-// expire drops a, whose time is over.
+// expire drops a when its time is over.
 func (s *heldAnswers) expire(a *heldAnswer) {
 	s.mu.Lock()
 	lost := !a.dropped && !a.delivered && a.users == 0
@@ -189,7 +190,7 @@ func (s *heldAnswers) expire(a *heldAnswer) {
 	}
 }
 
-// drop takes a held answer away. Transfers of it that are under way go on.
+// drop removes a held answer. Transfers of it that are under way continue.
 func (s *heldAnswers) drop(a *heldAnswer) {
 	if a.expiry != nil {
 		a.expiry.Stop()
@@ -202,9 +203,9 @@ func (s *heldAnswers) drop(a *heldAnswer) {
 	}
 }
 
-// free gives the memory of a back.
+// free gives back the memory of a.
 func (s *heldAnswers) free(a *heldAnswer) {
-	a.body = nil // not zeroed: HTTP/2 may still read what a caller that left was sent
+	a.body = nil // the bytes are not overwritten: HTTP/2 may still read them for a caller that has left
 	s.used -= a.size
 	heldAnswerBytes.Sub(float64(a.size))
 	a.size = 0
@@ -217,7 +218,7 @@ func (s *heldAnswers) Destruct() error {
 	s.closed = true
 	for _, a := range s.answers {
 		if !a.held {
-			continue // whoever awaits it settles it
+			continue // the call that waits for it settles it
 		}
 		if !a.delivered {
 			a.log(caddy.Log()).Warn("one-shot answer lost: the gateway stops")
@@ -227,15 +228,14 @@ func (s *heldAnswers) Destruct() error {
 	return nil
 }
 
-// observeExpired counts and logs that a is gone, and that no transfer of it went
-// well.
+// observeExpired counts and logs that a was dropped without a complete transfer.
 func (a *heldAnswer) observeExpired(logger *zap.Logger) {
 	rescuedAnswers.WithLabelValues(resultExpired).Inc()
 	a.log(logger).Warn("one-shot answer expired: its last transfer broke off, and nobody came for it")
 }
 
-// log returns a logger of what becomes of a. It says which order that is, in a
-// form that cannot be used to ask for it, and nothing of the content.
+// log returns a logger for events about a. It identifies the order in a form that
+// cannot be used to ask for it, and shows nothing of the content.
 func (a *heldAnswer) log(logger *zap.Logger) *zap.Logger {
 	return logger.With(a.about...).With(zap.Int64("bytes", a.length))
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// keep puts an answer of n bytes into s, as after its first transfer.
+// keep puts an answer of n bytes into s, in its state after the first transfer.
 func keep(t *testing.T, s *heldAnswers, key byte, n int64, delivered bool) *heldAnswer {
 	t.Helper()
 	a, first, err := s.claim(t.Context(), answerKey{key})
@@ -45,7 +45,7 @@ func TestHeldAnswersExpire(t *testing.T) {
 		if s.used != 60 || !isHeld(s, 1) || !isHeld(s, 2) {
 			t.Errorf("before their time, %d bytes are held", s.used)
 		}
-		// One that is being handed over goes on to be.
+		// A transfer that is under way at the expiry continues.
 		a, first, err := s.claim(t.Context(), answerKey{1})
 		if first || err != nil {
 			t.Fatalf("first is %t, %v", first, err)
@@ -87,7 +87,7 @@ func TestDeliveredAnswersMakeRoom(t *testing.T) {
 		if s.reserve(a, 1<<62) || s.reserve(a, 101) {
 			t.Error("more fits than the limit")
 		}
-		// What is being handed over stays, too.
+		// An answer that is being handed over stays, too.
 		b, _, _ := s.claim(t.Context(), answerKey{3})
 		if s.reserve(a, 30) {
 			t.Error("an answer made room that is being handed over")
@@ -141,7 +141,7 @@ func TestClaimsWaitForEachOther(t *testing.T) {
 	})
 }
 
-// A call that outlives the gateway's last configuration holds nothing.
+// A call that outlives the gateway's last configuration is not held.
 func TestNothingIsHeldAfterTheEnd(t *testing.T) {
 	s := newHeldAnswers(100)
 	a, _, _ := s.claim(t.Context(), answerKey{1})
@@ -181,7 +181,7 @@ func TestSpool(t *testing.T) {
 		name   string
 		limit  int64
 		status int
-		length int // -1: not given
+		length int // -1: without a length
 		whole  bool
 		held   bool
 	}{
@@ -210,7 +210,7 @@ func TestSpool(t *testing.T) {
 				spool.Header().Set("Content-Length", strconv.Itoa(test.length))
 			}
 			spool.WriteHeader(test.status)
-			spool.WriteHeader(500) // is late
+			spool.WriteHeader(500) // this comes too late
 			for rest := document; len(rest) > 0; {
 				n := min(len(rest), 33<<10)
 				if wrote, err := spool.Write(rest[:n]); wrote != n || err != nil {
@@ -288,7 +288,7 @@ func TestSpoolPassesInterimAnswersOn(t *testing.T) {
 	}
 }
 
-// A detached call goes on for a while after its caller has left.
+// A detached call continues for some time after its caller has left, then ends.
 func TestDetachedCallEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}

@@ -2,7 +2,7 @@ package caddyesign
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// What became of answers that are the only copy.
+// These are the results for answers that are the only copy.
 const (
 	resultHeld       = "held"
 	resultHandedOver = "handed_over"
@@ -10,8 +10,8 @@ const (
 	resultTooLarge   = "too_large"
 )
 
-// Metrics of the answers that are held. Like those of Caddy itself, they outlive
-// a configuration.
+// These metrics describe held answers. Like Caddy's own metrics, they outlive a
+// configuration.
 var (
 	rescuedAnswers = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
@@ -33,7 +33,7 @@ var (
 	})
 )
 
-// A counter that is not there until something happens hides the first time.
+// The counters start at 0: the first event would be missed if its counter began at 1.
 func init() {
 	for _, result := range []string{resultHeld, resultHandedOver, resultExpired, resultTooLarge} {
 		rescuedAnswers.WithLabelValues(result)

@@ -23,8 +23,8 @@ func TestAnswersOutliveReloads(t *testing.T) {
 		caller.leave()
 		f.noticed(goesOn, "x", 1)
 		o.stopAt("")
-		// Of another configuration, too: Caddy lets go of the old one when its
-		// requests have ended, as far as it knows.
+		// The answer is kept for another configuration too. Caddy drops the old
+		// configuration when it believes that its requests have ended.
 		reloaded := make(chan error, 1)
 		config := adapt(t, f.caddyfile("header X-Config second\n"+strings.Replace(localSite, "callers local", "callers local\nreplay_buffer 2MiB", 1)))
 		go func() { reloaded <- caddy.Load(config, true) }()
@@ -136,5 +136,5 @@ func TestHeldAnswersLeaveNoGoroutine(t *testing.T) {
 	f.upstream.CloseClientConnections()
 	f.upstream.Close()
 	caller.transport.CloseIdleConnections()
-	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh")) // Caddy's, for seconds
+	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh")) // Caddy's, which ends after seconds
 }

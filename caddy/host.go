@@ -7,12 +7,12 @@ import (
 )
 
 // hostname returns the name or address in a Host field, and whether the field is well
-// formed: an IPv6 address in brackets, or else a name or an IPv4 address; and after a
-// colon, the number of a port. URIs may have more there (RFC 3986 section 3.2): user
-// information, percent-encoding, an empty port. Programs differ over what the name is
-// then, and no client that means well sends it.
+// formed. It accepts an IPv6 address in brackets, a name, or an IPv4 address, each with
+// an optional colon and port number. URIs allow more there (RFC 3986 section 3.2): user
+// information, percent-encoding, an empty port. Programs disagree about the name in
+// such a field, and no honest client sends one.
 func hostname(host string) (name string, ok bool) {
-	rest := ""
+	var rest string
 	if address, found := strings.CutPrefix(host, "["); found {
 		if name, rest, found = strings.Cut(address, "]"); !found {
 			return "", false
@@ -44,7 +44,7 @@ func hostname(host string) (name string, ok bool) {
 	return name, true
 }
 
-// isNameByte reports whether c may be in a name or an IPv4 address.
+// isNameByte reports whether c can be in a name or an IPv4 address.
 func isNameByte(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_'
 }

@@ -26,8 +26,8 @@ func (f *fixture) dial(t *testing.T, beginning string) net.Conn {
 	return conn
 }
 
-// A caller that leaves while it waits for a token is not called for any more,
-// and costs nobody else the token.
+// If a caller leaves while it waits for a token, its call is not made, and others still
+// get the token.
 func TestCallerThatLeavesWhileWaiting(t *testing.T) {
 	f := newFixture(t)
 	waiting, release := context.WithCancel(t.Context())
@@ -57,8 +57,8 @@ func TestCallerThatLeavesWhileWaiting(t *testing.T) {
 	}
 }
 
-// A body that comes slowly holds up nobody else, and a call whose body does not
-// come to its end is not made.
+// A body that comes slowly delays nobody else. A call whose body is incomplete is not
+// made.
 func TestSlowBodies(t *testing.T) {
 	f := newFixture(t)
 	f.start(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
@@ -66,7 +66,7 @@ func TestSlowBodies(t *testing.T) {
 	var slow []net.Conn
 	for range 20 {
 		for _, request := range []string{
-			post, // not even the header is whole
+			post, // even the header is incomplete
 			post + "Content-Length: 100\r\n\r\n{",
 			post + "Content-Length: 3000000\r\n\r\n{",
 			post + "Transfer-Encoding: chunked\r\n\r\n64\r\n{",
@@ -79,7 +79,8 @@ func TestSlowBodies(t *testing.T) {
 	for _, conn := range slow {
 		conn.Close()
 	}
-	// All but those without a header, which are no requests yet.
+	// Requests with an incomplete header are not counted, since they are not requests
+	// yet.
 	eventually(t, func() bool { return strings.Count(f.logged(), `pades?slow","headers"`) >= 80 })
 	f.do("GET", path, "").is(200)
 	for _, call := range f.upstream.seen() {
@@ -89,8 +90,8 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
-// Many fields, or one that is very long, do not leave, or are refused: Caddy reads
-// 16 KiB of them.
+// Many fields, or a very long one, do not leave the gateway, or are refused. Caddy
+// reads 16 KiB of header fields.
 func TestFloodOfFields(t *testing.T) {
 	f := newFixture(t).start(localSite)
 	for name, test := range map[string]struct {

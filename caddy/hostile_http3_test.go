@@ -1,7 +1,7 @@
 //go:build !race
 
-// Caddy starts its apps in no order. When TLS comes after HTTP, nothing that the
-// race detector knows of lies between that and a handshake over UDP.
+// Caddy starts its apps in no particular order. If TLS starts after HTTP, the race
+// detector sees no synchronization between that and a handshake over UDP.
 
 package caddyesign_test
 
@@ -13,7 +13,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// TestEveryVersionOfHTTP has the others.
+// TestEveryVersionOfHTTP tests the other versions.
 func TestHTTP3(t *testing.T) {
 	f, _, config := newProtocols(t)
 	transport := &http3.Transport{TLSClientConfig: config}
@@ -21,8 +21,8 @@ func TestHTTP3(t *testing.T) {
 	f.checkAdmission(t, transport, f.url, 3)
 }
 
-// A call over HTTP/3 in early data has proven nothing of its caller yet, and may
-// have been recorded and sent again by somebody else.
+// A call over HTTP/3 in early data has not proven who its caller is. Somebody else may
+// have recorded it and sent it again.
 func TestEarlyDataOfHTTP3(t *testing.T) {
 	f, _, config := newProtocols(t)
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -40,7 +40,7 @@ func TestEarlyDataOfHTTP3(t *testing.T) {
 		defer res.Body.Close()
 		return res.StatusCode
 	}
-	if status := call(http.MethodGet, path); status != 200 { // leaves a ticket
+	if status := call(http.MethodGet, path); status != 200 { // this leaves a session ticket
 		t.Fatalf("status is %d", status)
 	}
 	f.upstream.seen()
@@ -50,7 +50,7 @@ func TestEarlyDataOfHTTP3(t *testing.T) {
 	if calls := f.upstream.seen(); len(calls) != 1 {
 		t.Errorf("the upstream saw %d calls, want 1", len(calls))
 	}
-	// 425 in early data, 403 after it.
+	// The status is 425 in early data, and 403 after it.
 	if status := call(http3.MethodGet0RTT, "/v1/timestamp/pades/lta"); status != 425 && status != 403 {
 		t.Errorf("status of a caller that is not authenticated is %d", status)
 	}

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// newProtocols starts a gateway that speaks HTTP/1.1, HTTP/2 and HTTP/3 over TLS,
-// and at plain, HTTP/1.1 and HTTP/2. It admits local callers to SignDoc, and to
-// timestamping only those that show a certificate.
+// newProtocols starts a gateway that speaks HTTP/1.1, HTTP/2 and HTTP/3 over TLS, and
+// HTTP/1.1 and HTTP/2 at the address plain. It admits local callers to SignDoc, and to
+// timestamping only callers that show a certificate.
 func newProtocols(t *testing.T) (f *fixture, plain string, config *tls.Config) {
 	t.Helper()
 	f = newFixture(t)
@@ -46,8 +46,8 @@ func newProtocols(t *testing.T) (f *fixture, plain string, config *tls.Config) {
 	return f, plain, &tls.Config{RootCAs: pool, ServerName: "localhost"}
 }
 
-// Whatever the version of HTTP, a caller that is admitted gets the token's
-// effect, and one that is not does not.
+// With every version of HTTP, an admitted caller's call is made with a token, and
+// another caller's call is not.
 func TestEveryVersionOfHTTP(t *testing.T) {
 	f, plain, config := newProtocols(t)
 	var h1, h2, h2c http.Protocols
@@ -71,7 +71,7 @@ func TestEveryVersionOfHTTP(t *testing.T) {
 	}
 }
 
-// checkAdmission makes calls by a version of HTTP to a gateway of newProtocols.
+// checkAdmission makes calls, with one version of HTTP, to a gateway of newProtocols.
 func (f *fixture) checkAdmission(t *testing.T, transport http.RoundTripper, url string, major int) {
 	for _, call := range []struct {
 		method, target, body string
@@ -119,8 +119,7 @@ func (f *fixture) checkAdmission(t *testing.T, transport http.RoundTripper, url 
 	}
 }
 
-// Requests over HTTP/2 that are malformed, or that mean something else in
-// HTTP/1.1.
+// These requests over HTTP/2 are malformed, or have another meaning in HTTP/1.1.
 func TestMalformedHTTP2(t *testing.T) {
 	f, plain, _ := newProtocols(t)
 	request := func(change map[string]string) []hpack.HeaderField {
@@ -188,8 +187,8 @@ func TestMalformedHTTP2(t *testing.T) {
 	}
 }
 
-// exchange2 makes a request over HTTP/2 in plain text as it is, and returns the
-// status of the answer, "" if the stream or the connection is ended without one.
+// exchange2 sends a request over HTTP/2 in plain text exactly as given. It returns the
+// status of the answer, or "" if the stream or the connection ends without one.
 func exchange2(t *testing.T, addr string, fields []hpack.HeaderField, body string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

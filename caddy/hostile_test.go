@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// exchange writes to the gateway what is no request that a client library would
-// make, and returns the statuses of the answers until the connection ends.
+// exchange sends raw bytes to the gateway that a client library would not send. It
+// returns the statuses of the answers until the connection ends.
 func exchange(t *testing.T, addr, raw string) []int {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -25,7 +25,7 @@ func exchange(t *testing.T, addr, raw string) []int {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	// It may be answered, and the connection closed, before all is written.
+	// The gateway may answer, and close the connection, before everything is written.
 	go func() { _, _ = io.WriteString(conn, raw) }()
 	var statuses []int
 	reader := bufio.NewReader(conn)
@@ -42,10 +42,10 @@ func exchange(t *testing.T, addr, raw string) []int {
 	}
 }
 
-// Requests that two servers may take for different ones, each with another one
-// behind it that its caller is not admitted for. A server that draws the line
-// between them elsewhere than RFC 9112 would take the second for a part of the
-// first, or for one of the same caller.
+// Two servers may disagree about where one of these requests ends. Behind each stands a
+// second request, for which its caller is not admitted. A server that does not split
+// them as RFC 9112 says would take the second one for a part of the first, or for
+// another request of the same caller.
 func TestAmbiguousRequests(t *testing.T) {
 	f := newFixture(t).start(`basic_auth {
 		app $2a$04$0pK1V70lk70OVzmgnTHKkO15vXlDKzKlqHxBMA1D05DQD9lo7zrnW

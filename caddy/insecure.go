@@ -18,7 +18,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// parseIssuer reports what is wrong with an issuer.
+// parseIssuer returns an error if issuer is not valid.
 func (a *App) parseIssuer(issuer string) error {
 	if !a.InsecureHTTPIssuer {
 		_, err := tokenauth.ParseIssuer(issuer)
@@ -31,13 +31,14 @@ func (a *App) parseIssuer(issuer string) error {
 	return checkRehearsal(u)
 }
 
-// plainHost matches the hosts whose names are looked up as they are written. Others
-// are not: net/http makes ASCII of what looks like it, and a dot at the end is none of
+// plainHost matches host names that are looked up as written. Other names are not:
+// net/http converts characters that resemble ASCII, and a dot at the end is not part of
 // the name.
 var plainHost = regexp.MustCompile(`^[A-Za-z0-9._:-]*[A-Za-z0-9_:-]$`)
 
-// checkRehearsal reports an error if u is of BankID, or may be by another spelling: its
-// credentials and tokens are not for a network that others can listen to.
+// checkRehearsal returns an error if u is a host of BankID, or may be one in another
+// spelling: credentials and tokens for BankID must not cross a network where others can
+// listen.
 func checkRehearsal(u *url.URL) error {
 	switch host := u.Hostname(); {
 	case !plainHost.MatchString(host):
@@ -48,12 +49,11 @@ func checkRehearsal(u *url.URL) error {
 	return nil
 }
 
-// errInsecureEnvironment is what is wrong with an environment whose issuer is to be
-// plain http.
+// errInsecureEnvironment is the error for an environment with insecure_http_issuer.
 var errInsecureEnvironment = errors.New("insecure_http_issuer goes with issuer, and with no environment")
 
-// checkOrigin reports an error if calls must not go to u: with an issuer that is plain
-// http, BankID's own hosts are out of reach, so that nobody uses it for real.
+// checkOrigin returns an error if calls must not go to u. With an issuer that is plain
+// http, calls cannot go to BankID's own hosts, so that nobody uses it for real.
 func (a *App) checkOrigin(u *url.URL) error {
 	if !a.InsecureHTTPIssuer {
 		return nil
@@ -64,18 +64,18 @@ func (a *App) checkOrigin(u *url.URL) error {
 	return nil
 }
 
-// usedCredential is the key of a credential in the pool, for as long as a configuration
-// uses it.
+// usedCredential is the key of a credential in the pool while a configuration uses the
+// credential.
 type usedCredential struct {
 	typed  [sha256.Size]byte
 	key    bool // whether it is a private key
 	secure bool // whether it is protected by TLS, or does not leave this machine
 }
 
-// provisionSecrecy keeps credentials that are protected by TLS apart from those that
-// are sent to an issuer which is plain http, whichever of the two comes first: a file
-// that both name is read at every token request. So a reload does not send in the clear
-// what another configuration that is still in use protects.
+// provisionSecrecy ensures that no credential is used both with an issuer that is plain
+// http and with one protected by TLS, whichever is configured first. The check covers
+// all configurations in use: a file that both name is read at every token request, so a
+// reload could otherwise send in the clear what an older configuration still protects.
 func (a *App) provisionSecrecy(name string, client *Client) error {
 	secure := !a.InsecureHTTPIssuer
 	for _, field := range client.fields() {
@@ -101,7 +101,7 @@ func (a *App) provisionSecrecy(name string, client *Client) error {
 	return nil
 }
 
-// sharesCredential reports whether a client of the other kind uses the credential, too.
+// sharesCredential reports whether a client of the other kind also uses the credential.
 func sharesCredential(own usedCredential, typed string) bool {
 	others := make(map[usedCredential]tokenauth.Secret)
 	pool.Range(func(key, value any) bool {
@@ -111,7 +111,7 @@ func sharesCredential(own usedCredential, typed string) bool {
 		return true
 	})
 	if len(others) == 0 {
-		return false // and so no file is read where nothing is plain http
+		return false // so no file is read if no issuer is plain http
 	}
 	marks := credentialMarks(typed, own.key)
 	for other, secret := range others {
@@ -124,14 +124,14 @@ func sharesCredential(own usedCredential, typed string) bool {
 	return false
 }
 
-// credentialMarks returns hashes by which a credential is known, however it is spelt:
-// of how it is typed, and, as far as it can be read, of what it is. A private key is
-// the same one in every form.
+// credentialMarks returns hashes that identify a credential, however it is spelt: a
+// hash of the text as typed, and, if it can be resolved, of its value. A private key
+// has the same hash in every format.
 func credentialMarks(typed string, key bool) [][sha256.Size]byte {
 	marks := [][sha256.Size]byte{sha256.Sum256([]byte("typed " + cleanPaths(typed)))}
 	value, err := resolve(typed)
 	if err != nil {
-		return marks // it is told of when it is used
+		return marks // the error is reported when the credential is used
 	}
 	marks = append(marks, sha256.Sum256([]byte("value "+strings.TrimSpace(value))))
 	if !key {
@@ -143,7 +143,8 @@ func credentialMarks(typed string, key bool) [][sha256.Size]byte {
 	return marks
 }
 
-// cleanPaths returns typed with one spelling for each file that its placeholders name.
+// cleanPaths returns typed with a uniform spelling for each file that its placeholders
+// name.
 func cleanPaths(typed string) string {
 	repl := caddy.NewEmptyReplacer()
 	repl.Map(func(name string) (any, bool) {
@@ -157,7 +158,7 @@ func cleanPaths(typed string) string {
 	return repl.ReplaceAll(typed, "")
 }
 
-// warnInsecure says at every load that the issuer is plain http.
+// warnInsecure warns, at every load, that the issuer is plain http.
 func (a *App) warnInsecure() {
 	if a.InsecureHTTPIssuer {
 		a.logger.Warn("the issuer is plain http (insecure_http_issuer): everybody in the network can read the credentials and tokens, and answer in its place; this is for rehearsals only",

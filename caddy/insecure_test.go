@@ -15,8 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
-// insecure makes the issuer of the fixture one that is not on a loopback address: a
-// system that is asked for 0.0.0.0 connects to itself, all the same.
+// insecure gives the fixture an issuer that is not on a loopback address. A connection
+// to 0.0.0.0 reaches the machine itself all the same.
 func (f *fixture) insecure() {
 	f.issuer.MoveTo("http://" + strings.Replace(f.issuer.Address(), "127.0.0.1", "0.0.0.0", 1))
 }
@@ -44,7 +44,7 @@ func TestInsecureIssuerOfARehearsal(t *testing.T) {
 	run(t, "check", "--config", f.writeConfig(localSite), "--insecure-http-issuer").exits(2).prints("do not go with it")
 }
 
-// json returns the configuration, also one that the adapter would refuse.
+// json returns the configuration as JSON, even if the adapter would refuse it.
 func (f *fixture) json(site string) []byte {
 	f.t.Helper()
 	loopback := strings.Replace(f.issuer.Issuer(), "0.0.0.0", "127.0.0.1", 1)
@@ -52,7 +52,8 @@ func (f *fixture) json(site string) []byte {
 	return []byte(strings.Replace(string(adapt(f.t, text)), loopback, f.issuer.Issuer(), 1))
 }
 
-// A reload must not send in the clear what is protected by TLS, or on this machine.
+// A reload must not send in the clear a credential that is protected by TLS, or by
+// loopback.
 func TestInsecureIssuerGetsNoSecureCredential(t *testing.T) {
 	for name, test := range map[string]struct {
 		credential string // of the other client
@@ -78,7 +79,7 @@ func TestInsecureIssuerGetsNoSecureCredential(t *testing.T) {
 			if refused := err != nil; refused != test.refused || refused && !strings.Contains(err.Error(), "client 'second': client_secret is also the credential of a client whose issuer is secure") {
 				t.Errorf("the error is %v", err)
 			}
-			// Where no configuration uses it any more, it is one as any.
+			// When no other configuration uses the credential any more, it can be used.
 			if err := caddy.Stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +90,7 @@ func TestInsecureIssuerGetsNoSecureCredential(t *testing.T) {
 	}
 }
 
-// However it is spelt, and whichever comes first, it is the same credential.
+// It is the same credential in every spelling, and in any order.
 func TestInsecureIssuerGetsNoSecureCredentialByAnotherName(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -168,7 +169,7 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 	for name, test := range map[string]struct {
 		app, site string
 		want      string
-		line      int // 0 if it is not known
+		line      int // 0 if not known
 	}{
 		"issuer":                           {"issuer http://auth.current.bankid.no/auth/realms/current\ninsecure_http_issuer", site("https://a.test"), "issuer 'http://auth.current.bankid.no/auth/realms/current' is a host of BankID, which insecure_http_issuer is never for", 3},
 		"flag first":                       {"insecure_http_issuer\nissuer http://AUTH.bankid.no:8080/x", site("https://a.test"), "issuer 'http://AUTH.bankid.no:8080/x' is a host of BankID", 4},
@@ -211,13 +212,13 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 			t.Errorf("%s: the error is %v, want %q at %q", name, err, test.want, place)
 		}
 	}
-	// No way out is named where there is none.
+	// The error suggests no way out if there is none.
 	for _, issuer := range []string{"http://auth.current.bankid.no/auth", "ftp://mock/x", "http://mock/x?y", "http://user@mock/x"} {
 		if err := validate(t, `"bankid_esign": {"issuer": "`+issuer+`", "client_id": "x", "client_secret": "{env.X}"},`, goodHandler); err == nil || strings.Contains(err.Error(), "insecure_http_issuer") {
 			t.Errorf("at %s, the error is %v", issuer, err)
 		}
 	}
-	// In JSON too, and where placeholders hide it.
+	// The refusal also holds in JSON, and if placeholders hide the host.
 	t.Setenv("UPSTREAM_OF_BANKID", "https://api.esign-stoe.cloud")
 	t.Setenv("ISSUER_OF_BANKID", "http://auth.bankid.no/x")
 	const client = `"client_id": "x", "client_secret": "{env.X}"`
@@ -239,7 +240,7 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 	}
 }
 
-// loadable reports why a Caddyfile cannot be adapted or validated.
+// loadable returns the error of adapting or validating a Caddyfile.
 func loadable(t *testing.T, text string) error {
 	t.Helper()
 	raw, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})

@@ -35,7 +35,7 @@ func TestF03HungIssuerHurtsNobodyElse(t *testing.T) {
 	if got := string(roundTrip(t, req).is(200).body); got != "other" {
 		t.Errorf("the other site answers %q", got)
 	}
-	f.do("POST", "/csc/v2/info", "{}").is(200) // needs no token
+	f.do("POST", "/csc/v2/info", "{}").is(200) // this call needs no token
 	f.do("GET", path, "").is(504).byGateway("connection_timeout")
 	if n := len(f.upstream.seen()); n != 1 {
 		t.Errorf("upstream saw %d calls, want only the one that needs no token", n)
@@ -70,7 +70,7 @@ func TestF04ColdCallersCauseOneTokenRequest(t *testing.T) {
 			}
 		})
 	}
-	// All of them are at the gateway, or on their way, when the issuer answers.
+	// All calls are at the gateway, or on their way to it, when the issuer answers.
 	eventually(t, func() bool { return len(f.issuer.TokenRequests()) > 0 })
 	close(release)
 	wg.Wait()
@@ -113,7 +113,7 @@ func TestF24NoTokenNoCall(t *testing.T) {
 			if got := answer.Header.Get("Retry-After"); (got != "") != test.retry {
 				t.Errorf("Retry-After is %q", got)
 			}
-			// The issuer's 7 seconds, of which some have passed on a slow machine.
+			// The issuer said 7 seconds. On a slow machine, some have passed already.
 			if seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After")); test.name == "busy" && (seconds < 3 || seconds > 7) {
 				t.Errorf("Retry-After is %q, want the issuer's 7", answer.Header.Get("Retry-After"))
 			}
@@ -136,7 +136,7 @@ func TestUnusualLifetimes(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		expires any
-		tokens  int // asked for by three calls
+		tokens  int // the number of token requests that three calls cause
 	}{
 		{"missing", nil, 1},
 		{"string", "300", 1},
@@ -151,8 +151,8 @@ func TestUnusualLifetimes(t *testing.T) {
 				callers local
 				upstream signdoc ` + f.upstream.URL + `
 			}`)
-			// The token that is fetched at the start is for nobody if it does not
-			// live; so it does not count.
+			// The token that is fetched at the start is not used if it is not valid for
+			// long enough. So it is not counted.
 			eventually(t, func() bool { return strings.Contains(f.logged(), "obtained token") })
 			before := len(f.issuer.TokenRequests())
 			for range 3 {

@@ -19,8 +19,8 @@ const (
 // sha256WithRSA is the object identifier of RSA with SHA-256.
 const sha256WithRSA = "1.2.840.113549.1.1.11"
 
-// sealed asserts that a call reached the bank with a proof and a bound token,
-// which the caller did not have.
+// sealed asserts that a call reached the bank with a proof and a bound token, which the
+// caller does not have.
 func (r *reply) sealed() *reply {
 	r.t.Helper()
 	r.passed(1, 200)
@@ -30,7 +30,7 @@ func (r *reply) sealed() *reply {
 	return r
 }
 
-// organisation returns the certificate of the organisation that seals.
+// organisation returns the certificate of the organisation that makes the seal.
 func (j *journey) organisation() (credential string, certificate *x509.Certificate) {
 	j.t.Helper()
 	var list struct {
@@ -56,8 +56,8 @@ func (j *journey) organisation() (credential string, certificate *x509.Certifica
 	return list.IDs[0], certificate
 }
 
-// Journey D: an organisation seals, by hashes and by CSC. Its applications hold
-// neither key, nor token, nor proof.
+// Journey D: an organisation makes seals, from hashes and with CSC. Its applications
+// hold neither a key, nor a token, nor a proof.
 func TestJourneyOfASeal(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	for _, method := range []string{"GET", "POST"} {
@@ -97,7 +97,8 @@ func TestJourneyOfASeal(t *testing.T) {
 	j.write("signature.bin", signed.Signatures[0])
 	organisation := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
 	j.write("organisation.pem", organisation)
-	// Whether it vouches for itself, or the sandbox's authority does for it.
+	// The organisation may vouch for itself, or the sandbox's authority may vouch for
+	// it.
 	j.write("trusted.pem", append(organisation, j.visit("GET", "/sandbox/ca.pem", "").is(200).body...))
 	j.openssl("CMS Verification successful", "cms", "-verify", "-inform", "DER", "-in", "seal.der", "-binary",
 		"-content", "document", "-CAfile", "trusted.pem", "-purpose", "any", "-out", "verified")
@@ -105,7 +106,7 @@ func TestJourneyOfASeal(t *testing.T) {
 	j.openssl("Verified OK", "dgst", "-sha256", "-verify", "public.pem", "-signature", "signature.bin", "document")
 }
 
-// Each path of the B2B signer, each call with a proof of its own.
+// Each path of the B2B signer is called, each time with a new proof.
 func TestJourneyOfEverySeal(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	hash, pdf := hashOf([]byte("text")), encoded([]byte("%PDF-1.7"))

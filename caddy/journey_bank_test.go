@@ -17,21 +17,21 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// realm is the path of the issuer of a bank.
+// realm is the path of the bank's issuer.
 const realm = "/auth/realms/sandbox"
 
-// A bank is a sandbox behind a listener of its own, that remembers which calls
-// of the APIs it saw and how it answered.
+// A bank is a sandbox behind its own listener. It records which calls of the APIs it
+// saw, and how it answered.
 type bank struct {
 	*httptest.Server
 	sandbox *sandbox.Server
 
 	mu        sync.Mutex
-	exchanges []*bankCall         // since the last time
+	exchanges []*bankCall         // since the last call of seen
 	tokens    []string            // the access tokens that it issued
-	grants    map[string]int      // how many of them, by scope
-	onCall    func(*http.Request) // what happens to calls of the APIs on their way, if anything
-	onIssuer  func(*http.Request) // what happens to requests to the issuer
+	grants    map[string]int      // the number of tokens issued, by scope
+	onCall    func(*http.Request) // changes calls of the APIs on their way; may be nil
+	onIssuer  func(*http.Request) // changes requests to the issuer; may be nil
 }
 
 // A bankCall is a call that a bank saw, and its answer.
@@ -42,14 +42,14 @@ type bankCall struct {
 	answer        *httptest.ResponseRecorder
 }
 
-// newBank starts a sandbox.
+// newBank starts a bank.
 func newBank(t *testing.T, options sandbox.Options) *bank {
 	t.Helper()
 	b := &bank{grants: make(map[string]int)}
 	b.Server = httptest.NewUnstartedServer(b)
 	options.Issuer = "http://" + b.Listener.Addr().String() + realm
 	if options.SigningDelay == 0 {
-		options.SigningDelay = time.Hour // only what a person does moves an order
+		options.SigningDelay = time.Hour // orders move only when a person does something
 	}
 	var err error
 	if b.sandbox, err = sandbox.New(options); err != nil {
@@ -105,7 +105,7 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// token issues a token that the gateway knows nothing of.
+// token issues a token that the gateway does not know.
 func (b *bank) token(t *testing.T, scope string) string {
 	t.Helper()
 	form := url.Values{
@@ -125,7 +125,7 @@ func (b *bank) token(t *testing.T, scope string) string {
 	return granted.Token
 }
 
-// seen returns the calls of the APIs since the last time.
+// seen returns the calls of the APIs since the last call of seen.
 func (b *bank) seen() []*bankCall {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -148,20 +148,20 @@ func (b *bank) granted(scope string) int {
 	return b.grants[scope]
 }
 
-// tamper makes f happen to calls of the APIs on their way.
+// tamper makes f change calls of the APIs on their way.
 func (b *bank) tamper(f func(*http.Request)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.onCall = f
 }
 
-// tamperOnce makes f happen to the next call of an API.
+// tamperOnce makes f change the next call of an API.
 func (b *bank) tamperOnce(f func(*http.Request)) {
 	var once sync.Once
 	b.tamper(func(r *http.Request) { once.Do(func() { f(r) }) })
 }
 
-// tamperIssuer makes f happen to requests to the issuer on their way.
+// tamperIssuer makes f change requests to the issuer on their way.
 func (b *bank) tamperIssuer(f func(*http.Request)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

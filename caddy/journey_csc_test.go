@@ -13,7 +13,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// The steps of a signing journey, and where the person is sent back to.
+// These are the steps of a signing journey, and the URL that the person is sent back
+// to.
 const (
 	cscToken             = "/csc/v2/oauth2/token"
 	credentialsList      = "/csc/v2/credentials/list"
@@ -24,20 +25,20 @@ const (
 	redirectURI = "https://rp.example/callback?from=bankid"
 )
 
-// Object identifiers of SHA-256, and of ECDSA with it.
+// These are the object identifiers of SHA-256, and of ECDSA with SHA-256.
 const (
 	sha256OID       = "2.16.840.1.101.3.4.2.1"
 	ecdsaWithSHA256 = "1.2.840.10045.4.3.2"
 )
 
-// hashOf is the SHA-256 of content in base64.
+// hashOf returns the SHA-256 hash of content in base64.
 func hashOf(content []byte) string {
 	hash := sha256.Sum256(content)
 	return encoded(hash[:])
 }
 
-// consent sends a browser to the bank, where the person consents, and returns
-// the code that comes back.
+// consent sends a browser to the bank, where the person consents. It returns the code
+// that the browser brings back.
 func (j *journey) consent() string {
 	j.t.Helper()
 	query := url.Values{
@@ -56,14 +57,14 @@ func (j *journey) consent() string {
 	return back.Get("code")
 }
 
-// exchange gives a code for a service token.
+// exchange exchanges a code for a service token.
 func (j *journey) exchange(code, redirectURI string) *reply {
 	j.t.Helper()
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}}
 	return j.call("POST", cscToken, form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 }
 
-// A signing is one person's signing session, which has a service token.
+// A signing is one person's signing session, with its service token.
 type signing struct {
 	*journey
 	token string
@@ -87,7 +88,7 @@ func (j *journey) sign() *signing {
 	return &signing{j, granted.Token}
 }
 
-// bearerOf is the bearer token that a call carried.
+// bearerOf returns the bearer token that a call carried.
 func bearerOf(e *bankCall) string {
 	if len(e.authorization) != 1 || len(e.authorization[0]) < 7 || e.authorization[0][:7] != "Bearer " {
 		return ""
@@ -95,7 +96,7 @@ func bearerOf(e *bankCall) string {
 	return e.authorization[0][7:]
 }
 
-// at makes a call with the service token, which is all that it carries.
+// at makes a call that carries only the service token.
 func (s *signing) at(path string, body map[string]any) *reply {
 	s.t.Helper()
 	text, err := json.Marshal(body)
@@ -124,7 +125,7 @@ func (s *signing) list() string {
 	return list.IDs[0]
 }
 
-// authorize asks for leave to sign hashes.
+// authorize asks for permission to sign hashes.
 func (s *signing) authorize(credential string, hashes ...string) string {
 	s.t.Helper()
 	var leave struct {
@@ -137,14 +138,14 @@ func (s *signing) authorize(credential string, hashes ...string) string {
 	return leave.SAD
 }
 
-// authorization is the body of credentials/authorize.
+// authorization returns the body of credentials/authorize.
 func authorization(credential string, hashes ...string) map[string]any {
 	return map[string]any{
 		"credentialID": credential, "numSignatures": len(hashes), "hashes": hashes, "hashAlgorithmOID": sha256OID,
 	}
 }
 
-// signature is the body of signHash.
+// signature returns the body of signHash.
 func signature(credential, sad string, hashes ...string) map[string]any {
 	return map[string]any{"credentialID": credential, "SAD": sad, "hashes": hashes, "signAlgo": ecdsaWithSHA256}
 }
@@ -209,7 +210,7 @@ func TestJourneyOfASignature(t *testing.T) {
 	j.openssl("Verified OK", "dgst", "-sha256", "-verify", "public.pem", "-signature", "signature.der", "document")
 }
 
-// A person can sign again, with a new consent but the gateway's same token.
+// A person can sign again, with a new consent and the gateway's same token.
 func TestJourneyOfManySignatures(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	for range 5 {

@@ -8,8 +8,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// Whatever a caller does wrong with a service token is between it and BankID:
-// the bank sees it once, and its answer comes back as it was.
+// If a caller misuses a service token, that is between the caller and BankID: the bank
+// sees the call once, and its answer comes back unchanged.
 func TestJourneyOfASignatureBroken(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	const credential = "sandbox-credential"
@@ -139,7 +139,7 @@ func TestJourneyOfASignatureBroken(t *testing.T) {
 	})
 }
 
-// A code is single-use, whatever the gateway's token is worth.
+// A code can be used only once, whether the gateway's token is valid or not.
 func TestJourneyOfACodeBroken(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	const formType = "application/x-www-form-urlencoded"

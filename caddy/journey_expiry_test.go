@@ -7,8 +7,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// What BankID gives a person or an order a time for, ends, and the caller reads
-// that from BankID. Nothing of it is repeated.
+// BankID limits the time of a person's session and of an order. When the time is over,
+// the caller learns it from BankID. No call is repeated.
 func TestJourneyThatTakesTooLong(t *testing.T) {
 	const credential = "sandbox-credential"
 	hash, pdf := hashOf([]byte("agreed")), []byte("%PDF-1.7")
@@ -25,7 +25,8 @@ func TestJourneyThatTakesTooLong(t *testing.T) {
 	t.Run("service token", func(t *testing.T) {
 		j := newJourney(t, sandbox.Options{Assumptions: sandbox.Assumptions{ServiceTokenLifetime: time.Second}})
 		s := j.sign()
-		// Too early in the order, it uses up nothing, so it can be asked again.
+		// A call that comes too early in the session uses up nothing, so it can be
+		// repeated.
 		eventually(t, func() bool {
 			r := s.at(credentialsAuthorize, authorization(credential, hash))
 			if r.StatusCode == 400 {
@@ -40,7 +41,7 @@ func TestJourneyThatTakesTooLong(t *testing.T) {
 		j := newJourney(t, sandbox.Options{Assumptions: sandbox.Assumptions{SADLifetime: time.Second, OrderRetention: time.Second}})
 		s := j.sign()
 		sad := s.authorize(s.list(), hash)
-		// An order that is younger and lives as long tells when it has expired.
+		// A younger order with the same lifetime shows when that lifetime is over.
 		query := j.create(signDoc, pdf)
 		eventually(t, func() bool { return j.call("GET", signDoc+query, "").StatusCode == 404 })
 		s.at(signHash, signature(credential, sad, hash)).passed(1, 400).says(`"errorCode":"invalid_request"`, "SAD expired")

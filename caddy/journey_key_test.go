@@ -17,7 +17,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// keygen makes a key as an operator does, and returns its file and what goes to
+// keygen makes a key as an operator does. It returns its file and the public key for
 // BankID.
 func keygen(t *testing.T) (file string, public jose.JSONWebKey) {
 	t.Helper()
@@ -29,15 +29,15 @@ func keygen(t *testing.T) (file string, public jose.JSONWebKey) {
 		t.Fatalf("keygen: %v", err)
 	}
 	var jwks jose.JSONWebKeySet
-	// The test says that it passed, after what the command prints.
+	// The test binary prints its result after the output of the command.
 	if err := json.NewDecoder(bytes.NewReader(out)).Decode(&jwks); err != nil || len(jwks.Keys) != 1 {
 		t.Fatalf("keygen prints %s: %v", out, err)
 	}
 	return file, jwks.Keys[0]
 }
 
-// newKeyJourney starts a gateway with a private key in a file, before a bank
-// where public keys are registered.
+// newKeyJourney starts a gateway with a private key in a file, and a bank where public
+// keys are registered.
 func newKeyJourney(t *testing.T, file string, registered ...jose.JSONWebKey) *journey {
 	t.Helper()
 	f := newFixture(t)
@@ -50,7 +50,7 @@ func newKeyJourney(t *testing.T, file string, registered ...jose.JSONWebKey) *jo
 	return j
 }
 
-// install puts a key into the place of the gateway's.
+// install replaces the gateway's key by the key in file.
 func (j *journey) install(file string) {
 	j.t.Helper()
 	if err := os.Rename(file, j.keyFile()); err != nil {
@@ -64,8 +64,8 @@ func (j *journey) seal() *reply {
 	return j.post(cmsesFromHashes, `["`+hashOf([]byte("document"))+`"]`)
 }
 
-// Journey E: a key is made, its public half registered, and a second one takes
-// its place without a pause.
+// Journey E: a key is made, its public half is registered, and a second key replaces it
+// without an interruption.
 func TestJourneyOfAKey(t *testing.T) {
 	first, firstPublic := keygen(t)
 	second, secondPublic := keygen(t)
@@ -73,8 +73,8 @@ func TestJourneyOfAKey(t *testing.T) {
 	j.seal().sealed()
 
 	j.install(second)
-	j.seal().sealed()                        // the token is good to its end
-	j.bank.tamperOnce(carry("DPoP revoked")) // so that another one is asked for
+	j.seal().sealed()                        // the token stays valid until it expires
+	j.bank.tamperOnce(carry("DPoP revoked")) // so that the gateway asks for another token
 	var kid atomic.Value
 	j.bank.tamperIssuer(func(r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -6,7 +6,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// What the gateway refuses by itself, BankID never sees.
+// BankID does not see a call that the gateway itself refuses.
 func TestJourneyThatTheGatewayRefuses(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	pdf := []byte("%PDF-1.7")
@@ -48,14 +48,14 @@ func TestJourneyThatTheGatewayRefuses(t *testing.T) {
 			j.call(test.method, test.path+query, "", test.header...).refused(test.status, test.kind, test.details)
 		})
 	}
-	// Nothing of it has touched the order.
+	// None of these calls has changed the order.
 	if documents := j.collect(signDoc, query); len(documents) != 1 || string(documents[0]) != string(pdf) {
 		t.Errorf("the documents are %q", documents)
 	}
 }
 
-// A client that was granted nothing of an API gets no token for it, and the
-// caller reads why.
+// A client that was granted no scope of an API gets no token for it. The caller reads
+// why.
 func TestJourneyOfAClientWithoutTheScope(t *testing.T) {
 	j := newJourney(t, sandbox.Options{Clients: []sandbox.Client{
 		{ID: sandbox.ClientID, Secret: sandbox.ClientSecret, Scopes: []string{"esign"}},
@@ -68,9 +68,9 @@ func TestJourneyOfAClientWithoutTheScope(t *testing.T) {
 	for _, path := range []string{lta, timestampToken} {
 		j.post(path, "{}").refused(502, kind, "(invalid_scope)")
 	}
-	// Its key is not registered.
+	// The client's key is not registered.
 	j.post(cmsesFromHashes, "[]").refused(502, kind, "(invalid_client)")
-	// What needs no token is served.
+	// A call that needs no token is served.
 	j.post("/csc/v2/info", "{}").passed(1, 200)
 	j.call("GET", b2bCSC+"/info", "").passed(1, 200)
 	j.call("GET", "/v1/signdoc/jwks", "").passed(1, 200)
@@ -85,7 +85,7 @@ func TestJourneyOfAClientWithAnotherSecret(t *testing.T) {
 	j.post(cmsesFromHashes, `["`+hashOf(nil)+`"]`).sealed()
 }
 
-// A caller cannot seal with a credential of its own, not even a good one.
+// A caller cannot seal with its own credential, even if that is valid.
 func TestJourneyOfASealWithTheCallersCredential(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	body := `["` + hashOf([]byte("document")) + `"]`
@@ -97,7 +97,7 @@ func TestJourneyOfASealWithTheCallersCredential(t *testing.T) {
 	j.call("DELETE", signDoc+"?sign_id=x", "", "Authorization", own).passed(1, 404)
 }
 
-// An operator who reads the call table otherwise gets BankID's refusal.
+// An operator whose call table differs from BankID's rules gets BankID's refusal.
 func TestJourneyOfAnotherCallTable(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	body := `["` + hashOf([]byte("document")) + `"]`
@@ -110,6 +110,6 @@ func TestJourneyOfAnotherCallTable(t *testing.T) {
 	code := j.consent()
 	j.exchange(code, redirectURI).passed(1, 401).says(`"error":"invalid_token"`)
 	j.load("", "")
-	j.exchange(code, redirectURI).passed(1, 200) // the code is not lost
+	j.exchange(code, redirectURI).passed(1, 200) // the code is still valid
 	j.post(cmsesFromHashes, body).sealed()
 }

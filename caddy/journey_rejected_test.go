@@ -11,20 +11,20 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// carry returns a tampering that puts another credential on a call.
+// carry returns a change that puts another credential on a call.
 func carry(authorization string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Authorization", authorization) }
 }
 
-// A tokenCall is a call that carries a token of the gateway's.
+// A tokenCall is a call that carries one of the gateway's tokens.
 type tokenCall struct {
 	name string
-	// do prepares what the call needs, has tamper happen to the bank's
-	// requests, and makes the call.
+	// do prepares what the call needs, then calls tamper, which changes the bank's
+	// requests, then makes the call.
 	do func(j *journey, tamper func()) *reply
 }
 
-// tokenCalls are one call for each kind of answer to a bad token.
+// tokenCalls returns a call for each kind of answer to a bad token.
 func tokenCalls() []tokenCall {
 	simple := func(name, method, path, contentType, body string) tokenCall {
 		return tokenCall{name, func(j *journey, tamper func()) *reply {
@@ -67,15 +67,15 @@ func tokenCalls() []tokenCall {
 		simple("POST "+cmsesFromHashes, "POST", cmsesFromHashes, jsonType, `["`+hash+`"]`),
 		simple("POST "+b2bCSC+"/signatures/signHash", "POST", b2bCSC+"/signatures/signHash", jsonType,
 			`{"credentialID":"sandbox-b2b-credential","hashes":["`+hash+`"],"signAlgo":"`+sha256WithRSA+`"}`),
-		// These answer a bad token as they do a missing right: with 403.
+		// These answer a bad token with 403, as they do for a missing right.
 		create(signDocV0), status(signDocV0), collect(signDocV0),
 		create(lta), status(lta), collect(lta),
 	}
 }
 
-// A call whose token was revoked is made again with another one, and the caller
-// notices nothing: neither a code nor a document is lost. A 403 that may be for
-// want of a right is the caller's to see, as long as the token is new.
+// A call whose token was revoked is repeated with a new token. The caller notices
+// nothing: neither a code nor a document is lost. But as long as the token is new, a
+// 403 may be about a missing right, and goes to the caller.
 func TestJourneyWithARevokedToken(t *testing.T) {
 	for _, test := range tokenCalls() {
 		t.Run(test.name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestJourneyWithARevokedToken(t *testing.T) {
 	}
 }
 
-// A call is made twice at most, and the second refusal is the caller's.
+// A call is sent at most twice. The caller gets the second refusal.
 func TestJourneyWithTokensThatAreAlwaysRefused(t *testing.T) {
 	for _, test := range tokenCalls() {
 		t.Run(test.name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestJourneyWithTokensThatAreAlwaysRefused(t *testing.T) {
 	}
 }
 
-// A token without the scope is no reason for another one.
+// A token without the scope is not a reason to obtain another one.
 func TestJourneyWithATokenWithoutTheScope(t *testing.T) {
 	says := map[string]string{
 		"POST " + cscToken:       `"error":"insufficient_scope"`,
@@ -117,7 +117,7 @@ func TestJourneyWithATokenWithoutTheScope(t *testing.T) {
 	}
 	for _, test := range tokenCalls() {
 		if strings.Contains(test.name, "/v0/b2b/") {
-			continue // TestJourneyWithATamperedProof has it
+			continue // TestJourneyWithATamperedProof tests it
 		}
 		t.Run(test.name, func(t *testing.T) {
 			j := newJourney(t, sandbox.Options{})
@@ -127,8 +127,8 @@ func TestJourneyWithATokenWithoutTheScope(t *testing.T) {
 	}
 }
 
-// What stands between the gateway and B2B must leave the proof alone. Who does
-// not, makes BankID refuse the call, and the caller see why.
+// A system between the gateway and B2B must not change the proof. If it does, BankID
+// refuses the call, and the caller sees why.
 func TestJourneyWithATamperedProof(t *testing.T) {
 	hash := hashOf([]byte("document"))
 	for _, test := range []struct {
@@ -184,7 +184,7 @@ func TestJourneyWithATamperedProof(t *testing.T) {
 			j.bank.tamper(test.tamper(t, j.bank))
 			r := j.post(cmsesFromHashes, `["`+hash+`"]`)
 			if test.name == "proof replayed" {
-				r.sealed() // the first of them
+				r.sealed() // the first call succeeds
 				r = j.post(cmsesFromHashes, `["`+hash+`"]`)
 			}
 			r.passed(2, test.status).says(test.says, `"error_reference":"`)
@@ -195,12 +195,12 @@ func TestJourneyWithATamperedProof(t *testing.T) {
 	}
 }
 
-// The issuer grants less than it is asked for, and so B2B refuses the call.
+// The issuer grants less than it is asked for, so B2B refuses the call.
 func TestJourneyWithASealingTokenWithoutTheScope(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	body := `["` + hashOf([]byte("document")) + `"]`
 	j.post(cmsesFromHashes, body).sealed()
-	j.bank.tamperOnce(carry("DPoP revoked")) // so that another token is asked for
+	j.bank.tamperOnce(carry("DPoP revoked")) // so that the gateway asks for another token
 	j.bank.tamperIssuer(func(r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		form, _ := url.ParseQuery(string(text))

@@ -15,7 +15,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// The paths at which orders are created, asked for and collected.
+// These are the paths at which orders are created, queried and collected.
 const (
 	signDoc   = "/v1/signdoc/pades"
 	signDocV0 = "/signdoc/pades"
@@ -40,7 +40,7 @@ func order(t *testing.T, documents ...[]byte) string {
 	return string(text)
 }
 
-// create places an order and returns its query.
+// create creates an order, and returns the query that identifies it.
 func (j *journey) create(path string, documents ...[]byte) string {
 	j.t.Helper()
 	var created struct {
@@ -53,7 +53,7 @@ func (j *journey) create(path string, documents ...[]byte) string {
 	return "?sign_id=" + url.QueryEscape(created.SignID)
 }
 
-// drive does what the person would who signs.
+// drive acts as the person that signs: it moves the order to state.
 func (j *journey) drive(query, state string) {
 	j.t.Helper()
 	j.visit("POST", "/sandbox/orders"+query, `{"status":"`+state+`"}`).is(200)
@@ -85,9 +85,9 @@ func (j *journey) collect(path, query string) [][]byte {
 	return documents
 }
 
-// Journey A: an order is placed, a person signs, the documents are collected,
-// and the next person gets what the first one signed. The timestamp's LTA orders
-// go the same way.
+// Journey A: an order is placed, a person signs, the documents are collected, and the
+// next person gets the document that the first one signed. The LTA orders of the
+// timestamp API work the same way.
 func TestJourneyOfAnOrder(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	j.load("scope esign/nnin", "")
@@ -96,7 +96,7 @@ func TestJourneyOfAnOrder(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			j.in(t)
 			documents := pdfs
-			for range 2 { // two who sign, one after the other
+			for range 2 { // two persons sign, one after the other
 				query := j.create(path, documents...)
 				j.stands(path, query, "ORDER_RECEIVED")
 				j.drive(query, "USER_SIGNING")
@@ -208,7 +208,7 @@ func TestJourneyOfAnOrderThatIsNotSigned(t *testing.T) {
 			j.drive(query, "SIGN_COMPLETED")
 			first := j.call("DELETE", path+query, "").passed(1, 200)
 			j.call("GET", path+query, "").passed(1, 404)
-			// The bank has it no more, but the gateway holds it for its caller.
+			// The bank no longer has it, but the gateway holds it for its caller.
 			again := j.call("DELETE", path+query, "")
 			again.is(200)
 			if len(again.seen) != 0 || !bytes.Equal(again.body, first.body) {
@@ -224,7 +224,7 @@ func TestJourneyOfADocumentThatIsTooLarge(t *testing.T) {
 	j.post(signDoc, body).passed(1, 400).says(`"document 1: pdf is longer than 41943040 characters"`)
 }
 
-// The refusal comes before the upload is at its end.
+// The refusal arrives before the upload has ended.
 func TestJourneyOfAnOrderThatIsTooLarge(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	rest, end := io.Pipe()
@@ -262,7 +262,7 @@ func TestJourneyOfAConversionBroken(t *testing.T) {
 	}
 }
 
-// An order lives longer than many tokens, and nobody notices.
+// An order lives longer than many tokens. The caller does not notice.
 func TestJourneyLongerThanItsTokens(t *testing.T) {
 	j := newJourney(t, sandbox.Options{TokenLifetime: 2 * time.Second})
 	pdf := []byte("%PDF-1.7")

@@ -20,13 +20,13 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// A journey is an integrator's way through a gateway to a bank.
+// A journey is the way of an integrator through a gateway to a bank.
 type journey struct {
 	*fixture
 	bank *bank
 }
 
-// newJourney starts a bank and the gateway before it.
+// newJourney starts a bank, and the gateway in front of it.
 func newJourney(t *testing.T, options sandbox.Options) *journey {
 	t.Helper()
 	f := newFixture(t)
@@ -42,8 +42,8 @@ func newJourney(t *testing.T, options sandbox.Options) *journey {
 	return j
 }
 
-// load loads the gateway's configuration, with further subdirectives for the
-// personal APIs and for b2b.
+// load loads the gateway's configuration. The arguments are further subdirectives for
+// the personal APIs and for b2b.
 func (j *journey) load(personal, b2b string) {
 	j.t.Helper()
 	config := fmt.Sprintf(`{
@@ -89,7 +89,7 @@ func (j *journey) load(personal, b2b string) {
 	j.t.Cleanup(func() { j.hides("the log", j.logged()) })
 }
 
-// hides asserts that a text shows nothing that the gateway keeps to itself.
+// hides asserts that text shows nothing that the gateway must keep secret.
 func (j *journey) hides(where, text string) {
 	j.t.Helper()
 	for _, secret := range append(j.bank.issued(), sandbox.ClientSecret) {
@@ -99,7 +99,7 @@ func (j *journey) hides(where, text string) {
 	}
 }
 
-// publicKey returns what is registered of a key.
+// publicKey returns the public half of key, as it is registered.
 func publicKey(t *testing.T, key *tokenauth.Key) jose.JSONWebKey {
 	t.Helper()
 	var public jose.JSONWebKey
@@ -113,14 +113,14 @@ func publicKey(t *testing.T, key *tokenauth.Key) jose.JSONWebKey {
 	return public
 }
 
-// A reply is what a caller of the gateway got, and what the bank saw of it.
+// A reply is the answer to a caller of the gateway, and what the bank saw of the call.
 type reply struct {
 	*answer
 	seen []*bankCall
 }
 
-// call makes a request to the gateway. Whatever comes back, it shows no token of
-// the gateway's.
+// call makes a request to the gateway. It asserts that the answer shows no token of the
+// gateway.
 func (j *journey) call(method, target, body string, header ...string) *reply {
 	j.t.Helper()
 	j.bank.seen()
@@ -130,14 +130,14 @@ func (j *journey) call(method, target, body string, header ...string) *reply {
 	return r
 }
 
-// post makes a request with JSON.
+// post makes a request with a JSON body.
 func (j *journey) post(target, body string, header ...string) *reply {
 	j.t.Helper()
 	return j.call("POST", target, body, append(header, "Content-Type", "application/json")...)
 }
 
-// passed asserts that the bank saw the call so many times, and that its last
-// answer, with the given status, came back as it was.
+// passed asserts how many times the bank saw the call, and that its last answer, with
+// the given status, came back unchanged.
 func (r *reply) passed(times, status int) *reply {
 	r.t.Helper()
 	if len(r.seen) != times {
@@ -171,7 +171,7 @@ func (r *reply) bare() *reply {
 	return r
 }
 
-// says asserts what is in the body of a refusal.
+// says asserts that the body of a refusal contains the parts.
 func (r *reply) says(parts ...string) *reply {
 	r.t.Helper()
 	for _, part := range parts {
@@ -182,7 +182,7 @@ func (r *reply) says(parts ...string) *reply {
 	return r
 }
 
-// refused asserts that the gateway refused the call by itself, and says why.
+// refused asserts that the gateway itself refused the call, and says why.
 func (r *reply) refused(status int, kind, details string) {
 	r.t.Helper()
 	r.is(status).byGateway(kind)
@@ -194,7 +194,7 @@ func (r *reply) refused(status int, kind, details string) {
 	}
 }
 
-// into reads the body as JSON.
+// into decodes the body from JSON.
 func (r *reply) into(value any) {
 	r.t.Helper()
 	if err := json.Unmarshal(r.body, value); err != nil {
@@ -202,7 +202,7 @@ func (r *reply) into(value any) {
 	}
 }
 
-// visit makes a request to the bank itself, as a browser or a test does.
+// visit makes a request directly to the bank, as a browser or a test does.
 func (j *journey) visit(method, target, body string) *answer {
 	j.t.Helper()
 	req, err := http.NewRequestWithContext(j.t.Context(), method, j.bank.URL+target, strings.NewReader(body))
@@ -213,7 +213,7 @@ func (j *journey) visit(method, target, body string) *answer {
 	return roundTrip(j.t, req)
 }
 
-// write puts content into a file of the journey, for openssl.
+// write writes content to a file of the journey, for openssl.
 func (j *journey) write(name string, content []byte) {
 	j.t.Helper()
 	if err := os.WriteFile(filepath.Join(j.dir, name), content, 0o600); err != nil {
@@ -221,7 +221,8 @@ func (j *journey) write(name string, content []byte) {
 	}
 }
 
-// openssl runs OpenSSL among the files of the journey, and asserts what it says.
+// openssl runs OpenSSL in the directory of the journey, and asserts that it prints
+// want.
 func (j *journey) openssl(want string, arguments ...string) {
 	j.t.Helper()
 	command := exec.CommandContext(j.t.Context(), "openssl", arguments...)
@@ -233,5 +234,5 @@ func (j *journey) openssl(want string, arguments ...string) {
 	}
 }
 
-// encoded is base64 as the APIs write it.
+// encoded returns content in base64, as the APIs write it.
 func encoded(content []byte) string { return base64.StdEncoding.EncodeToString(content) }

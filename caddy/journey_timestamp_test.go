@@ -11,15 +11,15 @@ import (
 
 const timestampToken = "/v1/timestamp/token"
 
-// Journey C: a timestamp by either protocol. The LTA orders are with those of
-// signing.
+// Journey C: a timestamp by either protocol. The journey of signing tests the LTA
+// orders.
 func TestJourneyOfATimestamp(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	document := []byte(rand.Text())
 	j.write("document", document)
 	j.write("ca.pem", j.visit("GET", "/sandbox/ca.pem", "").is(200).body)
 
-	// The Time-Stamp Protocol over HTTP (RFC 3161, section 3.4).
+	// This is the Time-Stamp Protocol over HTTP (RFC 3161, section 3.4).
 	j.openssl("", "ts", "-query", "-data", "document", "-sha512", "-cert", "-out", "query.tsq")
 	query, err := os.ReadFile(filepath.Join(j.dir, "query.tsq"))
 	if err != nil {
@@ -34,7 +34,7 @@ func TestJourneyOfATimestamp(t *testing.T) {
 	j.openssl("Verification: OK", "ts", "-verify", "-in", "reply.tsr", "-CAfile", "ca.pem", "-data", "document")
 	j.openssl("Status: Granted.", "ts", "-reply", "-in", "reply.tsr", "-text")
 
-	// JSON, answered with the token alone.
+	// The JSON call is answered with the token alone.
 	var answer struct {
 		Token []byte `json:"timestamp"`
 	}
@@ -64,7 +64,7 @@ func TestJourneyOfATimestampBroken(t *testing.T) {
 				passed(1, test.status).says(test.says, `"errorReference":"`, `"requestId":"`)
 		})
 	}
-	// What the protocol itself refuses is an answer like any other.
+	// A refusal within the protocol is passed on like any other answer.
 	for failure, arguments := range map[string][]string{
 		"Failure info: unrecognized or unsupported algorithm identifier":     {"-sha1"},
 		"Failure info: the requested TSA policy is not supported by the TSA": {"-sha256", "-tspolicy", "1.2.3.4"},

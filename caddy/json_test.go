@@ -13,8 +13,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// validate returns the error of provisioning a configuration with the given
-// app and handlers, in JSON.
+// validate returns the error from provisioning a JSON configuration with the given app
+// and handlers.
 func validate(t *testing.T, app, handlers string) error {
 	t.Helper()
 	raw := fmt.Sprintf(`{"apps": {%s "http": {"servers": {"s": {"listen": [":0"], "routes": [{"handle": [%s]}]}}}}}`, app, handlers)
@@ -30,7 +30,7 @@ const (
 	goodHandler = `{"handler": "bankid_esign", "apis": ["signdoc"]}`
 )
 
-// matched returns a handler that takes no calls but those of b2b to another.
+// matched wraps a handler in a route that takes only the calls of b2b.
 func matched(handler string) string {
 	return `{"handler": "subroute", "routes": [{"match": [{"path": ["/v0/b2b/*"]}], "handle": [` + handler + `]}]}`
 }
@@ -129,7 +129,7 @@ func TestBadJSON(t *testing.T) {
 	}
 }
 
-// What a placeholder stands for may be a secret that was put in the wrong place.
+// The value of a placeholder may be a secret that was put in the wrong place.
 func TestErrorsShowPlaceholdersAsTyped(t *testing.T) {
 	t.Setenv("MISPLACED", "s3cret value")
 	for field, app := range map[string]string{
@@ -153,7 +153,7 @@ func TestErrorsShowPlaceholdersAsTyped(t *testing.T) {
 	}
 }
 
-// A name that is misspelt would be found in another environment only.
+// Otherwise, a misspelt name would be found only in another environment.
 func TestSandboxHasTheClientsThatAreConfigured(t *testing.T) {
 	const app = `"bankid_esign": {"environment": "sandbox", "clients": {"seal": {"client_id": "x", "private_key": "{env.X}"}}},`
 	b2b := func(client string) string {
@@ -193,8 +193,8 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A key that is written out works, as PEM and as a JWK with its braces escaped;
-// what is no key is not shown.
+// A key that is written out works, as PEM and as a JWK with escaped braces. A value
+// that is not a key is not shown.
 func TestKeyThatIsWrittenOut(t *testing.T) {
 	generated, err := tokenauth.GenerateKey("ES256")
 	if err != nil {
@@ -223,7 +223,7 @@ func TestKeyThatIsWrittenOut(t *testing.T) {
 	}
 }
 
-// A gateway that takes every call leaves none to the one after it.
+// If a gateway takes every call, no call reaches the gateway after it.
 func TestGatewaysThatAreNeverReached(t *testing.T) {
 	const (
 		app     = `"bankid_esign": {"environment": "sandbox"},`
@@ -259,11 +259,11 @@ func TestGatewaysThatAreNeverReached(t *testing.T) {
 			}
 		})
 	}
-	// In servers of their own, and in an error route, each is the first one.
+	// In separate servers, and in an error route, each gateway is the first.
 	raw := `{"apps": {` + app + ` "http": {"servers": {
 		"a": {"listen": ["127.0.0.1:0"], "routes": [` + route(signdoc) + `, {}]},
 		"b": {"listen": ["127.0.0.2:0"], "routes": [` + route(b2b) + `, ` + route("") + `], "errors": {"routes": [` + route(signdoc) + `]}}}}}}`
-	for range 20 { // servers are in no order
+	for range 20 { // servers are provisioned in random order
 		var cfg caddy.Config
 		if err := json.Unmarshal([]byte(raw), &cfg); err != nil {
 			t.Fatal(err)

@@ -13,57 +13,59 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// How long, and for how many bytes, a caller is heard whose body nobody needs.
+// These limit how long, and for how many bytes, a body that nobody needs is read.
 const (
 	lingerTime  = 30 * time.Second
 	lingerBytes = 64 << 20
 
-	// How long it is waited for that sends nothing, if its answer cannot end before it is
-	// heard: it may have stopped, and wait for that.
+	// lingerPause is how long to wait for a caller that sends nothing, if its answer
+	// cannot end before its body is read. The caller may have stopped sending, and wait
+	// for the answer.
 	lingerPause = 2 * time.Second
 )
 
-// How many callers are heard at a time, in the whole process. Those who were not
-// admitted have places of their own, so that they take none from the others.
+// These limit how many bodies are read at a time in the whole process. Callers that
+// were not admitted have their own places, so that they take none from the others.
 var (
 	callerPlaces   = make(chan struct{}, 512)
 	strangerPlaces = make(chan struct{}, 64)
 )
 
-// A lingeringBody is the body of a call, the rest of which can still be read when
-// the call has been answered. Most callers send all of a body before they look at
-// the answer. If they cannot, since the server closes the connection or ends the
-// stream, the answer is lost: they see a broken connection, or wait for ever.
+// A lingeringBody is the body of a call. The rest of it can still be read after the
+// call has been answered. Most callers send the whole body before they read the answer.
+// If they cannot, because the server closes the connection or ends the stream, they
+// lose the answer: they see a broken connection, or wait for ever.
 type lingeringBody struct {
 	io.ReadCloser
-	alone   bool  // on its connection, as with HTTP/1
-	expects bool  // the caller waits to be asked for it
-	length  int64 // in bytes; -1 if it is not known
+	alone   bool  // it has the connection to itself, as with HTTP/1
+	expects bool  // the caller waits to be asked for the body
+	length  int64 // in bytes; -1 if not known
 
-	ours   atomic.Bool               // the gateway deals with it
-	own    atomic.Pointer[Transport] // of a reverse_proxy of one's own, which it has come to
-	begun  atomic.Bool               // somebody has read from it
-	closed atomic.Bool               // nobody may read from it any more, but the gateway
+	ours   atomic.Bool               // the gateway deals with the body
+	own    atomic.Pointer[Transport] // the transport of the operator's own reverse_proxy that the call has come to
+	begun  atomic.Bool               // something has read from the body
+	closed atomic.Bool               // only the gateway may still read from it
 	whole  atomic.Bool               // all its bytes have been read
 	ended  atomic.Bool               // there is nothing left to read
 
-	mu   sync.Mutex // held while it is read
+	mu   sync.Mutex // held during a read
 	read int64      // in bytes
-	err  error      // what ended it
+	err  error      // the error that ended the body
 }
 
-// lingeringVar is the variable of a request that holds its lingeringBody: handlers
-// such as request_body put readers of their own around it.
+// lingeringVar is the request variable that holds the lingeringBody. It is needed
+// because handlers such as request_body wrap the body in their own readers.
 const lingeringVar = "bankid_esign.body"
 
-// lingering returns the body of the call that ctx belongs to, nil if none was put there.
+// lingering returns the body of the call that ctx belongs to, or nil if linger put none
+// there.
 func lingering(ctx context.Context) *lingeringBody {
 	body, _ := caddyhttp.GetVar(ctx, lingeringVar).(*lingeringBody)
 	return body
 }
 
-// linger puts a body that can be read to its end later into r, unless it has one,
-// and returns it; nil if r has no body.
+// linger replaces the body of r by one whose rest can be read later, unless it has been
+// replaced already. It returns that body, or nil if r has none.
 func linger(r *http.Request) *lingeringBody {
 	if body := lingering(r.Context()); body != nil {
 		return body
@@ -77,8 +79,8 @@ func linger(r *http.Request) *lingeringBody {
 	return body
 }
 
-// errAnswered ends a body whose call has been answered, for those who may still
-// be sending it. It is not io.EOF: what was sent must not look like the whole.
+// errAnswered is the read error of a body whose call has been answered, for a transport
+// that may still be sending it. It is not io.EOF: what was sent must not look complete.
 var errAnswered = errors.New("the call has been answered")
 
 // Read implements io.Reader.
@@ -102,9 +104,9 @@ func (b *lingeringBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close leaves the body of a call to the gateway alone, which hears what is left of it;
-// the server closes it when the request has ended. Other handlers of the site close
-// theirs, as if there were no gateway.
+// Close does not close the body of a gateway's call: the gateway reads the rest of it,
+// and the server closes it when the request has ended. Without a gateway involved,
+// Close closes the body as usual.
 func (b *lingeringBody) Close() error {
 	if b.ours.Load() {
 		b.closed.Store(true)
@@ -113,10 +115,11 @@ func (b *lingeringBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// sentBy returns the body of a call as a transport sends it: content, which handlers have
-// wrapped b in. When the transport closes it, b is closed, and no wrapper. The one of Caddy's
-// reverse proxy has a data race between Close and Read (reverseproxy.go in Caddy 2.11), and
-// net/http calls these at once when the API's host answers early over HTTP/2.
+// sentBy returns the body of a call in the form for a transport to send. content is b
+// in the wrappers of other handlers. When the transport closes the body, only b is
+// closed, not the wrappers: the wrapper of Caddy's reverse proxy has a data race
+// between Close and Read (reverseproxy.go in Caddy 2.11), and net/http calls both at
+// once when the API's host answers early over HTTP/2.
 func (b *lingeringBody) sentBy(content io.Reader) io.ReadCloser {
 	return struct {
 		io.Reader
@@ -124,16 +127,16 @@ func (b *lingeringBody) sentBy(content io.Reader) io.ReadCloser {
 	}{content, b}
 }
 
-// short reports whether the body is so short that most likely it is there.
+// short reports whether the body is so short that it has most likely arrived already.
 func (b *lingeringBody) short() bool { return b.length >= 0 && b.length <= keptShort }
 
-// mustEnd reports whether the connection must end with the answer, since what is left of
-// the body is on it.
+// mustEnd reports whether the connection must end with the answer, because the rest of
+// the body is still on it.
 func (b *lingeringBody) mustEnd() bool { return b.alone && !b.whole.Load() }
 
-// hear reads what the caller still sends, if one of the places is free, and ends
-// the body: nobody may read it when the server has ended the call. With HTTP/2, the answer
-// comes after that.
+// hear reads and discards the rest of the caller's body, if one of the places is free,
+// and ends the body: nothing may read it after the server has ended the call. With
+// HTTP/2, it comes before the answer, so its pauses are short.
 func (b *lingeringBody) hear(control *http.ResponseController, places chan struct{}) {
 	pause := lingerTime
 	if !b.alone {
@@ -142,7 +145,7 @@ func (b *lingeringBody) hear(control *http.ResponseController, places chan struc
 	b.hearUntil(control, places, pause)
 }
 
-// hearUntil is hear, for no longer than pause when nothing comes.
+// hearUntil is hear with a given limit for pauses in which nothing comes.
 func (b *lingeringBody) hearUntil(control *http.ResponseController, places chan struct{}, pause time.Duration) {
 	if b.ended.Load() {
 		return
@@ -156,7 +159,7 @@ func (b *lingeringBody) hearUntil(control *http.ResponseController, places chan 
 	}
 }
 
-// A pausingReader reads what comes until deadline, and with no longer pauses than pause.
+// A pausingReader reads until deadline, or until nothing comes for pause.
 type pausingReader struct {
 	io.Reader
 	control  *http.ResponseController
@@ -172,7 +175,7 @@ func (r pausingReader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-// wait sets how long the next reading, or one that is under way, may take.
+// wait sets the time limit of the next read, or of the read under way.
 func (r pausingReader) wait() error {
 	end := time.Now().Add(r.pause)
 	if end.After(r.deadline) {
@@ -181,11 +184,11 @@ func (r pausingReader) wait() error {
 	return r.control.SetReadDeadline(end)
 }
 
-// discard reads what comes until deadline, and with no longer pauses than pause, and ends
-// the body. A caller that still waits to be asked for its body is not asked.
+// discard reads until deadline, or until nothing comes for pause, and ends the body. If
+// the caller still waits to be asked for its body, discard does not ask.
 func (b *lingeringBody) discard(control *http.ResponseController, deadline time.Time, pause time.Duration) {
 	rest := pausingReader{b.ReadCloser, control, deadline, pause}
-	// Before the lock, which may be held by a read that waits for the caller.
+	// This comes before the lock, because a read that waits for the caller may hold it.
 	if rest.wait() != nil {
 		return
 	}
@@ -195,7 +198,7 @@ func (b *lingeringBody) discard(control *http.ResponseController, deadline time.
 		b.err = errAnswered
 		if b.begun.Swap(true) || !b.expects {
 			if _, err := io.CopyN(io.Discard, rest, lingerBytes); err == io.EOF {
-				b.whole.Store(true) // otherwise it broke off, or goes on
+				b.whole.Store(true) // otherwise the body broke off, or is longer
 			}
 		}
 		b.ended.Store(true)
@@ -203,8 +206,8 @@ func (b *lingeringBody) discard(control *http.ResponseController, deadline time.
 	_ = control.SetReadDeadline(time.Time{})
 }
 
-// settle sees to the body of r, a call that was refused with err, with which error
-// routes deal if there are any. b may be nil.
+// settle deals with the body of r, a call that was refused with err. routes says
+// whether error routes handle r. b may be nil.
 func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error, routes bool, places chan struct{}) {
 	switch {
 	case b == nil || r.Context().Err() != nil:
@@ -216,16 +219,17 @@ func (b *lingeringBody) settle(w http.ResponseWriter, r *http.Request, err error
 	}
 }
 
-// refuse answers the call with status, if HTTP/1 is spoken, and hears the caller.
-// With HTTP/2, the answer is for those to give that come after it.
+// refuse reads the rest of the body. If a connection of HTTP/1 must end because of that
+// rest, refuse first sends status. Otherwise the handlers around the gateway send it
+// later.
 func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan struct{}) {
 	control := http.NewResponseController(w)
 	if b.alone && b.short() {
 		b.hear(control, places) // the connection can be used again
 	}
 	if b.mustEnd() {
-		// What is left of the body is no call. And net/http would read some of it
-		// before it answers, to use the connection again.
+		// The rest of the body must not be taken for another call. And net/http would
+		// read some of it before it answers, to use the connection again.
 		w.Header().Set("Connection", "close")
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(status)
@@ -234,14 +238,15 @@ func (b *lingeringBody) refuse(w http.ResponseWriter, status int, places chan st
 	b.hear(control, places)
 }
 
-// keepFor leaves to the error routes of r, a call that has failed, its body if keep
-// can take it into memory, or one that fails: they may send it elsewhere, where
-// what is left of it would look like the whole. They get it as it is if nobody has
-// read from it, and the caller waits to be asked for it, or no place is free.
+// keepFor prepares the body of r, a call that has failed, for its error routes. They
+// may send it elsewhere, where the rest of it must not look like the whole. So they get
+// the whole body from memory if keep returns it, and otherwise a body whose reads fail.
+// The body stays as it is if nothing has read from it and the caller waits to be asked
+// for it, or no place is free.
 func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places chan struct{}, keep func() io.ReadCloser) {
 	defer func() {
 		if b.mustEnd() {
-			w.Header().Set("Connection", "close") // whatever they answer
+			w.Header().Set("Connection", "close") // whatever the error routes answer
 		}
 	}()
 	if !b.begun.Load() && b.expects {
@@ -267,13 +272,13 @@ func (b *lingeringBody) keepFor(w http.ResponseWriter, r *http.Request, places c
 	r.Body = answeredBody{}
 }
 
-// keptShort is the length, in bytes, up to which a body is short: it is read before
-// a refusal, and kept for error routes if nobody has read from it.
+// keptShort is the length, in bytes, up to which a body counts as short. A short body
+// is read before a refusal, and kept for error routes if nothing has read from it.
 const keptShort = 64 << 10
 
-// kept returns the body of r from memory: what the transport of a reverse_proxy of one's
-// own holds; of a call that has not come to one, nil if it is longer than keptShort, or
-// somebody has read from it.
+// kept returns the body of r from memory. If the call has come to the transport of the
+// operator's own reverse_proxy, it is the body that the transport holds. Otherwise it
+// is nil if the body is longer than keptShort, or if something has read from it.
 func (b *lingeringBody) kept(r *http.Request) io.ReadCloser {
 	if own := b.own.Load(); own != nil {
 		return own.core.Body(r, b.begun.Load(), own.delivery(r.Context()))
@@ -288,7 +293,7 @@ func (b *lingeringBody) kept(r *http.Request) io.ReadCloser {
 	return io.NopCloser(bytes.NewReader(content))
 }
 
-// answeredBody is what is left of a body that has been read.
+// answeredBody is the body of a call whose real body has been read already.
 type answeredBody struct{}
 
 // Read implements io.Reader.

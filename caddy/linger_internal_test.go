@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// closedBody says that it was closed.
+// closedBody returns an error from Close, so a test sees that it was closed.
 type closedBody struct{ io.Reader }
 
 var errClosedBody = errors.New("closed")
@@ -21,8 +21,8 @@ var errClosedBody = errors.New("closed")
 // Close implements io.Closer.
 func (closedBody) Close() error { return errClosedBody }
 
-// Other handlers of a site close the bodies of their requests, which net/http looks at;
-// those of calls stay open, to be read to their end.
+// If other handlers of a site close the body of a request, it is closed, which net/http
+// notices. The body of a gateway's call stays open, to be read to its end.
 func TestOnlyBodiesOfCallsStayOpen(t *testing.T) {
 	for _, ours := range []bool{false, true} {
 		ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, make(map[string]any))
@@ -42,8 +42,8 @@ func TestOnlyBodiesOfCallsStayOpen(t *testing.T) {
 	}
 }
 
-// What follows a body that is broken is no call, whatever Go's server makes of it: the
-// connection ends with the answer.
+// What follows a broken body is not taken for a call, whatever Go's server makes of it:
+// the connection ends with the answer.
 func TestNothingAfterABrokenBodyIsACall(t *testing.T) {
 	for name, routes := range map[string]bool{"refused": false, "for error routes": true} {
 		t.Run(name, func(t *testing.T) {

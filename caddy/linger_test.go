@@ -18,8 +18,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A caller that is still sending when its call is answered gets the answer, and
-// no reset connection, whoever answers.
+// A caller that is still sending when its call is answered gets the answer, not a reset
+// connection, whichever handler answers.
 func TestAnswerToAnUploadThatIsUnderWay(t *testing.T) {
 	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -48,7 +48,7 @@ func TestAnswerToAnUploadThatIsUnderWay(t *testing.T) {
 				f.start("bankid_esign signdoc {\n" + test.site + "\n}")
 				transport := &http.Transport{}
 				defer transport.CloseIdleConnections()
-				for range 3 { // on the same connection
+				for range 3 { // all on the same connection
 					req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+test.path, io.LimitReader(rand.NewChaCha8([32]byte{}), 8<<20))
 					req.ContentLength = length
 					res, err := transport.RoundTrip(req)
@@ -66,8 +66,8 @@ func TestAnswerToAnUploadThatIsUnderWay(t *testing.T) {
 	}
 }
 
-// A caller that waits to be asked for its body is not asked for one that nobody
-// wants.
+// A caller that waits to be asked for its body is not asked if no handler wants the
+// body.
 func TestRefusedUploadIsNotAskedFor(t *testing.T) {
 	f := newFixture(t).start(localSite)
 	body := strings.NewReader("never sent")
@@ -87,7 +87,7 @@ func TestRefusedUploadIsNotAskedFor(t *testing.T) {
 	}
 }
 
-// What error routes send elsewhere is the body, or nothing.
+// If error routes send the body elsewhere, they send all of it, or nothing.
 func TestErrorRoutesGetTheBody(t *testing.T) {
 	large := strings.Repeat("x", 2<<20)
 	for name, test := range map[string]struct {
@@ -127,7 +127,7 @@ func TestErrorRoutesGetTheBody(t *testing.T) {
 	}
 }
 
-// A caller that is slow to send learns at once that there is no token.
+// A caller that sends slowly learns at once that there is no token.
 func TestErrorDoesNotWaitForTheBody(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
@@ -135,12 +135,12 @@ func TestErrorDoesNotWaitForTheBody(t *testing.T) {
 	f.do("GET", path, "").is(503)
 	body, rest := io.Pipe()
 	defer rest.Close()
-	go func() { _, _ = io.WriteString(rest, strings.Repeat("begun", 1000)) }() // and no more
+	go func() { _, _ = io.WriteString(rest, strings.Repeat("begun", 1000)) }() // and no more than that
 	ctx, cancel := context.WithTimeout(t.Context(), lingerTime/2)
 	defer cancel()
 	context.AfterFunc(ctx, func() { rest.Close() })
 	req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
-	transport := new(http.Transport) // on a connection that is to be kept
+	transport := new(http.Transport) // the connection is to be kept
 	defer transport.CloseIdleConnections()
 	res, err := transport.RoundTrip(req)
 	if err != nil {
@@ -152,10 +152,10 @@ func TestErrorDoesNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-// lingerTime is how long the gateway listens to a caller whose call has failed.
+// lingerTime is how long the gateway reads on after a call has failed.
 const lingerTime = 30 * time.Second
 
-// A body that breaks off ends its connection, and the answer says so.
+// A body that breaks off ends its connection. The answer announces that.
 func TestBrokenBodyEndsItsConnection(t *testing.T) {
 	for name, token := range map[string]http.HandlerFunc{"no token": noToken, "a token": nil} {
 		for _, buffer := range []string{"1KiB", "1MiB"} {
@@ -167,7 +167,7 @@ func TestBrokenBodyEndsItsConnection(t *testing.T) {
 				conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n"+
 					"1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n1000\r\nnot all")
 				_ = conn.(*net.TCPConn).CloseWrite()
-				answers, _ := io.ReadAll(conn) // which the gateway closes
+				answers, _ := io.ReadAll(conn) // until the gateway closes the connection
 				if n := strings.Count(string(answers), "HTTP/1.1 "); n != 1 || !strings.Contains(string(answers), "Connection: close\r\n") {
 					t.Errorf("%d answers: %q", n, answers)
 				}
@@ -176,7 +176,7 @@ func TestBrokenBodyEndsItsConnection(t *testing.T) {
 	}
 }
 
-// Error routes get no body of which Caddy has taken a part.
+// Error routes do not get a body if Caddy has already taken a part of it.
 func TestErrorRoutesGetNoPartOfABufferedBody(t *testing.T) {
 	for _, size := range []int{9, 100_000} {
 		f := newFixture(t)
@@ -195,7 +195,7 @@ func TestErrorRoutesGetNoPartOfABufferedBody(t *testing.T) {
 	}
 }
 
-// The error routes of a subroute, which only JSON has, answer with what they like.
+// A subroute, in JSON only, can have error routes. They can answer in any way.
 func TestErrorRoutesOfASubrouteAnswer(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })

@@ -20,35 +20,35 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// A fault is what happens to a call the first time that it is made.
+// A fault is what happens to a call when it is sent for the first time.
 type fault struct {
 	name    string
-	script  script        // of an upstream of HTTP/1.1
-	script2 script2       // of one of HTTP/2
+	script  script        // for an upstream with HTTP/1.1
+	script2 script2       // for an upstream with HTTP/2
 	proxy   string        // further subdirectives of the transport
 	header  []string      // of the request
-	prepare func(*matrix) // before the calls are made
+	prepare func(*matrix) // called before the calls are made
 
-	// again reports whether the call is sent again, and then succeeds. Default:
-	// it never is.
+	// again reports whether the call is sent again, and then succeeds. nil means never.
 	again func(matrixCall) bool
 
-	// spares reports whether the fault is none for the call. Default: it always
-	// is one.
+	// spares reports whether the fault does not affect the call. nil means that it
+	// always does.
 	spares func(matrixCall) bool
 
-	// What the caller gets otherwise: the status; the proxy error, if that is the
-	// gateway's, as a regular expression; and whether the body breaks off.
+	// These are what the caller gets otherwise: the status; the proxy error, as a
+	// regular expression, if the error is the gateway's; and whether the body breaks
+	// off.
 	status int
 	error  string
 	cut    bool
 
-	unseen bool // the upstream sees nothing of it
+	unseen bool // the upstream does not see the call
 }
 
-// faults are all that a call can meet on its way. What is expected of a call
-// follows from its kind, replay class and method, so that a new row of the table
-// needs nothing here.
+// faults are all the faults that a call can meet on its way. The expected result
+// follows from the call's kind, replay class and method, so a new row of the table
+// needs no change here.
 func faults() []fault {
 	const (
 		refused    = `{"error":"invalid_token"}`
@@ -57,12 +57,13 @@ func faults() []fault {
 		broken     = "(http_response_incomplete|connection_terminated)"
 		brief      = "response_header_timeout 2s"
 	)
-	// What the upstream promises not to have processed is sent again, if its body is held.
+	// A call that the upstream promises not to have processed is sent again, if its
+	// body is held.
 	always := func(matrixCall) bool { return true }
 	safeGet := func(c matrixCall) bool { return c.Replay == tokenauth.Safe && c.Method == http.MethodGet }
 	return []fault{
 		{name: "401", script: answers("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
-		// In CSC, it may be the code that is refused.
+		// In CSC, the code may be what is refused.
 		{name: "401 of a code", script: answers("401 Unauthorized", ambiguous), again: refusedFor(bankid.SignDoc, bankid.Timestamp, bankid.B2B), status: 401},
 		{name: "403 for a new token", script: answers("403 Forbidden", ""), status: 403},
 		{name: "403 for an old token", script: answers("403 Forbidden", ""), prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
@@ -86,8 +87,8 @@ func faults() []fault {
 	}
 }
 
-// refusedFor reports whether a call is sent again when its token is refused in
-// a way that means something for the given APIs.
+// refusedFor returns a condition: the call is sent again when its token is refused, in
+// a way that has this meaning only for the given APIs.
 func refusedFor(apis ...bankid.API) func(matrixCall) bool {
 	return func(c matrixCall) bool {
 		return slices.Contains(apis, bankid.API(c.Group)) && c.Replay != tokenauth.Never &&
@@ -95,14 +96,14 @@ func refusedFor(apis ...bankid.API) func(matrixCall) bool {
 	}
 }
 
-// A matrixCall is a call of the table, with a body or without.
+// A matrixCall is a call of the table, with or without a body.
 type matrixCall struct {
 	tokenauth.Call
 	n    int
 	body string
 }
 
-// name returns a name for a subtest.
+// name returns the name of the subtest.
 func (c matrixCall) name() string {
 	name := c.Method + strings.ReplaceAll(c.Path, "/", " ")
 	if c.body != "" {
@@ -111,8 +112,8 @@ func (c matrixCall) name() string {
 	return name
 }
 
-// matrixCalls returns each row of the table, with a body if it has any use for
-// one, and without.
+// matrixCalls returns each row of the table without a body, and also with one if the
+// call can have it.
 func matrixCalls() []matrixCall {
 	var calls []matrixCall
 	for _, row := range bankid.Calls(bankid.APIs()...) {
@@ -127,9 +128,9 @@ func matrixCalls() []matrixCall {
 	return calls
 }
 
-// A matrix is a gateway before an upstream with a fault. Each call has a handler
-// and a client of its own, so that none finds what another left: a connection,
-// or a token that was renewed a moment ago and is not renewed again so soon.
+// A matrix is a gateway in front of an upstream with a fault. Each call has its own
+// handler and client. So it does not find what another call left: a connection, or a
+// token that was renewed just now and is not renewed again so soon.
 type matrix struct {
 	*fixture
 	upstream *scriptedUpstream
@@ -137,7 +138,7 @@ type matrix struct {
 	header   []string
 }
 
-// newMatrix starts the gateway for a fault.
+// newMatrix starts the gateway and the upstream for a fault.
 func newMatrix(t *testing.T, fault fault) *matrix {
 	f := newFixture(t)
 	m := &matrix{fixture: f, calls: matrixCalls(), header: fault.header}
@@ -172,7 +173,7 @@ func newMatrix(t *testing.T, fault fault) *matrix {
 	return m
 }
 
-// A matrixAnswer is what the caller got.
+// A matrixAnswer is the answer that the caller got.
 type matrixAnswer struct {
 	status int
 	proxy  string // Proxy-Status
@@ -180,7 +181,7 @@ type matrixAnswer struct {
 	err    error
 }
 
-// call makes a call; its query tells which one it is.
+// call makes a call. Its query identifies it.
 func (m *matrix) call(c matrixCall, query string) matrixAnswer {
 	req, err := http.NewRequestWithContext(m.t.Context(), c.Method, m.url+c.target(query), strings.NewReader(c.body))
 	if err != nil {
@@ -201,12 +202,12 @@ func (m *matrix) call(c matrixCall, query string) matrixAnswer {
 	return matrixAnswer{res.StatusCode, res.Header.Get("Proxy-Status"), string(body), err}
 }
 
-// target returns the target of a call.
+// target returns the request target of a call.
 func (c matrixCall) target(query string) string {
 	return fmt.Sprintf("%s?%s=%d", c.Path, query, c.n)
 }
 
-// each makes all calls at once.
+// each makes all calls at the same time.
 func (m *matrix) each(query string) []matrixAnswer {
 	got := make([]matrixAnswer, len(m.calls))
 	var wg sync.WaitGroup
@@ -217,8 +218,8 @@ func (m *matrix) each(query string) []matrixAnswer {
 	return got
 }
 
-// warm makes each call once without a fault. It leaves tokens, and idle
-// connections to the upstream.
+// warm makes each call once without a fault. This leaves tokens, and idle connections
+// to the upstream.
 func (m *matrix) warm() {
 	for i, got := range m.each("warm") {
 		if got.status != 200 || got.body != "ok" {
@@ -227,7 +228,7 @@ func (m *matrix) warm() {
 	}
 }
 
-// age makes each call once without a fault, and waits until the tokens are so old
+// age makes each call once without a fault. Then it waits until the tokens are so old
 // that a 403 counts against them.
 func (m *matrix) age() {
 	m.warm()
@@ -235,8 +236,8 @@ func (m *matrix) age() {
 	eventually(m.t, func() bool { return time.Since(obtained) > 5*time.Second })
 }
 
-// How often does the API host see a call, and what does its caller get? All
-// calls of the table, and all that can happen to them.
+// The test counts how often the API host sees a call, and checks what the caller gets,
+// for all calls of the table and all faults.
 func TestReplayMatrix(t *testing.T) {
 	for _, fault := range faults() {
 		t.Run(fault.name, func(t *testing.T) {
@@ -252,7 +253,7 @@ func TestReplayMatrix(t *testing.T) {
 	}
 }
 
-// check checks what became of a call.
+// check checks the result of a call.
 func (m *matrix) check(t *testing.T, fault fault, c matrixCall, got matrixAnswer) {
 	want, proxy, cut, seen := fault.status, "", fault.cut, 1
 	switch {

@@ -18,16 +18,16 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// A script is what an API host does when it sees a call for the first time: it
-// writes to the connection what it likes, and reports whether it keeps it.
+// A script is what an API host does when it sees a call for the first time. It writes
+// anything to the connection, and reports whether the connection stays open.
 type script func(conn net.Conn) (keep bool)
 
 // A script2 is a script for a stream of an HTTP/2 connection.
 type script2 func(conn net.Conn, framer *http2.Framer, stream uint32) (keep bool)
 
-// A scriptedUpstream is an API host that is faulty the first time that it sees
-// a call, and afterwards answers 200 and "ok". Calls with "warm" in their query
-// it answers at once.
+// A scriptedUpstream is an API host that is faulty the first time that it sees a call.
+// Afterwards it answers 200 and "ok". It answers a call with "warm" in its query at
+// once.
 type scriptedUpstream struct {
 	net.Listener
 	url     string
@@ -38,8 +38,8 @@ type scriptedUpstream struct {
 	seen map[string]int // by method and target
 }
 
-// newScriptedUpstream starts an upstream with one of the scripts: with script2,
-// it speaks HTTP/2 over TLS with cert.
+// newScriptedUpstream starts an upstream with one of the scripts. With script2, it
+// speaks HTTP/2 over TLS with cert.
 func newScriptedUpstream(t *testing.T, s script, s2 script2, cert tls.Certificate) *scriptedUpstream {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -76,7 +76,7 @@ func newScriptedUpstream(t *testing.T, s script, s2 script2, cert tls.Certificat
 	return u
 }
 
-// sees counts a call, and reports whether it is one to be faulty for.
+// sees counts a call, and reports whether the upstream is to be faulty for it.
 func (u *scriptedUpstream) sees(method, target string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -164,7 +164,7 @@ func (u *scriptedUpstream) serve2(conn net.Conn) {
 	}
 }
 
-// answer2 answers on a stream.
+// answer2 sends an answer on a stream.
 func answer2(framer *http2.Framer, stream uint32, status, body string) error {
 	var block bytes.Buffer
 	if err := hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: status}); err != nil {
@@ -175,7 +175,7 @@ func answer2(framer *http2.Framer, stream uint32, status, body string) error {
 		framer.WriteData(stream, true, []byte(body)))
 }
 
-// answers is a script that answers, and goes on.
+// answers returns a script that answers, and keeps the connection.
 func answers(status, body string) script {
 	return func(conn net.Conn) bool {
 		_, err := fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
@@ -183,7 +183,7 @@ func answers(status, body string) script {
 	}
 }
 
-// resets is a script that writes the beginning of an answer and resets the
+// resets returns a script that writes the beginning of an answer, then resets the
 // connection.
 func resets(beginning string) script {
 	return func(conn net.Conn) bool {
@@ -193,7 +193,7 @@ func resets(beginning string) script {
 	}
 }
 
-// reset ends a connection with a TCP reset.
+// reset closes a connection with a TCP reset.
 func reset(conn net.Conn) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
@@ -202,14 +202,14 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// hangs is a script that answers nothing until the other side gives up.
+// hangs is a script that does not answer until the other side gives up.
 func hangs(conn net.Conn) bool {
 	_, _ = io.Copy(io.Discard, conn)
 	return false
 }
 
-// goesAway is a script that will not look at the stream, nor at any other on
-// this connection (RFC 9113 section 6.8).
+// goesAway is a script that refuses to process the stream, or any other on this
+// connection (RFC 9113 section 6.8).
 func goesAway(_ net.Conn, framer *http2.Framer, _ uint32) bool {
 	_ = framer.WriteGoAway(0, http2.ErrCodeNo, nil)
 	return false
@@ -228,5 +228,5 @@ func resets2(conn net.Conn, _ *http2.Framer, _ uint32) bool {
 	return false
 }
 
-// hangs2 is a script that answers nothing.
+// hangs2 is a script that does not answer.
 func hangs2(net.Conn, *http2.Framer, uint32) bool { return true }

@@ -12,18 +12,19 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// The beginning of the metrics' names.
+// These are the beginning of each metric's name.
 const (
 	metricsNamespace = "caddy"
 	metricsSubsystem = "bankid_esign"
 )
 
-// histogramReset is how long a native histogram keeps its resolution at least.
+// histogramReset is the shortest time for which a native histogram keeps its
+// resolution.
 const histogramReset = time.Hour
 
-// What is counted. Like Caddy's own, these outlive a configuration, and are put
-// into the registry of each. Their labels have few values: those that the
-// configuration names, and constants.
+// These metrics, like Caddy's own, outlive a configuration, and are registered with the
+// registry of each configuration. Their labels have few values: names from the
+// configuration, and constants.
 var (
 	tokenRequests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
@@ -93,8 +94,8 @@ var (
 	}, []string{"client"})
 )
 
-// registerMetrics puts the metrics into the registry of a configuration, and
-// extra, which is the configuration's own.
+// registerMetrics registers the metrics, and extra, which belong to this configuration
+// alone, with the registry of the configuration.
 func registerMetrics(ctx caddy.Context, extra ...prometheus.Collector) error {
 	registry := ctx.GetMetricsRegistry()
 	if registry == nil {
@@ -130,12 +131,12 @@ func countAttempt(client string, e tokenauth.Event) {
 	if e.Clock.Known {
 		clockSkew.WithLabelValues(client).Set(e.Clock.Ahead.Seconds())
 	} else {
-		clockSkew.DeleteLabelValues(client) // which the provider before may have left
+		clockSkew.DeleteLabelValues(client) // the previous provider may have left a value
 	}
 }
 
-// countRefusal counts an error that the gateway answers with. There is no proxy
-// error type for a caller who has left.
+// countRefusal counts an error that the gateway answers with. If the caller has left,
+// there is no proxy error type, and a label of its own is used.
 func countRefusal(client, kind string, status int) {
 	if status == statusClientClosedRequest {
 		kind = "caller_left"
@@ -143,8 +144,7 @@ func countRefusal(client, kind string, status int) {
 	refusals.WithLabelValues(clientLabel(client), kind, strconv.Itoa(status)).Inc()
 }
 
-// clientLabel returns what the client goes by outside of the configuration, as
-// in metrics, logs and the admin API.
+// clientLabel returns the client's name as metrics, logs and the admin API show it.
 func clientLabel(name string) string {
 	if name == "" {
 		return defaultClient

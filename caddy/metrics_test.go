@@ -20,15 +20,15 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A scrape is what the gateway's metrics were at one time: the values by name
-// and labels as written.
+// A scrape contains the gateway's metrics at one time: the values, by name and labels
+// as written.
 type scrape map[string]float64
 
 // sample matches a line of the text format.
 var sample = regexp.MustCompile(`^(caddy_bankid_esign_\S+?(?:\{.*\})?) (\S+)$`)
 
-// startMeasured loads a configuration with an admin endpoint, whose address it
-// returns.
+// startMeasured loads a configuration with an admin endpoint, and returns that
+// endpoint's address.
 func (f *fixture) startMeasured(site string) string {
 	f.t.Helper()
 	admin := freeAddress(f.t)
@@ -67,8 +67,9 @@ func newScrape(t *testing.T, admin string) scrape {
 	return s
 }
 
-// grew asserts by how much metrics have grown since before, waiting for what is
-// counted after a call was answered. What the process did earlier counts too.
+// grew asserts by how much metrics have grown since before. It waits, since some are
+// counted only after the call was answered. Only growth counts, since earlier tests use
+// the same process.
 func grew(t *testing.T, admin string, before scrape, want map[string]float64) scrape {
 	t.Helper()
 	var now scrape
@@ -91,7 +92,7 @@ func grew(t *testing.T, admin string, before scrape, want map[string]float64) sc
 	return now
 }
 
-// earlier returns the metrics of what the process did before.
+// earlier returns the metrics from earlier tests in the process.
 func (f *fixture) earlier() scrape {
 	f.t.Helper()
 	return newScrape(f.t, f.startMeasured("respond ok"))

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// singleUseNonces is an API that takes each of its nonces once, and gives a new one in
-// every response (RFC 9449 section 9). Those that it gave before expire are forgotten.
+// singleUseNonces is an API that accepts each nonce once, and gives a new one in every
+// response (RFC 9449 section 9). Older nonces expire.
 type singleUseNonces struct {
 	t *testing.T
 
@@ -21,8 +21,7 @@ type singleUseNonces struct {
 	valid map[string]bool
 }
 
-// admits reports whether the proof of r has a nonce that is valid, and gives another
-// one.
+// admits reports whether the proof of r has a valid nonce, and gives another nonce.
 func (n *singleUseNonces) admits(w http.ResponseWriter, r *http.Request) bool {
 	nonce := readProof(n.t, r.Header).Nonce
 	n.mu.Lock()
@@ -78,15 +77,15 @@ func TestNoncesThatCanBeUsedOnce(t *testing.T) {
 	}
 }
 
-// A body that cannot be sent again is not sent before the server has seen the proof, if
-// the server says in time that it wants another one; else, the nonce that it gave serves
-// the caller's next try.
+// A body that cannot be sent again is held back until the server has seen the proof, if
+// the server says in time that it wants another proof. Otherwise, the caller's next
+// call uses the nonce that the server gave.
 func TestNonceThatHasExpiredBeforeALargeBody(t *testing.T) {
 	body := strings.Repeat("x", 3<<20)
 	for _, test := range []struct {
 		name  string
-		reads bool // the server reads the body before it looks at the proof
-		first int  // the status of a call after the nonce has expired
+		reads bool // whether the server reads the body before it checks the proof
+		first int  // the status of the first call after the nonce has expired
 	}{
 		{"proof first", false, http.StatusOK},
 		{"body first", true, http.StatusUnauthorized},

@@ -10,17 +10,17 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// sourceUser watches a source on behalf of one configuration. It counts all
-// attempts to obtain a token, writes one line to the log for every change of
-// state, and the rest at debug level, and emits events.
+// sourceUser watches a source for one configuration. It counts all attempts to obtain a
+// token, logs one line for every change of state and the rest at debug level, and emits
+// events.
 type sourceUser struct {
 	logger *zap.Logger
 	env    bankid.Environment
 	client string
 	events *emitter
 
-	// What the log already says. Only touched by observe, which is not called
-	// concurrently.
+	// These are what the log says already. Only observe uses them, and observe is not
+	// called concurrently.
 	obtained, assumed, lifeless, missing, elsewhere bool
 	clock                                           tokenauth.Clock
 	failing                                         failing
@@ -29,12 +29,12 @@ type sourceUser struct {
 // failing is the state of a source whose last attempt failed.
 type failing struct {
 	yes    bool
-	usable bool // there is a token all the same
+	usable bool // there is still a usable token
 	cause  tokenauth.Cause
 	code   string
 }
 
-// newSourceUser returns the watch on a source of the named client.
+// newSourceUser returns a sourceUser for a source of the named client.
 func newSourceUser(logger *zap.Logger, env bankid.Environment, client string, events *emitter) *sourceUser {
 	client = clientLabel(client)
 	return &sourceUser{
@@ -43,8 +43,8 @@ func newSourceUser(logger *zap.Logger, env bankid.Environment, client string, ev
 	}
 }
 
-// observe counts and logs an attempt to obtain a token, and emits its events,
-// last since that may take long.
+// observe counts and logs an attempt to obtain a token, and emits its events. The
+// events come last, since handling them may take long.
 func (u *sourceUser) observe(e tokenauth.Event) {
 	countAttempt(u.client, e)
 	was := u.failing
@@ -63,7 +63,7 @@ func (u *sourceUser) log(e tokenauth.Event) {
 		if now != u.failing {
 			level = zapcore.ErrorLevel
 			if e.Usable {
-				level = zapcore.WarnLevel // nobody notices yet
+				level = zapcore.WarnLevel // calls are not affected yet
 			}
 		}
 		u.failing = now
@@ -106,8 +106,9 @@ func (u *sourceUser) log(e tokenauth.Event) {
 	u.obtained, u.assumed, u.lifeless, u.missing, u.failing = true, e.LifetimeAssumed, lifeless, missing, failing{}
 }
 
-// observeProvider compares where the provider says the APIs are with where the
-// calls go. It is not followed: a document does not decide who gets a token.
+// observeProvider compares the place where the provider says the APIs are with the
+// place where calls go. Calls do not follow the provider's document: a document must
+// not decide who gets a token.
 func (u *sourceUser) observeProvider(m *tokenauth.Metadata) {
 	if m == nil {
 		return

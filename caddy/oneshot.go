@@ -20,19 +20,19 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// aloneFor is how long a call goes on whose caller has left: the time that an
-// answer may take by default, and some for its body.
+// aloneFor is how long a call continues after its caller has left: the default limit
+// for the header of a response, and some time for its body.
 const aloneFor = 5 * time.Minute
 
-// clientKey says whose orders can be seen: those of a client at its issuer.
+// clientKey identifies a client at its issuer, and so the orders that it can see.
 type clientKey struct{ Issuer, ClientID string }
 
-// serveOneShot makes a call whose answer is the only copy of what it holds. It
-// is made for a caller that is there, and then carried to its end, whether the
-// caller stays or not. An answer that arrived whole is held, and handed to the
-// caller from there, as often as the same caller asks for it while it is held.
-// Two calls for the same answer are made one after the other, so that the second
-// gets what the first brought.
+// serveOneShot makes a call whose answer is the only copy of its content. The call
+// starts only while its caller is there, and then runs to its end, whether the caller
+// stays or not. An answer that arrived whole is held, and the caller gets it from
+// memory, as often as the same caller asks for it while it is held. Two calls for the
+// same answer are made one after the other, so that the second gets the answer of the
+// first.
 func (h *Handler) serveOneShot(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
 	key, order, ok := h.answerKey(r, call)
 	if !ok {
@@ -52,24 +52,24 @@ func (h *Handler) serveOneShot(w http.ResponseWriter, r *http.Request, call *tok
 	return nil
 }
 
-// answerKey returns what the answer to r is held by: site, caller and order. It
-// reports false if the answer could be handed to nobody, since the caller or the
-// order cannot be told. The order is returned in a form that can be logged.
+// answerKey returns the key under which the answer to r is held, made of site, caller
+// and order. ok is false if the caller or the order is not known, since the answer
+// could be handed to nobody then. order is in a form that can be logged.
 func (h *Handler) answerKey(r *http.Request, call *tokenauth.Call) (key answerKey, order string, ok bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]
 	caller := h.callerIdentity(r)
-	within := r.Context().Value(detachedKey{}) != nil // a route of such a call
+	within := r.Context().Value(detachedKey{}) != nil // whether r is in a route of such a call
 	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
 		return key, "", false
 	}
-	// Names of servers change when one is added; their addresses do not.
+	// A server's name changes when a server is added; its addresses do not.
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	var listen []string
 	if server != nil {
 		listen = slices.Clone(server.Listen)
 	}
-	// Quoted, so that no two lists of values look the same.
+	// The values are quoted, so that no two lists look the same.
 	about := fmt.Sprintf("%q", append(listen,
 		strings.ToLower(r.Host), h.orders.Issuer, h.orders.ClientID,
 		h.routes[call.Group].transport.core.Origin.String(), call.Method, call.Path, caller, ids[0]))
@@ -77,8 +77,8 @@ func (h *Handler) answerKey(r *http.Request, call *tokenauth.Call) (key answerKe
 	return sha256.Sum256([]byte(about)), hex.EncodeToString(hash[:8]), true
 }
 
-// obtain makes the call, and reports whether its answer is held. If not, the
-// caller has got it, or an error is returned.
+// obtain makes the call, and reports whether its answer is held. If it is not held, the
+// caller has got the answer, or obtain returns an error.
 func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, answer *heldAnswer, next caddyhttp.Handler) (held bool, err error) {
 	if err := h.ready(r, call); err != nil {
 		h.held.abandon(answer)
@@ -90,7 +90,7 @@ func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth
 	defer end()
 	spool := newSpool(w, h.held, answer, attach)
 	whole := false
-	// The proxy panics when an answer breaks off.
+	// The proxy panics when a response breaks off.
 	defer func() {
 		if spool.tooLong {
 			rescuedAnswers.WithLabelValues(resultTooLarge).Inc()
@@ -99,13 +99,14 @@ func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth
 		held = spool.end(whole)
 	}()
 	err = h.routes[call.Group].proxy.ServeHTTP(spool, h.leaving(r.WithContext(ctx), call), next)
-	// What the operator answers in the place of an error is not the document.
+	// A response of the operator's handle_response instead of an error is not the
+	// document.
 	whole = err == nil && detachedFrom(ctx).status == http.StatusOK
 	return false, err
 }
 
-// handOver writes a held answer to the caller. It panics as the reverse proxy
-// does if that breaks off.
+// handOver writes a held answer to the caller. If that breaks off, it panics as the
+// reverse proxy does.
 func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, answer *heldAnswer, first bool) {
 	delivered := false
 	defer func() {
@@ -122,11 +123,11 @@ func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, answer *heldA
 		}
 	}()
 	if r.Context().Err() != nil {
-		w.WriteHeader(statusClientClosedRequest) // for the log, as the reverse proxy does
+		w.WriteHeader(statusClientClosedRequest) // for the access log, as the reverse proxy does
 		return
 	}
 	header := w.Header()
-	delete(header, "Server") // as the reverse proxy does, too
+	delete(header, "Server") // as the reverse proxy does too
 	for name, values := range answer.header {
 		header[name] = slices.Clone(values)
 	}
@@ -134,7 +135,7 @@ func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, answer *heldA
 	w.WriteHeader(answer.status)
 	present := true
 	for _, chunk := range answer.body {
-		// Once it has the last one, the caller is free to leave.
+		// A caller that has the last chunk is free to leave.
 		present = r.Context().Err() == nil
 		if _, err := w.Write(chunk); err != nil {
 			panic(http.ErrAbortHandler)
@@ -144,24 +145,24 @@ func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, answer *heldA
 	delivered = present && (err == nil || errors.Is(err, http.ErrNotSupported))
 }
 
-// detachedKey is the key of a context's value of type *detached.
+// detachedKey is the context key of a *detached.
 type detachedKey struct{}
 
-// A detached call does not end with its caller.
+// A detached call does not end when its caller leaves.
 type detached struct {
-	callerErr func() error // why the caller has left, nil if it has not
-	status    int          // of the server's last answer
+	callerErr func() error // why the caller has left, or nil if it has not
+	status    int          // of the server's last response
 }
 
-// detachedFrom returns the detached call of ctx, nil if it is of none.
+// detachedFrom returns the detached call that ctx belongs to, or nil if there is none.
 func detachedFrom(ctx context.Context) *detached {
 	d, _ := ctx.Value(detachedKey{}).(*detached)
 	return d
 }
 
-// detach returns a context for a call that does not end with its caller, but at
-// most some time after it; left is called when the caller leaves. attach makes
-// it end with the caller after all; end must be called.
+// detach returns a context for a call that does not end when its caller leaves, but at
+// most aloneFor after that. left is called when the caller leaves. attach makes the
+// call end with its caller after all. end must be called when the call has ended.
 func detach(caller context.Context, left func()) (ctx context.Context, attach, end func()) {
 	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(caller), detachedKey{}, &detached{callerErr: caller.Err}))
 	stop := context.AfterFunc(caller, func() {
@@ -185,9 +186,8 @@ func detach(caller context.Context, left func()) (ctx context.Context, attach, e
 	return ctx, attach, end
 }
 
-// left returns an error if the caller has left. The call is not begun then: what
-// was not asked for yet, the caller can ask for. Of a call that ends with its
-// caller, d is nil.
+// left returns an error if the caller has left. The call is not sent then: nothing is
+// lost, and the caller can ask again. d is nil for a call that ends with its caller.
 func (d *detached) left() error {
 	if d == nil {
 		return nil

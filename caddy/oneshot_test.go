@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// The caller leaves while the server is at some stage of its answer.
+// The caller leaves during one of the stages of the server's answer.
 func TestCallerLeavesWhileTheServerAnswers(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
 		for _, chunked := range []bool{false, true} {
@@ -44,8 +44,8 @@ func TestCallerLeavesWhileTheServerAnswers(t *testing.T) {
 	}
 }
 
-// The caller leaves while the gateway hands the answer over: it is too large for
-// what the kernel takes by itself.
+// The caller leaves while the gateway hands the answer over. The answer is too large
+// for the kernel's buffers.
 func TestCallerLeavesDuringTheTransfer(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
 		f := newFixture(t)
@@ -67,7 +67,7 @@ func TestCallerLeavesDuringTheTransfer(t *testing.T) {
 				res.Body.Close()
 				f.noticed(isKept, signID, 1)
 
-				// The next transfer breaks off as well, and the one after it does not.
+				// The next transfer breaks off as well, but not the one after it.
 				caller = f.newLeaver(protocol, "DELETE", download(signID), "")
 				res = <-caller.answer
 				caller.leave()
@@ -82,15 +82,15 @@ func TestCallerLeavesDuringTheTransfer(t *testing.T) {
 	}
 }
 
-// A caller that is as good as gone, but keeps its connection, delays nobody: neither
-// the server, nor itself when it comes back.
+// A caller that stops reading but keeps its connection delays nobody: neither the
+// server, nor itself when it comes back.
 func TestStuckCallerDelaysNobody(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
 		f := newFixture(t)
 		o := f.serving(newOrders(20 << 20))
 		f.startH2C(localSite)
 		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
-		res := <-caller.answer // and reads no further
+		res := <-caller.answer // it reads no further
 		f.rescued(o, "x")
 		caller.leave()
 		res.Body.Close()
@@ -100,8 +100,8 @@ func TestStuckCallerDelaysNobody(t *testing.T) {
 	}
 }
 
-// A caller that crashes at the end of the transfer has got nothing, although
-// everything was written to it.
+// A caller that crashes at the end of the transfer has got nothing, although everything
+// was written to it.
 func TestCallerLeavesAfterTheTransfer(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
@@ -117,7 +117,7 @@ func TestCallerLeavesAfterTheTransfer(t *testing.T) {
 			t.Errorf("%s: upstream saw %d downloads, want 1", path, n)
 		}
 	}
-	// Its documents are of another order, or of another API.
+	// These calls are for another API, or with another method.
 	f.do("DELETE", "/v1/timestamp/pades/lta?sign_id=order-0", "").is(404)
 	f.do("GET", download("order-0"), "").is(404)
 	if n := f.deletes(); n != 1 {
@@ -134,7 +134,7 @@ func TestSecondDownloadWaitsForTheFirst(t *testing.T) {
 	<-o.reached
 	second := f.newLeaver("h1", "DELETE", download("x"), "")
 	impatient := f.newLeaver("h1", "DELETE", download("x"), "")
-	// Another order does not wait.
+	// A call for another order does not wait.
 	o.stopAt("")
 	f.do("DELETE", download("y"), "").is(200)
 	impatient.leave()
@@ -157,7 +157,7 @@ func TestSecondDownloadWaitsForTheFirst(t *testing.T) {
 	}
 }
 
-// An answer that is held needs neither a token nor the server.
+// An answer that is held can be handed over without a token and without the server.
 func TestHeldAnswerIsHandedOverInAnOutage(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
@@ -169,7 +169,7 @@ func TestHeldAnswerIsHandedOverInAnOutage(t *testing.T) {
 	f.rescued(o, "x")
 }
 
-// The answer passes through the same handlers again.
+// A held answer passes through the same handlers again.
 func TestHandlersAroundSeeAHeldAnswer(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(10_000))
@@ -201,8 +201,8 @@ func TestHandlersAroundSeeAHeldAnswer(t *testing.T) {
 	}
 }
 
-// What the operator answers in the place of BankID's error is not kept: the
-// document may still be there.
+// An answer of the operator instead of BankID's error is not held: the document may
+// still be there.
 func TestAnswerOfTheOperatorIsNotHeld(t *testing.T) {
 	f := newFixture(t).start(strings.Replace(localSite, "UPSTREAM", `UPSTREAM
 		@away status 503

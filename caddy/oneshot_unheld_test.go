@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// twoUsers is a site with two callers, "app" and "other", whose password is
+// twoUsers is a site with two callers, "app" and "other". The password of both is
 // "correct".
 const twoUsers = `basic_auth {
 	app $2a$04$0pK1V70lk70OVzmgnTHKkO15vXlDKzKlqHxBMA1D05DQD9lo7zrnW
@@ -21,7 +21,7 @@ bankid_esign signdoc {
 	upstream signdoc UPSTREAM_URL
 }`
 
-// basicAuth returns the header field of a user of twoUsers.
+// basicAuth returns the Authorization field for a user of twoUsers.
 func basicAuth(user string) []string {
 	req := http.Request{Header: http.Header{}}
 	req.SetBasicAuth(user, "correct")
@@ -50,7 +50,7 @@ func TestAnswersAreForTheirCallerAndSite(t *testing.T) {
 		f.do("DELETE", download("x"), "").is(401)
 		f.do("DELETE", download("x")+"&sign_id=x", "", basicAuth("app")...).is(404)
 		f.do("DELETE", download("y;sign_id=x"), "", basicAuth("app")...)
-		// Another site, by its address or its name, may mean another "app".
+		// Another site, by address or by name, may mean another "app".
 		for _, elsewhere := range []struct{ address, host string }{
 			{other, other}, {other, f.addr}, {f.addr, "other.example"},
 		} {
@@ -73,7 +73,7 @@ func TestAnswersAreForTheirCallerAndSite(t *testing.T) {
 	}
 }
 
-// Nobody can be told from anybody else: so the call ends with its caller.
+// If callers cannot be told apart, the call ends with its caller.
 func TestNothingIsHeldForACallerThatCannotBeTold(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
@@ -103,7 +103,7 @@ func TestTooLargeAnswerEndsWithItsCaller(t *testing.T) {
 		})
 		f.startH2C(localSite)
 		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
-		res := <-caller.answer // comes as it is sent
+		res := <-caller.answer // the answer is passed on as it comes
 		if _, err := io.CopyN(io.Discard, res.Body, 32<<10); err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,8 @@ func TestTooLargeAnswerEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// A caller that stays gets what there is, and the next call goes to the server.
+// If an answer is incomplete, a caller that stays gets what has arrived, and the next
+// call goes to the server.
 func TestWhatIsNotWholeIsNotHeld(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(0))
@@ -175,14 +176,14 @@ func TestWhatIsNotWholeIsNotHeld(t *testing.T) {
 	}
 }
 
-// What was not asked for yet is still there to be asked for.
+// If the call was not sent yet, nothing is lost, and the caller can ask again.
 func TestCallerThatLeftIsNotCalledFor(t *testing.T) {
 	t.Run("waiting for a token", func(t *testing.T) {
 		f := newFixture(t)
 		f.serving(newOrders(1000))
 		hang := make(chan struct{})
 		f.issuer.HandleToken(func(http.ResponseWriter, *http.Request) { <-hang })
-		// Before it can wait, it is asked about elsewhere.
+		// Another server is asked about the call before it can wait for a token.
 		asked, door := make(chan struct{}, 1), newUpstream(t)
 		door.handle(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} })
 		f.start("@download method DELETE\nforward_auth @download " + door.URL + " {\nuri /\n}\n" + oneAPISite(f))

@@ -15,11 +15,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// warnOpenAdmin says at every load that the admin endpoint lets every user of this
-// machine have what only some of them may read: with a configuration of theirs, this
-// process sends it where they like.
+// warnOpenAdmin warns, at every load, if every user of this machine can reach the admin
+// endpoint, and a credential is not readable for all of them: with a configuration of
+// their own, they could make this process send the credential anywhere.
 func (a *App) warnOpenAdmin(cfg *caddy.Config) {
-	if cfg == nil || a.sandbox != nil { // whose credentials are published
+	if cfg == nil || a.sandbox != nil { // its credentials are published
 		return
 	}
 	address, open := openAdmin(cfg.Admin)
@@ -49,36 +49,37 @@ func (a *App) warnOpenAdmin(cfg *caddy.Config) {
 }
 
 // openAdmin returns the address of the admin endpoint, and whether every user of this
-// machine can make requests to it. What it asks of the Host and Origin of a request keeps
-// browsers out, not programs. The remote endpoint asks for a certificate, and is not
-// looked at; nor is a socket that this process was started with (`fd/3`), since its
-// permissions are set elsewhere.
+// machine can make requests to it. The endpoint's checks of Host and Origin keep
+// browsers out, not programs. The remote endpoint is left out of account, since it
+// requires a certificate. So is a socket that this process inherited (`fd/3`), since
+// its permissions are set elsewhere.
 func openAdmin(admin *caddy.AdminConfig) (address string, open bool) {
 	if admin != nil && admin.Disabled {
 		return "", false
 	}
 	address, err := adminAddress(admin)
 	if err != nil {
-		return "", false // it cannot be listened on
+		return "", false // nothing can listen on it
 	}
 	parsed, err := caddy.ParseNetworkAddress(address)
 	switch {
 	case err != nil, parsed.IsFdNetwork():
 		return address, false
-	case !parsed.IsUnixNetwork(), strings.HasPrefix(parsed.Host, "@"): // which has no permissions
+	case !parsed.IsUnixNetwork(), strings.HasPrefix(parsed.Host, "@"): // an abstract socket has no permissions
 		return address, true
 	}
 	_, mode, ok := strings.Cut(parsed.Host, "|")
 	if !ok {
-		return address, false // by default, it is its owner's
+		return address, false // by default, only its owner has access
 	}
 	bits, err := strconv.ParseUint(mode, 8, 32)
 	return address, err == nil && bits&0o002 != 0
 }
 
-// isPrivate reports whether a secret, as it is typed, is one that not every user of
-// this machine can read, as far as that can be told. The environment is shown to the
-// user of the process alone. What is written out is shown by the admin endpoint.
+// isPrivate reports whether not every user of this machine can read a secret, given as
+// it is typed, as far as that is known. Only the user of the process can see its
+// environment. A secret that is written out counts as private: the admin endpoint is
+// what shows it.
 func isPrivate(secret string) bool {
 	if secret == "" {
 		return false
@@ -90,9 +91,9 @@ func isPrivate(secret string) bool {
 	})
 }
 
-// readableByAll reports whether every user of this machine can read a file: by the
-// permissions of the file and of the directories that it is in. A file that is not
-// there counts as one.
+// readableByAll reports whether every user of this machine can read a file, by the
+// permissions of the file and of the directories above it. A file that does not exist
+// counts as readable.
 func readableByAll(path string) bool {
 	path, err := filepath.EvalSymlinks(path)
 	if err == nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// adminOpen is what the warning about an open admin endpoint begins with.
+// adminOpen is the beginning of the warning about an open admin endpoint.
 const adminOpen = "every user of this machine can load a configuration"
 
-// validated returns what is logged when the configuration, a Caddyfile's global
-// options, is loaded as by "caddy validate".
+// validated returns the log of loading a configuration as "caddy validate" does.
+// options are the global options of the Caddyfile.
 func validated(t *testing.T, options string) string {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
@@ -32,8 +32,8 @@ func validated(t *testing.T, options string) string {
 	return string(logged)
 }
 
-// secretFile returns the name of a file with a mode, below a directory with another,
-// which everybody can get to.
+// secretFile returns the name of a file with the given mode. It is in a directory with
+// mode dirMode, below directories that everybody can use.
 func secretFile(t *testing.T, mode, dirMode os.FileMode) string {
 	t.Helper()
 	base := t.TempDir()
@@ -46,7 +46,7 @@ func secretFile(t *testing.T, mode, dirMode os.FileMode) string {
 		t.Fatal(err)
 	}
 	for name, mode := range map[string]os.FileMode{file: mode, dir: dirMode, base: 0o755, filepath.Dir(base): 0o755} {
-		if err := os.Chmod(name, mode); err != nil { // whatever the umask
+		if err := os.Chmod(name, mode); err != nil { // regardless of the umask
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestOpenAdminEndpointIsTold(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name, credential string
-		told             string // "" if nothing is
+		told             string // the expected warning, "" if none
 	}{
 		{"that everybody may read", "client_secret {file." + secretFile(t, 0o644, 0o755) + "}", ""},
 		{"that its owner may read", "client_secret {file." + private + "}", `"default client_secret"`},
@@ -117,7 +117,7 @@ func TestOpenAdminEndpointIsTold(t *testing.T) {
 	}
 }
 
-// The check tells it, too, of a configuration and not of one client.
+// The check of a configuration also gives the warning, but not the check of one client.
 func TestCheckTellsOfAnOpenAdminEndpoint(t *testing.T) {
 	f := newFixture(t)
 	config := filepath.Join(f.dir, "Caddyfile")

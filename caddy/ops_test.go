@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// The example is run as it is, but for its ports and where the log goes.
+// The example runs unchanged, except for its ports and the file of the log.
 func TestOperationsExampleRedactsSignID(t *testing.T) {
 	config, err := os.ReadFile("ops/Caddyfile")
 	if err != nil {
@@ -43,7 +43,7 @@ func TestOperationsExampleRedactsSignID(t *testing.T) {
 	if body := string(roundTrip(t, req).is(200).body); !strings.Contains(body, "caddy_bankid_esign_refusals_total") || !strings.Contains(body, "caddy_http_requests_total") {
 		t.Errorf("the metrics are %.300s", body)
 	}
-	// Asked whether it is ready, it sees to it that it is.
+	// The readiness check makes the gateway ready.
 	eventually(t, func() bool { return f.do("GET", "/readyz", "").StatusCode == http.StatusOK })
 	log := f.logged()
 	if strings.Contains(log, signID) {

@@ -14,22 +14,22 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// orders is an upstream that gives each document once, and can be stopped at any
-// stage of that.
+// orders is an upstream that gives each document once. It can be stopped at any stage
+// of an answer.
 type orders struct {
 	mu    sync.Mutex
 	taken map[string]bool
 
-	size    int              // of a document
-	chunked bool             // says no length
-	stage   string           // where to stop: "header", "start", "middle", "end", or "" for not at all
-	reached chan struct{}    // it stopped there
-	goOn    chan struct{}    // lets it go on
-	aborted chan error       // gets why a call ended before its answer was whole
-	always  http.HandlerFunc // instead of a document
+	size    int              // of a document, in bytes
+	chunked bool             // without Content-Length
+	stage   string           // the stage to stop at: "header", "start", "middle", "end", or "" for none
+	reached chan struct{}    // receives when it has stopped
+	goOn    chan struct{}    // makes it continue
+	aborted chan error       // receives why a call ended before its answer was complete
+	always  http.HandlerFunc // if not nil, handles all requests
 }
 
-// newOrders returns orders of documents of size bytes.
+// newOrders returns an upstream whose documents have size bytes.
 func newOrders(size int) *orders {
 	return &orders{
 		taken: make(map[string]bool), size: size,
@@ -42,8 +42,8 @@ func (o *orders) document(signID string) []byte {
 	return bytes.Repeat([]byte(signID+"."), o.size/(len(signID)+1)+1)[:o.size]
 }
 
-// stop waits at stage if it is the one to stop at. It reports false if the call
-// was cancelled meanwhile.
+// stop waits if stage is the stage to stop at. It returns false if the call was
+// cancelled meanwhile.
 func (o *orders) stop(r *http.Request, stage string) bool {
 	o.mu.Lock()
 	here := o.stage == stage
@@ -61,7 +61,7 @@ func (o *orders) stop(r *http.Request, stage string) bool {
 	}
 }
 
-// answer makes every answer that of h.
+// answer makes h answer all requests.
 func (o *orders) answer(h http.HandlerFunc) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -120,13 +120,14 @@ func (o *orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(document[sent:])
 }
 
-// serving makes the fixture's upstream one of orders.
+// serving makes o the fixture's upstream.
 func (f *fixture) serving(o *orders) *orders {
 	f.upstream.handle(o.ServeHTTP)
 	return o
 }
 
-// deletes returns how many downloads the upstream saw since the last time.
+// deletes returns the number of downloads that the upstream saw since the last call of
+// deletes.
 func (f *fixture) deletes() int {
 	n := 0
 	for _, call := range f.upstream.seen() {
@@ -141,10 +142,10 @@ func (f *fixture) deletes() int {
 type leaver struct {
 	transport *http.Transport
 	leave     context.CancelFunc
-	answer    chan *http.Response // closed if there is none
+	answer    chan *http.Response // closed if there is no answer
 }
 
-// newLeaver begins a request to the gateway.
+// newLeaver starts a request to the gateway.
 func (f *fixture) newLeaver(protocol, method, path, body string, header ...string) *leaver {
 	f.t.Helper()
 	ctx, leave := context.WithCancel(f.t.Context())
@@ -164,7 +165,7 @@ func (f *fixture) newLeaver(protocol, method, path, body string, header ...strin
 	})
 	go func() {
 		defer close(l.answer)
-		res, err := l.transport.RoundTrip(req) //nolint:bodyclose // whoever receives it closes it
+		res, err := l.transport.RoundTrip(req) //nolint:bodyclose // the receiver closes it
 		if err == nil {
 			l.answer <- res
 		}
@@ -172,22 +173,22 @@ func (f *fixture) newLeaver(protocol, method, path, body string, header ...strin
 	return l
 }
 
-// download is what callers that leave ask for.
+// download is the request target of the calls whose callers leave.
 func download(signID string) string { return "/v1/signdoc/pades?sign_id=" + signID }
 
-// orderHash is how the log names an order.
+// orderHash returns the name of an order in the log.
 func orderHash(signID string) string {
 	sum := sha256.Sum256([]byte(signID))
 	return hex.EncodeToString(sum[:8])
 }
 
-// noticed waits until the log says of the order what happened to it, n times.
+// noticed waits until the log has the message about the order n times.
 func (f *fixture) noticed(message, signID string, n int) {
 	f.t.Helper()
 	eventually(f.t, func() bool { return len(f.oneShotLog(message, signID)) == n })
 }
 
-// oneShotLog returns the lines of the log with the message about an order.
+// oneShotLog returns the lines of the log that have the message about an order.
 func (f *fixture) oneShotLog(message, signID string) []string {
 	f.t.Helper()
 	var lines []string
@@ -200,14 +201,14 @@ func (f *fixture) oneShotLog(message, signID string) []string {
 	return lines
 }
 
-// What the log says of a one-shot call.
+// These are the log messages about a one-shot call.
 const (
 	goesOn     = "one-shot call goes on"
 	isKept     = "one-shot answer held"
 	handedOver = "one-shot answer handed over"
 )
 
-// startH2C is start with a server that takes HTTP/2 without TLS, too.
+// startH2C is start with a server that also accepts HTTP/2 without TLS.
 func (f *fixture) startH2C(site string) {
 	f.t.Helper()
 	config := strings.Replace(f.caddyfile(site), "log_credentials", "log_credentials\nprotocols h1 h2c", 1)
@@ -216,8 +217,8 @@ func (f *fixture) startH2C(site string) {
 	}
 }
 
-// rescued asserts that the next download gets the whole document, and that the
-// upstream saw one in all.
+// rescued asserts that the next download returns the whole document, and that the
+// upstream saw only one download in total.
 func (f *fixture) rescued(o *orders, signID string, header ...string) {
 	f.t.Helper()
 	answer := f.do("DELETE", download(signID), "", header...).is(200)
@@ -233,5 +234,5 @@ func (f *fixture) rescued(o *orders, signID string, header ...string) {
 	}
 }
 
-// oneAPISite is oneAPI with the fixture's upstream.
+// oneAPISite returns oneAPI with the fixture's upstream.
 func oneAPISite(f *fixture) string { return strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1) }

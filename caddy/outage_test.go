@@ -13,7 +13,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// What the core does in an outage, by the clock and through the whole gateway.
+// This tests in real time, through the whole gateway, how the core behaves in an
+// outage.
 func TestIssuerOutage(t *testing.T) {
 	f := newFixture(t)
 	var down atomic.Bool
@@ -25,11 +26,11 @@ func TestIssuerOutage(t *testing.T) {
 		}
 		tokenauthtest.WriteToken(w, fmt.Sprintf("token-%d", given.Add(1)), 10)
 	})
-	f.app = "refresh_before 9s" // after half of its life, then
+	f.app = "refresh_before 9s" // the renewal then starts after half of the token's life
 	f.start(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	f.do("GET", path, "").is(200)
 
-	// Shorter than the rest of the token's life: no caller notices.
+	// If the outage is shorter than the rest of the token's life, no caller notices.
 	down.Store(true)
 	var callers sync.WaitGroup
 	var noticed atomic.Int32
@@ -57,7 +58,8 @@ func TestIssuerOutage(t *testing.T) {
 		t.Errorf("%d calls failed in an outage that was shorter than the token's life", noticed.Load())
 	}
 
-	// Longer: whoever comes back when told to is served, all by one token.
+	// If it is longer, a caller that comes back when told to is served. All callers
+	// share one token.
 	down.Store(true)
 	eventually(t, func() bool { return noticed.Load() > 0 })
 	close(stop)

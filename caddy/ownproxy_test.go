@@ -18,19 +18,20 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// ownProxy is a reverse_proxy of one's own to upstream, with subdirectives of it and of
-// its transport.
+// ownProxy returns an operator's own reverse_proxy to upstream, with subdirectives of
+// it and of its transport.
 func ownProxy(upstream, proxy, transport string) string {
 	return "reverse_proxy " + upstream + " {\n" + proxy + "\ntransport bankid_esign {\napi signdoc\nupstream " + upstream + "\n" + transport + "\n}\n}"
 }
 
-// gatewayTo is a gateway to upstream, with the same subdirectives.
+// gatewayTo returns a gateway to upstream, with the same subdirectives.
 func gatewayTo(upstream, proxy, transport string) string {
 	return "bankid_esign signdoc {\ncallers local\nupstream signdoc " + upstream + "\n" + proxy + "\n" + transport + "\n}"
 }
 
-// newAnsweringAPI starts an API host that answers with status as soon as it has the header
-// of a call, or some of its body, and then reads on for as long as the caller sends.
+// newAnsweringAPI starts an API host. It answers with status as soon as it has the
+// header of a call and some bytes of its body. Then it reads on for as long as the
+// caller sends.
 func newAnsweringAPI(t *testing.T, status int, some int64) (url string) {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,8 +47,9 @@ func newAnsweringAPI(t *testing.T, status int, some int64) (url string) {
 	return api.URL
 }
 
-// What is left of a body is no call: not when it breaks off, nor when it is answered early,
-// whoever answers, and behind a reverse_proxy of one's own neither.
+// The rest of a body is not taken for a call if the body breaks off or its call is
+// answered early, whichever handler answers. The same holds behind an operator's own
+// reverse_proxy.
 func TestNothingOfABodyIsACall(t *testing.T) {
 	// Without full duplex, Go's server reads most of a body before it answers.
 	servers := map[string][]string{"gateway": {"enable_full_duplex"}, "own proxy": {"", "enable_full_duplex"}}
@@ -88,10 +90,10 @@ func TestNothingOfABodyIsACall(t *testing.T) {
 	}
 }
 
-// noToken refuses tokens for now.
+// noToken refuses token requests.
 func noToken(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 
-// hidesNoCall asserts that what is in a body is no call.
+// hidesNoCall asserts that a call hidden in a body is not made.
 func (f *fixture) hidesNoCall(t *testing.T, path string) {
 	t.Helper()
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -108,14 +110,14 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 			_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\n"+body+smuggled)
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}()
-		answers, _ := io.ReadAll(conn) // which the gateway closes
+		answers, _ := io.ReadAll(conn) // until the gateway closes the connection
 		if strings.Contains(string(answers), "SMUGGLED") {
 			t.Errorf("%s: it is a call", kind)
 		}
 	}
 }
 
-// The guard stands wherever a reverse_proxy of one's own can be.
+// The guard is active wherever an operator's own reverse_proxy can be.
 func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 	own := ownProxy(newAnsweringAPI(t, 200, 1<<10), "", "replay_buffer 1KiB")
 	for name, test := range map[string]struct {
@@ -134,7 +136,7 @@ func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 			f := newFixture(t)
 			f.global = "auto_https off\nservers " + f.addr + " {\nenable_full_duplex\n}"
 			config := adapt(t, strings.Replace(f.caddyfile("route /smuggled {\nrespond SMUGGLED\n}\n"+test.site), "http://:", test.before+"\nhttp://:", 1))
-			if test.byHost { // without a subroute, as only JSON has it
+			if test.byHost { // without a subroute, which is possible only in JSON
 				config = bytes.Replace(config, []byte(`{"handle":[{"handler":"reverse_proxy"`), []byte(`{"match":[{"host":["127.0.0.1"]}],"handle":[{"handler":"reverse_proxy"`), 1)
 				if !bytes.Contains(config, []byte(`"host"`)) {
 					t.Fatal("no host is chosen")
@@ -148,7 +150,8 @@ func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 	}
 }
 
-// Over HTTP/2, an early answer comes after the upload there, too, and over HTTP/1 at once.
+// There too, an early answer comes after the upload over HTTP/2, and at once over
+// HTTP/1.
 func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 	const size = 4 << 20
 	for _, kind := range []string{"", "chunked", "long"} {
@@ -178,12 +181,13 @@ func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 	}
 }
 
-// A caller that stops sending, and waits for the end of an early answer without a length,
-// gets it whole, with its trailer; and so does one that sends all.
+// A caller that stops sending, and waits for the end of an early answer without a
+// length, gets the answer whole, with its trailer. So does a caller that sends
+// everything.
 func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
 	const size = 3 << 20
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Accept") == "late" { // so that the gateway waits for more
+		if r.Header.Get("Accept") == "late" { // so that the gateway waits longer
 			_ = http.NewResponseController(w).EnableFullDuplex()
 			_, _ = io.CopyN(io.Discard, r.Body, size)
 		}

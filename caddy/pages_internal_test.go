@@ -10,7 +10,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// The page on the configuration names every field of the modules' JSON.
+// The configuration page names every field of the modules' JSON.
 func TestConfigurationPageNamesEveryField(t *testing.T) {
 	text := section(t, "docs/configuration.md", "## JSON")
 	for _, module := range []any{App{}, Client{}, IssuerTLS{}, Handler{}, Access{}, Call{}, MatchReady{}} {
@@ -23,7 +23,8 @@ func TestConfigurationPageNamesEveryField(t *testing.T) {
 	}
 }
 
-// The page on going live names every host that a firewall must let the gateway reach.
+// The page on going live names every host that the gateway must be able to reach
+// through a firewall.
 func TestGoLivePageNamesEveryHost(t *testing.T) {
 	text := section(t, "docs/go-live.md", "## 4. Let it reach BankID")
 	for _, environment := range []bankid.Environment{bankid.Production, bankid.Current} {
@@ -39,7 +40,8 @@ func TestGoLivePageNamesEveryHost(t *testing.T) {
 	}
 }
 
-// The page on calls names every call of the table, by its path or the end of it.
+// The page on calls names every call of the table, by its path or by the end of its
+// path.
 func TestCallsPageNamesEveryCall(t *testing.T) {
 	text := section(t, "docs/calls.md", "## Which calls")
 	for _, call := range bankid.Calls(bankid.APIs()...) {
@@ -51,7 +53,8 @@ func TestCallsPageNamesEveryCall(t *testing.T) {
 	}
 }
 
-// section returns what a page has below a heading, until the next of its level.
+// section returns the part of a page below a heading, up to the next heading of the
+// same level.
 func section(t *testing.T, page, heading string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)

@@ -8,11 +8,11 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// Check, status, the log, the admin API and the matcher say the same of a token that
-// lacks a scope.
+// If a token lacks a scope, the check, the status, the log, the admin API and the
+// matcher all say the same about it.
 func TestOneTruthAboutScopesThatWereNotGranted(t *testing.T) {
 	for name, test := range map[string]struct {
-		granted any // the scope of the answer
+		granted any // the scope in the token response
 		full    bool
 	}{
 		"all":         {"esign esign/nnin", true},

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// listen starts a server that serves each connection by serve, and closes it then. It
-// returns its port.
+// listen starts a server that calls serve for each connection, then closes the
+// connection. It returns its port.
 func listen(t *testing.T, serve func(net.Conn)) (port string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func listen(t *testing.T, serve func(net.Conn)) (port string) {
 
 // readHead reads the header of a request.
 func readHead(conn net.Conn) {
-	r := bufio.NewReaderSize(conn, 16) // so that it reads little more
+	r := bufio.NewReaderSize(conn, 16) // so that it reads little more than the header
 	for {
 		if line, err := r.ReadString('\n'); err != nil || line == "\r\n" {
 			return
@@ -58,9 +58,10 @@ func readHead(conn net.Conn) {
 	}
 }
 
-// Each phase of a call has a limit, and what was begun ends with it.
+// Each phase of a call has a limit. When the limit ends a call, everything that the
+// call has begun ends too.
 func TestEveryPhaseHasALimit(t *testing.T) {
-	const large = 32 << 20 // more than two sockets take
+	const large = 32 << 20 // more than the buffers of two sockets
 	failed, ends := make(chan struct{}, 1), make(chan struct{}, 1)
 	for _, test := range []struct {
 		name   string
@@ -129,14 +130,14 @@ func TestEveryPhaseHasALimit(t *testing.T) {
 			failed <- struct{}{}
 			<-ends
 			select {
-			case <-failed: // for those who did not wait for it
+			case <-failed: // for a server that did not wait for it
 			default:
 			}
 		})
 	}
 }
 
-// A response that stops breaks off, and the log says why.
+// If a response stops, it is broken off, and the log says why.
 func TestResponseThatStopsBreaksOff(t *testing.T) {
 	f := newFixture(t)
 	ended := make(chan struct{})

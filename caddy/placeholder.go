@@ -11,8 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// checkPlaceholders reports an error if value holds a placeholder that is not
-// of the environment or a file: those of a request would let its sender choose
+// checkPlaceholders returns an error if value contains a placeholder that is neither of
+// the environment nor of a file. A placeholder of a request would let its sender choose
 // the client, the scope or the host.
 func checkPlaceholders(value string) error {
 	if name, ok := foreignPlaceholder(value); ok {
@@ -21,9 +21,9 @@ func checkPlaceholders(value string) error {
 	return nil
 }
 
-// checkSecretPlaceholders is checkPlaceholders for a secret. One that is written
-// out may have braces, and what is between them is part of it: it is shown only
-// where it is plainly meant for a placeholder.
+// checkSecretPlaceholders is checkPlaceholders for a secret. A secret that is written
+// out may contain braces, and the text between them is part of it. So the error shows
+// that text only if it is clearly meant as a placeholder.
 func checkSecretPlaceholders(secret string) error {
 	name, ok := foreignPlaceholder(secret)
 	if !ok {
@@ -35,8 +35,8 @@ func checkSecretPlaceholders(secret string) error {
 	return refusedPlaceholder(name)
 }
 
-// foreignPlaceholder returns the first placeholder in value that is not of the
-// environment or a file, and whether there is one.
+// foreignPlaceholder returns the first placeholder in value that is neither of the
+// environment nor of a file, and whether there is one.
 func foreignPlaceholder(value string) (string, bool) {
 	for _, name := range placeholders(value) {
 		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
@@ -46,14 +46,14 @@ func foreignPlaceholder(value string) (string, bool) {
 	return "", false
 }
 
-// refusedPlaceholder is the error for a placeholder that is not of the
-// environment or a file.
+// refusedPlaceholder returns the error for a placeholder that is neither of the
+// environment nor of a file.
 func refusedPlaceholder(name string) error {
 	return fmt.Errorf("placeholder {%s} cannot be used here: only {env.*} and {file.*} can", name)
 }
 
-// meantPlaceholder matches how the names of Caddy's placeholders begin, and what
-// people write for them.
+// meantPlaceholder matches the beginnings of names of Caddy's placeholders, and common
+// misspellings of them.
 var meantPlaceholder = regexp.MustCompile(`^(env:|file:|http\.|vars\.|system\.)`)
 
 // placeholders returns the names of the placeholders in value.
@@ -68,8 +68,8 @@ func placeholders(value string) []string {
 	return names
 }
 
-// resolve replaces the placeholders in value. One that is empty, or whose file
-// cannot be read, is an error, which names the placeholder and not its value.
+// resolve replaces the placeholders in value. A placeholder that is empty, or whose
+// file cannot be read, is an error. The error names the placeholder, not its value.
 func resolve(value string) (string, error) {
 	if err := checkPlaceholders(value); err != nil {
 		return "", err
@@ -88,11 +88,11 @@ func resolve(value string) (string, error) {
 	})
 }
 
-// fileError says why a file cannot be read, which Caddy's replacer does not.
+// fileError says why a file cannot be read. Caddy's replacer does not say so.
 func fileError(path string) error {
 	_, err := os.ReadFile(path)
 	if failure, ok := errors.AsType[*fs.PathError](err); ok {
-		return failure.Err // the placeholder has the path
+		return failure.Err // the path is in the placeholder
 	}
 	return errors.New("it could not be read")
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// pool holds what outlives a configuration: tokens, what is known of providers,
-// answers that are held for their callers, and the state of the sandbox. Its keys are
-// made of everything that decides what the value is, so that a changed configuration
-// gets a new one while the old one goes on for as long as it is used.
+// pool holds what outlives a configuration: tokens, the configuration of providers,
+// answers that are held for their callers, and the state of the sandbox. A key contains
+// everything that decides the value. So a changed configuration gets a new value, while
+// the old value stays for as long as it is used.
 var pool = caddy.NewUsagePool()
 
-// The keys of the pool.
+// These are the types of the keys of the pool.
 type (
 	providerKey [sha256.Size]byte
 	sourceKey   [sha256.Size]byte
@@ -24,14 +24,13 @@ type (
 	sandboxKey  struct{}
 )
 
-// digest returns a hash of v, so that a key holds nothing that should not be
-// seen in it.
+// digest returns a hash of v, so that no key shows a secret.
 func digest(v any) ([sha256.Size]byte, error) {
 	enc, err := json.Marshal(v)
 	return sha256.Sum256(enc), err
 }
 
-// pooledSource ends a source when its last user has gone.
+// pooledSource closes a source when its last user has gone.
 type pooledSource struct{ *tokenauth.Source }
 
 // Destruct implements caddy.Destructor.
@@ -40,12 +39,12 @@ func (s pooledSource) Destruct() error {
 	return nil
 }
 
-// references are the references to the pool that one app has taken. Nobody
-// else gives them back.
+// references are the references to the pool that one app has taken. Only that app gives
+// them back.
 type references []any
 
-// use returns the value at key, made by construct if there is none, and
-// remembers the reference. construct must not do I/O: the pool is locked.
+// use returns the value at key, and remembers the reference. If there is no value,
+// construct makes it. construct must not do I/O, since the pool is locked meanwhile.
 func use[T any](refs *references, key any, construct func() (T, error)) (T, error) {
 	val, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) {
 		v, err := construct()
@@ -62,7 +61,7 @@ func use[T any](refs *references, key any, construct func() (T, error)) (T, erro
 	return val.(destructible[T]).value, nil
 }
 
-// destructible makes any value one that the pool takes.
+// destructible makes a value of any type acceptable to the pool.
 type destructible[T any] struct{ value T }
 
 // Destruct implements caddy.Destructor.

@@ -10,8 +10,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// What nobody uses any more is not kept, however often the configuration
-// changes.
+// A value that no configuration uses any more is not kept, however often the
+// configuration changes.
 func TestF33PoolHoldsWhatIsInUse(t *testing.T) {
 	issuer := tokenauthtest.NewHTTPServer()
 	defer issuer.Close()
@@ -50,7 +50,8 @@ func TestF33PoolHoldsWhatIsInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// The provider, the budget, the held answers, the credential and two sources.
+		// These are the provider, the budget, the held answers, the credential and two
+		// sources.
 		if got := held() - before; got != 6 {
 			t.Errorf("the pool holds %d values, want 6", got)
 		}

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// Two clients share a token if everything that decides on it is the same, and
-// not if anything differs.
+// Two clients share a token if everything that affects the token is the same, and
+// otherwise not.
 func TestF21TokensAreSharedByEqualClientsOnly(t *testing.T) {
 	const client = "client_id shared\nclient_secret {file.%[1]s}\n"
 	for _, test := range []struct {
 		name, first, second string // the clients
-		scope               string // of the second, further
+		scope               string // further scope of the second client
 		tokens              int
 	}{
 		{name: "nothing", first: client, second: client, tokens: 1},

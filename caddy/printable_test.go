@@ -11,10 +11,11 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// evil is what a terminal would obey, and what turns text around.
+// evil contains characters that a terminal would obey, or that change the direction of
+// text.
 const evil = "\x1b[31m\x07\r\n\u009b2J\u202e\u2066\x7f"
 
-// wantPrintable asserts that text does nothing to a terminal.
+// wantPrintable asserts that text cannot control a terminal.
 func wantPrintable(t *testing.T, text string) {
 	t.Helper()
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' }) {
@@ -43,7 +44,7 @@ func TestNothingOfAProviderControlsTheTerminal(t *testing.T) {
 	}
 }
 
-// The JSON of the log escapes some of it, which those that read it undo.
+// The log's JSON escapes some of it, but programs that read the JSON undo that.
 func TestNothingOfAProviderControlsThoseThatReadTheLog(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
@@ -67,7 +68,7 @@ func TestNothingOfAProviderControlsThoseThatReadTheLog(t *testing.T) {
 	}
 }
 
-// Nor does what answers at the admin address.
+// Nor can the text of a server at the admin address.
 func TestNothingOfAnAdminAPIControlsTheTerminal(t *testing.T) {
 	other := newUpstream(t)
 	address := strings.TrimPrefix(other.URL, "http://")

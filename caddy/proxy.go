@@ -17,7 +17,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// What a reverse proxy in front of BankID cannot do, since it would send a
+// These are the reasons why an option of a reverse proxy is refused: it would send a
 // token elsewhere, show it, or make a call twice.
 const (
 	refuseRewrite  = "the method and path of a call decide its authorization"
@@ -29,8 +29,8 @@ const (
 	refuseHealth   = "health checks are calls too, and the call table names none for them; use fail_duration"
 )
 
-// refusedSubdirectives are those of reverse_proxy, and of its transport, that
-// cannot be used, with the reason.
+// refusedSubdirectives are the subdirectives of reverse_proxy, and of its transport,
+// that are refused, with the reason.
 var refusedSubdirectives = map[string]string{
 	"to":                       refuseUpstream,
 	"dynamic":                  refuseUpstream,
@@ -46,12 +46,12 @@ var refusedSubdirectives = map[string]string{
 	"tls_except_ports":         refuseInsecure,
 }
 
-// refused returns the error for a subdirective or field that cannot be used.
+// refused returns the error for a subdirective or field that is refused.
 func refused(name, reason string) error {
 	return fmt.Errorf("%s cannot be used here: %s", name, reason)
 }
 
-// checkTransport reports what of an HTTP transport cannot be used.
+// checkTransport returns an error if an option of an HTTP transport is refused.
 func checkTransport(t *reverseproxy.HTTPTransport) error {
 	switch {
 	case t.ProxyProtocol != "":
@@ -74,11 +74,11 @@ func checkTransport(t *reverseproxy.HTTPTransport) error {
 	return nil
 }
 
-// requestDecides reports whether a module's configuration has placeholders other
-// than those of the environment and of files: a request can set any of them.
+// requestDecides reports whether a module's configuration contains placeholders other
+// than of the environment and of files. A request can set any of those.
 func requestDecides(raw json.RawMessage) bool {
 	var config any
-	_ = json.Unmarshal(raw, &config) // which Caddy has read, if there is one
+	_ = json.Unmarshal(raw, &config) // Caddy has parsed it already, if there is one
 	var within func(value any) bool
 	within = func(value any) bool {
 		switch value := value.(type) {
@@ -94,7 +94,7 @@ func requestDecides(raw json.RawMessage) bool {
 	return within(config)
 }
 
-// checkProxy reports what of a reverse proxy cannot be used.
+// checkProxy returns an error if an option of a reverse proxy is refused.
 func checkProxy(p *reverseproxy.Handler) error {
 	switch {
 	case p.DynamicUpstreamsRaw != nil:
@@ -117,8 +117,8 @@ func checkProxy(p *reverseproxy.Handler) error {
 	return nil
 }
 
-// checkHeaderUp reports an error if the operator may not set or change the
-// request header field name.
+// checkHeaderUp returns an error if the operator may not set or change the request
+// header field name.
 func checkHeaderUp(name string) error {
 	if strings.ContainsAny(name, "{}*") {
 		return refused("header_up "+name, "the name of a field must be written out")
@@ -131,7 +131,7 @@ func checkHeaderUp(name string) error {
 	return nil
 }
 
-// headerNames returns the fields that ops add, set, replace or delete.
+// headerNames returns the names of the fields that ops adds, sets, replaces or deletes.
 func headerNames(ops *headers.HeaderOps) []string {
 	names := slices.Clone(ops.Delete)
 	for name := range ops.Add {
@@ -146,9 +146,9 @@ func headerNames(ops *headers.HeaderOps) []string {
 	return names
 }
 
-// parentHeaders checks the reverse proxy that the transport in ctx belongs to,
-// whose upstream must be origin, and returns which request header fields it
-// sets, in canonical form.
+// parentHeaders checks the reverse proxy that the transport in ctx belongs to. Its
+// upstream must be origin. parentHeaders returns the names of the request header fields
+// that the proxy sets, in canonical form.
 func parentHeaders(ctx caddy.Context, origin *url.URL) ([]string, error) {
 	for _, mod := range slices.Backward(ctx.Modules()) {
 		proxy, ok := mod.(*reverseproxy.Handler)
@@ -168,7 +168,8 @@ func parentHeaders(ctx caddy.Context, origin *url.URL) ([]string, error) {
 	return nil, errors.New("it is not the transport of a reverse_proxy")
 }
 
-// setHeaders returns the request header fields that h sets, in canonical form.
+// setHeaders returns the names of the request header fields that h sets, in canonical
+// form.
 func setHeaders(h *headers.Handler) []string {
 	if h == nil || h.Request == nil {
 		return nil

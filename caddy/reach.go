@@ -10,13 +10,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// handWritten is the number of routes of a list up to which it is looked through for
-// a gateway that is never reached. That is done for each gateway, and so would take
-// a time that grows with the square of theirs; longer lists are made by programs.
+// handWritten is the largest number of routes in a list that is searched for a gateway
+// that is never reached. The search is done for each gateway, so its time grows with
+// the square of their number. Longer lists are written by programs.
 const handWritten = 1000
 
-// checkReached reports an error if no call ever comes to the last module of the
-// lineage, for a gateway before it that answers them all.
+// checkReached returns an error if no call ever reaches the last module of the lineage,
+// because a gateway before it answers them all.
 func checkReached(lineage []caddy.Module) error {
 	for i, mod := range lineage {
 		var lists []caddyhttp.RouteList
@@ -34,7 +34,7 @@ func checkReached(lineage []caddy.Module) error {
 			}
 			_, within := lineage[i+1].(*Handler)
 			for _, h := range gatewaysBefore(routes, within) {
-				// What a gateway is told to do with answers may go on.
+				// A handle_response of that gateway may pass calls on.
 				if !bytes.Contains(h.ProxyRaw, []byte(`"handle_response"`)) {
 					return fmt.Errorf("a bankid_esign is never reached: the one before it, for %v, has no matcher and answers every call; give each a site of its own, or put one with a matcher first, such as 'bankid_esign /v0/b2b/* b2b'", h.APIs)
 				}
@@ -44,15 +44,15 @@ func checkReached(lineage []caddy.Module) error {
 	return nil
 }
 
-// gatewaysBefore returns the gateways that every call to the route that is being
-// set up has come to before; within says that one of its own handlers is being set
-// up. That is the first route whose handlers are not there yet: of a server whose
-// turn it is not, none before that has any.
+// gatewaysBefore returns the gateways that every call has passed before it comes to the
+// route that is being set up. within says that one of the route's own handlers is being
+// set up. That route is the first one whose handlers are not loaded yet. In a server
+// that is not being set up, no route before that one has handlers.
 func gatewaysBefore(routes caddyhttp.RouteList, within bool) (before []*Handler) {
 	at := slices.IndexFunc(routes, func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
 	for _, route := range routes[:max(at, 0)] {
 		for _, handler := range route.Handlers {
-			// Of a group, another route may have been taken.
+			// In a group, another route may be taken instead.
 			if h, ok := handler.(*Handler); ok && len(route.MatcherSets) == 0 && route.Group == "" {
 				before = append(before, h)
 			}
@@ -68,5 +68,5 @@ func gatewaysBefore(routes caddyhttp.RouteList, within bool) (before []*Handler)
 			own = append(own, h)
 		}
 	}
-	return append(before, own[:max(len(own)-1, 0)]...) // the last is before none
+	return append(before, own[:max(len(own)-1, 0)]...) // the last one is being set up
 }

@@ -14,10 +14,9 @@ func init() {
 	caddy.RegisterModule(MatchReady{})
 }
 
-// MatchReady matches if the gateway could make a call now: if there is a usable
-// access token of each of the given clients, with all scopes, for every API that a
-// handler or transport uses it for. With it, a load balancer can be told whether to send
-// anything here:
+// MatchReady matches if the gateway could make a call now: if each of the given clients
+// has a usable access token, with all scopes, for every API that a handler or transport
+// uses it for. It lets a load balancer know whether to send calls here:
 //
 //	@ready bankid_esign_ready
 //	handle /readyz {
@@ -25,15 +24,15 @@ func init() {
 //	    respond 503
 //	}
 //
-// It never waits. Where a token is missing, or due to be renewed, an attempt to
-// obtain it starts in the background, as far as the last failure does not hold
-// it back; so the next request may match, and a gateway that is asked regularly
-// does not become unready because nobody calls. While renewal fails, the gateway
-// is ready for as long as the present token lives. A client that nothing uses has
-// no token, and is never ready.
+// It never waits. If a token is missing or due to be renewed, it starts an attempt to
+// obtain the token in the background, unless back-off after the last failure forbids
+// it. So the next request may match, and a gateway that is asked regularly does not
+// become unready because nobody calls it. While renewal fails, the gateway stays ready
+// as long as the present token is valid. A client that nothing uses has no token, and
+// is never ready.
 type MatchReady struct {
-	// The names of the clients, `default` for the default one. Default: all that
-	// are used.
+	// The names of the clients; `default` is the default client. Default: all clients
+	// that are used.
 	Clients []string `json:"clients,omitempty"`
 
 	app *App
@@ -93,7 +92,8 @@ func (m *MatchReady) MatchWithError(*http.Request) (bool, error) {
 		sources := m.app.used[name]
 		ready = ready && len(sources) > 0
 		for _, source := range sources {
-			// Every one is asked, so that all that is missing is fetched at once.
+			// Every source is asked, so that all missing tokens are obtained at the
+			// same time.
 			ready = source.Ready() && ready
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// readySite is a site that says whether it is ready, for the clients named in
-// the place of CLIENTS.
+// readySite is a site that says whether it is ready. CLIENTS stands for the names of
+// the clients.
 const readySite = `@ready bankid_esign_ready CLIENTS
 handle /readyz {
 	respond @ready 200
@@ -28,14 +28,14 @@ func TestReadyFollowsTheTokens(t *testing.T) {
 	f.start(strings.Replace(readySite, "CLIENTS", "", 1))
 	f.do("GET", "/readyz", "").is(503)
 	f.issuer.HandleToken(nil)
-	// Without a single call: asking is enough.
+	// No call is needed: the readiness check is enough.
 	eventually(t, func() bool { return f.do("GET", "/readyz", "").StatusCode == 200 })
 	if calls := f.upstream.seen(); len(calls) != 0 {
 		t.Errorf("upstream saw %d calls", len(calls))
 	}
 	n := len(f.issuer.TokenRequests())
 	f.start(strings.Replace(readySite, "CLIENTS", "default", 1))
-	f.do("GET", "/readyz", "").is(200) // over a reload
+	f.do("GET", "/readyz", "").is(200) // this holds after a reload
 	if got := len(f.issuer.TokenRequests()); got != n {
 		t.Errorf("%d token requests for a reload", got-n)
 	}

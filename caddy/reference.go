@@ -12,12 +12,11 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// maxErrorBody is the size, in bytes, of the longest body of an error that is
-// looked at.
+// maxErrorBody is the size, in bytes, of the longest error body that is parsed.
 const maxErrorBody = 4 << 10
 
-// apiError is what the bodies of the APIs' errors have in common. Each API has
-// names of its own for it.
+// apiError has the members of the APIs' error bodies. Each API has its own names for
+// them.
 type apiError struct {
 	ErrorCode    string `json:"errorCode"`       // CSC
 	Error        string `json:"error"`           // B2B
@@ -26,12 +25,12 @@ type apiError struct {
 	B2BReference string `json:"error_reference"` // B2B
 }
 
-// plainWord is what is logged of an error, unless it is of the token: what looks otherwise
-// may be anything.
+// plainWord matches the texts of an error that may be logged, unless they show the
+// token. Any other text could be anything.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
-// logReference arranges that BankID's reference of an error, which its support
-// asks for, is logged when the body of res has been read.
+// logReference makes res log BankID's reference of an error when its body has been
+// read. BankID's support asks for that reference.
 func (t *Transport) logReference(req *http.Request, res *http.Response) {
 	if res.StatusCode < http.StatusBadRequest || res.Body == nil {
 		return
@@ -39,10 +38,10 @@ func (t *Transport) logReference(req *http.Request, res *http.Response) {
 	call := t.core.Table.Lookup(req)
 	method, path := req.Method, req.URL.Path
 	delivery := t.delivery(req.Context())
-	codings := http.Header{"Content-Encoding": res.Header["Content-Encoding"]} // those of the body, whatever becomes of the header
+	codings := http.Header{"Content-Encoding": res.Header["Content-Encoding"]} // of the body, even if the header changes later
 	res.Body = &errorBody{ReadCloser: res.Body, done: func(body []byte) {
 		var e apiError
-		_ = json.Unmarshal(tokenauth.PlainBody(codings, body), &e) // what is not JSON has no reference
+		_ = json.Unmarshal(tokenauth.PlainBody(codings, body), &e) // a body that is not JSON has no reference
 		reference := cmp.Or(e.Reference, e.B2BReference)
 		if !plainWord.MatchString(reference) || delivery.Shows(reference) {
 			return
@@ -63,12 +62,12 @@ func (t *Transport) logReference(req *http.Request, res *http.Response) {
 	}}
 }
 
-// errorBody is the body of an error on its way to the caller, who gets it
-// unchanged and as soon as it comes.
+// errorBody is the body of an error on its way to the caller. The caller gets it
+// unchanged and without delay.
 type errorBody struct {
 	io.ReadCloser
 	head []byte
-	done func(body []byte) // nil when it was called
+	done func(body []byte) // nil after it was called
 }
 
 // Read implements io.Reader.
@@ -89,7 +88,7 @@ func (b *errorBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// finish hands on what was read, once, unless it is too long for an error.
+// finish passes what was read to done, once, unless it is too long for an error.
 func (b *errorBody) finish() {
 	if b.done != nil && len(b.head) <= maxErrorBody {
 		b.done(b.head)

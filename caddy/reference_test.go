@@ -16,7 +16,7 @@ func TestErrorReferencesAreLogged(t *testing.T) {
 		name   string
 		status int
 		body   string
-		want   string // of the log
+		want   string // in the log
 	}{
 		{"csc", 401, `{"errorCode":"invalid_token","errorDescription":"no","errorReference":"1a2b-3c"}`, `"code":"invalid_token","error_reference":"1a2b-3c"`},
 		{"b2b", 400, `{"error":"invalid_request","error_description":"no","error_reference":"R7"}`, `"code":"invalid_request","error_reference":"R7"`},
@@ -66,8 +66,9 @@ func TestErrorReferencesAreLogged(t *testing.T) {
 	}
 }
 
-// What BankID chooses from what leaves as Accept-Encoding is understood, whatever the
-// caller takes, and reaches the caller as it came.
+// BankID chooses a coding by the Accept-Encoding that leaves the gateway. The gateway
+// understands that coding, whatever the caller accepts, and the caller gets the body
+// unchanged.
 func TestErrorsInACodingAreUnderstood(t *testing.T) {
 	const refusal = `{"error":"invalid_token","errorReference":"R20"}`
 	for _, own := range []string{"", "header_up Accept-Encoding \"br, zstd, deflate\"", "header_up -Accept-Encoding"} {
@@ -93,7 +94,8 @@ func TestErrorsInACodingAreUnderstood(t *testing.T) {
 				if n := len(f.issuer.TokenRequests()); n != 2 {
 					t.Errorf("%d token requests, want 2: the refusal was not understood", n)
 				}
-				// A call of which the credential is the caller's own: the error is theirs.
+				// This call carries the caller's own credential, so the error is meant
+				// for the caller.
 				<-sent
 				got := f.do("POST", "/csc/v2/credentials/list", "{}", "Authorization", "Bearer token-1", "Accept-Encoding", callers).is(401)
 				if want := <-sent; !bytes.Equal(got.body, want) {
@@ -107,8 +109,8 @@ func TestErrorsInACodingAreUnderstood(t *testing.T) {
 	}
 }
 
-// encodeFor returns body in the coding that a server chooses which prefers brotli, of
-// which it has no more than the name, to deflate, and that to gzip.
+// encodeFor returns body in the coding that a server chooses. The server prefers brotli
+// to deflate, and deflate to gzip. Its brotli is only a label.
 func encodeFor(w http.ResponseWriter, accept, body string) []byte {
 	var out bytes.Buffer
 	switch {

@@ -15,7 +15,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// oneAPI is a site with one API, and so one token.
+// oneAPI is a site with one API, and so with one token.
 const oneAPI = `bankid_esign signdoc {
 	callers local
 	upstream signdoc UPSTREAM_URL
@@ -61,7 +61,7 @@ func TestFailedReloadHarmsNothing(t *testing.T) {
 	f.do("GET", path, "").is(200)
 	other := site + "\nreverse_proxy http://127.0.0.1:1 {\ntransport bankid_esign {\napi csc\n}\n}"
 	for bad, want := range map[string]string{
-		// Fails after the app and a handler have been provisioned.
+		// It fails after the app and a handler have been provisioned.
 		string(adapt(t, f.caddyfile(other))): "no upstream is given",
 		strings.Replace(string(adapt(t, f.caddyfile(site))), `"callers":"local"`, `"callers":"local","client":"nobody"`, 1): "no client 'nobody'",
 	} {
@@ -94,7 +94,7 @@ func TestCallsDuringReloadsSucceed(t *testing.T) {
 				transport := &http.Transport{DisableKeepAlives: true}
 				res, err := transport.RoundTrip(req)
 				if err != nil {
-					continue // a connection that the kernel gave to a listener that closed
+					continue // the kernel gave the connection to a listener that closed
 				}
 				calls.Add(1)
 				if res.StatusCode != 200 {
@@ -117,12 +117,12 @@ func TestCallsDuringReloadsSucceed(t *testing.T) {
 
 func TestF32NoGoroutineStays(t *testing.T) {
 	f := newFixture(t)
-	// What Caddy itself starts once in a process is not ours.
+	// Goroutines that Caddy starts once in a process must not be counted.
 	f.start("respond ok")
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	// Nor what it does with its storage, which ends by itself in seconds.
+	// Nor must the goroutine of its storage, which ends by itself within seconds.
 	storage := goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh")
 	before := goleak.IgnoreCurrent()
 	f.start(localSite)
@@ -138,7 +138,7 @@ func TestF32NoGoroutineStays(t *testing.T) {
 		case <-hang:
 		}
 	})
-	f.app = "timeout 1h" // another source, whose fetch is under way when all ends
+	f.app = "timeout 1h" // another source, which is still fetching when everything ends
 	f.start(localSite)
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
@@ -260,8 +260,8 @@ func TestTransportInOnesOwnReverseProxy(t *testing.T) {
 	f.do("POST", "/csc/v2/oauth2/token", "").is(404).byGateway("http_request_denied")
 }
 
-// What a caller does wrong is no failure of the upstream, which would be taken
-// out, or asked again and again.
+// A caller's fault does not count as a failure of the upstream. Otherwise the upstream
+// would be taken out of use, or the call would be repeated.
 func TestOnesOwnReverseProxyIsNotDisturbedByCallers(t *testing.T) {
 	f := newFixture(t)
 	f.start(`map {header.X-User} {http.auth.user.id} {
@@ -278,8 +278,8 @@ func TestOnesOwnReverseProxyIsNotDisturbedByCallers(t *testing.T) {
 	f.do("GET", path, "").is(200)
 	f.do("GET", "/favicon.ico", "").is(404).byGateway("http_request_denied")
 	f.do("POST", "/csc/v2/credentials/list", "", "Authorization", "Basic x").is(403).byGateway("http_request_denied")
-	// A bearer token that the gateway has authenticated the caller by is not
-	// BankID's to see.
+	// BankID must not see a bearer token that has authenticated the caller to the
+	// gateway.
 	f.do("POST", "/csc/v2/credentials/list", "", "Authorization", "Bearer own", "X-User", "alice").is(403).byGateway("http_request_denied")
 	f.do("GET", path, "").is(200)
 	if calls := f.upstream.seen(); len(calls) != 2 {

@@ -19,7 +19,7 @@ type route struct {
 	transport *Transport
 }
 
-// origin returns where api is served.
+// origin returns the origin at which api is served.
 func (h *Handler) origin(app *App, api bankid.API) (string, error) {
 	var u *url.URL
 	var err error
@@ -52,8 +52,8 @@ func (h *Handler) provisionRoute(ctx caddy.Context, origin string, apis []string
 	return &route{proxy: proxy, transport: transport}, nil
 }
 
-// proxyConfig returns the configuration of the reverse proxy to origin: that of
-// the operator, with the upstream and the transport put in.
+// proxyConfig returns the configuration of the reverse proxy to origin: the operator's
+// configuration, with the upstream and the transport added.
 func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, error) {
 	u, err := parseUpstream(origin)
 	if err != nil {
@@ -68,7 +68,7 @@ func (h *Handler) proxyConfig(origin string, apis []string) (json.RawMessage, er
 	if len(proxy.Upstreams) > 0 {
 		return nil, refused("proxy.upstreams", refuseUpstream)
 	}
-	// Of the transport, the operator configures what is the http transport's.
+	// The operator can configure only the fields of the http transport.
 	configured := struct {
 		Protocol string `json:"protocol"`
 		*reverseproxy.HTTPTransport

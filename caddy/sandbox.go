@@ -14,9 +14,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// sandboxServer serves the sandbox, over reloads too: its orders would be lost
-// otherwise. It listens by itself rather than by Caddy's listeners, which let
-// two processes share a port: the tokens of one would be strange to the other.
+// sandboxServer serves the sandbox. It outlives reloads, since its orders would be lost
+// otherwise. It does not use Caddy's listeners, which let two processes share a port:
+// one process would not know the tokens of the other.
 type sandboxServer struct {
 	server http.Server
 
@@ -24,7 +24,7 @@ type sandboxServer struct {
 	serving chan struct{} // closed when the server has ended
 }
 
-// newSandboxServer makes a server that does not listen yet.
+// newSandboxServer returns a server that does not listen yet.
 func newSandboxServer(options sandbox.Options) (*sandboxServer, error) {
 	handler, err := sandbox.New(options)
 	if err != nil {
@@ -34,13 +34,13 @@ func newSandboxServer(options sandbox.Options) (*sandboxServer, error) {
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    64 << 10,
-		// What clients do to it is not worth a line.
+		// Errors caused by its clients are not worth a log line.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}}, nil
 }
 
-// serve begins to serve, unless it already does. The address is fixed, since it
-// is part of the issuer identifier.
+// serve starts to serve, unless it does already. The address is fixed, since it is part
+// of the issuer identifier.
 func (s *sandboxServer) serve() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,8 @@ func (s *sandboxServer) serve() error {
 	return nil
 }
 
-// serveAt serves until the server is shut down, and closes the channel then.
+// serveAt serves on ln until the server is shut down. Then it closes the returned
+// channel.
 func (s *sandboxServer) serveAt(ln net.Listener) chan struct{} {
 	serving := make(chan struct{})
 	go func() {

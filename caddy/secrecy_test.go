@@ -18,10 +18,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// plantedToken is a token that must not show anywhere.
+// plantedToken is a token that must not be shown anywhere.
 const plantedToken = "planted-access-token"
 
-// secrets are the forms in which the planted secrets could show.
+// secrets returns the forms in which the planted secrets could be shown.
 func secrets() []string {
 	encoded := url.QueryEscape(clientSecret)
 	return []string{
@@ -31,7 +31,7 @@ func secrets() []string {
 	}
 }
 
-// showsNone asserts that text shows none of the secrets.
+// showsNone asserts that text contains none of the secrets.
 func showsNone(t *testing.T, where, text string) {
 	t.Helper()
 	for _, secret := range secrets() {
@@ -85,7 +85,7 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 	ask("POST", "/v1/signdoc/pades")
 	ask("GET", "/nowhere")
 
-	// An issuer that echoes what it is asked, as an error and as an answer.
+	// This issuer echoes the request in its response, as an error and as a success.
 	for _, echo := range []func(w http.ResponseWriter, text string){
 		func(w http.ResponseWriter, text string) { http.Error(w, text, http.StatusInternalServerError) },
 		func(w http.ResponseWriter, text string) {
@@ -101,7 +101,7 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 			last := requests[len(requests)-1]
 			echo(w, fmt.Sprint(last.Form, last.Header, clientSecret, plantedToken))
 		})
-		f.app = fmt.Sprintf("timeout %ds", 3+len(shown.String())%7) // another source
+		f.app = fmt.Sprintf("timeout %ds", 3+len(shown.String())%7) // the changed option makes another source
 		config = strings.Replace(f.caddyfile(site), "admin off", "admin "+admin, 1)
 		if err := caddy.Load(adapt(t, config), true); err != nil {
 			t.Fatal(err)
@@ -127,8 +127,8 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 	}
 }
 
-// An API's host that shows the token in its answer, wherever that is but in the body, shows
-// it to no caller, and to nobody who reads the log.
+// An API's host may show the token in its response, outside of the body. Then neither
+// the caller nor the log shows it.
 func TestEchoedTokenShowsNowhere(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, plantedToken, 300) })
@@ -202,7 +202,7 @@ func TestF31SecretIsReadAtEveryTokenRequest(t *testing.T) {
 	f.start(localSite)
 	f.do("GET", "/v1/signdoc/pades", "").is(502).byGateway("proxy_configuration_error")
 	f.writeSecret("rotated")
-	// Held back, but the credentials are looked at again within a second.
+	// Attempts are held back, but the credentials are read again within a second.
 	eventually(t, func() bool { return f.do("GET", "/v1/signdoc/pades", "").StatusCode == 200 })
 }
 

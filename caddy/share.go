@@ -10,7 +10,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// sharedStorage is Caddy's storage as a place for tokens.
+// sharedStorage makes a tokenauth.Store of Caddy's storage.
 type sharedStorage struct{ certmagic.Storage }
 
 // Size implements tokenauth.Store.
@@ -19,9 +19,9 @@ func (s sharedStorage) Size(ctx context.Context, key string) (int64, error) {
 	return info.Size, err
 }
 
-// observeStore counts what fails in the storage that tokens are shared in, and writes
-// one line to the log when this server begins to obtain its tokens for itself, and one
-// when it shares them again.
+// observeStore counts failures of the storage in which tokens are shared. It logs one
+// line when this server begins to obtain its own tokens, and one when it shares them
+// again.
 func (u *sourceUser) observeStore(e tokenauth.StoreEvent) {
 	logger := u.logger.With(zap.String("scope", e.Scopes))
 	switch {
@@ -34,7 +34,7 @@ func (u *sourceUser) observeStore(e tokenauth.StoreEvent) {
 		storageFailures.WithLabelValues(u.client, string(e.Err.Kind)).Inc()
 		level := zapcore.DebugLevel
 		if e.Err.Kind == tokenauth.StoreChanged || e.Err.Kind == tokenauth.StoreTooLarge {
-			level = zapcore.WarnLevel // somebody may have written there
+			level = zapcore.WarnLevel // somebody may have written to the storage
 		}
 		logger.Log(level, "the storage for tokens fails", zap.String("kind", string(e.Err.Kind)), zap.Error(e.Err))
 	}

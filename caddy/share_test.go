@@ -11,11 +11,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// newSharing returns a fixture whose client shares its tokens in a directory.
+// newSharing returns a fixture whose client shares its tokens through a directory.
 func newSharing(t *testing.T) (f *fixture, storage string) {
 	dir := t.TempDir()
 	t.Cleanup(func() {
-		// An attempt that the gateway's end has cut off may still write.
+		// When the gateway ends, an interrupted attempt may still write.
 		eventually(t, func() bool { return os.RemoveAll(dir) == nil })
 	})
 	f = newFixture(t)
@@ -58,7 +58,7 @@ func TestSharedTokenOutlivesTheProcessAndCannotBeRead(t *testing.T) {
 
 func TestF22StorageThatFailsIsSaidOnceAndCostsNoCall(t *testing.T) {
 	f, storage := newSharing(t)
-	f.app += "\nrefresh_before 4m" // of five
+	f.app += "\nrefresh_before 4m" // of five minutes
 	if err := os.WriteFile(storage, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

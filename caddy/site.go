@@ -15,18 +15,18 @@ func init() {
 	caddy.RegisterModule(new(site))
 }
 
-// A site stands before all handlers of a site that has a gateway. The errors of
-// those that come before the gateway, such as request_body, are not BankID's either:
-// it marks them with a Proxy-Status field. And it lets callers who are refused by
-// them see that. Before a reverse_proxy of one's own with the transport bankid_esign, it
-// does for the bodies of calls what the gateway does for its own: only there it has the
-// answer in its hands. It configures nothing, and puts itself there.
+// A site stands before all handlers of a site that has a gateway. It configures
+// nothing, and is inserted automatically. Errors of handlers before the gateway, such
+// as request_body, are not BankID's either: site marks them with a Proxy-Status field,
+// and lets the caller send its body to the end, so that it sees the error. Before the
+// operator's own reverse_proxy with the transport bankid_esign, it treats the bodies of
+// calls as the gateway treats its own, since the transport does not write the response.
 type site struct {
 	routes caddyhttp.RouteList // of the site
-	name   string              // in Proxy-Status; "" if it is a site without a gateway
-	guards bool                // it is one with such a transport
+	name   string              // in Proxy-Status; "" for a site without a gateway
+	guards bool                // whether the site has such a transport
 
-	// What comes after the routes of a server is always the same, so that they are
+	// The handlers after the routes of a server are always the same. So the routes are
 	// compiled once, as Caddy does.
 	ofServer bool
 	once     sync.Once
@@ -51,21 +51,21 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if s.name != "" {
 		setErrorPlaceholder(r, setErrorHeader(w.Header(), s.name, err))
 	}
-	// The gateway has dealt with its own callers.
+	// The gateway has already dealt with the bodies of its own callers.
 	places := strangerPlaces
 	if body != nil && body.own.Load() != nil {
 		places = callerPlaces
 	}
 	if first, ok := r.Context().Value(caddyhttp.ErrorCtxKey).(error); ok {
-		body.settle(w, r, first, false, places) // error routes have failed, and Caddy answers so
+		body.settle(w, r, first, false, places) // the error routes have failed; Caddy answers with the first error
 	} else {
 		body.settle(w, r, err, hasErrorRoutes(r), places)
 	}
 	return err
 }
 
-// serve hands r on to the handlers of the site, with an answer that is written as body
-// allows if it is one to a call by a reverse_proxy of one's own.
+// serve calls the handlers of the site. If the operator's own reverse_proxy makes a
+// call there, the response is written in a way that fits body.
 func (s *site) serve(w http.ResponseWriter, r *http.Request, body *lingeringBody, next caddyhttp.Handler) error {
 	if !s.guards || body == nil {
 		return s.behind(next).ServeHTTP(w, r)
@@ -73,10 +73,10 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, body *lingeringBody
 	answer, returned := &earlyAnswer{
 		ResponseWriter: w, body: body,
 		deals:   func() bool { return body.own.Load() != nil },
-		refused: func() *gatewayError { return nil }, // such an answer is one of the API's
+		refused: func() *gatewayError { return nil }, // such a response comes from the API
 	}, false
 	defer func() {
-		if !returned { // the proxy panics when an answer breaks off
+		if !returned { // the proxy panics when a response breaks off
 			answer.breakOff()
 		}
 	}()
@@ -90,7 +90,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, body *lingeringBody
 	return err
 }
 
-// behind returns the handlers of the site, and next after them.
+// behind returns the handlers of the site, followed by next.
 func (s *site) behind(next caddyhttp.Handler) caddyhttp.Handler {
 	if !s.ofServer {
 		return s.routes.Compile(next)
@@ -99,8 +99,8 @@ func (s *site) behind(next caddyhttp.Handler) caddyhttp.Handler {
 	return s.compiled
 }
 
-// standBefore puts a site before the handlers of the one that is being set up in
-// ctx, unless there is one.
+// standBefore inserts a site before the handlers of the site that is being set up in
+// ctx, unless there is one already.
 func standBefore(ctx caddy.Context, name string) error {
 	routes, ofServer := siteRoutes(ctx)
 	if routes == nil || !inSetup(*routes) {
@@ -113,9 +113,10 @@ func standBefore(ctx caddy.Context, name string) error {
 	return err
 }
 
-// guardBodies puts a site before the handlers of the one that is being set up in ctx,
-// unless there is one, that sees to the bodies of calls by the transport of a reverse_proxy
-// of one's own there. Outside of a server, such as in a test, there are none.
+// guardBodies inserts a site before the handlers of the site that is being set up in
+// ctx, unless there is one already. It deals with the bodies of calls by the transport
+// of the operator's own reverse_proxy. Outside of a server, such as in a test, there
+// are no handlers, and guardBodies does nothing.
 func guardBodies(ctx caddy.Context) error {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
@@ -124,7 +125,7 @@ func guardBodies(ctx caddy.Context) error {
 	routes, ofServer := siteRoutes(ctx)
 	switch {
 	case routes != nil && inSetup(*routes):
-	case inSetup(server.Routes): // of which this one chooses a host
+	case inSetup(server.Routes): // this site chooses a host in that server
 		routes, ofServer = &server.Routes, true
 	case server.Errors != nil && inSetup(server.Errors.Routes):
 		routes, ofServer = &server.Errors.Routes, true
@@ -139,9 +140,9 @@ func guardBodies(ctx caddy.Context) error {
 	return err
 }
 
-// guardNamed puts a site before the handlers of those named routes of server that are not
-// set up yet: it cannot be told which one is. What they have when Caddy loads their handlers
-// comes before these.
+// guardNamed inserts a site before the handlers of all named routes of server that are
+// not loaded yet, since it is not known which of them is being set up. Caddy appends a
+// route's handlers to those that it has, so the site comes first.
 func guardNamed(server *caddyhttp.Server) {
 	for _, route := range server.NamedRoutes {
 		if route.HandlersRaw != nil && len(route.Handlers) == 0 {
@@ -150,19 +151,20 @@ func guardNamed(server *caddyhttp.Server) {
 	}
 }
 
-// inSetup reports whether a handler of routes, or behind their site, is being set up.
+// inSetup reports whether a handler of routes, or of the routes behind their site, is
+// being set up.
 func inSetup(routes caddyhttp.RouteList) bool {
 	return slices.ContainsFunc(behindSite(routes), func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
 }
 
-// putBefore returns the site that stands before routes, and puts one there if there is
-// none. What comes after the routes of a server is always the same.
+// putBefore returns the site before routes. If there is none, it inserts one. ofServer
+// says that the handlers after routes are always the same, as they are for a server.
 func putBefore(ctx caddy.Context, routes *caddyhttp.RouteList, ofServer bool) (*site, error) {
 	if s := siteOf(*routes); s != nil {
 		return s, nil
 	}
-	// Only Caddy can make a route of a handler, from its configuration. Those that
-	// are there are set up in place.
+	// Only Caddy can make a route of a handler, from its configuration. The present
+	// routes are being set up, and stay in place.
 	before := caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{json.RawMessage(`{"handler":"bankid_esign_site"}`)}}}
 	if err := before.Provision(ctx); err != nil {
 		return nil, err
@@ -176,9 +178,9 @@ func putBefore(ctx caddy.Context, routes *caddyhttp.RouteList, ofServer bool) (*
 	return s, nil
 }
 
-// siteRoutes returns the routes of the site that is being set up in ctx: those of
-// its server, unless that chooses sites by host. It returns nil if the site has no
-// list of routes of its own.
+// siteRoutes returns the routes of the site that is being set up in ctx. They are the
+// routes of the server, unless those choose sites by host. It returns nil if the site
+// has no list of routes of its own.
 func siteRoutes(ctx caddy.Context) (routes *caddyhttp.RouteList, ofServer bool) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
@@ -195,7 +197,7 @@ func siteRoutes(ctx caddy.Context) (routes *caddyhttp.RouteList, ofServer bool) 
 	return nil, false
 }
 
-// choosesHost reports whether a route is for some hosts only.
+// choosesHost reports whether a route is only for some hosts.
 func choosesHost(r caddyhttp.Route) bool {
 	return slices.ContainsFunc(r.MatcherSets, func(set caddyhttp.MatcherSet) bool {
 		return slices.ContainsFunc(set, func(matcher any) bool {
@@ -205,7 +207,8 @@ func choosesHost(r caddyhttp.Route) bool {
 	})
 }
 
-// behindSite returns the routes that a site stands before, or routes.
+// behindSite returns the routes that the site before routes has, or routes if there is
+// none.
 func behindSite(routes caddyhttp.RouteList) caddyhttp.RouteList {
 	if s := siteOf(routes); s != nil {
 		return s.routes
@@ -213,7 +216,7 @@ func behindSite(routes caddyhttp.RouteList) caddyhttp.RouteList {
 	return routes
 }
 
-// siteOf returns the site that stands before routes, nil if there is none.
+// siteOf returns the site that stands before routes, or nil if there is none.
 func siteOf(routes caddyhttp.RouteList) *site {
 	if len(routes) != 1 || len(routes[0].Handlers) != 1 {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Errors of handlers that come before the gateway are not BankID's, and say so,
-// wherever the gateway is in its site.
+// Errors of handlers before the gateway are not BankID's, and are marked, wherever the
+// gateway is in its site.
 func TestErrorsBeforeTheGatewayAreMarked(t *testing.T) {
 	const limit = "request_body {\nmax_size 1KB\n}\n"
 	large := strings.Repeat("x", 2<<20)
@@ -52,7 +52,7 @@ func TestErrorsBeforeTheGatewayAreMarked(t *testing.T) {
 	}
 }
 
-// What a site answers that has no gateway is not marked, on the same server too.
+// An answer of a site without a gateway is not marked, even on the same server.
 func TestErrorsOfOtherSitesAreNotMarked(t *testing.T) {
 	f := newFixture(t)
 	port := strings.TrimPrefix(f.addr, "127.0.0.1:")
@@ -63,7 +63,7 @@ func TestErrorsOfOtherSitesAreNotMarked(t *testing.T) {
 	}
 }
 
-// A gateway that only JSON can put where it is works, and says what it refuses.
+// A gateway in a place that only JSON allows works, and its refusals say so.
 func TestGatewayWithoutASite(t *testing.T) {
 	f := newFixture(t)
 	f.global = "auto_https off"
@@ -87,7 +87,8 @@ func TestGatewayWithoutASite(t *testing.T) {
 	f.do("POST", "/nowhere", strings.Repeat("x", 8<<20)).is(404).byGateway("http_request_denied")
 }
 
-// What error routes send elsewhere of a refused call is its body, or nothing.
+// If error routes send the body of a refused call elsewhere, they send all of it, or
+// nothing.
 func TestErrorRoutesGetTheBodyOfARefusedCall(t *testing.T) {
 	for _, size := range []int{1, 9, 60_000, 70_000, 2 << 20} {
 		for kind, length := range map[string]int64{"length": int64(size), "chunked": -1} {
@@ -114,9 +115,9 @@ func TestErrorRoutesGetTheBodyOfARefusedCall(t *testing.T) {
 	}
 }
 
-// A body that is too large gets the same answer whether its length was declared, so that
-// request_body refuses it, or not, so that the transport does: by the error routes, with
-// the same Proxy-Status and placeholder.
+// A body that is too large gets the same answer in both cases: its length was declared,
+// and request_body refuses it; or it was not, and the transport does. The error routes
+// answer, with the same Proxy-Status and placeholder.
 func TestBodyThatIsTooLargeIsOneError(t *testing.T) {
 	for name, routes := range map[string]string{
 		"error routes": "\nhandle_errors 413 {\nheader X-Routes yes\nrespond {http.bankid_esign.error}\n}",

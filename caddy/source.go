@@ -15,8 +15,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// sandboxCredentials are those of the sandbox's own clients. They are no
-// placeholders, whatever characters they have.
+// sandboxCredentials returns the credentials of the sandbox's own clients. They are
+// never placeholders, whatever characters they contain.
 func sandboxCredentials(dpop bool) func() (tokenauth.Credentials, error) {
 	id, secret := sandbox.ClientID, sandbox.ClientSecret
 	if dpop {
@@ -27,8 +27,8 @@ func sandboxCredentials(dpop bool) func() (tokenauth.Credentials, error) {
 	}
 }
 
-// client returns the client called name, "" being the default one; the zero one
-// if the sandbox brings it.
+// client returns the client called name, or the default client if name is "". It
+// returns the zero Client if the sandbox supplies the client.
 func (a *App) client(name string) (Client, error) {
 	if a.sandbox != nil && a.needless() {
 		return Client{}, nil
@@ -40,7 +40,7 @@ func (a *App) client(name string) (Client, error) {
 	return client, err
 }
 
-// configuredClient returns the client that is configured by name.
+// configuredClient returns the client that the configuration has by that name.
 func (a *App) configuredClient(name string) (Client, error) {
 	if name == "" {
 		if a.Client.empty() {
@@ -61,13 +61,13 @@ func (a *App) configuredClient(name string) (Client, error) {
 	return *client, nil
 }
 
-// needless reports whether no client need be configured for the sandbox, which
-// brings its own. Where some are, another one is missing or misspelt, as it would
-// be in another environment.
+// needless reports whether the configuration has no clients at all. With the sandbox,
+// which brings its own, that is allowed. If the configuration has some, another name is
+// missing or misspelt, as in any other environment.
 func (a *App) needless() bool { return a.Client.empty() && len(a.Clients) == 0 }
 
-// tokenConfig returns the configuration of the tokens of the given client for the
-// given scopes, which are bound to a key if dpop is true, and the client.
+// tokenConfig returns the configuration of tokens for the given client and scopes, and
+// the client. The tokens are bound to a key if dpop is true.
 func (a *App) tokenConfig(clientName string, scopes []string, dpop bool) (tokenauth.Config, Client, error) {
 	client, err := a.client(clientName)
 	if err != nil {
@@ -95,9 +95,9 @@ func (a *App) tokenConfig(clientName string, scopes []string, dpop bool) (tokena
 	}, client, nil
 }
 
-// source returns the source of tokens for the given client and scopes, which are
-// bound to a key if dpop is true. It is shared with every configuration that
-// asks for the same.
+// source returns the source of tokens for the given client and scopes. The tokens are
+// bound to a key if dpop is true. All configurations that ask for the same share the
+// source.
 func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.Source, error) {
 	config, client, err := a.tokenConfig(clientName, scopes, dpop)
 	if err != nil {
@@ -125,8 +125,8 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 		return nil, err
 	}
 	if !a.sources[source.Source] {
-		// Now rather than in Start: apps start in no order, and a handler of this
-		// configuration may be called before.
+		// This is done here, not in Start: apps start in no particular order, and a
+		// handler of this configuration may be called before this app starts.
 		user := newSourceUser(a.logger, a.env, clientName, a.events)
 		a.metrics.add(user.client, source.Source)
 		runtime := tokenauth.Runtime{Client: a.http, Observe: user.observe}
@@ -143,11 +143,11 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 	return source.Source, nil
 }
 
-// checkBinding reports an error if a client cannot have tokens that are bound to
-// a key, or cannot have others: BankID switches DPoP on for a client as a whole,
-// and then binds all of its tokens.
+// checkBinding returns an error if the client cannot have tokens that are bound to a
+// key, or can have no others. BankID switches DPoP on for a client as a whole, and then
+// binds all of its tokens.
 func (a *App) checkBinding(name string, client Client, dpop bool) error {
-	// The same client may go by two names.
+	// One client identifier may be configured under two names.
 	if bound, ok := a.bound[client.ClientID]; ok && bound != dpop && a.sandbox == nil {
 		return fmt.Errorf("client '%s' is used for b2b and for another API: b2b needs a client of its own, whose tokens are all bound to a key", name)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// What is measured of sources when it is asked for.
+// These are measured when the metrics are collected.
 var (
 	tokenExpires = prometheus.NewDesc(
 		prometheus.BuildFQName(metricsNamespace, metricsSubsystem, "token_expires_seconds"),
@@ -39,7 +39,7 @@ type sourceMetrics struct {
 	sources []measuredSource
 }
 
-// measuredSource is a source with the label of its client.
+// measuredSource is a source with the label for its client.
 type measuredSource struct {
 	client string
 	source *tokenauth.Source
@@ -71,7 +71,7 @@ func (m *sourceMetrics) Collect(metrics chan<- prometheus.Metric) {
 		gauge := func(desc *prometheus.Desc, value float64) {
 			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, s.client, scope)
 		}
-		// Of a source without a token, ExpiresAt is zero.
+		// ExpiresAt is zero if the source has no token.
 		gauge(tokenExpires, max(time.Until(status.ExpiresAt).Seconds(), 0))
 		gauge(tokenFailures, float64(status.Failures))
 		gauge(waitingCallers, float64(status.Waiting))

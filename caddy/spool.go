@@ -7,33 +7,33 @@ import (
 	"strconv"
 )
 
-// A spool is the http.ResponseWriter of a call whose answer is the only copy. It
-// takes a successful answer into memory, at the speed of the server rather than
-// of the caller, who gets it when it is whole. What is not worth holding, or
-// does not fit, it passes on as it comes.
+// A spool is the http.ResponseWriter of a call whose answer is the only copy. It takes
+// a successful answer into memory, at the speed of the server, not of the caller. The
+// caller gets the answer when it is whole. An answer that is not worth holding, or does
+// not fit, is passed on as it comes.
 type spool struct {
 	http.ResponseWriter // the caller's
 
 	held   *heldAnswers
 	answer *heldAnswer
-	// attach makes the call end with its caller: it is not to be rescued.
+	// attach makes the call end with its caller, when the answer is not held.
 	attach func()
 
-	before  http.Header // what was set before the call
-	header  http.Header // as of the first WriteHeader
-	status  int         // 0 before that
+	before  http.Header // the header before the call
+	header  http.Header // the header at the first WriteHeader
+	status  int         // 0 before the first WriteHeader
 	passing bool
 	tooLong bool // the answer does not fit
 }
 
-// newSpool returns a spool that fills answer.
+// newSpool returns a spool that stores the answer in answer.
 func newSpool(w http.ResponseWriter, held *heldAnswers, answer *heldAnswer, attach func()) *spool {
 	return &spool{ResponseWriter: w, held: held, answer: answer, attach: attach, before: w.Header().Clone()}
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (s *spool) WriteHeader(status int) {
-	if status < http.StatusOK { // more is to come
+	if status < http.StatusOK { // the final status follows
 		s.ResponseWriter.WriteHeader(status)
 		return
 	}
@@ -41,21 +41,21 @@ func (s *spool) WriteHeader(status int) {
 		return
 	}
 	s.status, s.header = status, s.Header().Clone()
-	// No other status says that the order is done, and the documents are here.
+	// No other status says that the order is complete, and that this is the document.
 	if status != http.StatusOK {
 		_ = s.pass()
 		return
 	}
 	length, err := strconv.ParseInt(s.header.Get("Content-Length"), 10, 64)
 	if err != nil {
-		length = 0 // to be seen
+		length = 0 // not known yet
 	}
 	if !s.held.reserve(s.answer, heldOverhead) || !s.grow(length) {
 		_ = s.overflow()
 	}
 }
 
-// grow makes room for n more bytes, or reports false if there is none.
+// grow makes room for n more bytes. It returns false if there is not enough memory.
 func (s *spool) grow(n int64) bool {
 	if n > 0 && s.held.reserve(s.answer, n) {
 		s.answer.body = append(s.answer.body, make([]byte, 0, n))
@@ -97,8 +97,8 @@ func (s *spool) overflow() error {
 	return s.pass()
 }
 
-// pass gives up holding the answer, and passes on what there is of it, and what
-// is to come.
+// pass stops holding the answer. It passes on the part that has arrived, and everything
+// that follows.
 func (s *spool) pass() error {
 	s.passing = true
 	s.attach()
@@ -114,8 +114,8 @@ func (s *spool) pass() error {
 	return nil
 }
 
-// end says that nothing more comes, and whether the answer is whole. It reports
-// whether the answer is held now. If so, the caller has got nothing of it yet.
+// end says that nothing more comes. whole says whether the answer is complete. end
+// reports whether the answer is held now; then the caller has got nothing of it yet.
 func (s *spool) end(whole bool) bool {
 	switch {
 	case s.passing:
@@ -131,7 +131,8 @@ func (s *spool) end(whole bool) bool {
 	}
 	clear(s.Header())
 	maps.Copy(s.Header(), s.before)
-	// Not what others have set: they will again.
+	// Fields that other handlers have set are removed: they set them again for each
+	// call.
 	maps.DeleteFunc(s.header, func(name string, values []string) bool {
 		return name == "Trailer" || slices.Equal(values, s.before[name])
 	})

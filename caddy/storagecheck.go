@@ -15,11 +15,11 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/storagetrial"
 )
 
-// openLimit is how long a storage may take to be loaded, which can need its server.
+// openLimit is how long it may take to load a storage, which may need its server.
 const openLimit = 30 * time.Second
 
-// checkedStorage is what was found of a storage, as to share_tokens. It holds
-// nothing secret.
+// checkedStorage is the result of trying a storage for share_tokens. It holds nothing
+// secret.
 type checkedStorage struct {
 	// OK reports whether tokens can be shared in it.
 	OK bool `json:"ok"`
@@ -27,24 +27,24 @@ type checkedStorage struct {
 	// Module is the name of the storage's module.
 	Module string `json:"module"`
 
-	// Verdict is fit, slow or unfit, and Findings say why.
+	// Verdict is fit, slow or unfit. Findings say why.
 	Verdict  storagetrial.Verdict   `json:"verdict"`
 	Findings []storagetrial.Finding `json:"findings"`
 
-	// How long a read or write took, and how long the lock of a process that was
-	// killed was kept, in seconds; left out if it is not known.
+	// Median and Worst are how long a read or write took. DeadHolder is how long the
+	// lock of a killed process was kept. All are in seconds, and left out if not known.
 	Median     float64 `json:"median_seconds,omitempty"`
 	Worst      float64 `json:"worst_seconds,omitempty"`
 	DeadHolder float64 `json:"dead_holder_seconds,omitempty"`
 
 	standard bool   // no storage is configured
-	short    bool   // what takes long was not tried
-	unfit    string // what it means that the storage is unfit
+	short    bool   // whether the slow probes were left out
+	unfit    string // what follows if the storage is unfit, for the verdict
 }
 
-// tryStorage tries the storage that raw configures, nil for Caddy's default. What
-// takes long is tried if progress is not nil, which is told so. The error says that
-// nothing could be tried, or that ctx was over.
+// tryStorage tries the storage that raw configures; nil means Caddy's default. If
+// progress is not nil, slow probes are tried too, and progress is told before each of
+// them. The error says that nothing could be tried, or that ctx ended.
 func tryStorage(ctx context.Context, raw json.RawMessage, progress func(string)) (*checkedStorage, error) {
 	checked := &checkedStorage{Module: "file_system", standard: raw == nil, short: progress == nil, unfit: "each gateway asks for its own tokens"}
 	if raw != nil {
@@ -86,14 +86,13 @@ func tryStorage(ctx context.Context, raw json.RawMessage, progress func(string))
 	return checked, nil
 }
 
-// errSecondInstance is the error of a storage of which one instance was loaded, but no
-// second one.
+// errSecondInstance is the error if the storage could be loaded once, but not twice.
 var errSecondInstance = errors.New("a second instance cannot be loaded")
 
-// errInterrupted is the error of a check that was interrupted.
+// errInterrupted is the error of a check that was interrupted by a signal.
 var errInterrupted = errors.New("interrupted")
 
-// print writes what was found into the table.
+// print adds the result to the table.
 func (s *checkedStorage) print(t *table) {
 	name := "storage " + s.Module
 	if s.standard {
@@ -124,8 +123,8 @@ type openedStorages struct {
 	absent    []string // directories that did not exist
 }
 
-// openStorages loads n instances of a storage. It returns when that, its time or ctx
-// is over: modules may wait for a server, whatever is asked of them, or panic.
+// openStorages loads n instances of a storage. It returns when they are loaded, or when
+// its time limit or ctx is over: a module may wait for a server, or panic.
 func openStorages(ctx context.Context, raw json.RawMessage, n int) (*openedStorages, error) {
 	ctx, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
@@ -137,7 +136,7 @@ func openStorages(ctx context.Context, raw json.RawMessage, n int) (*openedStora
 	go func() {
 		res := result{err: errors.New("the storage panicked while it was loaded")}
 		defer func() {
-			_ = recover() // or it ends the process before anything is said
+			_ = recover() // a panic would end the process before anything is printed
 			done <- res
 		}()
 		res.opened, res.err = loadStorages(raw, n)
@@ -152,8 +151,8 @@ func openStorages(ctx context.Context, raw json.RawMessage, n int) (*openedStora
 
 // loadStorages loads n instances of a storage.
 func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error) {
-	// What the storage logs is not for this process, and may say more than is to be
-	// shown; what matters of it comes back as errors.
+	// The storage's log is not for this process, and may say more than is allowed to be
+	// shown. Whatever matters of it comes back as an error.
 	outer, err := caddy.ProvisionContext(&caddy.Config{Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "FATAL"}},
 	}}})
@@ -177,8 +176,8 @@ func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error
 		}
 		opened.instances = append(opened.instances, sharedStorage{storage})
 	}
-	// Who runs a check may be another user than who runs the gateway, to whom the
-	// directories of the first would be closed.
+	// The user that runs a check may differ from the user that runs the gateway, who
+	// could not use directories that the first one has made.
 	if files, ok := opened.instances[0].Storage.(interface{ Filename(key string) string }); ok {
 		for _, key := range []string{"locks", ""} {
 			if _, err := os.Stat(files.Filename(key)); os.IsNotExist(err) {
@@ -189,7 +188,7 @@ func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error
 	return opened, nil
 }
 
-// loadStorage loads one instance of the storage that raw configures, nil for Caddy's
+// loadStorage loads one instance of the storage that raw configures; nil means Caddy's
 // default.
 func loadStorage(ctx caddy.Context, raw json.RawMessage) (certmagic.Storage, error) {
 	if raw == nil {
@@ -208,13 +207,13 @@ func loadStorage(ctx caddy.Context, raw json.RawMessage) (certmagic.Storage, err
 	return converter.CertMagicStorage()
 }
 
-// close gives up the instances, as far as they let it in a short time, and removes the
-// directories that they have made if nothing is in them.
+// close releases the instances, or gives up after a time limit. Then it removes the
+// directories that the check has made, if they are empty.
 func (o *openedStorages) close() {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		defer func() { _ = recover() }() // what was found is to be printed
+		defer func() { _ = recover() }() // what was found must still be printed
 		o.cancel()
 	}()
 	select {

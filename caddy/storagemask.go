@@ -11,22 +11,23 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// masked stands for what is not shown.
+// masked is shown instead of a secret.
 const masked = "***"
 
-// maxStorageError is how much of an error of a storage is shown, in characters.
+// maxStorageError is how much of a storage's error is shown, in characters.
 const maxStorageError = 400
 
 var (
-	// secretMember finds the names of members of a storage's configuration whose values
-	// are or may hold secrets.
+	// secretMember matches the names of members of a storage's configuration whose
+	// values are or may contain secrets.
 	secretMember = regexp.MustCompile(`(?i)pass|pwd|secret|token|credential|auth|dsn|conn|ur[il]|key`)
 
-	// publicMember finds those of them that say where a key is, or what it is for.
+	// publicMember matches the exceptions: names that say where a key is, or what it is
+	// for.
 	publicMember = regexp.MustCompile(`(?i)key_?(?:prefix|file|path|type|space|name)`)
 
-	// secretParts find what may be secret in an error: the user information of a URL and
-	// of other addresses, and values of parameters by their names.
+	// secretParts match what may be secret in an error: the user information of a URL
+	// or another address, and values of parameters with telling names.
 	secretParts = []struct {
 		form *regexp.Regexp
 		as   string
@@ -38,23 +39,23 @@ var (
 	}
 )
 
-// A storageMask shows errors of a storage without what they may repeat of its
-// configuration that is secret.
+// A storageMask shows errors of a storage without secrets of its configuration that
+// they may repeat.
 type storageMask struct{ values *strings.Replacer }
 
 // newStorageMask returns the mask for the storage that raw configures.
 func newStorageMask(raw json.RawMessage) storageMask {
 	var config any
-	_ = json.Unmarshal(raw, &config) // of none, nothing is secret
+	_ = json.Unmarshal(raw, &config) // without a configuration, nothing is secret
 	values := secretValues(config, false)
-	// One may begin with another.
+	// Longer values come first, since one value may begin with another.
 	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, value := range values {
 		for _, form := range []string{value, caddy.NewReplacer().ReplaceKnown(value, "")} {
 			form = strings.TrimSpace(form)
 			if len(form) < 3 {
-				continue // it would leave nothing to read
+				continue // masking it would leave nothing readable
 			}
 			pairs = append(pairs, form, masked, url.QueryEscape(form), masked, url.PathEscape(form), masked)
 		}
@@ -62,8 +63,8 @@ func newStorageMask(raw json.RawMessage) storageMask {
 	return storageMask{strings.NewReplacer(pairs...)}
 }
 
-// secretValues returns the texts in a configuration that are secret, as all of it is
-// if secret is true.
+// secretValues returns the secret texts in a configuration. If secret is true, all its
+// texts are secret.
 func secretValues(config any, secret bool) (values []string) {
 	switch config := config.(type) {
 	case string:
@@ -82,7 +83,7 @@ func secretValues(config any, secret bool) (values []string) {
 	return values
 }
 
-// show returns what may be shown of err.
+// show returns the text of err that may be shown.
 func (m storageMask) show(err error) string {
 	text := m.values.Replace(err.Error())
 	for _, part := range secretParts {

@@ -15,8 +15,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// With TLS on both sides, as in earnest: an issuer and an HTTP/2 upstream whose
-// certificates are trusted by configuration, and not otherwise.
+// Both sides use TLS, as in production: the configuration trusts the certificates of an
+// issuer and of an HTTP/2 upstream. Without that trust, calls fail.
 func TestTLSTowardsIssuerAndUpstream(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.Close()
@@ -59,8 +59,8 @@ func TestTLSTowardsIssuerAndUpstream(t *testing.T) {
 	}
 }
 
-// A connection to the issuer that died without a word is given up, rather than
-// used again by every attempt.
+// A connection to the issuer that died silently is closed. Later attempts do not use it
+// again.
 func TestF40DeadConnectionToTheIssuer(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.Close()
@@ -81,8 +81,8 @@ func TestF40DeadConnectionToTheIssuer(t *testing.T) {
 	eventually(t, func() bool { return f.do("GET", path, "").StatusCode == 200 })
 }
 
-// A freezer forwards connections, and can stop forwarding on those it has, as a
-// firewall does that has forgotten them.
+// A freezer forwards connections. It can stop forwarding on its present connections, as
+// a firewall that has forgotten them.
 type freezer struct {
 	net.Listener
 	mu     sync.Mutex
@@ -128,7 +128,7 @@ func newFreezer(t *testing.T, target string) *freezer {
 	return f
 }
 
-// freeze stops forwarding on all connections there are.
+// freeze stops forwarding on all present connections.
 func (f *freezer) freeze() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,8 +136,8 @@ func (f *freezer) freeze() {
 	f.frozen = make(chan struct{})
 }
 
-// forward copies from one connection to another until it is frozen, and then
-// reads into the void.
+// forward copies from one connection to another until it is frozen. Then it reads and
+// discards.
 func forward(to, from net.Conn, frozen chan struct{}) {
 	buf := make([]byte, 32<<10)
 	for {

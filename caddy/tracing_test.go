@@ -24,7 +24,7 @@ type traceServer struct {
 	spans []*otlp.Span
 }
 
-// newTraceServer starts a server that Caddy's tracing sends its spans to.
+// newTraceServer starts a server that receives the spans of Caddy's tracing.
 func newTraceServer(t *testing.T) *traceServer {
 	s := new(traceServer)
 	s.Server = httptest.NewServer(s)
@@ -52,7 +52,7 @@ func (s *traceServer) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// named returns the spans of that name.
+// named returns the spans with that name.
 func (s *traceServer) named(name string) []*otlp.Span {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,7 @@ func TestWaitForATokenIsASpan(t *testing.T) {
 	})
 	a := f.startAdmin("tracing {\nspan call\n}\n" + strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	go func() {
-		a.waitFor(1) // the token is asked for before anybody calls
+		a.waitFor(1) // a token is requested before any call
 		close(release)
 	}()
 	for range 3 {
@@ -104,7 +104,7 @@ func TestWaitForATokenIsASpan(t *testing.T) {
 	showsNone(t, "a span", wait.String())
 
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
-	f.app = "timeout 3s" // another source
+	f.app = "timeout 3s" // the changed option makes another source
 	f.start("tracing {\nspan call\n}\n" + strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	f.do("GET", path, "").is(503)
 	eventually(t, func() bool { return len(traces.named("bankid_esign.token_wait")) == 2 })

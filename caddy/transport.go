@@ -24,50 +24,50 @@ func init() {
 	caddy.RegisterModule(Transport{})
 }
 
-// Time limits of the phases of a call, where the operator sets none. Caddy has one for
+// These are the default time limits for the phases of a call. Caddy has a default for
 // connecting.
 const (
 	defaultHandshakeTimeout = 10 * time.Second
 
-	// How long to wait for the header of a response. Sealing and long-term validation
-	// are done while the caller waits; BankID publishes no latency.
+	// This is how long to wait for the header of a response. Sealing and long-term
+	// validation are done while the caller waits; BankID publishes no latency.
 	defaultResponseHeaderTimeout = 3 * time.Minute
 
-	// How long a body may not move, in either direction.
+	// These are how long a body may stand still, in either direction.
 	defaultReadTimeout  = time.Minute
 	defaultWriteTimeout = time.Minute
 
-	// How long to wait for 100 (Continue), before a body is sent without it. Only
-	// bodies of calls with a proof wait, if they are too large to be sent again.
+	// This is how long to wait for 100 (Continue) before a body is sent without it.
+	// Only bodies of calls with a proof wait, if they are too large to be sent again.
 	defaultExpectContinueTimeout = time.Second
 )
 
-// A connection of HTTP/2 is asked whether it still works when nothing came from it for
-// pingAfter, and given up if it does not answer within pingTimeout: a firewall may have
-// forgotten it. The answer may have to wait behind a large body on a slow line.
+// If nothing came from an HTTP/2 connection for pingAfter, it is sent a ping. If it
+// does not answer within pingTimeout, it is closed: a firewall may have forgotten it.
+// The time is long because the answer may wait behind a large body on a slow line.
 const (
 	pingAfter   = 3 * time.Second
 	pingTimeout = 7 * time.Second
 )
 
-// Transport is Caddy's HTTP transport for a reverse proxy in front of BankID's
-// eSign APIs. It puts on every call the authorization which that call needs,
-// on a copy of the request that nothing else in the server sees, and repeats a
-// call whose token was refused where that is safe. Calls that its table does
-// not name are answered with 404.
+// Transport is Caddy's HTTP transport for a reverse proxy in front of BankID's eSign
+// APIs. It puts on every call exactly the authorization that the call needs, on a copy
+// of the request that nothing else in the server sees. If the token was refused, it
+// repeats the call where that is safe. Calls that its table does not name get 404.
 //
-// It does not ask who the caller is: the handler `bankid_esign` does. So it
-// cannot keep the only copy of a signed document for a caller that leaves during
-// the download, as that handler does: use the handler for downloads.
+// It does not check who the caller is: the handler `bankid_esign` does. So, unlike that
+// handler, it cannot keep the only copy of a signed document for a caller that leaves
+// during the download. Use the handler for downloads.
 //
-// What is left of a body that breaks off, or is answered early, is heard, and taken for
-// no other call, as behind that handler. For that, the transport closes the body of a
-// call itself, and not what other handlers have put around it. Refused uploads of all
-// routes of that site are heard like that.
+// If a body breaks off, or its call is answered early, the rest of the body is read,
+// and not taken for another call, as with that handler. To do so, the transport closes
+// the body of a call itself, without the wrappers that other handlers have put around
+// it. Refused uploads to any route of the site are treated like that.
 //
-// Calls that it refuses are answered as if by the upstream, with `Proxy-Status`
-// (RFC 9209): a reverse proxy would take an error for a failure of the upstream.
-// To it, being without an access token is one.
+// If it refuses a call, the response looks as if it came from the upstream, with
+// `Proxy-Status` (RFC 9209), because a reverse proxy would take an error for a failure
+// of the upstream. If there is no access token, it returns an error, which counts as
+// such a failure.
 //
 // When it fails a request, it sets this placeholder:
 //
@@ -75,29 +75,27 @@ const (
 // ------------|-------------
 // `{http.bankid_esign.error}` | The proxy error type, as in RFC 9209
 type Transport struct {
-	// The HTTP transport that sends the calls. Its compression is off, or bodies
-	// would not pass unchanged. Each phase of a call has a limit by default:
-	// `dial_timeout` is `3s`, `tls.handshake_timeout` is `10s`,
-	// `response_header_timeout` is `3m`, and `write_timeout` and `read_timeout` are
-	// `1m`. The last two limit how long the body of a request or of a response
-	// makes no progress, however long it takes as a whole; they do not limit the
-	// wait for the header.
+	// The HTTP transport that sends the calls. Its compression is off, since bodies
+	// must pass unchanged. Each phase of a call has a limit by default: `dial_timeout`
+	// is `3s`, `tls.handshake_timeout` is `10s`, `response_header_timeout` is `3m`, and
+	// `write_timeout` and `read_timeout` are `1m`. The last two limit how long the body
+	// of a request or a response may stand still, not how long it takes as a whole.
+	// They do not limit the wait for the header.
 	*reverseproxy.HTTPTransport
 
-	// Which calls can be made, and in whose name.
+	// Which calls can be made, and with which client's tokens.
 	Access
 
-	// The origin of the APIs: calls go there, and nowhere else. It must be
-	// `https`, unless it is a loopback address. Default: that of the
-	// environment.
+	// The origin of the APIs. Calls go there, and nowhere else. It must be `https`,
+	// unless it is a loopback address. Default: the origin that the environment has.
 	Upstream string `json:"upstream,omitempty"`
 
 	core *tokenauth.Transport
-	// varKey is where the delivery of a call is kept among the request's
-	// variables, for as long as a reverse proxy tries.
+	// varKey is the request variable in which the delivery of a call is kept while a
+	// reverse proxy tries.
 	varKey string
-	// ofHandler says that the transport serves the handler bankid_esign, which
-	// asks who the caller is, and counts what it refuses.
+	// ofHandler says that the transport belongs to a handler bankid_esign, which checks
+	// the caller and counts refusals itself.
 	ofHandler bool
 
 	logger *zap.Logger
@@ -162,7 +160,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Limits:       limits,
 		Traits: tokenauth.BaseTraits{
 			Cleartext:       origin.Scheme == "http" && slices.Contains(t.Versions, "h2c"),
-			OnlyUnprocessed: true, // Caddy's HTTP/2 is that of golang.org/x/net/http2
+			OnlyUnprocessed: true, // Caddy uses the HTTP/2 of golang.org/x/net/http2
 		},
 		Observer: newCallObserver(t.Client, t.APIs, t.logger),
 		NotSent: func(err error) bool {
@@ -173,8 +171,8 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// provisionHTTP sets up the transport that sends, and returns the limits that it does
-// not enforce itself.
+// provisionHTTP provisions the HTTP transport, and returns the limits that it does not
+// enforce itself.
 func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits tokenauth.Limits, err error) {
 	if err := checkTransport(t.HTTPTransport); err != nil {
 		return limits, err
@@ -210,9 +208,9 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits to
 	return limits, nil
 }
 
-// setLimits gives each phase its limit, and returns those that Caddy does not enforce. It
-// would apply read_timeout and write_timeout to connections, where the wait for a header,
-// and that for the next call, count as well.
+// setLimits sets the limit of each phase, and returns the limits that Caddy does not
+// enforce. Caddy would apply read_timeout and write_timeout to connections, where the
+// wait for a header, and for the next call, counts as well.
 func (t *Transport) setLimits() tokenauth.Limits {
 	setDefault(&t.ResponseHeaderTimeout, defaultResponseHeaderTimeout)
 	setDefault(&t.ExpectContinueTimeout, defaultExpectContinueTimeout)
@@ -229,7 +227,7 @@ func (t *Transport) setLimits() tokenauth.Limits {
 		connect += time.Duration(t.HTTPTransport.TLS.HandshakeTimeout)
 	}
 	limits := tokenauth.Limits{
-		Connect: 2 * connect, // through an egress proxy, it is connected twice
+		Connect: 2 * connect, // through an egress proxy, there are two connections to make
 		Write:   time.Duration(t.WriteTimeout),
 		Header:  time.Duration(t.ResponseHeaderTimeout),
 		Read:    time.Duration(t.ReadTimeout),
@@ -245,8 +243,8 @@ func setDefault(d *caddy.Duration, value time.Duration) {
 	}
 }
 
-// isOfHandler reports whether the transport at the end of a lineage serves a handler
-// bankid_esign, which has a reverse proxy of its own.
+// isOfHandler reports whether the transport at the end of a lineage belongs to a
+// handler bankid_esign. The reverse proxy of that handler stands between them.
 func isOfHandler(lineage []caddy.Module) bool {
 	if len(lineage) < 3 {
 		return false
@@ -255,7 +253,7 @@ func isOfHandler(lineage []caddy.Module) bool {
 	return ok
 }
 
-// origin returns where the calls go.
+// origin returns the origin that calls go to.
 func (t *Transport) origin(app *App) (*url.URL, error) {
 	if t.Upstream != "" {
 		u, err := resolveUpstream(t.Upstream)
@@ -278,7 +276,7 @@ func (t *Transport) origin(app *App) (*url.URL, error) {
 	return origin, nil
 }
 
-// resolveUpstream resolves the origin of an API. Errors show it as it was typed.
+// resolveUpstream resolves the origin of an API. An error shows it as it was typed.
 func resolveUpstream(typed string) (*url.URL, error) {
 	upstream, err := resolve(typed)
 	if err != nil {
@@ -291,7 +289,7 @@ func resolveUpstream(typed string) (*url.URL, error) {
 	return u, nil
 }
 
-// parseUpstream checks the origin of an API.
+// parseUpstream parses and checks the origin of an API.
 func parseUpstream(upstream string) (*url.URL, error) {
 	u, err := url.Parse(upstream)
 	if err != nil || u.Host == "" || u.Hostname() == "" {
@@ -336,7 +334,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.ours.Store(true)
 		body.own.Store(t)
 	}
-	if !t.ofHandler { // which has asked this already
+	if !t.ofHandler { // the handler has checked this already
 		if call := t.core.Table.Lookup(req); call != nil {
 			if refusal := checkOwnBearer(call, req); refusal != nil {
 				return t.refuse(req, refusal), nil
@@ -351,14 +349,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.logReference(req, res)
 		return res, nil
 	}
-	// Everything else goes back as it is: Caddy looks at its type.
+	// Any other error is returned as it is: Caddy looks at its type.
 	gatewayErr := asGatewayError(err)
 	if gatewayErr == nil {
 		return nil, throughEgress(req.Context(), err)
 	}
 	_, noToken := errors.AsType[*tokenauth.Error](err)
 	if gatewayErr.status < http.StatusInternalServerError || (noToken && t.ofHandler) {
-		// The handler has waited for a token, but it may have expired while the
+		// The handler has waited for a token, but the token may have expired while the
 		// body came. The API's host is not to blame.
 		return t.refuse(req, gatewayErr), nil
 	}
@@ -369,7 +367,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, handlerError(gatewayErr)
 }
 
-// withBody returns req as body, which may be nil, is sent by a transport.
+// withBody returns req with body, which may be nil, in the form for a transport to
+// send.
 func withBody(req *http.Request, body *lingeringBody) *http.Request {
 	if body == nil || req.Body == nil || req.Body == http.NoBody {
 		return req
@@ -379,12 +378,13 @@ func withBody(req *http.Request, body *lingeringBody) *http.Request {
 	return &out
 }
 
-// refusalVar is the variable of a request that holds why the transport of a handler
-// has refused it.
+// refusalVar is the request variable that holds why the transport of a handler has
+// refused the request.
 const refusalVar = "bankid_esign.refusal"
 
-// refuse answers req with e, as if the upstream had: to the reverse proxy, an error is a
-// failure of the upstream. The handler makes an error of it again.
+// refuse returns a response to req for e, as if it came from the upstream: the reverse
+// proxy takes an error for a failure of the upstream. The handler turns it into an
+// error again.
 func (t *Transport) refuse(req *http.Request, e *gatewayError) *http.Response {
 	countRefusal(t.Client, e.kind, e.status)
 	if t.ofHandler {
@@ -393,8 +393,8 @@ func (t *Transport) refuse(req *http.Request, e *gatewayError) *http.Response {
 	return e.response(req)
 }
 
-// delivery returns what has become of the call that ctx belongs to. Outside of
-// a request, such as in a health check, that is nothing yet.
+// delivery returns the delivery of the call that ctx belongs to. Outside of a request,
+// such as in a health check, it returns a new one.
 func (t *Transport) delivery(ctx context.Context) *tokenauth.Delivery {
 	if d, ok := caddyhttp.GetVar(ctx, t.varKey).(*tokenauth.Delivery); ok {
 		return d

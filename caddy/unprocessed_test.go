@@ -12,8 +12,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// The caller of a call that the API's host never processes reads that it can make it
-// again.
+// If the API's host never processes a call, the caller reads that it can repeat it.
 func TestCallThatIsNeverProcessed(t *testing.T) {
 	f := newFixture(t)
 	ca := newCA(t)

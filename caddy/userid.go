@@ -13,13 +13,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// userID is the placeholder for who an authentication handler has found to be calling.
-// Handlers that authenticate nobody can give it a value, too: `vars`, for the access
-// log, and `map`, any placeholder. What they give may be what the caller has written.
+// userID is the placeholder for the user that an authentication handler has identified.
+// Handlers that authenticate nobody can set it too: `vars`, for the access log, and
+// `map`, which can set any placeholder. Their value may be text that the caller has
+// written.
 const userID = "http.auth.user.id"
 
-// namedUser returns who makes r by the placeholder, whatever has set it; "" if nothing
-// has.
+// namedUser returns the value of the placeholder for r, whatever has set it, or "" if
+// nothing has.
 func namedUser(r *http.Request) string {
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
@@ -29,19 +30,19 @@ func namedUser(r *http.Request) string {
 	return id
 }
 
-// authenticatedUser returns who makes r by what an authentication handler has set: one
-// of Caddy's, or whatever else sets the placeholder in the replacer itself. It returns
-// "" if none has, or if `vars` or `map` have their say.
+// authenticatedUser returns the user that an authentication handler has set for r: one
+// of Caddy's, or any other that sets the placeholder in the replacer itself. It returns
+// "" if none has, or if `vars` or `map` set a user.
 func authenticatedUser(r *http.Request) string {
 	id := namedUser(r)
 	if id == "" {
 		return ""
 	}
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	if _, ok := vars[userID]; ok { // where the handler `vars` leaves what it sets
+	if _, ok := vars[userID]; ok { // the handler `vars` stores its values here
 		return ""
 	}
-	// What is computed, as by `map`, is there without being set.
+	// A computed value, as from `map`, has a value even when it is not set.
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	set, _ := repl.Get(userID)
 	repl.Delete(userID)
@@ -53,12 +54,13 @@ func authenticatedUser(r *http.Request) string {
 	return id
 }
 
-// checkUserID reports an error if a handler of cfg that authenticates nobody names the
-// user where a gateway admits users. It names the handler by its path in cfg.
+// checkUserID returns an error if a handler in cfg that authenticates nobody sets the
+// user in a place where a gateway admits users. The error names the handler by its path
+// in cfg.
 func checkUserID(cfg *caddy.Config) error {
 	var app any
 	if cfg == nil || json.Unmarshal(cfg.AppsRaw["http"], &app) != nil {
-		return nil // Caddy says what is wrong with it
+		return nil // Caddy reports what is wrong with it
 	}
 	for _, value := range members(app, "servers") {
 		servers, _ := value.(map[string]any)
@@ -73,15 +75,15 @@ func checkUserID(cfg *caddy.Config) error {
 	return nil
 }
 
-// configPart is a value in a configuration, at a path like those of the admin API.
+// configPart is a value in a configuration, and its path as the admin API writes it.
 type configPart struct {
 	value any
 	path  string
 }
 
-// beforeGateways returns the parts of a server that a request may have been through
-// when it comes to a gateway for users. Of the sites of a server, those that end the
-// routing of their requests and have no gateway are apart from the others.
+// beforeGateways returns the parts of a server that a request may have passed through
+// before it reaches a gateway that admits users. A site of the server that ends the
+// routing of its requests, and has no gateway, is left out.
 func beforeGateways(server any, path string) []configPart {
 	all, _ := server.(map[string]any)
 	var parts, routes []configPart
@@ -90,7 +92,7 @@ func beforeGateways(server any, path string) []configPart {
 		if !ok || !strings.EqualFold(name, "routes") {
 			part := configPart{all[name], path + "/" + name}
 			if strings.EqualFold(name, "errors") && !part.admitsUsers() {
-				continue // they come after any gateway
+				continue // error routes come after any gateway
 			}
 			parts = append(parts, part)
 			continue
@@ -99,7 +101,7 @@ func beforeGateways(server any, path string) []configPart {
 			routes = append(routes, configPart{route, path + "/" + name + "/" + strconv.Itoa(i)})
 		}
 	}
-	// A gateway there may be after any other route.
+	// A gateway outside of the routes may come after any of them.
 	everywhere := slices.ContainsFunc(parts, configPart.admitsUsers)
 	if !everywhere && !slices.ContainsFunc(routes, configPart.admitsUsers) {
 		return nil
@@ -113,7 +115,7 @@ func beforeGateways(server any, path string) []configPart {
 	return parts
 }
 
-// admitsUsers reports whether there is a gateway in p whose callers are authenticated.
+// admitsUsers reports whether p contains a gateway whose callers are authenticated.
 func (p configPart) admitsUsers() bool {
 	return findHandler(p.value, p.path, func(handler map[string]any) bool {
 		if handler["handler"] != "bankid_esign" {
@@ -124,8 +126,8 @@ func (p configPart) admitsUsers() bool {
 	}) != ""
 }
 
-// namesUser returns the path of the first handler in v that names the user and
-// authenticates nobody, "" if there is none.
+// namesUser returns the path of the first handler in v that sets the user and
+// authenticates nobody, or "" if there is none.
 func namesUser(v any, path string) string {
 	return findHandler(v, path, func(handler map[string]any) bool {
 		switch handler["handler"] {
@@ -142,9 +144,9 @@ func namesUser(v any, path string) string {
 	})
 }
 
-// findHandler returns the path, and the name, of the first handler in v that is one of
-// those wanted, "" if there is none. It looks everywhere, since routes stand in handlers of
-// all kinds.
+// findHandler returns the path and the name of the first handler in v for which wanted
+// is true, or "" if there is none. It searches all values, since any handler may
+// contain routes.
 func findHandler(v any, path string, wanted func(handler map[string]any) bool) string {
 	switch v := v.(type) {
 	case []any:
@@ -166,8 +168,8 @@ func findHandler(v any, path string, wanted func(handler map[string]any) bool) s
 	return ""
 }
 
-// members returns the values of an object's members of a name, which may be in other
-// case, as Caddy has it for the fields of its modules; and so there may be several.
+// members returns the values of all members of object whose name equals name in any
+// case, as Caddy compares the names of a module's fields. So there may be several.
 func members(object any, name string) []any {
 	var values []any
 	all, _ := object.(map[string]any)

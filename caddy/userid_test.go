@@ -18,8 +18,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("own_login", httpcaddyfile.Before, "basic_auth")
 }
 
-// ownLogin authenticates by itself, as handlers of others do that are no providers of
-// Caddy's.
+// ownLogin authenticates by itself, like a third-party handler that is not one of
+// Caddy's authentication providers.
 type ownLogin struct{}
 
 func (ownLogin) CaddyModule() caddy.ModuleInfo {
@@ -42,7 +42,7 @@ func TestCallersAuthenticatedByAHandlerOfOnesOwn(t *testing.T) {
 	f.do("GET", path, "", "X-Login", "right").is(200)
 }
 
-// A handler whose name for a variable is what a request says cannot be told when the
+// If a request decides the name of a variable, the variable is not known when the
 // configuration is loaded.
 func TestUserThatARequestNamesIsNone(t *testing.T) {
 	f := newFixture(t).start(`vars {http.request.header.X-Name} {http.request.header.X-User}
@@ -61,8 +61,8 @@ func TestUserThatARequestNamesIsNone(t *testing.T) {
 	}
 }
 
-// What names the user by something else than an authentication handler is refused
-// when the configuration is loaded, wherever it stands.
+// If a handler other than an authentication handler sets the user, the configuration is
+// refused when it is loaded, wherever the handler is.
 func TestUserThatIsNotAuthenticatedIsRefusedAtLoad(t *testing.T) {
 	const (
 		setsVars = `{"handler": "vars", "http.auth.user.id": "{http.request.header.X}"}`

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// An answer is what a provider answered, read to its end.
+// An answer is a provider's HTTP response with its whole body.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// exchange sends req to the provider and reads the answer, which may be limit
-// bytes long at most. Redirects are not followed: they would carry credentials
-// to, or take an answer from, a host that nobody configured.
+// exchange sends req to the provider and reads the answer. The body of a 200 may be at
+// most limit bytes long. Redirects are not followed: credentials would go to a host that
+// nobody configured, or the answer would come from there.
 func exchange(client *http.Client, req *http.Request, op string, limit int64) (*answer, error) {
 	direct := *client
 	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -33,19 +33,19 @@ func exchange(client *http.Client, req *http.Request, op string, limit int64) (*
 	if err != nil {
 		return nil, transportError(op, err)
 	}
-	// An error is one, however long the page that explains it.
+	// An error response counts, even if its page is longer.
 	if int64(len(body)) > limit && res.StatusCode == http.StatusOK {
 		return nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("%w than %d bytes", errLong, limit)}
 	}
 	return &answer{res.StatusCode, res.Header, body}, nil
 }
 
-// errLong is what is wrong with an answer that is longer than any of its kind.
+// errLong is the error for an answer that is too long. The message goes on with the limit.
 var errLong = errors.New("the answer is longer")
 
-// failure makes an Error of an answer that is not a success, and in which the
-// provider gave code as the reason. What is not there refuses nobody: Keycloak says in
-// JSON, too, that there is no such realm.
+// failure makes an Error from an answer that is not a success. code is the error code in
+// it, if any. A 404 does not count as a refusal, even with a code: Keycloak answers so, in
+// JSON, if there is no such realm.
 func (a *answer) failure(op, code string) *Error {
 	e := &Error{Op: op, Status: a.status, Code: knownCode(code)}
 	switch {
@@ -66,15 +66,16 @@ func (a *answer) failure(op, code string) *Error {
 	return e
 }
 
-// gone reports whether status says that there is nothing to ask.
+// gone reports whether status says that there is no such endpoint.
 func gone(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusGone
 }
 
-// maxRetryAfter bounds what a provider can ask for.
+// maxRetryAfter is the longest time that a provider can ask for by Retry-After.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3), 0 if there is none.
+// retryAfter returns the time in Retry-After (RFC 9110 section 10.2.3), or 0 if there is
+// none.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	wait, ok := deltaSeconds(value)
@@ -84,8 +85,8 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), maxRetryAfter)
 }
 
-// deltaSeconds reads a number of seconds. One that is too large counts as the
-// largest there is (RFC 9111 section 1.2.2).
+// deltaSeconds reads a number of seconds. A number that is too large counts as the
+// largest possible (RFC 9111 section 1.2.2).
 func deltaSeconds(value string) (d time.Duration, ok bool) {
 	seconds, err := strconv.ParseUint(value, 10, 31)
 	return time.Duration(seconds) * time.Second, err == nil || errors.Is(err, strconv.ErrRange)

@@ -9,15 +9,16 @@ import (
 	"time"
 )
 
-// assertionLife is how long a client assertion can be used. It is used at once.
+// assertionLife is how long a client assertion is valid. It is sent at once.
 const assertionLife = time.Minute
 
 // assertionType is the client_assertion_type of a JWT (RFC 7523 section 2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// CheckAudience reports what is wrong with the audience of client assertions,
-// which names the provider: its issuer identifier or its token endpoint (RFC
-// 7523 section 3), or any other string, but one with a colon is a URI (RFC 7519
+// CheckAudience returns an error that says what is wrong with the audience of client
+// assertions, or nil. The audience names the provider: it is the issuer identifier, the
+// token endpoint (RFC 7523 section 3), or another string. It must not have blanks, control
+// characters or characters beyond ASCII. With a colon, it must be an absolute URI (RFC 7519
 // section 2).
 func CheckAudience(audience string) error {
 	odd := strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r > '~' })
@@ -28,10 +29,10 @@ func CheckAudience(audience string) error {
 	return nil
 }
 
-// assertion makes a client assertion (RFC 7523 section 3): a new one for every
-// attempt, since providers take each jti once. It has one audience, as a
-// string, lest a provider that gives its token endpoint the name of another
-// provider could use it there (CVE-2025-27370).
+// assertion makes a client assertion (RFC 7523 section 3). Every attempt needs a new one,
+// since providers accept each jti once. It has one audience, as a string. Otherwise a
+// provider that names another provider's token endpoint as its own could use the
+// assertion there (CVE-2025-27370).
 func (k *Key) assertion(alg, clientID, audience string, now time.Time) (string, error) {
 	header, err := json.Marshal(struct {
 		Algorithm string `json:"alg"`

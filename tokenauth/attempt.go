@@ -11,38 +11,38 @@ import (
 	"time"
 )
 
-// Limits are how long a call may make no progress. Zero is no limit.
+// Limits says how long a call may make no progress. Zero means no limit.
 type Limits struct {
-	// Connect is for a connection that the call begins to make, until it can be used:
-	// with an egress proxy and the TLS handshake. Base may have limits for parts of it.
+	// Connect limits the making of a connection for the call, with the egress proxy and
+	// the TLS handshake. Base may have shorter limits for parts of it.
 	Connect time.Duration
 
-	// Write is for a part of the request that is not written.
+	// Write limits how long no part of the request is written.
 	Write time.Duration
 
-	// Header is the limit that Base has itself for the header of a response.
+	// Header is the limit that Base itself has for the header of a response.
 	Header time.Duration
 
-	// Read is for a response body of which nothing comes.
+	// Read limits how long no part of the response body arrives.
 	Read time.Duration
 }
 
-// BaseTraits are what a Transport has to know of the HTTP/2 client of its Base.
+// BaseTraits describes the HTTP/2 client of a Transport's Base.
 type BaseTraits struct {
 	// Cleartext says that Base speaks HTTP/2 over connections without TLS.
 	Cleartext bool
 
-	// OnlyUnprocessed says that it sends again by itself only what the server
-	// promises not to have processed, as golang.org/x/net/http2 does. That of
-	// net/http also does so after RST_STREAM(PROTOCOL_ERROR), which promises
+	// OnlyUnprocessed says that Base repeats a request by itself only if the server
+	// promises that it has not processed it, as golang.org/x/net/http2 does. The HTTP/2
+	// client of net/http also repeats after RST_STREAM(PROTOCOL_ERROR), which promises
 	// nothing.
 	OnlyUnprocessed bool
 }
 
-// An attempt is one sending of a call by Base. It keeps Base from sending the call
-// again by itself, but for a safe one over HTTP/1.1: it would send the same proof, and
-// also what may have been processed. And it limits how long the call may make no
-// progress before its response comes.
+// An attempt is one sending of a call by Base. It prevents that Base sends the call
+// again by itself, unless the call is safe and goes over HTTP/1.1: Base would send the
+// same proof, and would repeat calls that may have been processed. An attempt also limits
+// how long the call may make no progress before its response comes.
 type attempt struct {
 	traits BaseTraits
 	limits Limits
@@ -56,14 +56,14 @@ type attempt struct {
 
 	secrets sentSecrets
 
-	first   net.Conn // the one that Base had first for the request
-	stopped error    // why Base was kept from sending again
+	first   net.Conn // the first connection that Base had for the request
+	stopped error    // why the attempt stopped Base
 }
 
-// newAttempt returns an attempt to send a call for a request in ctx, and the context for
-// the request that roundTrip sends. Over an insecure origin, which is http, a call that is
-// safe and has no body needs nothing of it but to look at interim responses: Base limits
-// all of its phases.
+// newAttempt returns an attempt to send a call for a request with the context ctx, and
+// the context for the request that roundTrip sends. If the origin is http (insecure), a
+// safe call without a body needs only a look at interim responses: Base limits all of its
+// phases itself.
 func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, empty, insecure bool) (*attempt, context.Context) {
 	a := &attempt{traits: traits, limits: limits, safe: safe}
 	a.outer = httptrace.ContextClientTrace(ctx)
@@ -91,22 +91,25 @@ func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, emp
 	return a, httptrace.WithClientTrace(ctx, &a.trace)
 }
 
-// roundTrip sends req, whose context is that of the attempt, by base. The response has
-// a body that must make progress while it is read.
+// roundTrip sends req through base. The context of req is that of newAttempt. The body of
+// the response must make progress while it is read.
 func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Response, error) {
 	a.req = req
 	if req.Body != nil {
-		a.body = &sentBody{ReadCloser: req.Body, stall: &a.stall, limit: a.limits.Write}
+		a.body = newSentBody(req.Body, &a.stall, a.limits.Write)
 		req.Body = a.body
 		if !repeatsOverHTTP1(req) {
-			// Base asks for the body once more only if it would send it again.
+			// Base calls GetBody only if it wants to send the request again.
 			req.GetBody = func() (io.ReadCloser, error) { return nil, a.promise(a.traits.OnlyUnprocessed) }
 		}
 	}
 	res, err := base.RoundTrip(req)
 	stalled := a.stall.stop() // from now on, it is the response that must make progress
 	if err == nil && hasBody(res) && (a.cancel != nil || a.limits.Read > 0) {
-		res.Body = newReceivedBody(res.Body, a.limits.Read, a.body, a.cancel)
+		body := newReceivedBody(res.Body, a.limits.Read, a.body, a.cancel)
+		if res.Body = body; a.body != nil {
+			a.body.answer.Store(body)
+		}
 		return res, nil
 	}
 	a.end()
@@ -121,18 +124,18 @@ func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Re
 	return nil, asUnprocessed(err)
 }
 
-// end ends what the attempt has begun.
+// end cancels the context of the attempt.
 func (a *attempt) end() {
 	if a.cancel != nil {
 		a.cancel()
 	}
 }
 
-// hasBody reports whether there is something to read of res.
+// hasBody reports whether res has a body to read.
 func hasBody(res *http.Response) bool { return res.Body != nil && res.Body != http.NoBody }
 
-// untraced is a context without its httptrace.ClientTrace: the attempt calls that one
-// itself, and keeps some things from it.
+// untraced is a context without its httptrace.ClientTrace. The attempt calls that trace
+// itself, and hides some values from it.
 type untraced struct{ context.Context }
 
 // Value implements context.Context.
@@ -144,8 +147,8 @@ func (c untraced) Value(key any) any {
 	return value
 }
 
-// got1xx is called when an interim response has come. Over HTTP/2, 101 is taken for one,
-// though it cannot be sent there (RFC 9113 section 8.6).
+// got1xx is called when an interim response has come. Over HTTP/2, net/http takes 101 for
+// an interim response, though a server must not send it there (RFC 9113 section 8.6).
 func (a *attempt) got1xx(code int, header textproto.MIMEHeader) error {
 	if code == http.StatusSwitchingProtocols {
 		a.stopped = ErrSwitched
@@ -158,8 +161,8 @@ func (a *attempt) got1xx(code int, header textproto.MIMEHeader) error {
 	return nil
 }
 
-// connecting is called when base begins to make a connection for the request, maybe
-// after it got another one.
+// connecting is called when Base begins to make a connection for the request. Base may
+// have got another connection for it before.
 func (a *attempt) connecting(network, addr string) {
 	a.stall.beginFirst(PhaseConnect, a.limits.Connect)
 	if a.outer != nil && a.outer.ConnectStart != nil {
@@ -167,8 +170,8 @@ func (a *attempt) connecting(network, addr string) {
 	}
 }
 
-// wroteRequest is called when base has written the request, but for what is in its
-// buffer. Base waits for the header only after that is written, too.
+// wroteRequest is called when Base has written the request into its buffer. Its time
+// limit for the header begins only when the buffer is written too.
 func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 	if a.outer != nil && a.outer.WroteRequest != nil {
 		a.outer.WroteRequest(info)
@@ -180,8 +183,8 @@ func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 	}
 }
 
-// gotConn is called when base has a connection for the request, before it writes
-// the header.
+// gotConn is called when Base has a connection for the request, before it writes the
+// header.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.stall.end()
 	if a.outer != nil && a.outer.GotConn != nil {
@@ -193,7 +196,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	}
 	switch secure, _ := info.Conn.(*tls.Conn); {
 	case a.traits.Cleartext || (secure != nil && secure.ConnectionState().NegotiatedProtocol == "h2"):
-		// A connection that has reset a stream with PROTOCOL_ERROR is not used again.
+		// After RST_STREAM(PROTOCOL_ERROR), Base does not use the same connection again.
 		a.stopped = a.promise(a.traits.OnlyUnprocessed || info.Conn == a.first)
 		a.cancel()
 	case secure != nil && !a.safe && repeatsOverHTTP1(a.req):
@@ -205,7 +208,8 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	// Otherwise nothing was written to the first connection, or the call is safe.
 }
 
-// promise returns the error of a call that base wanted to send again.
+// promise returns the error for a call that Base wanted to send again. proven says that
+// the server has promised that it did not process the call.
 func (*attempt) promise(proven bool) error {
 	if proven {
 		return new(UnprocessedError)
@@ -213,9 +217,9 @@ func (*attempt) promise(proven bool) error {
 	return errRepeated
 }
 
-// repeatsOverHTTP1 reports whether net/http sends req again when a connection of
-// HTTP/1.1 that was used before ends, provided that it knows the body to be empty or
-// can read it again (Request.isReplayable).
+// repeatsOverHTTP1 reports whether net/http sends req again if a reused HTTP/1.1
+// connection ends. It does that only if it knows that the body is empty, or can read the
+// body again (Request.isReplayable).
 func repeatsOverHTTP1(req *http.Request) bool {
 	switch req.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:

@@ -22,8 +22,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// A deed is what a frameServer does to a call. It reports whether the connection
-// goes on.
+// A deed is something that a frameServer does to a call. It reports whether the
+// connection goes on.
 type deed func(f *http2.Framer, stream uint32) bool
 
 func goesAway(last uint32, code http2.ErrCode) deed {
@@ -42,8 +42,8 @@ func writeStatus(f *http2.Framer, stream uint32, status string, end bool) bool {
 	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: end}) == nil
 }
 
-// A frameServer speaks HTTP/2. It does its deeds to the first calls, and responds to
-// the others.
+// A frameServer speaks HTTP/2. It does one of its deeds to each of the first calls, and
+// responds to the others.
 type frameServer struct {
 	url   string
 	deeds []deed
@@ -130,7 +130,7 @@ func (s *frameServer) serve(conn net.Conn) {
 	}
 }
 
-// call does what is to be done to the next call.
+// call does the next deed, or responds.
 func (s *frameServer) call(f *http2.Framer, stream uint32) bool {
 	s.mu.Lock()
 	n := s.calls
@@ -149,7 +149,8 @@ func (s *frameServer) seen() int {
 	return s.calls
 }
 
-// testCert returns a certificate for 127.0.0.1, and how a client trusts it.
+// testCert returns a certificate for 127.0.0.1, and the TLS configuration of a client that
+// trusts it.
 func testCert(t *testing.T) (*tls.Certificate, *tls.Config) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -160,7 +161,7 @@ func testCert(t *testing.T) (*tls.Certificate, *tls.Config) {
 	return &server.TLS.Certificates[0], &tls.Config{RootCAs: pool}
 }
 
-// baseCase is an HTTP client that a Transport can have as its Base.
+// baseCase is a round tripper that can be the Base of a Transport.
 type baseCase struct {
 	name   string
 	traits BaseTraits
@@ -168,7 +169,8 @@ type baseCase struct {
 	client func(t *testing.T, config *tls.Config) *http.Transport
 }
 
-// bases are net/http, with the HTTP/2 of its own and of golang.org/x/net.
+// bases are two transports of net/http: with its own HTTP/2, and with that of
+// golang.org/x/net.
 func bases() []baseCase {
 	std := func(_ *testing.T, config *tls.Config) *http.Transport {
 		return &http.Transport{TLSClientConfig: config.Clone(), ForceAttemptHTTP2: true}
@@ -193,13 +195,13 @@ func bases() []baseCase {
 	}
 }
 
-// roundTrip sends req by base in one attempt.
+// roundTrip sends req through base in one attempt.
 func roundTrip(base http.RoundTripper, req *http.Request, traits BaseTraits, limits Limits, safe bool) (*http.Response, error) {
 	a, ctx := newAttempt(req.Context(), traits, limits, safe, req.Body == nil, req.URL.Scheme == "http")
 	return a.roundTrip(base, req.WithContext(ctx))
 }
 
-// send makes a request as a Transport does: a body is one that base does not know.
+// send makes a request as a Transport does: its body has a type that Base does not know.
 func send(t *testing.T, base http.RoundTripper, traits BaseTraits, limits Limits, method, url, body string) error {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
@@ -220,8 +222,8 @@ func send(t *testing.T, base http.RoundTripper, traits BaseTraits, limits Limits
 	return err
 }
 
-// A server sees a call once, whatever its client would like to repeat; and the error
-// says what the server has promised.
+// A server sees a call once, even if its client would repeat it. The error says what the
+// server has promised.
 func TestBaseSendsOnce(t *testing.T) {
 	cert, config := testCert(t)
 	const unprocessed, unknown, other = "unprocessed", "unknown", "other"
@@ -230,8 +232,8 @@ func TestBaseSendsOnce(t *testing.T) {
 		deed deed
 		warm bool // the connection was used before
 		want string
-		// What is known with the client of net/http, of a call with a body and of one
-		// without: it also repeats after PROTOCOL_ERROR, and does not say why.
+		// The results with the HTTP/2 of net/http, for a call with a body and for one
+		// without. It also repeats after PROTOCOL_ERROR, and does not say why.
 		stdBody, std string
 	}{
 		{"GOAWAY below the stream", goesAway(1, http2.ErrCodeNo), true, unprocessed, unknown, unknown},
@@ -295,7 +297,7 @@ func TestBaseSendsOnce(t *testing.T) {
 	}
 }
 
-// Over HTTP/1.1, nothing is repeated but what was not written.
+// Over HTTP/1.1, a call is repeated only if it was not written.
 func TestBaseSendsOnceOverHTTP1(t *testing.T) {
 	cert, config := testCert(t)
 	for _, secure := range []bool{false, true} {
@@ -370,7 +372,8 @@ func TestBaseSendsOnceOverHTTP1(t *testing.T) {
 	}
 }
 
-// A call without a body says so as net/http does by itself.
+// A call without a body is sent as net/http alone sends it: the header ends the stream, and
+// only POST has a content-length.
 func TestEmptyBodyOverHTTP2(t *testing.T) {
 	cert, config := testCert(t)
 	for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodGet} {
@@ -393,8 +396,8 @@ func TestEmptyBodyOverHTTP2(t *testing.T) {
 	}
 }
 
-// Interim responses reach the caller, but not 101, which no call asks for, and which
-// HTTP/2 does not have.
+// Interim responses reach the caller, except 101: no call asks for that, and HTTP/2 does
+// not have it.
 func TestInterimResponsesOverHTTP2(t *testing.T) {
 	cert, config := testCert(t)
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {

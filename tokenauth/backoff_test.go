@@ -82,8 +82,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}
 }
 
-// What a provider says of itself counts more than the status it says it with,
-// and than the length of the page that explains it.
+// The error code of a provider counts more than the status, and more than the length of
+// the page that explains it.
 func TestProviderThatIsAwayIsNotARefusal(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"an error page of two megabytes": func(w http.ResponseWriter, _ *http.Request) {

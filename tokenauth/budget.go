@@ -7,29 +7,29 @@ import (
 	"sync/atomic"
 )
 
-// Sizes of the chunks in which request bodies are held, in bytes: powers of two.
-// The larger one is, the fewer readings it takes to fill it, and those are most of
-// what it costs to hold a body. The budget does not count what the last one
-// leaves empty.
+// Sizes of the chunks in which request bodies are held, in bytes. They are powers of two.
+// Larger chunks need fewer readings, and the readings are most of the cost of holding a
+// body. The budget does not count the empty part of the last chunk.
 const (
 	minChunk = 32 << 10
 	maxChunk = 1 << 20
 )
 
-// A Budget bounds the memory that held request bodies take up together, and
-// uses it again. A nil Budget is unlimited.
+// A Budget limits the memory of all held request bodies together, and reuses that memory.
+// Several Transports can share it. A nil Budget is unlimited. It is safe for concurrent
+// use.
 type Budget struct {
 	limit int64
 	used  atomic.Int64
-	// chunks are those that nobody uses, by size. A body is large for Go's heap:
-	// to allocate and collect each would cost more than to send it.
+	// chunks are the unused chunks, by size. They are reused because allocating and
+	// collecting a large body would cost more than sending it.
 	chunks [6]sync.Pool // minChunk << 0 to maxChunk
 }
 
 // NewBudget returns a budget of limit bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
-// reserve takes n bytes, or reports false if there are not as many left.
+// reserve takes n bytes from the budget. It returns false if fewer are left.
 func (b *Budget) reserve(n int64) bool {
 	if b == nil {
 		return true
@@ -48,7 +48,7 @@ func (b *Budget) release(n int64) {
 	}
 }
 
-// chunk returns memory for n bytes, or for the beginning of them.
+// chunk returns memory for n bytes, or for the first part of them.
 func (b *Budget) chunk(n int64) []byte {
 	if n < minChunk {
 		return make([]byte, n) // not worth keeping
@@ -62,11 +62,11 @@ func (b *Budget) chunk(n int64) []byte {
 	return make([]byte, minChunk<<class)
 }
 
-// chunkClass returns the place among the sizes of the largest that is no more
-// than n.
+// chunkClass returns the index in chunks of the largest size that is not more than n.
 func chunkClass(n int64) int { return bits.Len64(uint64(n/minChunk)) - 1 } //nolint:gosec // not negative
 
-// fit returns the first n bytes of chunk, in other memory if that is much less.
+// fit returns the first n bytes of chunk. If they are less than half of it, it copies them
+// to smaller memory and recycles the chunk.
 func (b *Budget) fit(chunk []byte, n int) []byte {
 	if n > len(chunk)/2 {
 		return chunk[:n]
@@ -76,7 +76,7 @@ func (b *Budget) fit(chunk []byte, n int) []byte {
 	return fitting
 }
 
-// recycle takes back the chunks of a body that nobody reads any more.
+// recycle makes the chunks of a body reusable. Nobody may read them any more.
 func (b *Budget) recycle(chunks [][]byte) {
 	for _, chunk := range chunks {
 		size := int64(cap(chunk))

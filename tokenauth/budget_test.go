@@ -25,7 +25,7 @@ func TestNoBudgetIsUnlimited(t *testing.T) {
 	b.release(1 << 62)
 }
 
-// A body is read by few readings, and wastes little.
+// A body is read in few readings, and wastes little memory.
 func TestChunksAreAsLargeAsCanBe(t *testing.T) {
 	for length, want := range map[int64][]int{
 		1:                     {1},

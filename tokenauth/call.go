@@ -21,17 +21,17 @@ const (
 // needsToken reports whether a call of the kind carries a source's token.
 func (k Kind) needsToken() bool { return k == Bearer || k == DPoP }
 
-// A Replay says when a call may be sent a second time.
+// A Replay is the replay class of a call: it says when the call may be sent again.
 type Replay string
 
 // The replay classes.
 const (
 	// Safe: sending the call again changes nothing.
 	Safe Replay = "safe"
-	// Rejected: once more, and only when its credential was refused, because
+	// Rejected: the call may be sent again only if its credential was refused, because
 	// then the call itself was not carried out.
 	Rejected Replay = "rejected"
-	// Never: once.
+	// Never: the call is sent once.
 	Never Replay = "never"
 )
 
@@ -43,35 +43,35 @@ type Call struct {
 	// Path is the path as escaped on the wire. It is compared byte for byte.
 	Path string
 
-	// Group names the source whose token the call carries; for BankID eSign it
+	// Group is the name of the source whose token the call carries. For BankID eSign it
 	// is the API.
 	Group string
 
-	// Kind is the authorization the call carries.
+	// Kind is the authorization that the call carries.
 	Kind Kind
 
-	// Replay says when the call may be sent a second time. Default: Never.
+	// Replay says when the call may be sent again. Default: Never.
 	Replay Replay
 
-	// OneShot says that the answer is the only copy of what it holds: the call
-	// destroys the original. A Transport gives the call up with its context, as
-	// any other. Who must not lose the answer makes the call with a context of
-	// context.WithoutCancel, and a time limit of its own.
+	// OneShot says that the response is the only copy of its content, since the call
+	// destroys the original. A Transport ends such a call with its context, like any
+	// other call. A caller that must not lose the response makes the call with
+	// context.WithoutCancel, and with a time limit of its own.
 	OneShot bool
 
 	// Rejects reports whether a response refuses the credential of the call.
-	// It must restore the body if it reads from it. Default: status 401.
+	// If it reads from the body, it must restore it. Default: status 401.
 	Rejects func(*http.Response) bool
 
-	// Source is where the row is documented. It is not used.
+	// Source is where the row is documented. This package does not use it.
 	Source string
 }
 
-// repeatable reports whether the call may be sent a second time for whatever
-// reason: only if the row says so.
+// repeatable reports whether there is any case in which the call may be sent again.
 func (c *Call) repeatable() bool { return c.Replay == Safe || c.Replay == Rejected }
 
-// safe reports whether the very same request may be sent twice: a proof is for one.
+// safe reports whether the very same request may be sent twice. A request with a DPoP
+// proof may not: each request needs its own proof.
 func (c *Call) safe() bool { return c.Replay == Safe && c.Kind != DPoP }
 
 // rejected reports whether res refuses the credential of the call.
@@ -85,7 +85,7 @@ func (c *Call) rejected(res *http.Response) bool {
 	return res.StatusCode == http.StatusUnauthorized
 }
 
-// Validate reports what is wrong with the call.
+// Validate returns an error that says what is wrong with the call, or nil.
 func (c *Call) Validate() error {
 	if c.Method == "" || strings.ToUpper(c.Method) != c.Method || strings.ContainsAny(c.Method, " \t/") {
 		return fmt.Errorf("method '%s' is not an upper-case HTTP method", c.Method)
@@ -123,19 +123,18 @@ func (c *Call) Validate() error {
 	return nil
 }
 
-// callKey is what a request is found by: its method, and its path as net/url
-// has parsed it, which takes no work and tells every spelling from every other.
+// callKey identifies a call: the method, and the path as net/url has parsed it. These
+// fields cost no work, and they differ for every two spellings of a path.
 type callKey struct{ method, path, rawPath string }
 
-// A Table decides, per method and path, which authorization a call carries and
-// whether it may be sent twice. What it does not name must not be called. It is
-// not modified once requests are looked up in it.
+// A Table lists the calls that may be made. It says, for a method and path, which
+// authorization the call carries and whether it may be sent twice. A call that is not in
+// the table must not be made. A Table does not change, and is safe for concurrent use.
 type Table struct{ calls map[callKey]*Call }
 
-// NewTable makes a table of calls. A later call with the method and path of an
-// earlier one takes its place. A call that Validate finds something wrong with is
-// left out, so that nobody can make it; of a row that is read from somewhere, ask
-// Validate first.
+// NewTable makes a table of calls. A later call replaces an earlier one with the same
+// method and path. A call that is not valid is left out, so that it cannot be made: use
+// Validate first for a call that is read from a configuration.
 func NewTable(calls ...Call) *Table {
 	t := &Table{calls: make(map[callKey]*Call, 2*len(calls))}
 	for _, call := range calls {
@@ -143,8 +142,8 @@ func NewTable(calls ...Call) *Table {
 		if err != nil || call.Validate() != nil {
 			continue
 		}
-		// A spelling is in RawPath if it is not the usual one of the path, and
-		// may be there if it is.
+		// If the spelling is not the usual one of the path, net/url has it in RawPath.
+		// If it is the usual one, RawPath may have it or may be empty.
 		t.calls[callKey{call.Method, path, call.Path}] = &call
 		if usual := (url.URL{Path: path}); usual.EscapedPath() == call.Path {
 			t.calls[callKey{call.Method, path, ""}] = &call
@@ -153,10 +152,9 @@ func NewTable(calls ...Call) *Table {
 	return t
 }
 
-// Lookup finds the call that r makes, nil if the table does not name it. The
-// path is compared as it stands on the wire: another spelling of it is another
-// path, since the server behind may read it as the same one or not. A nil Table
-// names none.
+// Lookup returns the call that r makes, or nil if it is not in the table. It compares
+// the path as it is on the wire: another spelling is another path, since the server
+// behind may or may not take it for the same. A nil Table has no calls.
 func (t *Table) Lookup(r *http.Request) *Call {
 	if t == nil || r.URL.Opaque != "" {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// A row is found by the spelling that goes over the wire, and by no other.
+// A row is found by its spelling on the wire, and not by another spelling.
 func TestLookupBySpelling(t *testing.T) {
 	spellings := []string{
 		"/a/b", "/a%2Fb", "/a%2fb", "/%61/b", "/a%20b", "/a+b", "/a%2Bb", "/a[b]", "/a%5Bb%5D", "/æ", "/%C3%A6", "/%c3%a6", "/a//b", "/a/b/", "/%25",
@@ -27,13 +27,13 @@ func TestLookupBySpelling(t *testing.T) {
 			if got, want := table.Lookup(&http.Request{Method: http.MethodGet, URL: u}) != nil, spelling == row; got != want {
 				t.Errorf("row %s finds %s: %t, want %t", row, spelling, got, want)
 			}
-			// As what has rewritten a URL may leave it.
+			// A handler that rewrites a URL may leave it so.
 			u.RawPath = u.EscapedPath()
 			if got, want := table.Lookup(&http.Request{Method: http.MethodGet, URL: u}) != nil, u.RawPath == row; got != want {
 				t.Errorf("row %s finds %s with a raw path: %t, want %t", row, spelling, got, want)
 			}
 		}
-		// A raw path that is not one of the path.
+		// This RawPath is not an encoding of the Path.
 		contradiction := &url.URL{Path: "/other", RawPath: row}
 		if table.Lookup(&http.Request{Method: http.MethodGet, URL: contradiction}) != nil {
 			t.Errorf("row %s finds a URL that contradicts itself", row)
@@ -41,7 +41,7 @@ func TestLookupBySpelling(t *testing.T) {
 	}
 }
 
-// What is not clear is not allowed: a row with a mistake can be called by nobody.
+// A row with a mistake is not in the table, so that nobody can make the call.
 func TestTableLeavesOutWhatIsNotValid(t *testing.T) {
 	valid := tokenauth.Call{Method: http.MethodGet, Path: "/valid", Kind: tokenauth.Bearer, Replay: tokenauth.Safe}
 	calls := []tokenauth.Call{valid}

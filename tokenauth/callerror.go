@@ -8,17 +8,18 @@ import (
 
 // A CallError says that a call must not be made.
 type CallError struct {
-	// Status is the HTTP status that fits.
+	// Status is the HTTP status for the caller.
 	Status int
 
-	// Reason is fit to be shown to the caller.
+	// Reason says why, and can be shown to the caller.
 	Reason string
 }
 
 // Error implements error.
 func (e *CallError) Error() string { return e.Reason }
 
-// TooLarge is the reason of the CallError for a body that a http.MaxBytesReader has cut.
+// TooLarge is the Reason of the CallError for a body that is longer than its
+// http.MaxBytesReader allows.
 const TooLarge = "the request body is larger than this server allows"
 
 // Reasons for which a call is not made.
@@ -32,12 +33,12 @@ var (
 	errAgain   = &CallError{http.StatusBadGateway, "the call has been sent before, and cannot be sent again"}
 )
 
-// ErrSwitched is the error of a call that the server answered with 101 (Switching
-// Protocols): no call asks for that (RFC 9110 section 7.8).
+// ErrSwitched is the error for a call that the server answered with 101 (Switching
+// Protocols). No call asks for that (RFC 9110 section 7.8).
 var ErrSwitched = errors.New("the server switched to another protocol, which the call did not ask for")
 
-// NoCall returns why r, which no table names, must not be made. CONNECT can be no
-// call at all.
+// NoCall returns the error for a request that is not in the table: status 400 for the
+// method CONNECT, which can never be a call, and else 404.
 func NoCall(r *http.Request) *CallError {
 	if r.Method == http.MethodConnect {
 		return errConnect
@@ -45,11 +46,12 @@ func NoCall(r *http.Request) *CallError {
 	return errNoRow
 }
 
-// Check reports why r must not make the call c, although a table names it. The
-// error is a *CallError.
+// Check returns an error if r must not make the call c, although the call is in the
+// table. The error is a *CallError: 425 for TLS early data, unless c is a GET of class
+// Safe; 403 if c is of kind Pass and the Authorization of r is not one bearer token.
 func (c *Call) Check(r *http.Request) error {
-	// RFC 8470 section 5.2. A server sees the early data itself, what is behind
-	// a proxy a header field.
+	// RFC 8470 section 5.2. The server that ends TLS sees early data by itself. A
+	// server behind a proxy sees a header field.
 	early := len(r.Header["Early-Data"]) > 0 || (r.TLS != nil && !r.TLS.HandshakeComplete)
 	if early && (c.Replay != Safe || r.Method != http.MethodGet) {
 		return errEarly
@@ -60,7 +62,7 @@ func (c *Call) Check(r *http.Request) error {
 	return nil
 }
 
-// passable reports whether authorization is none at all, or one bearer token.
+// passable reports whether authorization is empty, or is one bearer token.
 func passable(authorization []string) bool {
 	if len(authorization) == 0 {
 		return true

@@ -19,9 +19,9 @@ func challengeCode(res *http.Response) string {
 	return ""
 }
 
-// nextParameter reads one auth-param (RFC 9110 section 11.2) from challenges,
-// and returns what is behind it. An auth-scheme is one without a value, and what
-// cannot be read one without a name.
+// nextParameter reads one auth-param (RFC 9110 section 11.2) from challenges, and returns
+// its name, its value and the rest. For an auth-scheme, the value is empty. For text that
+// cannot be read, the name is empty.
 func nextParameter(challenges string) (name, value, rest string) {
 	challenges = strings.TrimLeft(challenges, " \t,")
 	end := strings.IndexFunc(challenges, isNoToken)
@@ -47,8 +47,8 @@ func nextParameter(challenges string) (name, value, rest string) {
 	return name, value[:end], value[end:]
 }
 
-// unquote reads a quoted-string (RFC 9110 section 5.6.4) after its first quote,
-// and returns what is behind it. One that does not end is empty.
+// unquote reads a quoted-string (RFC 9110 section 5.6.4) after its first quote, and
+// returns its value and the rest. If the string has no end, both are empty.
 func unquote(s string) (value, rest string) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -47,8 +47,8 @@ func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// What stands in one parameter is not taken for another, and what is no
-// challenge at all harms nothing.
+// The value of one parameter is not taken for another parameter, and an invalid challenge
+// does no harm.
 func FuzzChallenge(f *testing.F) {
 	for _, seed := range []string{`"`, `\`, ` error=`, `error="x"`, `,`, `Bearer`, "\x00æ", `a="b`} {
 		f.Add(seed, seed)
@@ -66,7 +66,7 @@ func FuzzChallenge(f *testing.F) {
 	})
 }
 
-// A caller that takes gzip gets it, and its refusal is understood all the same.
+// A caller that accepts gzip gets it, and the Transport still understands a refusal.
 func TestErrorCodeOfACompressedBody(t *testing.T) {
 	var zipped bytes.Buffer
 	zip := gzip.NewWriter(&zipped)

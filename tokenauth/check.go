@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// A Report is what Check found out. It holds nothing secret.
+// A Report is the result of Check. It holds nothing secret.
 type Report struct {
-	// Status is that of the source after the one attempt: who asked and how, and
-	// what was granted, or why nothing was. If the provider refused all scopes
-	// together, MissingScopes are those that it refuses one by one.
+	// Status is the status of the source after one attempt: who asked and how, and
+	// what was granted, or why nothing was granted. If the provider refused the scopes
+	// when asked for all together, MissingScopes are those that it refuses when asked
+	// for each alone.
 	Status
 
-	// Lifetime is that of the token, a day at most. LifetimeGiven is what the provider
-	// said, if that is more, and LifetimeAssumed reports that it did not say.
+	// Lifetime is the lifetime of the token, at most a day. LifetimeGiven is the one
+	// that the provider gave, if it is more than a day; else zero. LifetimeAssumed
+	// reports whether the provider gave none.
 	Lifetime, LifetimeGiven time.Duration
 	LifetimeAssumed         bool
 
-	// Hint says what the likely mistake is, "" if there is none, or none can be
-	// told.
+	// Hint names the likely mistake, "" if there is none or it is not known.
 	Hint string
 }
 
-// OK reports whether all that was asked for was granted, with a life: no API takes a
-// token that has none.
+// OK reports whether the provider granted all scopes, in a token with a lifetime of more
+// than zero: no API accepts another one.
 func (r Report) OK() bool { return r.Err == nil && len(r.MissingScopes) == 0 && r.Lifetime > 0 }
 
-// Check tries config by obtaining a token with client, which is thrown away. An
-// error means that config is not valid, as for NewSource; what is wrong
-// otherwise is in the report.
+// Check tries config: it obtains a token with client and drops it. An error means that
+// config is not valid, as for NewSource. All other failures are in the report.
 func Check(ctx context.Context, config Config, client *http.Client) (Report, error) {
 	report, err := try(ctx, config, client)
 	if err != nil || report.OK() {
@@ -54,16 +54,16 @@ func try(ctx context.Context, config Config, client *http.Client) (Report, error
 	var event Event
 	source.Attach(Runtime{Client: client, Observe: func(e Event) { event = e }})
 	_, _ = source.Token(ctx)
-	source.Close() // and the event is complete
+	source.Close() // after that, the event is complete
 	report := Report{Status: source.Status(), Lifetime: event.Lifetime, LifetimeGiven: event.LifetimeGiven, LifetimeAssumed: event.LifetimeAssumed}
-	report.MissingScopes = event.MissingScopes // also of a token that was not kept
+	report.MissingScopes = event.MissingScopes // also if the token was not kept
 	if err := ctx.Err(); err != nil {
 		report.Err = transportError(opToken, err)
 	}
 	return report, nil
 }
 
-// refusedScopes returns which of the scopes are refused when asked for alone.
+// refusedScopes returns the scopes that the provider refuses when asked for each alone.
 func refusedScopes(ctx context.Context, config Config, client *http.Client) ([]string, error) {
 	scopes := config.Scopes
 	if len(scopes) < 2 {

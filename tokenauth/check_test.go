@@ -24,7 +24,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// check checks a client of server. The options change its configuration.
+// check checks a client of server. The options change the configuration.
 func check(t *testing.T, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) tokenauth.Report {
 	t.Helper()
 	config := tokenauth.Config{
@@ -71,7 +71,7 @@ func TestCheckFindsTheScopesThatAreMissing(t *testing.T) {
 	if !slices.Equal(report.MissingScopes, []string{"esign/csc"}) || report.Err != nil {
 		t.Errorf("missing are %v, the error is %v", report.MissingScopes, report.Err)
 	}
-	// Keycloak refuses all for one that is not the client's.
+	// Keycloak refuses all scopes if one of them is not the client's.
 	server = tokenauthtest.NewServer()
 	server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 		requests := server.TokenRequests()
@@ -125,8 +125,8 @@ func TestCheckHintsAtOddCredentials(t *testing.T) {
 	}), "the client identifier begins or ends with white space")
 }
 
-// A variable of the environment that is not set is empty, and whoever looks at
-// the error only is told so too.
+// An environment variable that is not set gives an empty credential. The hint of the error
+// alone says so too.
 func TestHintAtEmptyCredentials(t *testing.T) {
 	key, err := tokenauth.GenerateKey("ES256")
 	if err != nil {
@@ -186,7 +186,7 @@ func TestCheckHintsAtTheKeyAndTheClock(t *testing.T) {
 			if report.AssertionAlgorithm != "ES256" || report.AssertionKeyID != key.ID() {
 				t.Errorf("the algorithm is %q, the kid %q", report.AssertionAlgorithm, report.AssertionKeyID)
 			}
-			// Whoever has the error alone is told the same.
+			// The error alone has the same hint.
 			if report.Err.Hint() != report.Hint {
 				t.Errorf("the error hints %q, the report %q", report.Err.Hint(), report.Hint)
 			}
@@ -229,7 +229,7 @@ func TestCheckOfWhatIsNotConfiguredWell(t *testing.T) {
 	}
 }
 
-// refusing returns the URL of a server on loopback that is gone.
+// refusing returns the URL of a server on loopback that has been closed.
 func refusing(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(nil)
@@ -237,8 +237,8 @@ func refusing(t *testing.T) string {
 	return server.URL
 }
 
-// oauth2-mock-server 8.2.3 lists none alone, and takes secrets. The example of
-// zitadel/oidc 3.51.17 lists RS256 alone.
+// oauth2-mock-server 8.2.3 lists only the method none, and accepts secrets. The example of
+// zitadel/oidc 3.51.17 lists only RS256.
 func TestHintsAtWhatTheProviderDoesNotList(t *testing.T) {
 	for name, test := range map[string]struct {
 		lists       string
@@ -378,7 +378,7 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 	}
 }
 
-// resolving returns a client whose DNS server cannot be reached, for err.
+// resolving returns a client whose DNS server cannot be reached, because of err.
 func resolving(err error) *http.Client {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "udp", Err: err}
@@ -391,7 +391,7 @@ func failing(err error) roundTripFunc {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// answering returns a client that gets the same answer to everything.
+// answering returns a client that gets the same answer to every request.
 func answering(status int, body string) *http.Client {
 	return &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)

@@ -19,8 +19,7 @@ const (
 	PrivateKeyJWT     AuthMethod = "private_key_jwt"
 )
 
-// AuthMethods lists the methods that a Source can use; of those that go with a
-// client's credentials, the preferred first.
+// AuthMethods lists the methods that a Source can use, the preferred method first.
 func AuthMethods() []AuthMethod {
 	return []AuthMethod{PrivateKeyJWT, ClientSecretBasic, ClientSecretPost}
 }
@@ -28,9 +27,9 @@ func AuthMethods() []AuthMethod {
 // Credentials identify a client at the token endpoint, by a secret or by a key.
 type Credentials struct {
 	ClientID     string // as registered (client_id)
-	ClientSecret Secret // as registered, not encoded; empty with a Key
-	Key          *Key   // of private_key_jwt
-	DPoPKey      *Key   // that tokens are bound to; nil for one that is generated
+	ClientSecret Secret // as registered, not encoded; empty if there is a Key
+	Key          *Key   // signs client assertions (private_key_jwt)
+	DPoPKey      *Key   // the key that tokens are bound to; nil: the Source generates one
 }
 
 // equal reports whether c and other are the same credentials.
@@ -39,16 +38,15 @@ func (c Credentials) equal(other Credentials) bool {
 		c.Key.equal(other.Key) && c.DPoPKey.equal(other.DPoPKey)
 }
 
-// fits reports whether m authenticates by what c has.
+// fits reports whether c has the credential that m needs.
 func (m AuthMethod) fits(c Credentials) bool { return (m == PrivateKeyJWT) == (c.Key != nil) }
 
-// errNoMethod is why there is no method to use.
+// errNoMethod is the error if there is no method to use.
 var errNoMethod = errors.New("the provider lists no client authentication method that goes with the client's credentials")
 
-// chooseMethod returns the method to use: the configured one, else the first
-// of those that go with the credentials which the provider lists. It is never
-// found out by trying, which would send the secret twice and double every
-// failed login.
+// chooseMethod returns the configured method, or else the first method that fits the
+// credentials and is listed by the provider. It never tries methods: that would send the
+// secret twice, and double every failed login.
 func chooseMethod(configured AuthMethod, c Credentials, m *Metadata) (AuthMethod, error) {
 	if configured != "" {
 		if !configured.fits(c) {
@@ -58,8 +56,8 @@ func chooseMethod(configured AuthMethod, c Credentials, m *Metadata) (AuthMethod
 	}
 	supported := m.TokenEndpointAuthMethods
 	if supported == nil {
-		// OpenID Connect Discovery 1.0 section 3: client_secret_basic if omitted.
-		// Who has a key has agreed on it.
+		// OpenID Connect Discovery 1.0 section 3: the default is client_secret_basic. A
+		// client with a key has agreed on private_key_jwt with the provider.
 		supported = []AuthMethod{ClientSecretBasic, PrivateKeyJWT}
 	}
 	for _, method := range AuthMethods() {
@@ -91,8 +89,8 @@ func (r *tokenRequest) authenticate(header http.Header, form url.Values) error {
 		if err != nil {
 			return err
 		}
-		// Optional (RFC 7521 section 4.2), but some providers do not look into an
-		// assertion for the client that it is of.
+		// Optional (RFC 7521 section 4.2), but some providers do not read the client
+		// from the assertion.
 		form.Set("client_id", c.ClientID)
 		form.Set("client_assertion_type", assertionType)
 		form.Set("client_assertion", assertion)

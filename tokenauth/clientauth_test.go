@@ -38,8 +38,8 @@ func tokenRequest(t *testing.T, id, secret string, method tokenauth.AuthMethod, 
 	return requests[0]
 }
 
-// credentialVectors are in the manner of those of panva/oauth4webapi: what is
-// special in a URL, in a form, and in HTTP Basic.
+// credentialVectors are similar to those of panva/oauth4webapi. They have characters that
+// are special in a URL, in a form, and in HTTP Basic.
 var credentialVectors = []struct{ plain, encoded string }{
 	{"client-_.~", "client-_.~"},
 	{"a+b", "a%2Bb"},
@@ -63,7 +63,7 @@ func TestF18BasicCredentialsAreFormEncoded(t *testing.T) {
 		if got := r.Header.Get("Authorization"); got != want {
 			t.Errorf("%q: Authorization is %q, want %q", v.plain, got, want)
 		}
-		// As a server reads it (RFC 6749 section 2.3.1).
+		// Decode it as a server does (RFC 6749 section 2.3.1).
 		gotID, idErr := url.QueryUnescape(r.Username)
 		gotSecret, secretErr := url.QueryUnescape(r.Password)
 		if gotID != id || gotSecret != v.plain || idErr != nil || secretErr != nil {
@@ -117,8 +117,8 @@ func TestF19RefusalIsNotFollowedByAnotherMethod(t *testing.T) {
 	}
 }
 
-// RFC 7521 section 4.2: client_id is optional, and must name the client that the
-// subject of the assertion names. Spring Authorization Server 7.1 refuses requests without it.
+// RFC 7521 section 4.2: client_id is optional, and must be the client in the subject of the
+// assertion. Spring Authorization Server 7.1 refuses requests without it.
 func TestAssertionComesWithTheClientIDOfItsSubject(t *testing.T) {
 	key, err := tokenauth.GenerateKey("ES256")
 	if err != nil {

@@ -5,39 +5,39 @@ import (
 	"time"
 )
 
-// maxSkew is the difference of clocks that is not worth correcting.
+// maxSkew is the difference between clocks below which they count as equal.
 const maxSkew = 2 * time.Second
 
-// clockTolerance is the difference of clocks that providers may refuse an
-// assertion or a proof for.
+// clockTolerance is the difference between clocks from which on a provider may refuse an
+// assertion or a proof.
 const clockTolerance = 5 * time.Second
 
-// maxCorrection is the largest difference of clocks that is corrected. A clock that
-// is set by nobody is some minutes off after months. One that differs by more was
-// never set, or is the provider's that is wrong, and there is no telling which: an
-// assertion that is dated by the wrong one could be used long after it was made.
+// maxCorrection is the largest difference between clocks that is corrected. A clock
+// that nobody sets differs by some minutes after months. If the difference is larger,
+// this clock was never set, or the provider's clock is wrong, and it is not known which.
+// An assertion dated by a wrong clock could be used long after it was made.
 const maxCorrection = 10 * time.Minute
 
-// A Clock is what is known of a provider's clock.
+// A Clock says how a provider's clock differs from this machine's.
 type Clock struct {
-	// Known reports whether the provider has told its time since this machine's clock
-	// was set last, or the machine was suspended. Many never do: the Date of an answer
-	// is optional.
+	// Known reports whether the difference is known: the provider has sent its time
+	// (Date) since this machine's clock was last set and since the machine was last
+	// suspended. Some providers never send it: the Date of a response is optional.
 	Known bool
 
-	// Ahead is by how much the provider's clock was ahead of this machine's when it
-	// told its time last, in whole seconds; negative if it was behind. Less than two
-	// seconds count as none. Zero if it is not known.
+	// Ahead is how much the provider's clock was ahead of this machine's when the
+	// provider last sent its time, in whole seconds. It is negative if that clock was
+	// behind, and zero if the difference was less than two seconds or is not known.
 	Ahead time.Duration
 }
 
-// Correctable reports whether what is signed for the provider is dated by its
-// clock: if that is known, and differs by ten minutes at most. Otherwise it is
-// dated by this machine's.
+// Correctable reports whether assertions and proofs for the provider are dated by the
+// provider's clock. They are if the difference is known and is ten minutes at most.
+// Otherwise they are dated by this machine's clock.
 func (c Clock) Correctable() bool { return c.Known && c.Ahead.Abs() <= maxCorrection }
 
-// correction returns by how much what is signed is dated later than by this
-// machine's clock.
+// correction returns the difference between the time in assertions and proofs and this
+// machine's time.
 func (c Clock) correction() time.Duration {
 	if !c.Correctable() {
 		return 0
@@ -45,15 +45,15 @@ func (c Clock) correction() time.Duration {
 	return c.Ahead
 }
 
-// toldTime is what an answer has told of a provider's clock.
+// toldTime is the difference of a provider's clock, measured by one of its answers.
 type toldTime struct {
-	ahead time.Duration // of this machine's clock
+	ahead time.Duration // how much it is ahead of this machine's clock
 	at    instant
 }
 
-// Clock returns what is known of the provider's clock: nothing but its own answers,
-// as far as no cache has kept them, tells its time. What was known before this machine's
-// clock was set is forgotten: NTP may have set it right.
+// Clock returns how the provider's clock differs from this machine's. It is measured by
+// the provider's own answers that do not come from a cache. When this machine's clock is
+// set, the difference is not known any more: NTP may have corrected the clock.
 func (p *Provider) Clock() Clock {
 	told := p.told.Load()
 	if told == nil || readClocks().apart(told.at) > maxSkew {
@@ -62,8 +62,8 @@ func (p *Provider) Clock() Clock {
 	return Clock{Known: true, Ahead: told.ahead}
 }
 
-// measure compares the clocks by an answer that was asked for at sent. One that
-// a cache has kept says nothing of the time now.
+// measure compares the clocks by the header of a response to a request made at sent. A
+// response from a cache has an old Date, so it is not used.
 func (p *Provider) measure(header http.Header, sent time.Time) {
 	if len(header["Age"]) > 0 {
 		return
@@ -74,14 +74,14 @@ func (p *Provider) measure(header http.Header, sent time.Time) {
 	}
 }
 
-// now returns the time by which what is signed for the provider is dated.
+// now returns the time to put into assertions and proofs for the provider.
 func (p *Provider) now() time.Time { return time.Now().Add(p.Clock().correction()) }
 
-// clockSkew returns by how much the clock of a server is ahead of this one's,
-// by the Date of an answer that was asked for at sent and came at received. The
-// Date was written at some time between the two, and is up to a second older; so
-// the clocks agree if it could be of that time, and else differ by the distance,
-// which is known to half a second. It reports false if there is no telling.
+// clockSkew returns how much the clock of a server is ahead of this machine's. It reads
+// the Date of a response to a request made at sent, which came at received. The Date was
+// written between the two times, and is cut to whole seconds. If it can be from that
+// interval, the clocks agree. Otherwise they differ by its distance from the interval,
+// with an error of half a second. clockSkew reports false if there is no valid Date.
 func clockSkew(header http.Header, sent, received time.Time) (time.Duration, bool) {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// A clock that is set, as NTP does it, is not corrected by what it was off before.
+// When this machine's clock is set, for example by NTP, the difference from before is not
+// used any more.
 func TestClockThatIsSetIsNotCorrected(t *testing.T) {
 	const ahead = 2 * time.Minute
 	for name, test := range map[string]struct {
-		wall, mono time.Duration // that pass after the provider has told its time
+		wall, mono time.Duration // time that passes on the clocks after the provider's answer
 		known      bool
 	}{
 		"nothing":               {0, 0, true},

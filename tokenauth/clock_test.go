@@ -13,12 +13,12 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// tellTime makes the clock of a server, as its answers tell it, ahead by so much.
+// tellTime writes a Date as if the server's clock were ahead by the given time.
 func tellTime(w http.ResponseWriter, ahead time.Duration) {
 	w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 }
 
-// newKeyServer returns a server that takes client assertions.
+// newKeyServer returns a server that accepts client assertions.
 func newKeyServer() *tokenauthtest.Server {
 	server := tokenauthtest.NewServer()
 	server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
@@ -29,7 +29,7 @@ func newKeyServer() *tokenauthtest.Server {
 	return server
 }
 
-// withKey makes the client authenticate by a new key.
+// withKey makes the client authenticate with a new key.
 func withKey(t *testing.T) func(*tokenauth.Config) {
 	t.Helper()
 	key, err := tokenauth.GenerateKey("ES256")
@@ -43,7 +43,7 @@ func withKey(t *testing.T) func(*tokenauth.Config) {
 	}
 }
 
-// issuedAt returns by how much the assertion of a request is dated ahead of now.
+// issuedAt returns how much the assertion of a request is dated ahead of now.
 func issuedAt(t *testing.T, request tokenauthtest.TokenRequest) time.Duration {
 	t.Helper()
 	var claims struct{ Iat, Exp int64 }
@@ -54,8 +54,8 @@ func issuedAt(t *testing.T, request tokenauthtest.TokenRequest) time.Duration {
 	return time.Unix(claims.Iat, 0).Sub(time.Now().Truncate(time.Second))
 }
 
-// A clock that differs by some minutes is corrected; one that differs by more is
-// not believed, since one wrong answer would make an assertion that lasts long.
+// A difference of some minutes is corrected. A larger one is not believed, since a single
+// wrong answer would lead to an assertion that is valid for too long.
 func TestClockIsCorrectedByMinutesAtMost(t *testing.T) {
 	for ahead, corrected := range map[time.Duration]bool{
 		0: true, 20 * time.Second: true, -40 * time.Second: true, 9 * time.Minute: true, -9 * time.Minute: true,

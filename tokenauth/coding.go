@@ -13,18 +13,19 @@ import (
 )
 
 const (
-	// maxPlain is as much, in bytes, of a body as is read to understand it, with its
-	// codings and without.
+	// maxPlain is how many bytes of a body are read to understand it, both with its
+	// codings and without them.
 	maxPlain = 16 << 10
 
-	// maxCodings is how many content codings of one body are undone.
+	// maxCodings is how many content codings of one body are decoded.
 	maxCodings = 4
 )
 
-// PlainBody returns a body that came with header as it is without its content codings
-// (RFC 9110 section 8.4.1), and without a byte order mark: the first 16 KiB at most.
-// It reads gzip and deflate, which are what a Transport lets the server choose from.
-// It returns nil if the body has another coding, or is not what its coding says.
+// PlainBody returns the first 16 KiB of body, without its content codings (RFC 9110
+// section 8.4.1) and without a byte order mark. header is the header that came with body.
+// PlainBody decodes gzip and deflate, the codings that a Transport offers to the server. It
+// returns nil if the body has another coding, more than four codings, or is not valid in
+// its coding.
 func PlainBody(header http.Header, body []byte) []byte {
 	codings := make([]string, 0, maxCodings)
 	for coding := range elements(header["Content-Encoding"]) {
@@ -44,7 +45,7 @@ func PlainBody(header http.Header, body []byte) []byte {
 	return bytes.TrimPrefix(body[:min(len(body), maxPlain)], byteOrderMark)
 }
 
-// decode returns the beginning of a body without one coding; nil if that cannot be.
+// decode returns the beginning of a body without one coding, or nil if it cannot decode it.
 func decode(coding string, body []byte) []byte {
 	switch coding {
 	case "gzip", "x-gzip":
@@ -52,7 +53,7 @@ func decode(coding string, body []byte) []byte {
 			return readPlain(zip)
 		}
 	case "deflate":
-		// It is zlib's format, and some send what is within that.
+		// deflate is the format of zlib, but some servers send the data inside it alone.
 		if z, err := zlib.NewReader(bytes.NewReader(body)); err == nil {
 			if plain := readPlain(z); plain != nil {
 				return plain
@@ -63,7 +64,7 @@ func decode(coding string, body []byte) []byte {
 	return nil
 }
 
-// readPlain reads as much of r as is needed, nil if it fails.
+// readPlain returns the first maxPlain bytes of r, or nil if r fails.
 func readPlain(r io.Reader) []byte {
 	plain, err := io.ReadAll(io.LimitReader(r, maxPlain))
 	if err != nil {
@@ -72,7 +73,7 @@ func readPlain(r io.Reader) []byte {
 	return plain
 }
 
-// readable are the codings that can be undone, as Accept-Encoding names them.
+// readable reports whether PlainBody can decode coding, a name as in Accept-Encoding.
 func readable(coding string) bool {
 	switch strings.ToLower(coding) {
 	case "gzip", "x-gzip", "deflate", "identity":
@@ -81,9 +82,9 @@ func readable(coding string) bool {
 	return false
 }
 
-// acceptEncoding returns the fields Accept-Encoding that leave for those of the
-// caller: what it accepts and PlainBody can read, since error bodies must be read on
-// their way; identity if that is nothing.
+// acceptEncoding returns the Accept-Encoding fields to send, for those of the caller. They
+// have the codings that the caller accepts and PlainBody can decode, since the Transport
+// must read error bodies. If there is none, they have identity.
 func acceptEncoding(fields []string) []string {
 	if !slices.ContainsFunc(fields, limits) {
 		return fields
@@ -95,7 +96,7 @@ func acceptEncoding(fields []string) []string {
 	return []string{a.String()}
 }
 
-// limits reports whether the field Accept-Encoding must not leave as it is.
+// limits reports whether an Accept-Encoding field must be changed before it leaves.
 func limits(field string) bool {
 	empty := true
 	for element := range strings.SplitSeq(field, ",") {
@@ -108,23 +109,23 @@ func limits(field string) bool {
 			return true
 		}
 	}
-	return empty // which means identity, and some take for all
+	return empty // an empty field means identity, but some servers take it for any coding
 }
 
-// An acceptance is what Accept-Encoding says, as far as it concerns what is readable.
+// An acceptance is the content of Accept-Encoding for the codings that are readable.
 type acceptance struct {
 	codings []weighted
-	others  *weighted // what "*" says
+	others  *weighted // for the codings that are not listed ("*")
 }
 
 // weighted is one coding with its weight (RFC 9110 section 12.4.2).
 type weighted struct {
 	coding string
 	weight string // as written
-	none   bool   // it is zero
+	none   bool   // the weight is zero
 }
 
-// add adds one element of the list. One that cannot be read says nothing.
+// add adds one element of the list. It ignores an element that it cannot read.
 func (a *acceptance) add(element string) {
 	coding, parameter, has := strings.Cut(element, ";")
 	w := weighted{coding: strings.TrimRight(coding, " \t"), weight: "1"}
@@ -144,13 +145,13 @@ func (a *acceptance) add(element string) {
 	}
 }
 
-// String returns the field that leaves.
+// String returns the value of the field to send.
 func (a *acceptance) String() string {
 	var list []string
 	accepted := false
 	for _, w := range a.complete() {
 		if w.none && !strings.EqualFold(w.coding, "identity") {
-			continue // left out says the same
+			continue // to leave it out means the same
 		}
 		accepted = accepted || !w.none
 		if w.weight == "1" {
@@ -165,7 +166,7 @@ func (a *acceptance) String() string {
 	return strings.Join(list, ", ")
 }
 
-// complete returns what is said of the codings, with those that "*" stands for.
+// complete returns the codings with their weights, and also those that "*" stands for.
 func (a *acceptance) complete() []weighted {
 	if a.others == nil {
 		return a.codings
@@ -179,7 +180,7 @@ func (a *acceptance) complete() []weighted {
 	return all
 }
 
-// elements returns the elements of the list that fields have together (RFC 9110
+// elements returns the elements of the list that all fields make together (RFC 9110
 // section 5.6.1).
 func elements(fields []string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {

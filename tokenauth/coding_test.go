@@ -16,7 +16,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// coded returns body with content codings, the first one applied first.
+// coded returns body with content codings. The first coding is applied first.
 func coded(t *testing.T, body string, codings ...string) string {
 	t.Helper()
 	for _, coding := range codings {
@@ -45,7 +45,7 @@ func TestErrorCodeInEveryCodingThatLeaves(t *testing.T) {
 	const plain = `{"errorCode":"invalid_token"}`
 	zipped := coded(t, plain, "gzip")
 	for _, test := range []struct {
-		codings []string // as the answer names them
+		codings []string // names in the response
 		body    string
 		want    string
 	}{
@@ -90,7 +90,7 @@ func TestErrorCodeInEveryCodingThatLeaves(t *testing.T) {
 	}
 }
 
-// A small body may be a very large one without its coding.
+// A small body may become very large when it is decoded.
 func TestPlainBodyIsBounded(t *testing.T) {
 	large := strings.Repeat("x", 10<<20)
 	for _, codings := range [][]string{{"gzip"}, {"deflate"}, {"gzip", "gzip"}, {}} {

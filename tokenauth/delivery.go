@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 )
 
-// A Delivery is what has become of one call so far. Proxies send a call again
-// on their own account, through the same Transport; the Delivery is how it
-// knows. The zero value is a call that was not sent yet. It is for one call,
-// and not safe for concurrent use. A body that it holds is let go of when the call
-// is answered, or when the context of the request that it was first given ends:
-// which must be that of the whole call, not of one try.
+// A Delivery records what has become of one call so far. A proxy may try a call again
+// through the same Transport, and the Transport knows from the Delivery what was sent
+// before. The zero value is a call that was not sent yet. A Delivery is for one call,
+// and is not safe for concurrent use. It holds the body until the call is answered, or
+// until the context of the first request ends. So that context must be the context of
+// the whole call, not of one try.
 type Delivery struct {
 	token    *Token        // obtained for this call, before it was first sent
 	prepared bool          // the body has been looked at
@@ -20,19 +20,19 @@ type Delivery struct {
 	rest     io.Reader     // the body, if it cannot
 	stream   *streamedBody // what rest is sent by
 
-	nonce      string // that the last response to the call gave, for its next proof
+	nonce      string // from the last response to the call, for its next proof
 	expecting  bool   // the body was announced by "Expect: 100-continue"
 	unexpected bool   // the server does not support that (RFC 9110 section 10.1.1)
 
 	secrets sentSecrets
 
-	sent     bool  // the other side may have seen the call
-	answered bool  // it has answered, and the body is not held any more
+	sent     bool  // the server may have seen the call
+	answered bool  // the server has answered, and the body is not held any more
 	err      error // of the last send
 }
 
-// prepare looks at the body of req, once, and holds it if it is no longer than
-// limit and there is budget for it. Otherwise it is left to be streamed.
+// prepare looks at the body of req once. It holds the body if that is at most limit bytes
+// long and the budget allows it. Otherwise the body will be streamed.
 func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error {
 	if err := d.hold(req, limit, budget); err != nil || d.prepared {
 		return err
@@ -58,14 +58,14 @@ func (d *Delivery) prepare(req *http.Request, limit int64, budget *Budget) error
 		return nil
 	}
 	d.rest = io.MultiReader(held.reader(), req.Body)
-	held.answer() // what was read is sent once
+	held.answer() // the part that was read is sent only once
 	return nil
 }
 
-// hold is prepare, for a body that is sure to be held: its length is known, and
-// there is room for it. Of others it leaves everything as it is.
+// hold is prepare for a body of known length that is at most limit bytes long and that
+// the budget allows. It does nothing for another body.
 func (d *Delivery) hold(req *http.Request, limit int64, budget *Budget) error {
-	// A body and a length of 0 say that the length is not known (net/http).
+	// In net/http, a body with a length of 0 has an unknown length.
 	if d.prepared || req.Body == nil || req.ContentLength <= 0 || req.ContentLength > limit || !budget.reserve(req.ContentLength) {
 		return d.broken
 	}
@@ -82,19 +82,20 @@ func (d *Delivery) hold(req *http.Request, limit int64, budget *Budget) error {
 	return nil
 }
 
-// empty reports whether the call has no body, or one of which nothing came.
+// empty reports whether the call has no body, or an empty one.
 func (d *Delivery) empty() bool { return d.rest == nil && (d.held == nil || d.held.length == 0) }
 
-// repeatable reports whether the call can be sent again as it was.
+// repeatable reports whether the call can be sent again with its whole body.
 func (d *Delivery) repeatable() bool { return d.rest == nil && !d.answered }
 
-// whole reports whether the call can be sent again as it was, although it has been
-// sent: its body is held, or was not touched. Then nobody reads what it was sent by.
+// whole reports whether the call, which has been sent, can be sent again with its whole
+// body: the body is held, or nobody has read from it. If it returns true, the first
+// sending cannot read from the body any more.
 func (d *Delivery) whole() bool {
 	return d.repeatable() || (!d.answered && d.stream != nil && d.stream.reclaim())
 }
 
-// done lets go of the body: the call was answered.
+// done is called when the call was answered. It releases the body.
 func (d *Delivery) done() {
 	if d.held != nil {
 		d.held.answer()
@@ -102,15 +103,16 @@ func (d *Delivery) done() {
 	}
 }
 
-// fail lets go of the body, which nobody may send any more.
+// fail is called when the call has failed. It releases the body, which cannot be sent any
+// more.
 func (d *Delivery) fail() {
 	if d.held != nil {
 		d.held.abandon()
 	}
 }
 
-// streamedBody is a body that is read once. Its Close does nothing before that,
-// since the call may be tried again if no connection could be made.
+// streamedBody is a body that can be read once. Close does nothing until somebody has read
+// from it, since the call may be tried again if there was no connection.
 type streamedBody struct {
 	io.Reader
 	body   io.Closer
@@ -124,10 +126,10 @@ type streamedBody struct {
 const (
 	untouched = iota
 	touched
-	reclaimed // it is sent by another one
+	reclaimed // another streamedBody sends it
 )
 
-// reclaim takes the body back, and reports false if somebody has read from it.
+// reclaim takes the body back. It returns false if somebody has read from it.
 func (b *streamedBody) reclaim() bool { return b.state.CompareAndSwap(untouched, reclaimed) }
 
 // Read implements io.Reader.
@@ -136,7 +138,7 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 		return 0, errReleased
 	}
 	n, err := b.Reader.Read(p)
-	if err != nil && err != io.EOF && !b.closed.Load() { // else it is not the caller who ended it
+	if err != nil && err != io.EOF && !b.closed.Load() { // after Close, it is not the caller's error
 		b.broken.Store(&err)
 	}
 	return n, err
@@ -159,7 +161,8 @@ func (b *streamedBody) Close() error {
 	return b.body.Close()
 }
 
-// end makes up for the Close that did nothing.
+// end says that the call will not be tried again. It closes the body if a Close before
+// did nothing.
 func (b *streamedBody) end() {
 	b.final.Store(true)
 	if b.closed.Load() {
@@ -167,8 +170,8 @@ func (b *streamedBody) end() {
 	}
 }
 
-// emptyBody is the body of a request that has none. As with heldReader, net/http
-// does not know that.
+// emptyBody is an empty request body. Like a heldReader, it hides from net/http that it
+// could be sent again.
 type emptyBody struct{}
 
 // Read implements io.Reader.

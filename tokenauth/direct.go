@@ -8,13 +8,13 @@ import (
 	"slices"
 )
 
-// A requester asks the provider of a Source for tokens. One attempt at a time uses
-// it, but for its nonces.
+// A requester asks the provider of a Source for tokens. Only its nonces are safe for
+// concurrent use: one attempt at a time uses the rest.
 type requester struct {
 	config     Config
 	nonces     nonces
 	key        *Key           // generated
-	identified func(identity) // is told who is about to ask, and how
+	identified func(identity) // is told the identity before each request
 }
 
 // direct is the supplier that asks the provider.
@@ -40,9 +40,8 @@ func (*direct) look(context.Context, need) *Token { return nil }
 // fleet implements supplier.
 func (*direct) fleet() bool { return false }
 
-// ask asks the token endpoint of metadata. If it has vanished, the provider's
-// configuration is read again, and where that names another one, the attempt
-// goes on there.
+// ask asks the token endpoint of metadata. If the endpoint has vanished, ask reads the
+// provider's configuration again. If that names another endpoint, ask asks there.
 func (d *direct) ask(ctx context.Context, metadata *Metadata, n need) (*Token, error) {
 	n.event.Metadata = metadata
 	token, err := d.request(ctx, metadata, n)
@@ -58,15 +57,14 @@ func (d *direct) ask(ctx context.Context, metadata *Metadata, n need) (*Token, e
 	return d.request(ctx, again, n)
 }
 
-// vanished reports whether err says that there is no token endpoint where the
-// request was sent.
+// vanished reports whether err may mean that the token endpoint is not there any more.
 func vanished(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case !ok:
 		return false
 	case e.Status == 0:
-		return e.Cause == CauseUnavailable // no such host, connection refused
+		return e.Cause == CauseUnavailable // such as an unknown host, or a refused connection
 	}
 	return gone(e.Status) || e.Status >= 300 && e.Status < 400
 }
@@ -104,11 +102,11 @@ func (d *direct) request(ctx context.Context, metadata *Metadata, n need) (*Toke
 	return token, nil
 }
 
-// errLate is what is wrong with a token that lives shorter than its answer took.
+// errLate is the error for a token whose lifetime is shorter than the request took.
 var errLate = errors.New("the token had expired when it arrived")
 
-// newProver returns what makes the proofs of the next token, nil if none are
-// needed.
+// newProver returns the prover for the next token, or nil if the tokens are not bound to a
+// key.
 func (d *direct) newProver(credentials Credentials, metadata *Metadata) (*prover, error) {
 	if !d.config.DPoP {
 		return nil, nil
@@ -119,7 +117,7 @@ func (d *direct) newProver(credentials Credentials, metadata *Metadata) (*prover
 	if d.key != nil {
 		if prover, err := newProver(d.key, metadata.DPoPAlgorithms); err == nil {
 			return prover, nil
-		} // else the provider has changed what it supports
+		} // else the provider has changed its list of algorithms
 	}
 	alg := "ES256"
 	if metadata.DPoPAlgorithms != nil && !slices.Contains(metadata.DPoPAlgorithms, alg) {

@@ -14,7 +14,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A site answers by the path of a request, and remembers what it was asked.
+// A site answers according to the path of a request, and records the requests.
 type site struct {
 	pages map[string]http.HandlerFunc // 404 for others
 	asked []string
@@ -36,8 +36,8 @@ func document(issuer string) http.HandlerFunc {
 	}
 }
 
-// Spring Authorization Server 7.1.2 without OpenID Connect has the document of RFC
-// 8414 only, and redirects what it does not know to its login page.
+// Spring Authorization Server 7.1.2 without OpenID Connect has only the document of RFC
+// 8414, and redirects unknown paths to its login page.
 func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
 	const (
 		openID   = "/tenant/x/.well-known/openid-configuration"
@@ -103,7 +103,8 @@ func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
 	}
 }
 
-// Where the document is, its token endpoint is pinned and shared as any.
+// Wherever the document is, its token endpoint is checked, and other processes can share
+// it.
 func TestDocumentOfAServerWithoutOpenIDIsCheckedToo(t *testing.T) {
 	for endpoint, test := range map[string]struct {
 		pinned bool

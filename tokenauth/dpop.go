@@ -19,13 +19,13 @@ type prover struct {
 	header []byte // of every proof, in JSON
 }
 
-// newProver returns a prover that uses an algorithm which the provider supports.
+// newProver returns a prover for key, with an algorithm among supported.
 func newProver(key *Key, supported []string) (*prover, error) {
 	alg, err := key.algorithm(supported)
 	if err != nil {
 		return nil, err
 	}
-	// RFC 9449 section 4.2: the public key and nothing besides it.
+	// RFC 9449 section 4.2: the jwk has only the members of the public key.
 	public := key.public
 	public.KeyID, public.Algorithm, public.Use = "", "", ""
 	header, err := json.Marshal(struct {
@@ -36,8 +36,8 @@ func newProver(key *Key, supported []string) (*prover, error) {
 	return &prover{key, alg, header}, err
 }
 
-// proof makes a proof for one request: its jti is new each time. token is the
-// access token that goes with it, if there is one.
+// proof makes a proof for one request, with a new jti. token is the access token in the
+// same request, or nil.
 func (p *prover) proof(method string, u *url.URL, nonce string, token *Token, now time.Time) (string, error) {
 	claims := struct {
 		ID       string `json:"jti"`
@@ -54,8 +54,8 @@ func (p *prover) proof(method string, u *url.URL, nonce string, token *Token, no
 	return p.key.sign(p.alg, p.header, claims)
 }
 
-// proofURL returns the htu of a request to u: without query and fragment (RFC
-// 9449 section 4.2), and without a port that goes without saying.
+// proofURL returns the htu of a request to u: without query and fragment (RFC 9449 section
+// 4.2), and without the default port.
 func proofURL(u *url.URL) string {
 	path := u.EscapedPath()
 	if path == "" {
@@ -64,17 +64,17 @@ func proofURL(u *url.URL) string {
 	return u.Scheme + "://" + CanonicalHost(u) + path
 }
 
-// maxNonces bounds how many servers' nonces are kept.
+// maxNonces is how many origins' nonces are kept.
 const maxNonces = 16
 
-// nonces are the last nonces that servers gave, by origin (RFC 9449 section 8).
-// The zero value has none.
+// nonces holds the last nonce of each server, by origin (RFC 9449 section 8). The zero value
+// is empty. It is safe for concurrent use.
 type nonces struct {
 	mu       sync.Mutex
 	byOrigin map[string]string
 }
 
-// get returns the nonce to use towards the server of u, "" if there is none.
+// get returns the nonce for the server of u, or "" if there is none.
 func (n *nonces) get(u *url.URL) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -82,7 +82,7 @@ func (n *nonces) get(u *url.URL) string {
 }
 
 // nonceOf returns the nonce that a response gives for the next proof (RFC 9449 section
-// 8.2), "" if there is none, or none that can be one.
+// 8.2). It returns "" if there is none or it is not valid.
 func nonceOf(header http.Header) string {
 	nonce := header.Get("DPoP-Nonce")
 	if len(nonce) > 1024 || strings.ContainsFunc(nonce, func(r rune) bool { return r < ' ' || r > '~' }) {

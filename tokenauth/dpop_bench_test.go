@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// BenchmarkDPoPProof measures a proof, beside the bare signature that it cannot
-// do without.
+// BenchmarkDPoPProof measures a proof, and beside it the bare signature that every proof
+// needs.
 func BenchmarkDPoPProof(b *testing.B) {
 	u, err := url.Parse("https://api.example/v0/b2b/sdo_from_hash")
 	if err != nil {
@@ -46,7 +46,7 @@ func BenchmarkDPoPProof(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			token := &Token{secret: NewSecret(strings.Repeat("token", 200)), prover: prover} // of BankID's size
+			token := &Token{secret: NewSecret(strings.Repeat("token", 200)), prover: prover} // as long as BankID's
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := prover.proof(http.MethodPost, u, "", token, time.Now()); err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A proof is a DPoP proof whose signature has been checked by another library.
+// A proof is a DPoP proof. Another library has checked its signature.
 type proof struct {
 	header     jose.Header
 	thumbprint string
@@ -65,7 +65,7 @@ func readProof(t *testing.T, header http.Header) proof {
 	return p
 }
 
-// ath returns what a proof says of an access token.
+// ath returns the claim ath of a proof for an access token.
 func ath(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
@@ -100,7 +100,7 @@ func TestF30ProofsOfTokenRequestAndCall(t *testing.T) {
 	})
 }
 
-// However often a call or a token request is made, no proof is used twice.
+// If a call or a token request is repeated, it gets a new proof each time.
 func TestF29ProofsAreNotUsedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, issuer := newTransport(t)
@@ -161,7 +161,7 @@ func TestNonceOfTheAuthorizationServer(t *testing.T) {
 			}
 			time.Sleep(20 * time.Second)
 		}
-		// The first has none; after that the nonce is known.
+		// The first request has no nonce. After that, the nonce is known.
 		if refusals != 1 {
 			t.Errorf("%d requests were refused for their nonce, want 1", refusals)
 		}
@@ -244,8 +244,8 @@ func TestNonceOfTheResourceServer(t *testing.T) {
 	}
 }
 
-// A server that tells its nonce only when it refuses one takes it until it has another
-// (RFC 9449 section 8.2).
+// A server may send its nonce only when it refuses a proof. It accepts that nonce until it
+// sends another one (RFC 9449 section 8.2).
 func TestNonceOfAChallengeIsUsedUntilThereIsAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, _ := newTransport(t)
@@ -314,7 +314,7 @@ func TestTokenOfAnotherTypeIsRefused(t *testing.T) {
 	}
 }
 
-// A slow answer says nothing of the clocks.
+// A slow answer says nothing about the clocks.
 func TestSlowAnswerIsNoClockSkew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, issuer := newTransport(t)

@@ -11,26 +11,26 @@ import (
 	"strings"
 )
 
-// A server may show what a call was sent with, such as in a header field for debugging, and
-// everybody who sees its answer would have it then. So what has it is left out of an answer,
-// but for the body, which passes as it is.
+// A server may show the token or proof of a call in its response, for example in a header
+// field for debugging. Then everybody who sees the response would have it. So the values
+// that show it are left out of the response. The body passes unchanged.
 
 const (
-	// maxEscapes is how often a text may be percent-encoded in which a secret is found.
+	// maxEscapes is how many layers of percent-encoding are undone to find a secret.
 	maxEscapes = 3
 
-	// minSecret is the length, in bytes, from which on a token, or what is a part of one,
-	// is looked for: what is shorter can be guessed, and may be any word.
+	// minSecret is the least length, in bytes, of a token or a part of one that is looked
+	// for. Shorter ones can be guessed, and may be ordinary words.
 	minSecret = 16
 )
 
-// sentSecrets are what a call was sent with: the last proof, and each of the tokens.
+// sentSecrets are the secrets that a call was sent with: the last proof, and all tokens.
 type sentSecrets struct {
 	proof  Secret
 	tokens [1 + remedies]Secret
 }
 
-// addToken adds a token, in the place of the last one if there is no other.
+// addToken adds a token. If there is no room, it replaces the last one.
 func (s *sentSecrets) addToken(token Secret) {
 	i := 0
 	for i < len(s.tokens)-1 && s.tokens[i] != (Secret{}) && s.tokens[i] != token {
@@ -39,7 +39,7 @@ func (s *sentSecrets) addToken(token Secret) {
 	s.tokens[i] = token
 }
 
-// any reports whether f does for one of the secrets.
+// any reports whether f returns true for one of the secrets.
 func (s *sentSecrets) any(f func(secret string) bool) bool {
 	for _, token := range s.tokens {
 		if !token.Empty() && f(token.Reveal()) {
@@ -54,9 +54,9 @@ func (s *sentSecrets) show(text string) bool {
 	return s.any(func(secret string) bool { return shows(text, secret) })
 }
 
-// Shows reports whether text, of an answer to the call, shows a token or proof that it was
-// sent with: as it is, percent-encoded or in base64, or 16 bytes of it or more that are the
-// whole text.
+// Shows reports whether text, which is from a response to the call, shows a token or proof
+// that the call was sent with: as it is, percent-encoded or in base64. It also reports true
+// if the whole text is a part of one, of at least 16 bytes.
 func (d *Delivery) Shows(text string) bool {
 	return d.secrets.show(text) || d.secrets.any(func(secret string) bool {
 		return len(text) >= minSecret && strings.Contains(secret, text)
@@ -81,7 +81,8 @@ func shows(text, secret string) bool {
 	return strings.Contains(text, secret) || showsBase64(text, secret)
 }
 
-// unescape returns text without its percent-encoding. What is none stays as it is.
+// unescape returns text without its percent-encoding. It keeps a "%" that does not begin a
+// valid encoding.
 func unescape(text string) string {
 	if !strings.Contains(text, "%") {
 		return text
@@ -100,11 +101,13 @@ func unescape(text string) string {
 	return b.String()
 }
 
-// toURL makes one alphabet of the two that base64 has.
+// toURL changes the standard alphabet of base64 to that for URLs.
 var toURL = strings.NewReplacer("+", "-", "/", "_")
 
-// showsBase64 reports whether text has secret in base64, alone or within something longer:
-// it looks different at each of three offsets, but for what it shares with its neighbours.
+// showsBase64 reports whether text has secret in base64, alone or as part of a longer value.
+// The encoding depends on the offset modulo 3 of the secret in that value, and its first and
+// last digits also on the neighbouring bytes. So it compares the other digits, for each of
+// the three offsets.
 func showsBase64(text, secret string) bool {
 	if len(text) < base64.RawURLEncoding.EncodedLen(len(secret))-1 {
 		return false
@@ -112,8 +115,8 @@ func showsBase64(text, secret string) bool {
 	text = toURL.Replace(text)
 	for offset := range 3 {
 		encoded := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("\x00", offset) + secret))
-		first := (8*offset + 5) / 6            // the first digit that is of the secret alone
-		last := 8 * (offset + len(secret)) / 6 // behind the last one
+		first := (8*offset + 5) / 6            // the first digit that depends on the secret alone
+		last := 8 * (offset + len(secret)) / 6 // the end of those digits
 		if strings.Contains(text, encoded[first:last]) {
 			return true
 		}
@@ -121,14 +124,14 @@ func showsBase64(text, secret string) bool {
 	return false
 }
 
-// conceal leaves out of res what shows a secret that the call was sent with: values of
-// header fields and trailers, and the reason phrase.
+// conceal removes from res what shows a secret of the call: values of header fields and
+// trailers, and the reason phrase.
 func (s *sentSecrets) conceal(res *http.Response) {
 	if s.tokens[0].Empty() {
 		return
 	}
 	s.concealFields(res.Header)
-	s.concealFields(res.Trailer) // the names that are announced
+	s.concealFields(res.Trailer) // it has only the announced names yet
 	if s.show(res.Status) {
 		res.Status = fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))
 	}
@@ -143,7 +146,8 @@ func (s *sentSecrets) conceal(res *http.Response) {
 	body.res, body.secrets = res, *s
 }
 
-// concealFields leaves values out of fields, and fields that have no other.
+// concealFields removes values that show a secret from fields, and fields that have no
+// other value or whose name shows a secret.
 func (s *sentSecrets) concealFields(fields map[string][]string) {
 	for name, values := range fields {
 		if s.nameShows(name) {
@@ -162,15 +166,16 @@ func (s *sentSecrets) concealFields(fields map[string][]string) {
 	}
 }
 
-// nameShows reports whether the name of a field shows one of the secrets. Its case is lost.
+// nameShows reports whether the name of a field shows one of the secrets. It ignores case,
+// since net/http changes the case of names.
 func (s *sentSecrets) nameShows(name string) bool {
 	return s.any(func(secret string) bool {
 		return len(name) >= len(secret) && len(secret) >= minSecret && strings.Contains(strings.ToLower(name), strings.ToLower(secret))
 	})
 }
 
-// concealError returns err, with another text if its own shows a secret: net/http quotes
-// what it cannot read.
+// concealError returns err, or an error with another text if the text of err shows a secret:
+// net/http quotes parts of a response that it cannot read.
 func (s *sentSecrets) concealError(err error) error {
 	if err == nil || !s.show(err.Error()) {
 		return err
@@ -193,7 +198,7 @@ func (s *sentSecrets) redact(text string) string {
 	return text
 }
 
-// errShows is what is said of an error whose text shows a secret in another form.
+// errShows gives the text for an error whose own text shows a secret in an encoded form.
 var errShows = errors.New("malformed HTTP response")
 
 // A concealedError is an error of Base with a text that shows no secret.

@@ -18,11 +18,11 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// oddToken has all the characters that a token may have (RFC 6750 section 2.1) and that some
-// encoding changes.
+// oddToken has all characters that a token may have (RFC 6750 section 2.1) and that an
+// encoding may change.
 const oddToken = "planted.token~with+odd/characters_0123456789=="
 
-// newEchoTransport returns a transport whose tokens are oddToken, and what is behind it.
+// newEchoTransport returns a transport whose tokens are oddToken, and its backend.
 func newEchoTransport(t *testing.T) (*tokenauth.Transport, *backend) {
 	t.Helper()
 	transport, b, issuer := newTransport(t)
@@ -36,8 +36,8 @@ func newEchoTransport(t *testing.T) (*tokenauth.Transport, *backend) {
 	return transport, b
 }
 
-// What a server shows of the token in its header stays here, in whatever form it is, and
-// nothing else does.
+// If a header field of a response shows the token in any form, its value does not reach the
+// caller. All other values do.
 func TestEchoedTokenIsLeftOut(t *testing.T) {
 	base := base64.StdEncoding.EncodeToString
 	for name, echo := range map[string]string{
@@ -88,7 +88,7 @@ func TestEchoedTokenIsLeftOut(t *testing.T) {
 }
 
 // interim is a server that sends an interim response, and a response with a trailer and a
-// reason, which all show what it was asked with.
+// reason phrase. All of them show the secrets of the request.
 type interim struct{ err error }
 
 // RoundTrip implements http.RoundTripper.
@@ -113,7 +113,8 @@ func (s interim) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// Nor do interim responses, trailers, the reason and errors show it, nor a proof.
+// Interim responses, trailers, the reason phrase and errors do not show the token or the
+// proof either.
 func TestNothingOfAnAnswerShowsTheToken(t *testing.T) {
 	for _, path := range []string{"/v1/signdoc/pades", "/v0/b2b/seal/order"} {
 		for _, origin := range []string{"https://api.example", "http://127.0.0.1:1"} {
@@ -128,7 +129,8 @@ func TestNothingOfAnAnswerShowsTheToken(t *testing.T) {
 
 var errMalformed = errors.New("malformed HTTP status code")
 
-// testNothingShows makes a call to a server that shows everything, and may fail with err.
+// testNothingShows makes a call to a server that shows all secrets. The call may fail with
+// err.
 func testNothingShows(t *testing.T, path, origin string, err error) {
 	t.Helper()
 	transport, _ := newEchoTransport(t)
@@ -172,7 +174,7 @@ func testNothingShows(t *testing.T, path, origin string, err error) {
 	}
 }
 
-// trailingBody is a body whose trailer comes when it is closed, with the reading under way.
+// trailingBody is a body whose trailer comes when it is closed while it is read.
 type trailingBody struct {
 	res    *http.Response
 	closed chan struct{}
@@ -197,7 +199,7 @@ func TestClosingABodyDoesNotLookAtTrailersThatCome(t *testing.T) {
 		res.Body = trailingBody{res, make(chan struct{})}
 		return res, nil
 	})
-	res, err := transport.RoundTrip(newRequest(t, "GET", "/v1/signdoc/pades", ""))
+	res, err := transport.RoundTrip(newRequest(t, "GET", "/v1/signdoc/pades", "")) //nolint:bodyclose // closing it is what is tested
 	if err != nil {
 		t.Fatal(err)
 	}

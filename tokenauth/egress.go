@@ -7,13 +7,13 @@ import (
 	"net/url"
 )
 
-// An EgressError is the answer of an egress proxy that makes no connection to the
-// host that it was asked for (by CONNECT).
+// An EgressError says that an egress proxy refused or failed to connect to a host
+// (CONNECT).
 type EgressError struct {
 	// Proxy is the URL of the proxy, without user and password.
 	Proxy string
 
-	// Status is the HTTP status of its answer, which is not 200.
+	// Status is the HTTP status of the proxy's response. It is not 200.
 	Status int
 }
 
@@ -26,9 +26,9 @@ func (e *EgressError) Error() string {
 	return text
 }
 
-// CheckEgressAnswer is for http.Transport.OnProxyConnectResponse. The error is an
-// *EgressError, where net/http itself has only the proxy's words for the status.
-// With it, the Hint of an Error knows what the proxy has answered.
+// CheckEgressAnswer is a function for http.Transport.OnProxyConnectResponse. If the
+// proxy does not answer with 200, it returns an *EgressError, from which Error.Hint
+// learns the status. The error of net/http itself has only the reason phrase.
 func CheckEgressAnswer(_ context.Context, proxy *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
@@ -36,7 +36,8 @@ func CheckEgressAnswer(_ context.Context, proxy *url.URL, _ *http.Request, res *
 	return &EgressError{Proxy: EgressProxy(proxy), Status: res.StatusCode}
 }
 
-// EgressProxy returns the URL of an egress proxy without what is secret in it.
+// EgressProxy returns the scheme, host and port of an egress proxy's URL, without user
+// and password.
 func EgressProxy(proxy *url.URL) string {
 	return (&url.URL{Scheme: proxy.Scheme, Host: proxy.Host}).String()
 }

@@ -12,25 +12,26 @@ import (
 	"fmt"
 )
 
-// storePrefix is what all keys begin with. The number is of the format.
+// storePrefix is the prefix of all keys. The number is the version of the format.
 const storePrefix = "tokenauth/v1/"
 
 var (
 	errSealed   = errors.New("the entry was not sealed with this client's credential for this purpose, or has been changed")
+	errSizeless = errors.New("the storage does not tell the size of the entry, which may be any")
 	errTooLarge = fmt.Errorf("the entry is larger than %d bytes", maxEntry)
 )
 
-// An entry is a place in a Store, where a value is sealed. Its key is derived from the
-// client's own credential (RFC 5869): with the credential, one could ask for a token
-// anyway, and no further secret is needed. Another credential has another entry, so
-// that processes with the old one and the new one do not get in each other's way.
+// An entry is a place in a Store with a sealed value. Its name and its encryption key are
+// derived from the client's credential (RFC 5869), so no further secret is needed: anybody
+// who has the credential can ask for a token anyway. Another credential has another entry,
+// so that processes with an old and a new credential do not disturb each other.
 type entry struct {
 	name string
 	aead cipher.AEAD
 }
 
-// newEntry returns the entry for what belongs to the given credentials. purpose
-// describes it, and no other entry has the same purpose.
+// newEntry returns an entry for the given credentials. purpose says what the entry is for;
+// every other entry must have another purpose.
 func newEntry(c Credentials, purpose any) (*entry, error) {
 	material := []byte(c.ClientSecret.Reveal())
 	if c.Key != nil {
@@ -65,7 +66,8 @@ func newEntry(c Credentials, purpose any) (*entry, error) {
 	return &entry{name: storePrefix + hex.EncodeToString(name), aead: aead}, nil
 }
 
-// lock is the name of the entry's lock. Some storages keep locks where entries are.
+// lock returns the name of the entry's lock. It differs from the entry's key, since some
+// storages keep locks among the entries.
 func (e *entry) lock() string { return e.name + ".lock" }
 
 // save seals value and stores it.
@@ -73,15 +75,18 @@ func (e *entry) save(ctx context.Context, store Store, value []byte) error {
 	return store.Store(ctx, e.name, e.aead.Seal(nil, nil, value, []byte(e.name))) //nolint:gosec // it makes its own nonce
 }
 
-// load returns what save has stored. If something else is there, the error is errSealed
-// or errTooLarge; any other may mean that nothing is.
+// load returns the value that save has stored. If the entry has another value, the error is
+// errSealed, errSizeless or errTooLarge. Any other error may mean that there is no entry.
 func (e *entry) load(ctx context.Context, store Store) ([]byte, error) {
 	size, err := store.Size(ctx, e.name)
 	if err != nil {
 		return nil, err
 	}
-	if size > maxEntry {
+	switch {
+	case size > maxEntry:
 		return nil, errTooLarge
+	case size < 1:
+		return nil, errSizeless
 	}
 	sealed, err := store.Load(ctx, e.name)
 	switch {
@@ -104,15 +109,15 @@ const (
 	purposeProbe    = "probe"
 )
 
-// entries are those of one client in a store.
+// entries are the entries of one client in a store.
 type entries struct {
 	token    *entry
 	document *entry // of discovery
-	probe    *entry // always the same value
+	probe    *entry // has always the same value
 }
 
-// newEntries returns those for tokens with the given configuration and credentials,
-// nil if the tokens are bound to a key that no other process has.
+// newEntries returns the entries for the given configuration and credentials. It returns
+// nil if the tokens are bound to a key that other processes do not have.
 func newEntries(config Config, c Credentials) (*entries, error) {
 	if config.DPoP && c.DPoPKey == nil {
 		return nil, nil

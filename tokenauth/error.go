@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// A Cause says whose doing it is that there is no token, and so what an
-// operator should look at.
+// A Cause says who has caused that there is no token, and so where an operator should
+// look.
 type Cause int
 
 // The causes of an Error.
 const (
-	// CauseUnavailable: the provider cannot be reached, or says that it cannot
-	// answer now (429, 5xx).
+	// CauseUnavailable: the provider cannot be reached, or it answered that it cannot
+	// serve the request now (429, 5xx).
 	CauseUnavailable Cause = iota
 	// CauseTimeout: the provider did not answer in time.
 	CauseTimeout
@@ -27,8 +27,8 @@ const (
 	// CauseUnusable: the provider answered with something that is not a token
 	// or not a provider configuration.
 	CauseUnusable
-	// CauseConfiguration: the request could not be made, such as for a
-	// credential that cannot be read.
+	// CauseConfiguration: the request could not be made, for example because a
+	// credential cannot be read.
 	CauseConfiguration
 )
 
@@ -49,11 +49,11 @@ func (c Cause) String() string {
 	return "unknown"
 }
 
-// An Error says why a token could not be had. It never carries a response
-// body, and of what the provider answered only the status and a known error
-// code: authorization servers are known to echo the request they refuse.
+// An Error says why there is no token. From a response, it has only the status and a
+// registered error code, and never the body: some authorization servers repeat the
+// request that they refuse.
 type Error struct {
-	// Op is what was being done, such as "discovery" or "token request".
+	// Op is the operation that failed, such as "discovery" or "token request".
 	Op string
 
 	// Cause classifies the failure.
@@ -62,34 +62,34 @@ type Error struct {
 	// Status is the HTTP status of the answer, 0 if there was none.
 	Status int
 
-	// Code is the error code of the answer (RFC 6749 section 5.2), "other" if
-	// it is not a registered one, empty if there was none.
+	// Code is the error code of the answer (RFC 6749 section 5.2). It is "other" if
+	// the code is not registered, and empty if there was none.
 	Code string
 
-	// RetryAt is when the next attempt will be made at the earliest. Zero if
-	// the Source does not hold back.
+	// RetryAt is the earliest time of the next attempt. It is zero if the Source does
+	// not hold back.
 	RetryAt time.Time
 
 	// Err is the cause in detail. May be nil.
 	Err error
 
-	// retryAt is RetryAt by both clocks.
+	// retryAt is RetryAt on both clocks.
 	retryAt instant
 
 	// retryAfter is what the provider asked for by Retry-After.
 	retryAfter time.Duration
 
-	// fault is why there was no answer, as far as it can be told.
+	// fault is why there was no answer, as far as it is known.
 	fault fault
 
-	// topics are what the words of the answer are about.
+	// topics are the topics of the answer's error_description.
 	topics topics
 
-	// tokenType is that of a token which is not of the type asked for, else nil.
+	// tokenType is the type of a token that has another type than was asked for; else
+	// nil.
 	tokenType *string
 
-	// request is what is known of the token request that was answered. Nil if there
-	// was no answer.
+	// request has facts about the token request. It is nil if there was no answer.
 	request *requestFacts
 }
 
@@ -111,9 +111,9 @@ func (e *Error) Error() string {
 // Unwrap returns the detailed cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// transportError classifies the error of an HTTP round trip to the provider.
+// transportError makes an Error from the error of an HTTP round trip to the provider.
 func transportError(op string, err error) *Error {
-	// The URL is known; repeating it in every message would only be noise.
+	// The URL is known, so the message does not repeat it.
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err
 	}
@@ -121,17 +121,17 @@ func transportError(op string, err error) *Error {
 	if netErr, ok := errors.AsType[net.Error](err); (ok && netErr.Timeout()) || errors.Is(err, context.DeadlineExceeded) {
 		cause = CauseTimeout
 	}
-	// Not wrapped: a cancelled or expired context of the fetch is not that of
-	// whoever waits for it, and must not look like it.
+	// The error is not wrapped: the context of the fetch is not the context of a caller
+	// that waits for it, so its end must not look like the caller's.
 	return &Error{Op: op, Cause: cause, fault: faultOf(err), Err: errors.New(printable(quoted.ReplaceAllString(err.Error(), `"…"`)))}
 }
 
-// quoted matches what package net/http quotes of an answer that it can make no
-// sense of, such as a Location that is not a URL.
+// quoted matches text of an answer that net/http quotes in an error because it cannot
+// read it, such as a Location that is not a URL.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// errorCodes are the codes that an Error repeats: those registered for the
-// token endpoint (RFC 6749 section 5.2, RFC 8707, RFC 9449), and Keycloak's.
+// errorCodes are the codes that an Error repeats: the codes registered for the token
+// endpoint (RFC 6749 section 5.2, RFC 8707, RFC 9449), and Keycloak's.
 var errorCodes = map[string]bool{
 	"invalid_request":         true,
 	"invalid_client":          true,
@@ -149,10 +149,10 @@ var errorCodes = map[string]bool{
 	"not_allowed":             true,
 }
 
-// otherCode stands for a code that is not registered.
+// otherCode stands for a code that is not among errorCodes.
 const otherCode = "other"
 
-// knownCode returns code if it is a registered one, else otherCode.
+// knownCode returns code if it is empty or among errorCodes, else otherCode.
 func knownCode(code string) string {
 	if code == "" || errorCodes[code] {
 		return code

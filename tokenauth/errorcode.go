@@ -7,19 +7,19 @@ import (
 	"net/http"
 )
 
-// ErrorCode returns the error code of a response: that of its body, in the JSON
-// of OAuth 2.0 ("error") or of CSC ("errorCode"), or else that of its challenge;
-// "" if there is none. The body, which may have content codings, as PlainBody reads
-// them, can be read afterwards as before.
+// ErrorCode returns the error code of a response, or "" if there is none. The code is in
+// the JSON of the body, as "error" (OAuth 2.0) or "errorCode" (CSC), or else in the
+// WWW-Authenticate field. The body may have the content codings that PlainBody reads.
+// After the call, the body can be read as before.
 func ErrorCode(res *http.Response) string {
-	body, _ := parseMembers(PlainBody(res.Header, peek(res))) // what is not JSON has no members
+	body, _ := parseMembers(PlainBody(res.Header, peek(res))) // if it is not JSON, it has no members
 	return cmp.Or(body.text("error"), body.text("errorCode"), challengeCode(res))
 }
 
 // peek reads the beginning of the body of res, and puts it back.
 func peek(res *http.Response) []byte {
 	if res.Body == nil {
-		return nil // as of a response that net/http did not make
+		return nil // net/http did not make this response
 	}
 	head, err := io.ReadAll(io.LimitReader(res.Body, maxPlain))
 	rest := io.Reader(res.Body)

@@ -15,14 +15,14 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// An organisation seals: its client proves who it is with a private key
-// (private_key_jwt), its tokens are bound to a key, and every call carries a proof
-// (DPoP). Here there is no network between it and the sandbox; against BankID, the
-// environment is bankid.Current or bankid.Production, and the round tripper
-// http.DefaultTransport.
+// This program seals a document for an organisation. Its client authenticates with a
+// private key (private_key_jwt), its tokens are bound to a key, and every call carries a
+// proof (DPoP). The example calls the sandbox without a network. To call BankID, use
+// bankid.Current or bankid.Production as the environment, and http.DefaultTransport as
+// the round tripper.
 func Example_dpop() {
-	// An organisation keeps its key, as Key.PrivatePEM writes it and ParseKey reads
-	// it, and registers the public part.
+	// An organisation stores its key in PEM, with Key.PrivatePEM and ParseKey, and
+	// registers the public key.
 	key, err := tokenauth.GenerateKey("ES256")
 	if err != nil {
 		fmt.Println(err)
@@ -56,7 +56,7 @@ func Example_dpop() {
 		Scopes:   bankid.Scopes(bankid.B2B, nil),
 		DPoP:     true,
 		Credentials: func() (tokenauth.Credentials, error) {
-			// Without a DPoPKey, tokens are bound to one that the source makes.
+			// Without a DPoPKey, tokens are bound to a key that the source generates.
 			return tokenauth.Credentials{ClientID: sandbox.B2BClientID, Key: key}, nil
 		},
 	})

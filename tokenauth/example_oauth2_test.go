@@ -13,9 +13,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A program that calls some API of some provider, with an http.Client that
-// attaches the token: renewed before it expires, and asked for once, however
-// many calls want it.
+// This program calls an API with an http.Client that attaches the token. All calls share
+// one token, which is renewed before it expires.
 func ExampleSource_OAuth2() {
 	server := tokenauthtest.NewHTTPServer()
 	defer server.Close()

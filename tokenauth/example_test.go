@@ -14,9 +14,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// A program of its own calls SignDoc: an http.Client whose calls carry the
-// token that they need, and no others go out. Against BankID, the issuer and the
-// origin are those of bankid.Current or bankid.Production.
+// This program calls SignDoc with an http.Client. Each call of the table carries the token
+// that it needs, and other calls are refused. To call BankID, use the issuer and the origin
+// of bankid.Current or bankid.Production.
 func Example() {
 	server, stop := startSandbox()
 	defer stop()
@@ -29,7 +29,8 @@ func Example() {
 	source, err := tokenauth.NewSource(tokenauth.Config{
 		Provider: provider,
 		Scopes:   []string{bankid.ScopeESign},
-		// Called for every token request: read them from where they may change.
+		// This is called for every attempt. Read the credentials from a place where
+		// they can be replaced.
 		Credentials: func() (tokenauth.Credentials, error) {
 			return tokenauth.Credentials{
 				ClientID:     sandbox.ClientID,

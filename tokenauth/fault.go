@@ -11,30 +11,30 @@ import (
 	"syscall"
 )
 
-// A fault is what kept a request from being answered, as far as it can be told.
+// A fault is the reason why a request got no answer, as far as it is known.
 type fault int
 
 // The faults.
 const (
 	faultUnknown           fault = iota
-	faultName                    // there is no host of that name
+	faultName                    // the DNS has no host of that name
 	faultResolver                // the DNS does not answer
-	faultRoute                   // there is no way to the host
+	faultRoute                   // there is no route to the host
 	faultPermission              // this machine does not permit the connection
-	faultExhausted               // this machine has nothing left to connect with
-	faultRefused                 // nothing listens there
+	faultExhausted               // this machine has no file descriptor or port left
+	faultRefused                 // nothing listens at the address
 	faultProxy                   // the egress proxy cannot be reached
-	faultProxyLogin              // the egress proxy lets only users in
-	faultProxyForbids            // the egress proxy does not want to connect
+	faultProxyLogin              // the egress proxy wants a user and a password
+	faultProxyForbids            // the egress proxy refuses to connect
 	faultProxyFails              // the egress proxy cannot connect
 	faultExpired                 // the certificate is not valid now
-	faultHost                    // the certificate is another host's
+	faultHost                    // the certificate is for another host
 	faultCertificate             // the certificate is not trusted
-	faultTLS                     // whoever answers does not speak TLS
-	faultHandshake               // TLS has not come about
-	faultNoCommonTLS             // there is no TLS that both sides want
-	faultClientCertificate       // a client certificate is wanted
-	faultServerName              // whoever answers has no host of that name
+	faultTLS                     // the server does not speak TLS
+	faultHandshake               // the TLS handshake failed
+	faultNoCommonTLS             // both sides have no TLS version or cipher suite in common
+	faultClientCertificate       // the server wants a client certificate
+	faultServerName              // the server has no host of that name
 )
 
 // faultOf classifies the error of a round trip.
@@ -67,8 +67,8 @@ func faultOf(err error) fault {
 	return faultUnknown
 }
 
-// proxyFaultOf classifies the error of a round trip that an egress proxy has made
-// fail.
+// proxyFaultOf classifies the error of a round trip if an egress proxy has caused it;
+// else it returns faultUnknown.
 func proxyFaultOf(err error) fault {
 	if answer, ok := errors.AsType[*EgressError](err); ok {
 		return proxyAnswer(answer.Status)
@@ -79,13 +79,13 @@ func proxyFaultOf(err error) fault {
 	case opErr.Op == "proxyconnect":
 		return faultProxy
 	case strings.HasPrefix(opErr.Op, "socks ") && strings.Contains(err.Error(), "authentication"):
-		return faultProxyLogin // as by the text of net/http's own SOCKS client
+		return faultProxyLogin // these are texts of net/http's own SOCKS client
 	case strings.HasPrefix(opErr.Op, "socks ") && strings.Contains(err.Error(), "not allowed by ruleset"):
 		return faultProxyForbids
 	case strings.HasPrefix(opErr.Op, "socks "):
 		return faultProxyFails
 	}
-	// Without CheckEgressAnswer, the error is the proxy's words for the status.
+	// Without CheckEgressAnswer, the error is the reason phrase of the proxy's response.
 	for _, status := range []int{
 		http.StatusForbidden, http.StatusProxyAuthRequired,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
@@ -97,7 +97,7 @@ func proxyFaultOf(err error) fault {
 	return faultUnknown
 }
 
-// proxyAnswer classifies the status of an egress proxy that does not connect.
+// proxyAnswer classifies the status with which an egress proxy refused CONNECT.
 func proxyAnswer(status int) fault {
 	switch {
 	case status == http.StatusProxyAuthRequired:
@@ -108,7 +108,8 @@ func proxyAnswer(status int) fault {
 	return faultProxyFails
 }
 
-// tlsFaultOf classifies the error of a round trip for which there is no TLS.
+// tlsFaultOf classifies the error of a round trip if TLS has failed; else it returns
+// faultUnknown.
 func tlsFaultOf(err error) fault {
 	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "remote error" {
 		return alertFaultOf(opErr.Err)

@@ -22,8 +22,8 @@ func (s *Source) startLocked(f *flight) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	// Not the context of whoever asks: others wait for the result too, and the
-	// next one will want it. The attempt limits its own time.
+	// This is not the context of the caller, since other callers wait for the result
+	// too, and later ones will use it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
 	f.done, f.hurry, f.limit = make(chan struct{}), make(chan struct{}), s.limitLocked()
 	s.flight, s.cancel = f, cancel
@@ -36,8 +36,8 @@ func (s *Source) startLocked(f *flight) {
 	})
 }
 
-// idleLocked returns why startLocked did not start an attempt. That is no failed
-// one, and nothing to hold back for.
+// idleLocked returns the reason why startLocked did not start an attempt. It is not a
+// failed attempt, so it does not count for the back-off.
 func (s *Source) idleLocked() *Error {
 	reason := errDetached
 	switch {
@@ -49,14 +49,14 @@ func (s *Source) idleLocked() *Error {
 	return &Error{Op: opToken, Cause: CauseConfiguration, Err: reason}
 }
 
-// fly makes the attempt f. Whatever happens, those who wait for it are told.
+// fly makes the attempt f, and always tells the waiting callers that it has ended.
 func (s *Source) fly(ctx context.Context, f *flight, user *user) {
 	start := time.Now()
 	event := Event{Scopes: strings.Join(s.config.Scopes, " ")}
 	var credentials Credentials
 	defer func() {
 		if cause := recover(); cause != nil {
-			// The value may hold anything, a credential for one.
+			// The value of the panic is dropped, since it may hold a credential.
 			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
 		}
 		event.Duration, event.Clock = time.Since(start), s.config.Provider.Clock()
@@ -89,8 +89,8 @@ func (s *Source) fly(ctx context.Context, f *flight, user *user) {
 	}
 }
 
-// tell calls observe, one call after the other. It may be anybody's code: a panic of
-// it is not to end the process.
+// tell calls observe, one call after the other. observe is code of others, so its panic
+// must not end the process.
 func tell(observing *sync.Mutex, observe func()) {
 	observing.Lock()
 	defer observing.Unlock()
@@ -98,9 +98,9 @@ func tell(observing *sync.Mutex, observe func()) {
 	observe()
 }
 
-// land ends the flight f: it puts the new token in the place of the old one,
-// or notes the failure, and arranges what comes next. It reports whether Close
-// has ended the flight, or it has found nothing, which is news to nobody.
+// land ends the flight f: it puts the new token into use, or notes the failure, and
+// schedules the next attempt. It returns true if the observer need not be told: Close has
+// ended the flight, or the flight was a look that found nothing.
 func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,20 +139,20 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
 	s.failure, s.failures, s.steps, s.accepted = nil, 0, 0, credentials
 	if latest := s.latestLocked(); latest != nil && latest.secret.Equal(f.token.secret) {
-		// Some providers hand out the same token until it expires. To ask again
-		// before that would be to ask in vain.
+		// Some providers return the same token until it expires. Until then, it is
+		// useless to ask again.
 		f.token.refreshAt = f.token.expiresAt
 	}
 	if f.token.once {
-		return false // for those who wait for it, but for nobody after
+		return false // the callers that wait get the token, and no others
 	}
 	s.replaceLocked(f.token)
 	s.scheduleLocked(f.token.refreshAt, f.token)
 	return false
 }
 
-// missing returns the scopes asked for that token does not have, as far as the
-// provider said.
+// missing returns the scopes asked for that are not in the provider's list for token. It
+// returns nil if there is no list.
 func (s *Source) missing(token *Token) (scopes []string) {
 	if token.scopes == nil {
 		return nil
@@ -176,7 +176,7 @@ func (s *Source) scheduleLocked(at instant, token *Token) {
 		defer s.mu.Unlock()
 		now := readClocks()
 		if s.newer == token {
-			s.advanceLocked() // it has been there for most of its life: it is known by now
+			s.advanceLocked() // most of its lifetime is over, so every API knows it by now
 			return
 		}
 		if s.inUseLocked(now) == token && s.newer == nil && token.used.Load() && now.reached(s.retryAtLocked()) {
@@ -185,7 +185,7 @@ func (s *Source) scheduleLocked(at instant, token *Token) {
 	})
 }
 
-// String describes the source in a log, without anything secret.
+// String describes the source in a log. It shows nothing secret.
 func (s *Source) String() string {
 	if s.config.Provider == nil {
 		return "token source that was not made by NewSource"

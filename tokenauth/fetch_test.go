@@ -83,7 +83,7 @@ func TestF08EveryFailureIsRecoveredFrom(t *testing.T) {
 				server.HandleDiscovery(nil)
 				advance(time.Hour)
 				getToken(t, source)
-				// The back-off starts anew.
+				// The back-off starts again at its first step.
 				advance(time.Hour)
 				server.HandleToken(answerError(503, ""))
 				if wait := time.Until(getError(t, source).RetryAt); wait > 500*time.Millisecond {
@@ -117,7 +117,7 @@ func TestF31ReplacedCredentialsAreTriedAtOnce(t *testing.T) {
 		}
 		advance(2 * time.Second)
 		getError(t, source)
-		wantRequests(t, server, 1) // the same ones are not tried again
+		wantRequests(t, server, 1) // the same credentials are not tried again
 		secret.Store(new(tokenauth.NewSecret("new")))
 		advance(time.Second)
 		wantBearer(t, getToken(t, source), "token")
@@ -288,7 +288,8 @@ func TestVanishedTokenEndpointIsLookedUpAgain(t *testing.T) {
 					tokenauthtest.WriteToken(w, "moved", 300)
 				})
 
-				// Nothing else is known yet: the attempt fails, with a look.
+				// There is no other endpoint yet. The attempt reads the document once
+				// more, and fails.
 				failure := getError(t, source)
 				if n := server.Discoveries(); n != 2 {
 					t.Errorf("%d discovery requests, want a second look", n)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// leaving returns those fields of header that may leave, as they may.
+// leaving returns the fields of header that may leave, in the form in which they leave.
 func (t *Transport) leaving(header http.Header) http.Header {
 	out := make(http.Header, 8)
 	for name, values := range header {
@@ -18,15 +18,16 @@ func (t *Transport) leaving(header http.Header) http.Header {
 		out["Accept-Encoding"] = acceptEncoding(fields)
 	}
 	if _, ok := out["User-Agent"]; !ok {
-		out["User-Agent"] = []string{""} // or net/http sends one of its own
+		out["User-Agent"] = []string{""} // or net/http sends its own
 	}
 	return out
 }
 
-// Leaves reports whether the request header field name, in canonical form, is
-// one that every call may carry. All others are the caller's, or the proxy's,
-// and nothing to the server: cookies, forwarding fields, credentials. Of
-// Accept-Encoding, only those codings leave that PlainBody reads.
+// Leaves reports whether every call may carry the request header field name, which is in
+// canonical form: Accept and fields whose name begins with it, Content-Type,
+// Content-Length, Content-Encoding, User-Agent and Early-Data. Other fields are between
+// the caller and the proxy, such as cookies, forwarding fields and credentials.
+// Accept-Encoding leaves with the codings that PlainBody reads, and no others.
 func Leaves(name string) bool {
 	switch name {
 	case "Early-Data": // must be passed on (RFC 8470 section 5.2)

@@ -7,28 +7,28 @@ import (
 	"sync"
 )
 
-// errReleased ends the reading of a body that is no longer held.
+// errReleased is the error for reading a body that is no longer held.
 var errReleased = errors.New("the request body is no longer held")
 
-// errLonger is the error of a body that has more bytes than its Content-Length.
+// errLonger is the error for a body that has more bytes than its Content-Length.
 var errLonger = errors.New("the request body is longer than its Content-Length")
 
-// A heldBody is a request body in memory, from where it can be sent again. The
-// memory is used for other bodies later, while a sender may still be reading
-// when the answer is there: so it is read under a lock, and only copied.
+// A heldBody is a request body in memory, so that it can be sent again. Its memory is
+// reused for other bodies after the answer has come, when a sender may still be reading.
+// So readers take a lock and copy the bytes.
 type heldBody struct {
 	budget *Budget
 	length int64 // in bytes, which are taken from the budget
 
 	mu       sync.Mutex
 	chunks   [][]byte
-	last     *heldReader // the last that was made, unless it is closed
-	answered bool        // there will be no other
+	last     *heldReader // the newest reader, nil if it is closed
+	answered bool        // there will be no new reader
 	released bool
 	stop     func() bool // ends the wait for the end of the call
 }
 
-// fill reads a body of the given length, which was taken from the budget.
+// fill reads a body of the given length, which the caller has taken from the budget.
 func (b *heldBody) fill(body io.Reader, length int64) error {
 	b.length = length
 	var err error
@@ -44,7 +44,7 @@ func (b *heldBody) fill(body io.Reader, length int64) error {
 		}
 		rest -= int64(n)
 	}
-	if err == nil { // net/http looks at whether there is more, too
+	if err == nil { // net/http too looks whether the body goes on
 		var n int
 		if n, err = readAll(body, make([]byte, 1)); n > 0 {
 			return errLonger
@@ -56,12 +56,12 @@ func (b *heldBody) fill(body io.Reader, length int64) error {
 	return nil
 }
 
-// unknownChunk is the size, in bytes, of the chunks in which bodies of unknown
-// length are held, most of which may stay empty.
+// unknownChunk is the size, in bytes, of the chunks for bodies of unknown length. Most of
+// such a chunk may stay empty.
 const unknownChunk = 128 << 10
 
-// fillUpTo reads a body of unknown length, and reports whether it is whole: not
-// if it is longer than limit, or than the budget allows.
+// fillUpTo reads a body of unknown length. It reports whether it has read the whole body;
+// it stops if the body is longer than limit, or than the budget allows.
 func (b *heldBody) fillUpTo(body io.Reader, limit int64) (whole bool, err error) {
 	for b.length <= limit {
 		// One more byte than is allowed tells whether there are more.
@@ -84,8 +84,8 @@ func (b *heldBody) fillUpTo(body io.Reader, limit int64) (whole bool, err error)
 	return false, nil
 }
 
-// readAll fills p from r. Unlike io.ReadFull, it leaves the error of r as it is:
-// a body that was broken off must not look like one that has come to its end.
+// readAll fills p from r. Unlike io.ReadFull, it returns the error of r unchanged, so that
+// a body that breaks off does not look like a body that has ended.
 func readAll(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var read int
@@ -95,8 +95,8 @@ func readAll(r io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
-// reader returns what sends the body from its beginning. Those before it read no
-// further.
+// reader returns a reader that reads the body from its beginning. Older readers cannot
+// read any more.
 func (b *heldBody) reader() *heldReader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,8 +107,8 @@ func (b *heldBody) reader() *heldReader {
 	return r
 }
 
-// answer says that the body will not be sent again. A sending that has not come
-// to its end goes on.
+// answer says that the body will not be sent again. The present reader can still read to
+// the end.
 func (b *heldBody) answer() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,7 +116,7 @@ func (b *heldBody) answer() {
 	b.settle()
 }
 
-// holdUntil lets go of the body when ctx is done, at the latest.
+// holdUntil makes the body be released when ctx is done, at the latest.
 func (b *heldBody) holdUntil(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,7 +130,7 @@ func (b *heldBody) settle() {
 	}
 }
 
-// release gives back what the body takes up.
+// release gives the memory of the body back. It is called with the lock held.
 func (b *heldBody) release() {
 	if b.released {
 		return
@@ -143,21 +143,20 @@ func (b *heldBody) release() {
 	}
 }
 
-// abandon lets go of the body, and ends its sending.
+// abandon releases the body at once. A reader that has not finished gets errReleased.
 func (b *heldBody) abandon() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.release()
 }
 
-// A heldReader is a heldBody that is being sent. Unlike bytes.Reader, net/http
-// does not know it, and so not that it could be read from its beginning again,
-// or that there is none. Otherwise it repeats the request on its own account
-// when a connection breaks.
+// A heldReader reads a heldBody while it is sent. Unlike a bytes.Reader, net/http does not
+// know this type, and so does not know that it can be read again or is empty. Otherwise
+// net/http would repeat the request by itself when a connection breaks.
 type heldReader struct {
 	body   *heldBody
-	rest   [][]byte // chunks that have not been read
-	offset int      // in the first of them
+	rest   [][]byte // chunks that are not read to their end
+	offset int      // in the first chunk of rest
 	left   int64    // bytes that have not been read
 }
 
@@ -172,7 +171,7 @@ func (r *heldReader) Read(p []byte) (int, error) {
 		return 0, errReleased
 	}
 	n := 0
-	for n < len(p) && r.left > 0 { // HTTP/2 makes a frame of what it gets
+	for n < len(p) && r.left > 0 { // fill p, since HTTP/2 makes one frame from each reading
 		copied := copy(p[n:], r.rest[0][r.offset:])
 		n += copied
 		r.left -= int64(copied)

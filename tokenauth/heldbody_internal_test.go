@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 )
 
-// prepared returns the delivery of a request whose body is held.
+// prepared returns the delivery of a request with a held body.
 func prepared(t *testing.T, ctx context.Context, body string, budget *Budget) *Delivery {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.example/", strings.NewReader(body))
@@ -28,7 +28,7 @@ func prepared(t *testing.T, ctx context.Context, body string, budget *Budget) *D
 	return d
 }
 
-// large is a body of several chunks, of which the last is not full.
+// large is a body of several chunks. The last one is not full.
 var large = strings.Repeat("0123456789", unknownChunk/3)
 
 func TestHeldBodyIsReadFromItsBeginningEachTime(t *testing.T) {
@@ -47,7 +47,7 @@ func TestHeldBodyIsReadFromItsBeginningEachTime(t *testing.T) {
 	}
 }
 
-// An answer may come before all of the body has been sent.
+// A response may come before the whole body has been sent.
 func TestHeldBodyIsThereUntilItsSendingEnds(t *testing.T) {
 	budget := NewBudget(1 << 20)
 	d := prepared(t, t.Context(), large, budget)
@@ -68,8 +68,8 @@ func TestHeldBodyIsThereUntilItsSendingEnds(t *testing.T) {
 	}
 }
 
-// A sender that goes on after its body was let go of must see nothing of those
-// that take its place.
+// A sender that goes on after its body was released must not see other bodies, which use
+// the same memory.
 func TestSenderSeesNoOtherBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, end := range map[string]func(d *Delivery, r io.Closer, cancel func()){
@@ -100,8 +100,8 @@ func TestSenderSeesNoOtherBody(t *testing.T) {
 	})
 }
 
-// post returns a request with a body of the given length, as net/http means it:
-// -1 or 0 is unknown.
+// post returns a request with a body and the given ContentLength. As in net/http, -1 and 0
+// mean that the length is not known.
 func post(t *testing.T, body io.Reader, length int64) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.example/", io.NopCloser(body))
@@ -169,8 +169,8 @@ func TestBodyMustHaveTheLengthThatItSays(t *testing.T) {
 	}
 }
 
-// A proxy may give each of its tries a context. What is gone with the first must
-// not look like a body that is empty.
+// A proxy may give each of its tries its own context. When the first context has ended and
+// the body is released, the body must not look empty.
 func TestBodyThatWasLetGoOfIsNotEmpty(t *testing.T) {
 	d := prepared(t, t.Context(), "a contract", nil)
 	d.held.abandon()
@@ -179,8 +179,8 @@ func TestBodyThatWasLetGoOfIsNotEmpty(t *testing.T) {
 	}
 }
 
-// A body that broke off is not there for a proxy that tries again: what is left
-// of it must not be sent as if it were the whole.
+// When a body has broken off and a proxy tries the call again, the rest of the body must not
+// be sent as if it were the whole.
 func TestBodyThatBrokeOffIsNotReadAgain(t *testing.T) {
 	for _, length := range []int64{-1, int64(len("halfrest"))} {
 		broken := errors.New("broken")
@@ -199,7 +199,7 @@ func TestBodyThatBrokeOffIsNotReadAgain(t *testing.T) {
 	}
 }
 
-// failOnce is a reader that fails, and then has nothing.
+// failOnce is a reader that fails once, and is then at its end.
 type failOnce struct{ err error }
 
 // Read implements io.Reader.
@@ -209,7 +209,7 @@ func (f *failOnce) Read([]byte) (int, error) {
 	return 0, err
 }
 
-// net/http reads one byte to find out whether there are any.
+// net/http reads one byte to find out whether a body of unknown length is empty.
 func TestEmptyBodyOfUnknownLengthIsAtItsEnd(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.example/", io.MultiReader())
 	if err != nil {

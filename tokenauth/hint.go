@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Hint says what the likely mistake is behind the error, in one sentence that
-// holds nothing secret; "" if there is nothing to add to the error.
+// Hint names the likely mistake behind the error, in one sentence that holds nothing
+// secret. It returns "" if there is nothing to add to the error.
 func (e *Error) Hint() string {
 	switch e.fault {
 	case faultName:
@@ -48,7 +48,7 @@ func (e *Error) Hint() string {
 	case faultHandshake:
 		return "TLS with whoever answers at the issuer's address has failed: look for a proxy in between that breaks it up"
 	case faultUnknown:
-		// the cause may tell
+		// the cause may say more
 	}
 	switch e.Cause {
 	case CauseTimeout:
@@ -79,19 +79,21 @@ func (e *Error) Hint() string {
 		case errors.Is(e.Err, errDetached):
 			return "attach a Runtime to the source before it is used (Source.Attach): it has the client that reaches the issuer"
 		}
-		// the error itself says what to mend
+		// the error itself says what is wrong
 	}
 	return ""
 }
 
-// assignment matches a secret that stands in its file as in a file of variables.
+// assignment matches a value with the name of a variable before it, as in a file of
+// environment variables.
 var assignment = regexp.MustCompile(`(?i)^(export )?\w*(secret|client_?id)\s*=`)
 
-// filePath matches the path of a file that stands in the place of what is in it.
+// filePath matches the path of a file, given instead of the content of that file.
 var filePath = regexp.MustCompile(`^(\.{0,2}(/[\w.-]+)+|file\..+)$`)
 
-// Hint says what looks wrong about the credentials, in one sentence that holds
-// nothing secret; "" if nothing does. They may be right even so.
+// Hint says what looks wrong about the credentials, in one sentence that holds nothing
+// secret. It returns "" if nothing looks wrong. The credentials may be right even if there
+// is a hint.
 func (c Credentials) Hint() string {
 	switch {
 	case c.ClientID == "":

@@ -13,7 +13,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// later returns i as it is after the clocks have gone on by so much each.
+// later returns i after the given time has passed on each of the clocks.
 func later(i instant, wall, mono time.Duration) instant {
 	return instant{wall: i.wall.Add(wall), mono: i.mono.Add(mono)}
 }
@@ -22,7 +22,7 @@ func TestEitherClockSaysThatTimeHasPassed(t *testing.T) {
 	start := readClocks()
 	deadline := start.plus(time.Minute)
 	for name, test := range map[string]struct {
-		wall, mono time.Duration // that pass
+		wall, mono time.Duration // time that passes on the clocks
 		passed     time.Duration
 		reached    bool
 	}{
@@ -51,16 +51,16 @@ func TestEitherClockSaysThatTimeHasPassed(t *testing.T) {
 
 func TestTellIsAsFarFromTheWallClockAsFromThePresent(t *testing.T) {
 	now := readClocks()
-	// The wall clock was set back by an hour since the deadline was set.
+	// The wall clock has been set back by an hour since the deadline was computed.
 	deadline := instant{wall: now.wall.Add(time.Hour + time.Minute), mono: now.mono.Add(time.Minute)}
 	if got := now.tell(deadline).Round(0).Sub(now.wall); got != time.Minute {
 		t.Errorf("a deadline that is a minute away is told as one in %v", got)
 	}
 }
 
-// jump makes it look as if the clock on the wall had gone on by d and the monotonic
-// one had stood still, or had been set back if d is negative: it moves everything
-// that s remembers.
+// jump simulates that the wall clock has gone forward by d while the monotonic clock stood
+// still, or that the wall clock was set back if d is negative. It moves all instants that s
+// remembers.
 func (s *Source) jump(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,14 +125,14 @@ func TestTokenDoesNotOutliveASuspension(t *testing.T) {
 		if token := bearer(t, source); token != "token-2" {
 			t.Errorf("got %s", token)
 		}
-		// The configuration of the provider is an hour old as well.
+		// The provider's configuration is an hour old too.
 		if n := server.Discoveries(); n != 2 {
 			t.Errorf("the configuration was read %d times, want 2", n)
 		}
 	})
 }
 
-// A shorter suspension leaves a token that is due to be renewed.
+// After a shorter suspension, the token is still valid, but due to be renewed.
 func TestTokenIsRenewedAfterAShortSuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newClockSource(t, tokenauthtest.NewServer())
@@ -167,7 +167,7 @@ func TestClockThatIsSetBackDoesNotProlongALife(t *testing.T) {
 		source := newClockSource(t, tokenauthtest.NewServer())
 		bearer(t, source)
 		source.mu.Lock()
-		source.timer.Stop() // or it is renewed
+		source.timer.Stop() // or the token is renewed
 		source.mu.Unlock()
 		source.jump(-time.Hour)
 		time.Sleep(270 * time.Second)
@@ -191,7 +191,7 @@ func TestCallIsNotSentWithATokenThatExpiredInASuspension(t *testing.T) {
 				sent = append(sent, r.Header.Get("Authorization"))
 			})},
 		}
-		d := &Delivery{token: source.current.Load()} // it was ready before the machine was suspended
+		d := &Delivery{token: source.current.Load()} // obtained before the machine was suspended
 		source.jump(time.Hour)
 		req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://api.example/x", http.NoBody)
 		res, err := transport.Deliver(req, d)
@@ -205,7 +205,7 @@ func TestCallIsNotSentWithATokenThatExpiredInASuspension(t *testing.T) {
 	})
 }
 
-// What holds back does so no longer than either clock says.
+// A Source holds back until either clock says that the time is over.
 func TestBrakesDoNotOutliveASuspension(t *testing.T) {
 	refused := func(w http.ResponseWriter, _ *http.Request) {
 		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
@@ -215,7 +215,7 @@ func TestBrakesDoNotOutliveASuspension(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	for _, back := range []bool{false, true} {
-		// A clock that is set back leaves them as they were.
+		// A clock that is set back does not change them.
 		jump := func(s *Source, d time.Duration) {
 			if back {
 				s.jump(-time.Hour)
@@ -277,7 +277,7 @@ func TestBrakesDoNotOutliveASuspension(t *testing.T) {
 	}
 }
 
-// The token before is given up in time, too.
+// The previous token is given up in time too.
 func TestTheTokenBeforeDoesNotOutliveASuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newClockSource(t, tokenauthtest.NewServer())
@@ -297,7 +297,7 @@ func TestTheTokenBeforeDoesNotOutliveASuspension(t *testing.T) {
 	})
 }
 
-// A 403 counts against a token that is old by either clock.
+// A 403 counts against a token that is old on either clock.
 func TestYouthEndsInASuspension(t *testing.T) {
 	now := readClocks()
 	token := &Token{obtained: now}
@@ -316,7 +316,7 @@ func TestYouthEndsInASuspension(t *testing.T) {
 	}
 }
 
-// A waiting caller is not served by what expired meanwhile.
+// A waiting caller does not get a token that has expired meanwhile.
 func TestLongCallDoesNotGetATokenThatExpiredInASuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// sign returns claims, signed by k with alg, as a JWS in compact form (RFC 7515
-// section 3.1). header is the protected header in JSON. It is less work than a
-// library does, and a proof is made for every call.
+// sign returns claims, signed by k with alg, as a JWS in compact form (RFC 7515 section
+// 3.1). header is the protected header in JSON. A library would do more work, and every
+// DPoP call needs a signature.
 func (k *Key) sign(alg string, header []byte, claims any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -29,7 +29,7 @@ func (k *Key) sign(alg string, header []byte, claims any) (string, error) {
 	return input + "." + encoding.EncodeToString(signature), nil
 }
 
-// signature signs input as alg says (RFC 7518 section 3, RFC 8037).
+// signature returns the signature of input with alg (RFC 7518 section 3, RFC 8037).
 func (k *Key) signature(alg string, input []byte) ([]byte, error) {
 	if private, ok := k.private.Signer.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(private, input), nil

@@ -20,27 +20,27 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// minRSABits is the least size of an RSA key (RFC 7518 section 3.3).
+// minRSABits is the least size of an RSA key, in bits (RFC 7518 section 3.3).
 const minRSABits = 2048
 
-// errNoKey is what is wrong with a Key that is nil or zero.
+// errNoKey is the error for a Key that is nil or zero.
 var errNoKey = errors.New("there is no key")
 
-// A Key is a private key that signs client assertions or DPoP proofs. It prints
-// no more of itself than its thumbprint. It is made by GenerateKey or ParseKey.
+// A Key is a private key that signs client assertions or DPoP proofs. When it is
+// printed, only its thumbprint shows. GenerateKey and ParseKey make a Key.
 type Key struct {
 	// A pointer, for the reason that Secret has one.
 	private    *privateKey
 	public     jose.JSONWebKey // with kid, alg and use
-	algorithms []string        // that the key can sign with, the preferred first
+	algorithms []string        // JWS algorithms of the key, the preferred first
 	thumbprint string
 }
 
-// privateKey is the part of a Key that is secret.
+// privateKey is the secret part of a Key.
 type privateKey struct{ crypto.Signer }
 
-// GenerateKey makes a key for the algorithm alg: "ES256" or "RS256" (RFC 7518
-// section 3.1).
+// GenerateKey makes a key for the JWS algorithm alg: "ES256" (P-256) or "RS256" (RSA of
+// 2048 bits; RFC 7518 section 3.1). Another alg is an error.
 func GenerateKey(alg string) (*Key, error) {
 	var signer crypto.Signer
 	var err error
@@ -58,13 +58,13 @@ func GenerateKey(alg string) (*Key, error) {
 	return newKey(signer, "")
 }
 
-// NoKeyID is the id of a key that has no kid, where one can be given.
+// NoKeyID is the id to give to ParseKey for a key without a kid.
 const NoKeyID = "none"
 
-// ParseKey reads a private key: PEM (PKCS#8, SEC 1 or PKCS#1) or a JWK (RFC
-// 7517). id is its kid; if it is empty, that of the JWK, or else the thumbprint
-// of the key (RFC 7638). With NoKeyID, assertions name no key. Errors say what is
-// wrong, and nothing of the key.
+// ParseKey reads a private key in PEM (PKCS#8, SEC 1 or PKCS#1) or as a JWK (RFC
+// 7517). id is its kid. If id is empty, the kid is that of the JWK, or else the
+// thumbprint of the key (RFC 7638). With NoKeyID, the key has no kid, and assertions do
+// not have one. Errors say what is wrong, and show nothing of the key.
 func ParseKey(text Secret, id string) (*Key, error) {
 	key, err := parseKey(text, id)
 	if err == nil && id == NoKeyID {
@@ -73,7 +73,7 @@ func ParseKey(text Secret, id string) (*Key, error) {
 	return key, err
 }
 
-// parseKey is ParseKey for any id.
+// parseKey is ParseKey, with an id that is not special.
 func parseKey(text Secret, id string) (*Key, error) {
 	raw := strings.TrimSpace(text.Reveal())
 	if strings.HasPrefix(raw, "{") {
@@ -142,7 +142,7 @@ func parseJWK(raw, id string) (*Key, error) {
 	return key, nil
 }
 
-// newKey makes a Key of a private key.
+// newKey makes a Key from a private key.
 func newKey(signer crypto.Signer, id string) (*Key, error) {
 	var algorithms []string
 	switch private := signer.(type) {
@@ -151,7 +151,7 @@ func newKey(signer crypto.Signer, id string) (*Key, error) {
 		if !ok {
 			return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
 		}
-		// A JWK gives both parts, and nothing else compares them.
+		// A JWK has both parts, and no other code compares them.
 		raw, err := private.Bytes()
 		if err != nil {
 			return nil, errors.New("its private part is not valid")
@@ -183,7 +183,7 @@ func newKey(signer crypto.Signer, id string) (*Key, error) {
 	return &Key{private: &privateKey{signer}, public: public, algorithms: algorithms, thumbprint: thumbprint}, nil
 }
 
-// equal reports whether k and other are the same key by the same name.
+// equal reports whether k and other are the same key, with the same kid and algorithms.
 func (k *Key) equal(other *Key) bool {
 	if k == nil || other == nil {
 		return k == other
@@ -191,7 +191,7 @@ func (k *Key) equal(other *Key) bool {
 	return k.thumbprint == other.thumbprint && k.ID() == other.ID() && slices.Equal(k.algorithms, other.algorithms)
 }
 
-// ID returns the kid, "" of no key or one without a kid.
+// ID returns the kid. It is "" if k is nil or has no kid.
 func (k *Key) ID() string {
 	if k == nil {
 		return ""
@@ -199,8 +199,8 @@ func (k *Key) ID() string {
 	return k.public.KeyID
 }
 
-// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638), base64url; ""
-// of no key.
+// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638) in base64url. It is
+// "" if k is nil.
 func (k *Key) Thumbprint() string {
 	if k == nil {
 		return ""
@@ -208,8 +208,9 @@ func (k *Key) Thumbprint() string {
 	return k.thumbprint
 }
 
-// digest returns the SHA-256 of the public key as a SubjectPublicKeyInfo, base64url,
-// which is the kid that Keycloak gives to a certificate or PEM file; "" of no key.
+// digest returns the SHA-256 of the public key as a SubjectPublicKeyInfo, in base64url.
+// Keycloak uses it as the kid of a key that it reads from a certificate or PEM file. It
+// is "" if k is nil.
 func (k *Key) digest() string {
 	if k == nil {
 		return ""
@@ -222,7 +223,8 @@ func (k *Key) digest() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Public returns the public key as a JWK, with alg and use, and kid if it has one.
+// Public returns the public key as a JWK in JSON, with alg and use, and with kid if the
+// key has one. It fails if k is nil or zero.
 func (k *Key) Public() ([]byte, error) {
 	if k == nil || k.private == nil {
 		return nil, errNoKey
@@ -238,7 +240,7 @@ func (k *Key) pkcs8() ([]byte, error) {
 	return x509.MarshalPKCS8PrivateKey(k.private.Signer)
 }
 
-// PrivatePEM returns the private key in PKCS#8.
+// PrivatePEM returns the private key in PEM (PKCS#8). It fails if k is nil or zero.
 func (k *Key) PrivatePEM() (Secret, error) {
 	der, err := k.pkcs8()
 	if err != nil {
@@ -247,11 +249,12 @@ func (k *Key) PrivatePEM() (Secret, error) {
 	return NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))), nil
 }
 
-// errNoAlgorithm is why a key cannot be used. What follows are its algorithms.
+// errNoAlgorithm is the error for a key that the provider supports no algorithm of. The
+// message goes on with the key's algorithms.
 var errNoAlgorithm = errors.New("the provider lists none of the key's algorithms")
 
-// algorithm returns the first algorithm of the key that the provider supports;
-// of a provider that does not say, all are believed.
+// algorithm returns the key's first algorithm among those that the provider supports. A
+// nil list says nothing, so every algorithm is taken to be supported.
 func (k *Key) algorithm(supported []string) (string, error) {
 	for _, alg := range k.algorithms {
 		if supported == nil || slices.Contains(supported, alg) {
@@ -267,6 +270,6 @@ func (k Key) String() string { return "key " + k.thumbprint }
 // GoString implements fmt.GoStringer.
 func (k Key) GoString() string { return k.String() }
 
-// Format implements fmt.Formatter, for the verbs that ask neither Stringer nor
+// Format implements fmt.Formatter, for the verbs that use neither Stringer nor
 // GoStringer.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }

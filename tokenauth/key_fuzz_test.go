@@ -16,8 +16,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// Whatever is in a key file, it is refused, or is a private key that is strong
-// enough and whose signatures its public key verifies.
+// Any content of a key file is either refused, or it is a private key that is strong enough
+// and whose signatures the public key verifies.
 func FuzzKey(f *testing.F) {
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -61,8 +61,8 @@ func FuzzKey(f *testing.F) {
 	})
 }
 
-// checkKey checks that a key can sign, and that its public part verifies it and
-// is public.
+// checkKey checks that a key can sign, that its public part verifies the signature, and that
+// the public part has nothing secret.
 func checkKey(t *testing.T, key *tokenauth.Key) {
 	public, err := key.Public()
 	if err != nil {

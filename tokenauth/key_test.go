@@ -22,7 +22,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// privateKeys returns private keys in every form, by a name for it.
+// privateKeys returns private keys in every form, by the name of the form.
 func privateKeys(t testing.TB) map[string]string {
 	t.Helper()
 	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

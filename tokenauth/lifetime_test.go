@@ -11,9 +11,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A token that no API takes is not fine, and one whose life is not believed is shown
-// with the life that it was given. Keycloak 26.7.3 gives a client with a lifespan of 0
-// a token of 0 s.
+// A token without a lifetime is not OK, since no API accepts it. If a lifetime is not
+// believed, the report shows the lifetime that was given. Keycloak 26.7.3 gives a token of
+// 0 s to a client whose lifespan is 0.
 func TestCheckOfOddLifetimes(t *testing.T) {
 	const day = 24 * time.Hour
 	for expiresIn, test := range map[string]struct {
@@ -49,7 +49,7 @@ func TestCheckOfOddLifetimes(t *testing.T) {
 	}
 }
 
-// A token that had expired when it came is no sign of a proxy.
+// If a token had expired when it came, the hint does not name a proxy.
 func TestHintAtATokenThatCameTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Credentials of the tests. The secret has every kind of character that must be
-// form-encoded.
+// These are the credentials of the tests. The secret has every kind of character that must
+// be form-encoded.
 const (
 	testClientID     = "client:one"
 	testClientSecret = "s3cr3t+/:%& æ"
@@ -35,7 +35,7 @@ type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// newTestProvider returns the provider that server is.
+// newTestProvider returns the Provider for server.
 func newTestProvider(t *testing.T, server *tokenauthtest.Server) *tokenauth.Provider {
 	t.Helper()
 	provider, err := tokenauth.NewProvider(server.Issuer(), true)
@@ -54,7 +54,7 @@ func newTestSource(t *testing.T, server *tokenauthtest.Server, options ...func(*
 	return source
 }
 
-// newDetachedSource is newTestSource without anything attached.
+// newDetachedSource is newTestSource without a runtime.
 func newDetachedSource(t *testing.T, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) *tokenauth.Source {
 	t.Helper()
 	config := tokenauth.Config{
@@ -99,7 +99,7 @@ func startToken(ctx context.Context, source *tokenauth.Source) <-chan result {
 	return done
 }
 
-// getError returns the error that source has instead of a token.
+// getError returns the error that source returns instead of a token.
 func getError(t *testing.T, source *tokenauth.Source) *tokenauth.Error {
 	t.Helper()
 	token, err := source.Token(t.Context())
@@ -116,8 +116,8 @@ func getError(t *testing.T, source *tokenauth.Source) *tokenauth.Error {
 	return failure
 }
 
-// wantNoSecret fails the test if text has the client secret, as it is or as it
-// is sent.
+// wantNoSecret fails the test if text has the client secret, as it is or in the form in
+// which it is sent.
 func wantNoSecret(t *testing.T, text string) {
 	t.Helper()
 	encoded := url.QueryEscape(testClientSecret)
@@ -151,13 +151,13 @@ func wantRequests(t *testing.T, server *tokenauthtest.Server, n int) {
 	}
 }
 
-// advance lets d pass in the bubble of the test, and what is due by then happen.
+// advance lets d pass in the bubble of the test, and waits for the work that is due by then.
 func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// hang answers nothing until the client gives up.
+// hang does not answer until the client gives up.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 // answerToken answers with the same token every time.

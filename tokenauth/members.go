@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 )
 
-// members are those of a JSON object, each by itself: one that is of another type
-// than it should be does not spoil the others. What is needed is looked at by whoever
-// needs it; all else counts as left out then.
+// members are the members of a JSON object, not decoded. So a member of a wrong type does
+// not make the others unreadable. The code that needs a member decodes it; a wrong type
+// counts as missing.
 type members map[string]json.RawMessage
 
-// byteOrderMark is what some programs put before UTF-8. JSON that is sent must not
-// have one, and who reads it may ignore it (RFC 8259 section 8.1).
+// byteOrderMark is the byte order mark that some programs write before UTF-8. A sender of
+// JSON must not write it, and a reader may ignore it (RFC 8259 section 8.1).
 var byteOrderMark = []byte("\ufeff")
 
-// parseMembers reads an object.
+// parseMembers reads a JSON object.
 func parseMembers(text []byte) (m members, err error) {
 	err = json.Unmarshal(bytes.TrimPrefix(text, byteOrderMark), &m)
 	return m, err
@@ -29,8 +29,8 @@ func (m members) text(name string) string {
 	return s
 }
 
-// texts returns those of the array name that are strings; nil if there is no such
-// array, or it has nothing but others.
+// texts returns the strings in the array name. It returns nil if there is no such array, or
+// if it has elements but no strings.
 func (m members) texts(name string) []string {
 	var values []any
 	if json.Unmarshal(m[name], &values) != nil || values == nil {
@@ -48,8 +48,8 @@ func (m members) texts(name string) []string {
 	return texts
 }
 
-// says reports whether the member name says anything: null, false, zero, and what is
-// empty do not.
+// says reports whether the member name has another value than null, false, zero or an empty
+// string, array or object.
 func (m members) says(name string) bool {
 	var value any
 	if json.Unmarshal(m[name], &value) != nil {

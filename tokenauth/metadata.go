@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Metadata is what an OpenID provider publishes about itself (OpenID Connect
-// Discovery 1.0 section 3, RFC 8414 section 2), as far as it is used here. All
-// who use the provider have the same one: it must not be modified.
+// Metadata is the configuration that an OpenID provider publishes (OpenID Connect
+// Discovery 1.0 section 3, RFC 8414 section 2), as far as it is used here. All callers
+// share it: it must not be modified.
 type Metadata struct {
 	// Issuer is the issuer identifier. It equals the configured one.
 	Issuer string
@@ -19,32 +19,33 @@ type Metadata struct {
 	TokenEndpoint string
 
 	// TokenEndpointAuthMethods are the client authentication methods of the
-	// token endpoint. Nil if the document does not say, or not in a list of strings.
+	// token endpoint. It is nil if the document does not have them as a list of
+	// strings.
 	TokenEndpointAuthMethods []AuthMethod
 
-	// AssertionAlgorithms are the algorithms that the token endpoint takes client
-	// assertions in. Nil likewise.
+	// AssertionAlgorithms are the JWS algorithms that the token endpoint accepts for
+	// client assertions, such as "ES256". It is nil as above.
 	AssertionAlgorithms []string
 
-	// DPoPAlgorithms are the algorithms that the provider takes DPoP proofs in
-	// (RFC 9449 section 5.1). Nil likewise.
+	// DPoPAlgorithms are the JWS algorithms that the provider accepts for DPoP proofs
+	// (RFC 9449 section 5.1). It is nil as above.
 	DPoPAlgorithms []string
 
 	members members
 }
 
-// maxText is how much of a text of the document is used and shown, in bytes.
+// maxText is the length, in bytes, to which a text of the document is used and shown.
 const maxText = 2048
 
-// Text returns the member name of the document if it is a string, else "". What of it
-// cannot be printed is escaped, and no more than 2048 bytes of it are returned. Providers
-// publish members of their own, such as BankID's "esign-baseurl".
+// Text returns the member name of the document if it is a string, else "". It uses the
+// first 2048 bytes, and escapes characters that cannot be printed. It is for members
+// that a provider has added, such as BankID's "esign-baseurl".
 func (m *Metadata) Text(name string) string {
 	text := m.members.text(name)
 	return printable(text[:min(len(text), maxText)])
 }
 
-// errNoDocument is what is wrong with an answer that is something else.
+// errNoDocument is the error for an answer that is not a JSON object.
 var errNoDocument = errors.New("the answer is not a provider configuration in JSON")
 
 // parse reads the provider's configuration document.
@@ -66,8 +67,8 @@ func (p *Provider) parse(body []byte) (*Metadata, error) {
 			m.TokenEndpointAuthMethods = append(m.TokenEndpointAuthMethods, AuthMethod(method))
 		}
 	}
-	// OpenID Connect Discovery 1.0 section 4.3: exactly, else one provider
-	// could speak for another.
+	// OpenID Connect Discovery 1.0 section 4.3: both must be exactly the same, or one
+	// provider could pretend to be another.
 	if m.Issuer != p.issuer {
 		return nil, fmt.Errorf("the document names the issuer %.200q, not the configured one", m.Issuer)
 	}
@@ -93,8 +94,9 @@ func (p *Provider) parse(body []byte) (*Metadata, error) {
 	return m, nil
 }
 
-// ParseIssuer checks an issuer identifier: an https URL, or http on a loopback
-// address, without query, fragment or user information (RFC 8414 section 2).
+// ParseIssuer parses an issuer identifier. It must be an https URL, or an http URL on a
+// loopback address, without query, fragment or user information (RFC 8414 section 2).
+// The error says what is wrong, as in "must not have a query".
 func ParseIssuer(issuer string) (*url.URL, error) {
 	u, err := parseIssuer(issuer)
 	if err != nil {
@@ -103,8 +105,8 @@ func ParseIssuer(issuer string) (*url.URL, error) {
 	return u, CheckSecure(u)
 }
 
-// ParseInsecureIssuer checks the issuer identifier of NewInsecureProvider: as
-// ParseIssuer does, but it must be http, on any host.
+// ParseInsecureIssuer parses the issuer identifier for NewInsecureProvider. It must be
+// an http URL, on any host; else the rules are those of ParseIssuer.
 func ParseInsecureIssuer(issuer string) (*url.URL, error) {
 	u, err := parseIssuer(issuer)
 	if err == nil && u.Scheme != "http" {
@@ -113,7 +115,7 @@ func ParseInsecureIssuer(issuer string) (*url.URL, error) {
 	return u, err
 }
 
-// parseIssuer checks an issuer identifier but for its scheme.
+// parseIssuer parses an issuer identifier, and checks all but its scheme.
 func parseIssuer(issuer string) (*url.URL, error) {
 	u, err := parseURL(issuer)
 	if err == nil && (u.RawQuery != "" || u.ForceQuery) {
@@ -122,7 +124,7 @@ func parseIssuer(issuer string) (*url.URL, error) {
 	return u, err
 }
 
-// parseURL checks a URL to which credentials are sent, but for its scheme.
+// parseURL parses a URL to which credentials are sent, and checks all but its scheme.
 func parseURL(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("is missing")
@@ -140,8 +142,8 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// CheckSecure reports an error unless what is sent to u is protected from
-// others: by TLS, or by not leaving this machine.
+// CheckSecure returns an error unless data sent to u is protected: u must be https, or
+// http on a loopback address. The error says what is wrong, as in "must be https".
 func CheckSecure(u *url.URL) error {
 	switch {
 	case u.Scheme == "https":
@@ -154,8 +156,7 @@ func CheckSecure(u *url.URL) error {
 	return fmt.Errorf("must be https, not '%s'", u.Scheme)
 }
 
-// IsLoopback reports whether host, without a port, is "localhost" or a
-// loopback address.
+// IsLoopback reports whether host is "localhost" or a loopback address. host has no port.
 func IsLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -164,9 +165,8 @@ func IsLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// CanonicalHost returns the host of u as it belongs into the Host field: in
-// lower case, and without the port that the scheme implies (RFC 9110 section
-// 4.2.3).
+// CanonicalHost returns the value of the Host field for u: the host in lower case, with
+// its port unless the scheme implies that port (RFC 9110 section 4.2.3).
 func CanonicalHost(u *url.URL) string {
 	host, port := strings.ToLower(u.Host), u.Port()
 	if port == "" || (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {

@@ -85,7 +85,7 @@ func TestMetadataHasTheMembersOfTheDocument(t *testing.T) {
 	}
 }
 
-// What is odd of the document counts as left out, if it is not needed.
+// A member of a wrong type counts as missing, if it is not required.
 func TestOddMembersOfTheDocumentCountAsLeftOut(t *testing.T) {
 	const needed = `"issuer":"https://a.test","token_endpoint":"https://a.test/t"`
 	for name, test := range map[string]struct {

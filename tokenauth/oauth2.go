@@ -7,15 +7,14 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// OAuth2 returns s as an oauth2.TokenSource, for code that wants one; ctx
-// bounds every wait for a token. A source of tokens that are bound to a key has
-// none for it: the error has CauseConfiguration then, since a bound token is of
-// no use without the proofs that a Transport makes.
+// OAuth2 returns s as an oauth2.TokenSource. ctx limits every wait for a token. If s
+// has tokens that are bound to a key, the oauth2.TokenSource returns an *Error with
+// CauseConfiguration: such a token cannot be used without the proofs that a Transport
+// makes. Other errors are those of Token.
 //
-// oauth2.NewClient keeps the token itself until it expires: a token that was
-// revoked is not noticed there, and the context of a request does not bound its
-// wait. As with Token.Authorization, the token leaves the package as plain text:
-// an oauth2.Token prints it.
+// A client of oauth2.NewClient keeps a token until it expires. So it does not notice
+// that a token was revoked, and the context of a request does not limit its wait for a
+// token. An oauth2.Token has the token as plain text, and shows it when it is printed.
 func (s *Source) OAuth2(ctx context.Context) oauth2.TokenSource {
 	return tokenSourceFunc(func() (*oauth2.Token, error) {
 		if s.config.DPoP {

@@ -49,8 +49,8 @@ func TestF03OAuth2WaitsNoLongerThanItsContext(t *testing.T) {
 	})
 }
 
-// Without a proof for each call, a bound token is of no use, and under another
-// name it is a lie.
+// A bound token cannot be used without a proof for each call, and it must not pass for a
+// bearer token.
 func TestOAuth2HasNoTokenThatIsBoundToAKey(t *testing.T) {
 	server := tokenauthtest.NewServer()
 	source := newTestSource(t, server, func(c *tokenauth.Config) { c.DPoP = true })

@@ -13,35 +13,37 @@ type Repeat string
 const (
 	// RepeatRejected: its token was refused, and there is another one.
 	RepeatRejected Repeat = "rejected"
-	// RepeatNonce: the server wants its nonce in the proof (RFC 9449 section 9).
+	// RepeatNonce: the server wanted its nonce in the proof (RFC 9449 section 9).
 	RepeatNonce Repeat = "dpop_nonce"
-	// RepeatUnprocessed: the server promises not to have processed it (RFC 9113
-	// sections 6.8 and 8.7).
+	// RepeatUnprocessed: the server promised that it has not processed the call (RFC
+	// 9113 sections 6.8 and 8.7), or the call is safe and its connection or stream
+	// ended.
 	RepeatUnprocessed Repeat = "unprocessed"
-	// RepeatRetry: whoever uses the Transport tries again a call that may have
-	// been received.
+	// RepeatRetry: the user of the Transport, such as a proxy, tries a safe call again
+	// that the server may have received.
 	RepeatRetry Repeat = "retry"
 )
 
-// An Observer is told what becomes of the calls of a Transport, by the group of
-// each. Its methods are called while the call waits, and concurrently.
+// An Observer is told about the calls of a Transport, with the group of each call. Its
+// methods are called while the call waits, and concurrently.
 type Observer interface {
-	// Served: a call has its token. The state is StateFresh or StateStale if it
-	// came from memory, StateNone if the call had to wait for it.
+	// Served is called when a call has its token. The state is StateFresh or StateStale
+	// if the token came from memory, and StateNone if the call had to wait for it.
 	Served(group string, state State)
 
-	// Waited: a call has waited for a token since start. The error is why there
-	// is none.
+	// Waited is called when a call has waited for a token since start. The error says
+	// why there is no token; nil if there is one.
 	Waited(ctx context.Context, group string, start time.Time, err error)
 
-	// Rejected: the answer, of the given status, refuses the token of a call.
+	// Rejected is called when a response with the given status refuses the token of a
+	// call.
 	Rejected(group string, status int)
 
-	// Repeated: a call is sent again.
+	// Repeated is called before a call is sent again.
 	Repeated(group string, reason Repeat)
 }
 
-// rejected tells the observer that res refuses the token of call, if it does.
+// rejected reports whether res refuses the token of call. If so, it tells the observer.
 func (t *Transport) rejected(call *Call, res *http.Response) bool {
 	rejected := call.rejected(res)
 	if rejected && t.Observer != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// notes is an observer that writes down what it is told.
+// notes is an observer that writes down its calls.
 type notes []string
 
 func (n *notes) Served(group string, state tokenauth.State) { n.add("served %s %s", group, state) }
@@ -30,7 +30,7 @@ func (n *notes) Repeated(group string, reason tokenauth.Repeat) {
 
 func (n *notes) add(format string, args ...any) { *n = append(*n, fmt.Sprintf(format, args...)) }
 
-// want asserts what was written down since the last time.
+// want asserts which calls were written down since the last want.
 func (n *notes) want(t *testing.T, want ...string) {
 	t.Helper()
 	if !slices.Equal(*n, want) {
@@ -59,7 +59,8 @@ func TestObserverIsToldOfTokens(t *testing.T) {
 		advance(261 * time.Second)
 		status(t, transport, newRequest(t, "GET", pades, ""))
 		n.want(t, "served signdoc stale")
-		// A long body wants a token that lasts, and goes on with what there is.
+		// A call with a long body asks for a token that lasts, and uses the present one
+		// if there is no other.
 		status(t, transport, newRequest(t, "POST", pades, strings.Repeat("x", 2<<10)))
 		n.want(t, "waited signdoc 0s false", "served signdoc none")
 		advance(time.Hour)
@@ -88,7 +89,7 @@ func TestObserverIsToldOfRejectionsAndRepeats(t *testing.T) {
 			"waited signdoc 0s false", "repeated signdoc rejected", "rejected signdoc 401")
 
 		b.answer = nil
-		b.err = context.DeadlineExceeded // the call may have been received
+		b.err = context.DeadlineExceeded // the server may have received the call
 		d := new(tokenauth.Delivery)
 		res, err := transport.Deliver(newRequest(t, "GET", pades, ""), d)
 		if err == nil {

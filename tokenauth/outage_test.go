@@ -14,7 +14,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// An outage is an issuer that can be taken away and brought back, and when it was
+// An outage is an issuer that can be taken away and brought back. It records when it was
 // asked for tokens.
 type outage struct {
 	*tokenauthtest.Server
@@ -25,7 +25,7 @@ type outage struct {
 	asked []time.Time
 }
 
-// outages are ways to be away.
+// outages are ways in which an issuer can be away.
 func outages() map[string]roundTripFunc {
 	return map[string]roundTripFunc{
 		"refused": func(*http.Request) (*http.Response, error) {
@@ -69,15 +69,15 @@ func (o *outage) set(down bool) {
 	o.down = down
 }
 
-// requests returns how often the issuer was asked for anything.
+// requests returns the number of all requests to the issuer.
 func (o *outage) requests() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.asked)
 }
 
-// testOutages runs test for each way to be away, with a source that has a token
-// of 300 seconds, of which the last 30 are leeway.
+// testOutages runs test for each outage. The source has a token of 300 seconds, and the
+// last 30 are leeway.
 func testOutages(t *testing.T, test func(*testing.T, *outage, *tokenauth.Source)) {
 	for name, fault := range outages() {
 		t.Run(name, func(t *testing.T) {
@@ -95,9 +95,9 @@ func testOutages(t *testing.T, test func(*testing.T, *outage, *tokenauth.Source)
 func TestOutageShorterThanTheTokenIsNotNoticed(t *testing.T) {
 	for range 20 { // the back-off is random
 		testOutages(t, func(t *testing.T, o *outage, source *tokenauth.Source) {
-			// From when it is renewed at the earliest until shortly before it
-			// expires: an attempt that the silence swallows takes ten seconds, and
-			// no Retry-After asks for more.
+			// The outage lasts from the earliest renewal until shortly before the
+			// token expires: an attempt without an answer takes ten seconds, and a
+			// Retry-After is not longer.
 			expires := getToken(t, source).ExpiresAt()
 			advance(205 * time.Second)
 			o.set(true)
@@ -121,8 +121,8 @@ func TestOutageLongerThanTheTokenIsToldTruthfully(t *testing.T) {
 	testOutages(t, func(t *testing.T, o *outage, source *tokenauth.Source) {
 		o.set(true)
 		advance(270 * time.Second)
-		// Callers come all the time; each is told when to come back, and nobody
-		// asks the issuer before.
+		// There are calls all the time. Each gets the time of the next attempt, and the
+		// issuer is not asked before that time.
 		var last *tokenauth.Error
 		for range 1000 {
 			before, allowed := o.requests(), last == nil || !time.Now().Before(last.RetryAt)
@@ -139,8 +139,8 @@ func TestOutageLongerThanTheTokenIsToldTruthfully(t *testing.T) {
 			last = failure
 			advance(100 * time.Millisecond)
 		}
-		// Whoever comes back when told to is served, if the issuer is back; and
-		// that is one step of the back-off at most.
+		// A caller that comes back at that time gets a token, if the issuer is back. The
+		// wait is at most one step of the back-off.
 		o.set(false)
 		if wait := time.Until(last.RetryAt); wait > 30*time.Second {
 			t.Errorf("the next step is %v away, want 30 s at most", wait)
@@ -168,7 +168,7 @@ func TestOutageLongerThanTheTokenIsToldTruthfully(t *testing.T) {
 	})
 }
 
-// Callers that wait when the issuer goes are told when to come back as well.
+// Callers that are waiting when the issuer goes away also get the time of the next attempt.
 func TestOutageWhileCallersWait(t *testing.T) {
 	testOutages(t, func(t *testing.T, o *outage, source *tokenauth.Source) {
 		o.set(true)
@@ -187,7 +187,7 @@ func TestOutageWhileCallersWait(t *testing.T) {
 			}
 			retryAt = failure.RetryAt
 		}
-		// One for a token, and one for where to get it from now.
+		// One request is for a token, and one for the configuration.
 		if n := o.requests() - before; n > 2 {
 			t.Errorf("%d requests for a thousand callers, want 2 at most", n)
 		}
@@ -197,8 +197,8 @@ func TestOutageWhileCallersWait(t *testing.T) {
 	})
 }
 
-// A caller may come upon an expired token just before a new one is there, and
-// ask for another just after.
+// A caller may find that there is no token just before a new one comes, and ask for one just
+// after that.
 func TestTokenThatComesMeanwhileIsUsed(t *testing.T) {
 	for name, replaced := range map[string]bool{"same credentials": false, "other credentials": true} {
 		t.Run(name, func(t *testing.T) {
@@ -221,10 +221,10 @@ func TestTokenThatComesMeanwhileIsUsed(t *testing.T) {
 				})
 				failure := getError(t, source)
 				server.HandleToken(nil)
-				advance(time.Until(failure.RetryAt) - time.Second/2) // less than it waits for the look
+				advance(time.Until(failure.RetryAt) - time.Second/2) // a caller waits longer than that for the look
 				release := make(chan struct{})
 				slow = release
-				held := startToken(t.Context(), source) // looks whether the credentials are others by now
+				held := startToken(t.Context(), source) // looks whether the credentials have changed
 				advance(time.Until(failure.RetryAt))
 				wantBearer(t, getToken(t, source), "token-2")
 				close(release)
@@ -239,8 +239,8 @@ func TestTokenThatComesMeanwhileIsUsed(t *testing.T) {
 	}
 }
 
-// Attempts that are made early for the sake of the token do not make it longer
-// to come back after it.
+// Early attempts, which are to succeed before the token expires, do not make the back-off
+// after the outage longer.
 func TestShortLivedTokenIsSoonBackAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const times = 100
@@ -257,7 +257,8 @@ func TestShortLivedTokenIsSoonBackAfterAnOutage(t *testing.T) {
 			advance(time.Until(getError(t, source).RetryAt)) // the last early one
 			waits += time.Until(getError(t, source).RetryAt)
 		}
-		// A second of outage is a step or two, and the next is a second or two.
+		// A second of outage makes one or two steps, and the next step is one or two
+		// seconds.
 		if mean := waits / times; mean > 4*time.Second {
 			t.Errorf("holds back for %v on average", mean)
 		}

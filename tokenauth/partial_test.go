@@ -12,8 +12,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// Whoever asks about a token is told the same of its scopes. oidc-provider 9.13.3
-// drops those that a client has not, in silence.
+// Ready, Status and the events agree about the scopes of a token. oidc-provider 9.13.3
+// silently drops scopes that a client does not have.
 func TestTokenWithoutAScopeIsNotReadyAnywhere(t *testing.T) {
 	type object = map[string]any
 	for name, test := range map[string]struct {
@@ -27,7 +27,7 @@ func TestTokenWithoutAScopeIsNotReadyAnywhere(t *testing.T) {
 		"none":               {object{"scope": ""}, []string{"a", "b"}},
 		"upper case":         {object{"scope": "A b"}, []string{"a"}},
 		"joined by commas":   {object{"scope": "a,b"}, []string{"a", "b"}},
-		"without a word":     {object{}, nil}, // those asked for: RFC 6749 section 5.1
+		"without a word":     {object{}, nil}, // then all scopes asked for are granted: RFC 6749 section 5.1
 		"null":               {object{"scope": nil}, nil},
 		"what is no string":  {object{"scope": 5}, nil},
 		"several spaces, \\": {object{"scope": " a \t b\n"}, nil},
@@ -60,9 +60,9 @@ func TestTokenWithoutAScopeIsNotReadyAnywhere(t *testing.T) {
 				if got := source.Ready(); got != (test.missing == nil) {
 					t.Errorf("ready: %t", got)
 				}
-				getToken(t, source) // calls that do without the scope go on
+				getToken(t, source) // calls that do not need the scope still work
 				wantRequests(t, server, 2)
-				// It is made good at the next renewal, or by Refresh.
+				// The next renewal, or Refresh, gets the missing scopes.
 				server.HandleToken(nil)
 				advance(10 * time.Second)
 				if err := source.Refresh(t.Context()); err != nil || !source.Ready() || source.Status().MissingScopes != nil {

@@ -2,16 +2,15 @@ package tokenauth
 
 import "time"
 
-// spread is how long a new token may take to be known everywhere: copies and keys
-// take time to get there, and clocks differ. So the token before is kept for as long
-// as it is valid. It takes the place of a newer one that is refused within that
-// time. The newer one is held meanwhile, and used again when the one before has
-// expired; if it is refused even then, the one before is sent to its very end, since
-// a refusal is the worst that can come of that.
+// spread is how long it may take until every API accepts a new token: copies and keys
+// take time to get there, and clocks differ. So the previous token is kept while it is
+// valid. If an API refuses a new token within spread, the previous token is used again.
+// The new token is kept meanwhile, and used when the previous one has expired. If an API
+// refuses it even then, the previous token is sent until its very end, without leeway:
+// the worst that can happen is another refusal.
 const spread = time.Minute
 
-// replaceLocked puts next in the place of the token in use, which becomes the one
-// before.
+// replaceLocked puts next into use. The token that was in use becomes the previous one.
 func (s *Source) replaceLocked(next *Token) {
 	last := s.current.Load()
 	switch {
@@ -19,7 +18,7 @@ func (s *Source) replaceLocked(next *Token) {
 	case last.secret.Equal(next.secret):
 		next.rejected.Store(last.rejected.Load())
 	case last.clientID != next.clientID || last.Thumbprint() != next.Thumbprint() || last.rejected.Load():
-		s.before = nil // another client's, or of no use
+		s.before = nil // last belongs to another client or key, or was rejected
 	default:
 		s.before = last
 	}
@@ -27,8 +26,9 @@ func (s *Source) replaceLocked(next *Token) {
 	s.current.Store(next)
 }
 
-// inUseLocked returns the token in use at now, which may have expired; nil if there
-// was none yet. If it is the one before and has expired, the newer one is used again.
+// inUseLocked returns the token in use at now. It may have expired, and is nil if there
+// was no token yet. If the previous token was in use and has expired, the newer one is
+// put into use again.
 func (s *Source) inUseLocked(now instant) *Token {
 	token := s.current.Load()
 	if s.newer == nil || token.usable(now) {
@@ -46,11 +46,11 @@ func (s *Source) inUse(now instant) *Token {
 	return s.inUseLocked(now)
 }
 
-// retreatLocked puts the token before in the place of the present one, which was
-// refused, and reports whether there is one that can be used.
+// retreatLocked puts the previous token into use instead of the present one, which was
+// refused. It returns false if there is no previous token that can be used.
 func (s *Source) retreatLocked(now instant) bool {
 	before := s.before
-	s.before = nil // it is a remedy once
+	s.before = nil // it is used in this way once
 	if !before.usable(now) {
 		before = before.toTheEnd(now)
 	}
@@ -63,8 +63,8 @@ func (s *Source) retreatLocked(now instant) bool {
 	return true
 }
 
-// advanceLocked ends what retreatLocked began. The renewal of the newer token may have
-// been due meanwhile.
+// advanceLocked undoes retreatLocked: the newer token is in use again. Its renewal is
+// scheduled again, since it may have been due meanwhile.
 func (s *Source) advanceLocked() {
 	newer := s.newer
 	s.newer = nil
@@ -72,7 +72,7 @@ func (s *Source) advanceLocked() {
 	s.scheduleLocked(newer.refreshAt, newer)
 }
 
-// knownLocked reports whether token is one that this source has, or has had last.
+// knownLocked reports whether token is the present, the newer or the previous token.
 func (s *Source) knownLocked(token *Token) bool {
 	for _, known := range []*Token{s.current.Load(), s.newer, s.before} {
 		if known != nil && known.secret.Equal(token.secret) {
@@ -82,7 +82,8 @@ func (s *Source) knownLocked(token *Token) bool {
 	return false
 }
 
-// latestLocked returns the newest token, in use or not; nil if there was none yet.
+// latestLocked returns the newest token, whether or not it is in use. It returns nil if
+// there was none yet.
 func (s *Source) latestLocked() *Token {
 	if s.newer != nil {
 		return s.newer

@@ -14,8 +14,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A settling is an API that does not know tokens before they have a certain age,
-// and the issuer of these.
+// A settling is an API that accepts tokens only from a certain age on, together with the
+// issuer of the tokens.
 type settling struct {
 	*tokenauth.Transport
 	api    *backend
@@ -28,8 +28,8 @@ type settling struct {
 	revoked   map[string]bool
 }
 
-// newSettling makes one with tokens of 20 s of life, which the API knows when they
-// are 2 s old, and which are renewed when 14 to 16 s have passed.
+// newSettling makes a settling whose tokens live for 20 s. The API accepts them when they are
+// 2 s old, and they are renewed when 14 to 16 s have passed.
 func newSettling(t *testing.T) *settling {
 	t.Helper()
 	s := &settling{
@@ -67,14 +67,14 @@ func newSettling(t *testing.T) *settling {
 	return s
 }
 
-// call makes a call and returns the status.
+// call makes a call and returns the status of the response.
 func (s *settling) call(t *testing.T, method, path string) int {
 	t.Helper()
 	code, _ := status(t, s.Transport, newRequest(t, method, path, "body"))
 	return code
 }
 
-// settle obtains the first token and lets it grow old enough.
+// settle obtains the first token, and waits until the API accepts it.
 func (s *settling) settle(t *testing.T, group string) {
 	t.Helper()
 	if _, err := s.Sources[group].Token(t.Context()); err != nil {
@@ -107,7 +107,7 @@ func TestYoungTokenThatIsNotKnownYetCostsNoCall(t *testing.T) {
 					advance(100 * time.Millisecond)
 					sent++
 				}
-				// 14 to 16 s each, and not one for the refusals.
+				// One request every 14 to 16 s, and none because of the refusals.
 				if n := len(s.issuer.TokenRequests()); n < 202/16 || n > 202/14+1 {
 					t.Errorf("%d token requests in 202 s", n)
 				}
@@ -119,7 +119,7 @@ func TestYoungTokenThatIsNotKnownYetCostsNoCall(t *testing.T) {
 	}
 }
 
-// A call that cannot be sent again fails, but it is the only one.
+// A call that cannot be sent again fails, but no other call does.
 func TestYoungTokenCostsOneCallThatCannotBeRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -132,7 +132,7 @@ func TestYoungTokenCostsOneCallThatCannotBeRepeated(t *testing.T) {
 			}
 			advance(100 * time.Millisecond)
 		}
-		// Such a call renews a token of which less than half is left.
+		// Such a call renews a token if less than half of its lifetime is left.
 		n := len(s.issuer.TokenRequests())
 		if failed > n || n > 202/9+1 {
 			t.Errorf("%d calls failed in %d renewals in 202 s", failed, n)
@@ -140,7 +140,7 @@ func TestYoungTokenCostsOneCallThatCannotBeRepeated(t *testing.T) {
 	})
 }
 
-// The first token has none before it. What follows has.
+// The first token has no previous token. All later tokens have one.
 func TestYoungTokensAtTheStartAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -173,7 +173,7 @@ func TestTheTokenBeforeIsInUseUntilItExpires(t *testing.T) {
 		if !got.ExpiresAt.Equal(first.ExpiresAt) || !got.RefreshAt.After(got.ExpiresAt) {
 			t.Errorf("in use until %v, want %v; to be renewed at %v", got.ExpiresAt, first.ExpiresAt, got.RefreshAt)
 		}
-		// A call that takes long must do with it, and nobody asks for another.
+		// A call that takes long gets this token too, and no request is made for another.
 		if token, err := source.TokenFor(t.Context(), time.Minute); err != nil || token.Authorization() != "Bearer token-1" {
 			t.Errorf("a long call has another token, or the error %v", err)
 		}
@@ -187,15 +187,15 @@ func TestTheTokenBeforeIsInUseUntilItExpires(t *testing.T) {
 	})
 }
 
-// A token before that has only its leeway left is better than one that is refused.
+// A previous token that has only its leeway left is better than a token that is refused.
 func TestTheTokenBeforeIsARemedyToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
 		s.settle(t, "signdoc")
-		s.age = 4 * time.Second                   // by now: tokens arrive late
-		start := time.Now().Add(-2 * time.Second) // when the first one was issued
-		// Renewed at 15 s; the first one has its leeway from 18 s on, and its end at
-		// 20 s; the new one is known at 19 s.
+		s.age = 4 * time.Second                   // from now on, tokens take longer
+		start := time.Now().Add(-2 * time.Second) // when the first token was issued
+		// The renewal is at 15 s. The leeway of the first token begins at 18 s, and the
+		// token expires at 20 s. The API accepts the new token at 19 s.
 		advance(time.Until(start.Add(15 * time.Second)))
 		if len(s.issuer.TokenRequests()) == 1 {
 			if err := s.Sources["signdoc"].Refresh(t.Context()); err != nil {
@@ -212,7 +212,7 @@ func TestTheTokenBeforeIsARemedyToItsEnd(t *testing.T) {
 	})
 }
 
-// Both tokens are revoked: the call is sent with each, and with a new one.
+// If both tokens are revoked, the call is sent with each of them, and with a new one.
 func TestBothTokensAreRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -233,7 +233,7 @@ func TestBothTokensAreRevoked(t *testing.T) {
 		if got := strings.Join(used, ", "); got != "Bearer token-2, Bearer token-1, Bearer token-3" {
 			t.Errorf("it was sent with %s", got)
 		}
-		// All are: the brake holds.
+		// Now all three are revoked, and the brake allows no renewal.
 		s.revoked["token-3"] = true
 		for range 50 {
 			if code := s.call(t, "POST", pades); code != 401 {
@@ -245,7 +245,7 @@ func TestBothTokensAreRevoked(t *testing.T) {
 	})
 }
 
-// The token before ends before its time, when the newer one has become known.
+// The previous token is refused before it expires, when the API knows the newer one.
 func TestNewerTokenIsUsedAgainWhenTheOneBeforeIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -266,8 +266,8 @@ func TestNewerTokenIsUsedAgainWhenTheOneBeforeIsRefused(t *testing.T) {
 	})
 }
 
-// A call that is forbidden for good tries the token before once for each new token,
-// and renews none that is young.
+// A call that is always forbidden tries the previous token once for each new token, and
+// renews no young token.
 func TestForbiddenForGoodTriesTheTokenBeforeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -290,7 +290,7 @@ func TestForbiddenForGoodTriesTheTokenBeforeOnce(t *testing.T) {
 	})
 }
 
-// Many calls at once are refused: each goes on with the token before.
+// If many calls are refused at once, all of them go on with the previous token.
 func TestManyCallsWithAYoungToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -311,7 +311,7 @@ func TestManyCallsWithAYoungToken(t *testing.T) {
 				t.Fatal("a call does not have the token before")
 			}
 		}
-		// They are refused, too: one attempt, for all.
+		// The API refuses that token too. There is one attempt for all calls.
 		for range cap(got) {
 			go func() {
 				token := source.Renew(t.Context(), first)
@@ -328,7 +328,7 @@ func TestManyCallsWithAYoungToken(t *testing.T) {
 	})
 }
 
-// Another client's token, or one that is bound to another key, is no remedy.
+// A previous token of another client, or one that is bound to another key, is not used.
 func TestTokenOfAnotherClientIsNoRemedy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -348,7 +348,7 @@ func TestTokenOfAnotherClientIsNoRemedy(t *testing.T) {
 	})
 }
 
-// Where tokens are shared, each process has its token before.
+// If tokens are shared, each process keeps its own previous token.
 func TestYoungSharedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -376,7 +376,7 @@ func TestYoungSharedToken(t *testing.T) {
 	})
 }
 
-// A lawful 403 says nothing against a token that the API has accepted.
+// If the API has accepted a token, a 403 for a missing right does not count against it.
 func TestForbiddenDoesNotReplaceAnAcceptedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -409,8 +409,8 @@ func TestForbiddenDoesNotReplaceAnAcceptedToken(t *testing.T) {
 	})
 }
 
-// The newer token is renewed in time, although that was due while the one before was in
-// use.
+// The newer token is renewed in time, although its renewal was due while the previous token
+// was in use.
 func TestNewerTokenIsRenewedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSettling(t)
@@ -421,7 +421,7 @@ func TestNewerTokenIsRenewedInTime(t *testing.T) {
 		if err := source.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.call(t, "GET", pades) // goes on with the token before
+		s.call(t, "GET", pades) // goes on with the previous token
 		for range 22 {
 			if state := source.Status().State; state == tokenauth.StateNone {
 				t.Error("there is no token")

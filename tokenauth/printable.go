@@ -8,9 +8,9 @@ import (
 	"unicode"
 )
 
-// printable returns text as it can be shown: what a terminal would obey, and what
-// turns text around, is escaped. It is for text that comes from a provider, or what
-// answers in its place.
+// printable returns text with escapes for characters that cannot be seen, such as those
+// that control a terminal or turn the direction of text. It is for text from a provider, or
+// from another server that answers instead.
 func printable(text string) string {
 	if !strings.ContainsFunc(text, unprintable) {
 		return text
@@ -19,15 +19,14 @@ func printable(text string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// unprintable reports whether r is something else than a character that can be seen,
-// or a blank.
+// unprintable reports whether r is neither a visible character nor a blank.
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// maxExcerpt is how much of a list an error or a hint repeats, in characters.
+// maxExcerpt is how many characters of a list an error or a hint repeats.
 const maxExcerpt = 200
 
-// excerpt returns the beginning of a list of the provider's, quoted. A list as long as
-// the document may be does not belong into errors, logs and answers.
+// excerpt returns the beginning of a provider's list, quoted. The whole list may be as long
+// as the document, too long for errors, logs and responses.
 func excerpt[T ~string](list []T) string {
 	whole := fmt.Sprintf("%q", list)
 	if short := fmt.Sprintf("%.*s", maxExcerpt, whole); short != whole {
@@ -36,8 +35,8 @@ func excerpt[T ~string](list []T) string {
 	return whole
 }
 
-// boundedScopes returns those of the scopes that a token was granted for which are
-// shown: the first ones, of maxText bytes together.
+// boundedScopes returns the granted scopes to show: all, or the first ones with maxText bytes
+// together and "…".
 func boundedScopes(scopes []string) []string {
 	size := 0
 	end := slices.IndexFunc(scopes, func(scope string) bool {

@@ -13,10 +13,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// evil is what a terminal would obey, and what turns text around.
+// evil has characters that control a terminal, or turn the direction of text.
 const evil = "\x1b[31m\x07\r\n\u009b2J\u202e\u2066\x7f"
 
-// wantPrintable asserts that text does nothing to a terminal.
+// wantPrintable asserts that text has no character that controls a terminal.
 func wantPrintable(t *testing.T, what, text string) {
 	t.Helper()
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -59,7 +59,7 @@ func TestNothingOfAProviderControlsATerminal(t *testing.T) {
 			wantPrintable(t, name, err.Error())
 		}
 	}
-	// One that only reads from right to left is no URL either.
+	// A URL with a character that turns the direction of text is not valid either.
 	server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
 		document := server.Document()
 		document["token_endpoint"] = server.Issuer() + "\u202e"
@@ -68,7 +68,7 @@ func TestNothingOfAProviderControlsATerminal(t *testing.T) {
 	if _, err := newTestProvider(t, server).Metadata(t.Context(), server.Client()); err == nil {
 		t.Error("a token endpoint that turns text around is used")
 	}
-	// The names in a certificate are those that its owner chose.
+	// The owner of a certificate has chosen the names in it.
 	client := &http.Client{Transport: roundTripFunc(func(*http.Request) (*http.Response, error) {
 		return nil, errors.New("x509: certificate is valid for " + evil + ", not issuer.test")
 	})}
@@ -80,7 +80,7 @@ func TestNothingOfAProviderControlsATerminal(t *testing.T) {
 	}
 }
 
-// What a provider lists may be as long as its answer.
+// A provider's list may be as long as its answer.
 func TestTextOfAProviderIsBounded(t *testing.T) {
 	var many []string
 	for range 10_000 {

@@ -11,16 +11,18 @@ import (
 	"time"
 )
 
-// Where a provider's configuration is: below its issuer (OpenID Connect Discovery 1.0
-// section 4), or that of an authorization server without OpenID between the host and the
-// path of its issuer (RFC 8414 section 3), or below it, as some have it.
+// Paths of a provider's configuration. An OpenID provider has it below its issuer
+// (OpenID Connect Discovery 1.0 section 4). An authorization server without OpenID has it
+// between the host and the path of its issuer (RFC 8414 section 3), and some servers have
+// it below the issuer.
 const (
 	wellKnown      = "/.well-known/openid-configuration"
 	wellKnownOAuth = "/.well-known/oauth-authorization-server"
 )
 
-// Bounds of discovery. A document without Cache-Control is read again hourly:
-// providers change endpoints rarely, and a vanished one is noticed anyway.
+// Bounds of discovery. A document without Cache-Control is read again after an hour:
+// providers rarely change endpoints, and a token request notices if its endpoint has
+// vanished.
 const (
 	maxMetadataSize    = 512 << 10
 	defaultMetadataAge = time.Hour
@@ -29,21 +31,21 @@ const (
 	metadataRetry      = time.Minute
 )
 
-// A Provider is an OpenID provider, or an authorization server without OpenID: its
-// configuration is read when it is first needed, kept for as long as the answer's
-// Cache-Control says (between 5 minutes and 24 hours, one hour if it says nothing), and
-// the last good copy is used for as long as no newer one can be had.
+// A Provider is an OpenID provider, or an authorization server without OpenID. It reads
+// the provider's configuration when that is first needed, and keeps it for as long as the
+// response's Cache-Control says: between 5 minutes and 24 hours, or one hour by default.
+// If the configuration cannot be read again, the last good copy stays in use.
 type Provider struct {
 	issuer   string
 	pinned   bool // the token endpoint is on the issuer's own host
 	insecure bool // both may be plain http
 
-	// turn is held by the one that reads the document. A channel rather than a
-	// mutex, so that waiting for it ends with the waiter's context.
+	// turn is held by the goroutine that reads the document. It is a channel rather than
+	// a mutex, so that a wait for it can end with the context.
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
 
-	told atomic.Pointer[toldTime] // nil if it has not told its time
+	told atomic.Pointer[toldTime] // nil if no answer had a time that can be used
 }
 
 // discovered is one reading of the document.
@@ -54,13 +56,13 @@ type discovered struct {
 	staleAt  instant
 }
 
-// errNoIssuer is what is wrong with the zero Provider.
+// errNoIssuer is the error for the zero Provider.
 var errNoIssuer = errors.New("the provider has no issuer: it was not made by NewProvider")
 
-// NewProvider returns the provider with the given issuer identifier. With
-// pinned, its token endpoint is accepted only on the issuer's own host; without,
-// wherever its document says, as some providers have it, so that credentials go
-// to any host that is named there.
+// NewProvider returns the provider with the given issuer identifier, which ParseIssuer
+// must accept. If pinned is true, the token endpoint must be on the issuer's own host.
+// Otherwise it may be on any host that the provider's document names, as some providers
+// have it, and the credentials are sent there.
 func NewProvider(issuer string, pinned bool) (*Provider, error) {
 	if _, err := ParseIssuer(issuer); err != nil {
 		return nil, fmt.Errorf("issuer %q %w", issuer, err)
@@ -68,10 +70,10 @@ func NewProvider(issuer string, pinned bool) (*Provider, error) {
 	return &Provider{issuer: issuer, pinned: pinned, turn: make(chan struct{}, 1)}, nil
 }
 
-// NewInsecureProvider returns the provider with the given issuer identifier, which is
-// plain http, also on another machine: for rehearsals in a network of one's own.
-// Everybody on the way can read the credentials, and answer in its place. Its token
-// endpoint is accepted only on the issuer's own host.
+// NewInsecureProvider returns the provider with the given issuer identifier, which
+// ParseInsecureIssuer must accept: plain http, also on another machine. It is for
+// rehearsals in a network of your own. Everybody in between can read the credentials and
+// can pretend to be the provider. The token endpoint must be on the issuer's own host.
 func NewInsecureProvider(issuer string) (*Provider, error) {
 	if _, err := ParseInsecureIssuer(issuer); err != nil {
 		return nil, fmt.Errorf("issuer %q %w", issuer, err)
@@ -82,8 +84,9 @@ func NewInsecureProvider(issuer string) (*Provider, error) {
 // Issuer returns the issuer identifier.
 func (p *Provider) Issuer() string { return p.issuer }
 
-// Discovered returns the last good document, which must not be modified, and when
-// it was read; nil if there is none yet.
+// Discovered returns the last good configuration and when it was read. It returns nil if
+// there is none yet, and the zero time if another process has read it. The Metadata must
+// not be modified.
 func (p *Provider) Discovered() (*Metadata, time.Time) {
 	d := p.current.Load()
 	if d == nil {
@@ -95,8 +98,8 @@ func (p *Provider) Discovered() (*Metadata, time.Time) {
 	return d.metadata, readClocks().tell(d.at)
 }
 
-// Metadata returns the provider's configuration, reading it with client if
-// there is no copy that is fresh; nil is http.DefaultClient. Others get the same
+// Metadata returns the provider's configuration. If there is no fresh copy, it reads the
+// configuration with client; nil is http.DefaultClient. All callers get the same
 // Metadata: it must not be modified. The error is an *Error.
 func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata, error) {
 	if p.issuer == "" {
@@ -116,10 +119,10 @@ func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata
 	}
 	last := p.current.Load()
 	if last != nil && !readClocks().reached(last.staleAt) {
-		return last.metadata, nil // somebody else read it meanwhile
+		return last.metadata, nil // another goroutine has read it meanwhile
 	}
 	if deadline, ok := ctx.Deadline(); ok && last != nil {
-		// There is a copy to go on with. Leave time to do so.
+		// There is an old copy. Leave time to use it if the reading fails.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
@@ -138,8 +141,8 @@ func (p *Provider) Metadata(ctx context.Context, client *http.Client) (*Metadata
 	return next.metadata, nil
 }
 
-// Outdated tells the provider that the endpoint of m is gone, so that the
-// document is read again before it is used. The copy is kept in case it cannot.
+// Outdated tells the provider that the token endpoint of m has vanished, so that the
+// document is read again before it is used. If it cannot be read, the copy stays in use.
 func (p *Provider) Outdated(m *Metadata) {
 	d := p.current.Load()
 	if d == nil || d.metadata != m {
@@ -150,11 +153,11 @@ func (p *Provider) Outdated(m *Metadata) {
 	p.current.CompareAndSwap(d, &old)
 }
 
-// opDiscovery names the operation in errors.
+// opDiscovery is the operation "discovery" in errors.
 const opDiscovery = "discovery"
 
-// read reads the document once, from the first place that has one. If none has, the
-// error is that of the first.
+// read reads the document once, from the first location that has one. If no location has
+// one, the error is that of the first location.
 func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, error) {
 	var first error
 	for _, location := range p.locations() {
@@ -169,7 +172,7 @@ func (p *Provider) read(ctx context.Context, client *http.Client) (*discovered, 
 	return nil, first
 }
 
-// locations returns where the document may be.
+// locations returns the URLs where the document may be.
 func (p *Provider) locations() []string {
 	base := strings.TrimSuffix(p.issuer, "/")
 	locations := []string{base + wellKnown}
@@ -182,8 +185,9 @@ func (p *Provider) locations() []string {
 	return locations
 }
 
-// absent reports whether err says that there is no document at all: there is nothing,
-// it is for users who log in, or it is a page for them to do so.
+// absent reports whether err says that a location has no document: the answer is an
+// error status, such as 404 or 401, or something else than a document, such as a login
+// page.
 func absent(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Status == 0 || e.Cause == CauseUnavailable {
@@ -211,13 +215,13 @@ func (p *Provider) readAt(ctx context.Context, client *http.Client, location str
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
-	p.measure(res.header, sent) // not before it is known to be the provider's
+	p.measure(res.header, sent) // only now it is known to be the provider's answer
 	now := readClocks()
 	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.plus(metadataAge(res.header))}, nil
 }
 
-// adopt takes over a document that another process has read, if this one has
-// none of its own. It is read again soon.
+// adopt takes over a document that another process has read, if this process has none.
+// After a minute, this process reads the document itself when it needs it.
 func (p *Provider) adopt(document []byte) (*Metadata, error) {
 	metadata, err := p.parse(document)
 	if err != nil {
@@ -235,8 +239,8 @@ func (p *Provider) document() []byte {
 	return nil
 }
 
-// metadataAge returns for how long a document may be used without asking again
-// (RFC 9111 section 5.2.2), within bounds.
+// metadataAge returns how long a document may be used before it is read again (RFC 9111
+// section 5.2.2), between minMetadataAge and maxMetadataAge.
 func metadataAge(header http.Header) time.Duration {
 	age := defaultMetadataAge
 	for directive := range strings.SplitSeq(strings.Join(header.Values("Cache-Control"), ","), ",") {

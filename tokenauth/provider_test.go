@@ -76,7 +76,8 @@ func TestLastGoodDocumentIsKeptWhileNoNewerOneCanBeHad(t *testing.T) {
 		if n := server.Discoveries(); n != 11 {
 			t.Errorf("%d discovery requests, want 11", n)
 		}
-		// Not for every use meanwhile, and the new one as soon as there is one.
+		// It is not read again for every use meanwhile. A new document is used as soon
+		// as it is there.
 		_, _ = provider.Metadata(t.Context(), server.Client())
 		server.HandleDiscovery(nil)
 		advance(time.Minute)
@@ -110,7 +111,7 @@ func TestOutdatedDocumentIsReadAgain(t *testing.T) {
 		if first == second || server.Discoveries() != 2 {
 			t.Errorf("%d discovery requests, want 2", server.Discoveries())
 		}
-		provider.Outdated(first) // said late, of one that is gone already
+		provider.Outdated(first) // too late: it has been replaced already
 		if third, _ := provider.Metadata(t.Context(), server.Client()); third != second {
 			t.Error("a late word made the newer document outdated")
 		}
@@ -231,7 +232,7 @@ func TestNewProviderRefusesAnUnsafeIssuer(t *testing.T) {
 	}
 }
 
-// In a network of containers, the issuer of a rehearsal has the name of its container:
+// In a network of containers, the host of a rehearsal's issuer is the name of a container.
 // navikt mock-oauth2-server 6.0.2 is at http://name:8080/default.
 func TestInsecureProvider(t *testing.T) {
 	const issuer = "http://mock-oauth2-server:8080/default"

@@ -10,7 +10,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// wantReady asserts whether source is ready, and lets what that started end.
+// wantReady asserts whether source is ready, and waits for the work that this has started.
 func wantReady(t *testing.T, source *tokenauth.Source, want bool) {
 	t.Helper()
 	if got := source.Ready(); got != want {
@@ -27,7 +27,7 @@ func TestReadyObtainsTheTokenThatIsMissing(t *testing.T) {
 		wantReady(t, source, false)
 		wantReady(t, source, true)
 		wantRequests(t, server, 1)
-		advance(10 * time.Minute) // nobody asks: it is renewed once, and expires
+		advance(10 * time.Minute) // without calls, it is renewed once, and expires
 		wantRequests(t, server, 2)
 		wantReady(t, source, false)
 		wantReady(t, source, true)
@@ -59,7 +59,7 @@ func TestReadyHoldsBackAsCallsDo(t *testing.T) {
 		wantReady(t, source, false)
 		server.HandleToken(answerError(http.StatusServiceUnavailable, "temporarily_unavailable"))
 		status := source.Status()
-		for time.Now().Before(status.ExpiresAt) { // renewal fails; the token is good
+		for time.Now().Before(status.ExpiresAt) { // renewals fail; the token is still valid
 			wantReady(t, source, true)
 			advance(time.Second)
 		}

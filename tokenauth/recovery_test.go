@@ -13,8 +13,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// recovery lets o be away until callers have been refused for some 20 to 40 seconds,
-// and returns how long after its return the next token is there.
+// recovery lets o be away until calls have failed for about 20 to 40 seconds. It returns the
+// time between o's return and the next token.
 func recovery(t *testing.T, o *outage, source *tokenauth.Source, random *rand.Rand) time.Duration {
 	t.Helper()
 	back := time.Now().Add(20*time.Second + time.Duration(random.Int64N(int64(20*time.Second))))
@@ -25,17 +25,17 @@ func recovery(t *testing.T, o *outage, source *tokenauth.Source, random *rand.Ra
 		if !ok {
 			return time.Since(back)
 		}
-		time.Sleep(time.Until(failure.RetryAt)) // callers come all the time; this is the first that is not refused at once
+		time.Sleep(time.Until(failure.RetryAt)) // there are calls all the time; this one is the first that does not fail at once
 	}
 }
 
-// While callers are refused for want of a token, the next one is there 5 seconds after
-// the issuer's return on average, whatever it did meanwhile. The back-off is random,
-// but the mean of so many outages is off by a few tenths of a second at most.
+// While calls fail because there is no token, the next token comes 5 seconds after the
+// issuer's return on average, in every kind of outage. The back-off is random, but the mean
+// of so many outages differs by a few tenths of a second at most.
 func TestNextTokenIsThereSoonAfterAnOutage(t *testing.T) {
 	const seeds = 120
 	faults := outages()
-	delete(faults, "reset") // is as fast as refused
+	delete(faults, "reset") // takes as long as "refused"
 	faults["slow 503"] = func(r *http.Request) (*http.Response, error) {
 		time.Sleep(6 * time.Second)
 		return faults["503"](r)
@@ -78,12 +78,12 @@ func TestNextTokenIsThereSoonAfterAnOutage(t *testing.T) {
 	}
 }
 
-// What the issuer asked for is honoured, however long callers are refused.
+// The wait that the issuer asked for is kept, even if calls fail for long.
 func TestRetryAfterIsHonouredWhileCallersAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		server.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(9 * time.Second) // does not count
+			time.Sleep(9 * time.Second) // an attempt that takes long does not shorten the wait
 			w.Header().Set("Retry-After", "30")
 			w.WriteHeader(http.StatusServiceUnavailable)
 		})
@@ -97,9 +97,9 @@ func TestRetryAfterIsHonouredWhileCallersAreRefused(t *testing.T) {
 	})
 }
 
-// Many gateways whose callers are refused do not overrun an issuer that comes back: each
-// asks every 5 seconds on average, and no more often then. The page on failures has it
-// for a thousand.
+// Many gateways with failing calls do not overload an issuer that comes back: each asks
+// every 5 seconds on average, and not more often after the return. The page on failures has
+// the figure for a thousand gateways.
 func TestManyGatewaysAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const gateways = 200
@@ -113,7 +113,7 @@ func TestManyGatewaysAfterAnOutage(t *testing.T) {
 					_, err := source.Token(t.Context())
 					failure, ok := errors.AsType[*tokenauth.Error](err)
 					if ok {
-						time.Sleep(time.Until(failure.RetryAt)) // as a caller that comes as soon as it may
+						time.Sleep(time.Until(failure.RetryAt)) // like a caller that comes back as soon as allowed
 						continue
 					}
 					select {

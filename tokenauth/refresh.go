@@ -7,19 +7,18 @@ import (
 	"time"
 )
 
-// refreshBrake is the least time between two attempts of which the second one
-// was asked for by Refresh.
+// refreshBrake is the least time between an attempt and a later one by Refresh.
 const refreshBrake = 10 * time.Second
 
-// A TooSoonError says that Refresh did nothing, because it was asked for too
-// soon after the attempt before it.
+// A TooSoonError says that Refresh did nothing, because it was called too soon after the
+// previous attempt.
 type TooSoonError struct {
-	// RetryAt is when it will be done at the earliest.
+	// RetryAt is the earliest time at which Refresh makes an attempt.
 	RetryAt time.Time
 
-	// ObtainedAt is when the attempt before obtained the token in use, with the
-	// present credentials, so that nothing is wrong. Zero if it failed, or they were
-	// others.
+	// ObtainedAt is when the previous attempt obtained the token in use, with the
+	// present credentials: then nothing is wrong. It is zero if that attempt failed, or
+	// if the credentials have changed.
 	ObtainedAt time.Time
 }
 
@@ -29,15 +28,15 @@ func (e *TooSoonError) Error() string {
 	return fmt.Sprintf("it is too soon after the last attempt to obtain a token: the next one can be made in %s", max(wait, time.Second))
 }
 
-// Refresh obtains another token now, whether or not there is a usable one, for
-// an operator who has mended something and does not want to wait. It joins the
-// attempt in flight, or makes one, and waits for its end as long as ctx allows.
-// If it fails, the present token stays in use.
+// Refresh obtains another token now, whether or not there is a usable one. It is for an
+// operator who has mended something and does not want to wait. It joins the attempt in
+// flight, or starts one, and waits for its end as long as ctx allows. If the attempt
+// fails, the present token stays in use.
 //
-// It overrides the back-off after failures. It does not override what the
-// provider asked for by Retry-After, nor is it done within 10 seconds of the
-// start of the attempt before, whoever asked for that one: the error is a
-// *TooSoonError then, and else an *Error, or that of ctx.
+// Refresh does not wait for the back-off after failures. But it makes no attempt before
+// the time that the provider asked for by Retry-After, and none within 10 seconds of the
+// start of the previous attempt: then the error is a *TooSoonError. Other errors are an
+// *Error, or the error of ctx.
 func (s *Source) Refresh(ctx context.Context) error {
 	s.waiting.Add(1)
 	defer s.waiting.Add(-1)
@@ -59,16 +58,16 @@ func (s *Source) Refresh(ctx context.Context) error {
 			return flight.err
 		case flight.token != nil:
 			return nil
-		} // else it has only looked for the token of another process
+		} // else the flight was only a look for another process's token
 	}
 }
 
 // obtainedAt returns when the last attempt obtained the token in use with the present
-// credentials; zero if it failed, or they are others now.
+// credentials. It returns zero if the attempt failed, or the credentials have changed.
 func (s *Source) obtainedAt(ctx context.Context) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, credentialWait)
 	defer cancel()
-	present, err := s.credentials(ctx) // reads files, so not under the lock
+	present, err := s.credentials(ctx) // may read files, so the lock is not held
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := readClocks()
@@ -77,13 +76,12 @@ func (s *Source) obtainedAt(ctx context.Context) time.Time {
 		return time.Time{}
 	}
 	if token.obtained.mono.Before(s.attempted.mono) || token.rejected.Load() {
-		return time.Time{} // the last attempt gave none that can be used
+		return time.Time{} // the last attempt gave no token that can be used
 	}
 	return now.tell(token.obtained)
 }
 
-// refresh returns the flight that Refresh waits for, which it starts if there is
-// none.
+// refresh returns the flight that Refresh waits for. It starts one if there is none.
 func (s *Source) refresh() (*flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// wantTooSoon asserts that source refuses to refresh, for so long.
+// wantTooSoon asserts that source refuses to refresh, and for how long.
 func wantTooSoon(t *testing.T, source *tokenauth.Source, wait time.Duration) {
 	t.Helper()
 	tooSoon, ok := errors.AsType[*tokenauth.TooSoonError](source.Refresh(t.Context()))
@@ -75,7 +75,7 @@ func TestRefreshOverridesTheBackOff(t *testing.T) {
 		defer server.Close()
 		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
 		source := newTestSource(t, server)
-		for range 6 { // until it is held back for minutes
+		for range 6 { // until the back-off is minutes long
 			advance(time.Until(getError(t, source).RetryAt) + 1)
 		}
 		held := getError(t, source)
@@ -155,8 +155,8 @@ func TestRefreshEndsWithItsContextAndItsSource(t *testing.T) {
 	})
 }
 
-// After a retry in the background that went well, there is nothing to do: whoever asks
-// is told since when.
+// If a retry in the background has succeeded, Refresh has nothing to do, and its error says
+// since when there is a token.
 func TestRefreshTooSoonSaysWhetherAllIsWell(t *testing.T) {
 	for name, test := range map[string]struct {
 		then func(*tokenauthtest.Server, *tokenauth.Credentials) // after the last attempt
@@ -200,8 +200,8 @@ func TestRefreshTooSoonSaysWhetherAllIsWell(t *testing.T) {
 	}
 }
 
-// A token that the last attempt has not obtained, or that is refused where it is
-// used, is no reason to leave everything as it is.
+// The error of Refresh must not say that all is well if an API has refused the token, or if
+// the last attempt has not obtained it.
 func TestRefreshTooSoonKeepsOnlyAGoodTokenOfTheLastAttempt(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *tokenauthtest.Server, *tokenauth.Source, *tokenauth.Token){
 		"a token without a life": func(t *testing.T, server *tokenauthtest.Server, source *tokenauth.Source, _ *tokenauth.Token) {
@@ -212,7 +212,7 @@ func TestRefreshTooSoonKeepsOnlyAGoodTokenOfTheLastAttempt(t *testing.T) {
 			_ = source.Refresh(t.Context())
 		},
 		"a rejected token": func(t *testing.T, server *tokenauthtest.Server, source *tokenauth.Source, token *tokenauth.Token) {
-			text := strings.TrimPrefix(token.Authorization(), "Bearer ") // as of a provider that gives the same one
+			text := strings.TrimPrefix(token.Authorization(), "Bearer ") // like a provider that gives the same token again
 			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, text, 0) })
 			source.Renew(t.Context(), token)
 			source.Reject(token)

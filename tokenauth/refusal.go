@@ -9,31 +9,32 @@ import (
 	"time"
 )
 
-// requestFacts are what is known of a token request, as far as it helps to tell why
-// it was refused. They hold nothing secret.
+// requestFacts are the facts about a token request that help to find out why it was
+// refused. They hold nothing secret.
 type requestFacts struct {
 	method   AuthMethod
 	proof    bool      // whether there was a proof (DPoP)
 	metadata *Metadata // of the provider
 
-	// Of a client assertion: its audience and kid, the other names of the key, and the
-	// algorithm.
+	// For a client assertion: its audience and kid, the thumbprint and digest of the
+	// key, and the algorithm.
 	audience, keyID, thumbprint, digest string
 	algorithm                           string
 
-	// encoded reports whether HTTP Basic sends the client identifier or the secret
-	// otherwise than as it is, and oddity is what looks wrong about them.
+	// encoded reports whether form-encoding changes the client identifier or the secret
+	// in HTTP Basic. oddity says what looks wrong about the credentials.
 	encoded bool
 	oddity  string
 
-	// clock is what was known of the provider's clock after the answer, dated is by
-	// how much what was signed was dated ahead of this machine's, and at is when.
+	// clock is the provider's clock as known after the answer. dated is the difference
+	// from this machine's clock with which the assertion or proof was dated. at is the
+	// time of the answer.
 	clock Clock
 	dated time.Duration
 	at    time.Time
 }
 
-// facts returns what is known of the last attempt.
+// facts returns the facts about the last attempt.
 func (r *tokenRequest) facts() *requestFacts {
 	c := r.credentials
 	facts := &requestFacts{
@@ -44,7 +45,7 @@ func (r *tokenRequest) facts() *requestFacts {
 	case PrivateKeyJWT:
 		facts.audience = r.audience
 		facts.keyID, facts.thumbprint, facts.digest = c.Key.ID(), c.Key.Thumbprint(), c.Key.digest()
-		facts.algorithm, _ = c.Key.algorithm(r.metadata.AssertionAlgorithms) // or the request was not made
+		facts.algorithm, _ = c.Key.algorithm(r.metadata.AssertionAlgorithms) // else there was no request
 	case ClientSecretBasic:
 		facts.encoded = url.QueryEscape(c.ClientID) != c.ClientID || url.QueryEscape(c.ClientSecret.Reveal()) != c.ClientSecret.Reveal()
 	case ClientSecretPost:
@@ -52,7 +53,8 @@ func (r *tokenRequest) facts() *requestFacts {
 	return facts
 }
 
-// signed reports whether the request had something that is signed and dated.
+// signed reports whether the request had a client assertion or a proof, which are signed
+// and dated.
 func (f *requestFacts) signed() bool { return f.proof || f.method == PrivateKeyJWT }
 
 // lists reports whether the provider's configuration lists method, or has no list.
@@ -61,29 +63,30 @@ func (f *requestFacts) lists(method AuthMethod) bool {
 	return listed == nil || slices.Contains(listed, method)
 }
 
-// listsDPoP reports whether it says that there is DPoP.
+// listsDPoP reports whether the provider's configuration lists DPoP.
 func (f *requestFacts) listsDPoP() bool { return len(f.metadata.DPoPAlgorithms) > 0 }
 
-// misdated reports whether what was signed bears a time that is not the provider's.
+// misdated reports whether the assertion or proof had a time that differs from the
+// provider's clock.
 func (f *requestFacts) misdated() bool {
 	return f.signed() && f.clock.Known && (f.clock.Ahead-f.dated).Abs() >= clockTolerance
 }
 
-// A reason is why a request may have been refused.
+// A reason is a possible reason for a refusal.
 type reason struct {
 	applies func(e *Error, f *requestFacts) bool
 	hint    func(e *Error, f *requestFacts) string
 	clock   bool // whether a wrong clock has the same effect
 }
 
-// reasons are those of refusals. The first that applies is the one to hint at: so
-// those that are known for sure come before those that are merely likely.
+// reasons are the possible reasons for refusals. The hint is that of the first reason
+// that applies. So the certain reasons come before the likely ones.
 var reasons = []reason{
 	{hint: scopeHint, applies: func(e *Error, _ *requestFacts) bool { return e.Code == "invalid_scope" }},
 	{hint: grantHint, applies: func(e *Error, _ *requestFacts) bool {
-		// By the standard, an unauthorized client has been authenticated; Microsoft Entra
-		// says so of an unknown one. Where the code stands for a wrong secret, as in
-		// Keycloak, the status is 401, or words say so.
+		// By the standard, an unauthorized_client has been authenticated. Microsoft Entra
+		// uses the code for an unknown client too. Keycloak uses it for a wrong secret,
+		// with status 401 or a description that says so.
 		unauthorized := e.Code == "unauthorized_client" && e.Status == http.StatusBadRequest && e.topics == 0
 		return e.Code == "unsupported_grant_type" || e.topics.about(topicGrant) || unauthorized
 	}},
@@ -99,7 +102,7 @@ var reasons = []reason{
 		return !f.proof && (e.topics.about(topicProof) || e.aboutProof() || e.mayBeAboutProof() && f.listsDPoP() && silent)
 	}},
 	{hint: audienceHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
-		// A parameter is the audience of the token.
+		// If a parameter is meant, it is the audience of the token.
 		asked := e.topics.about(topicParameter) && !e.topics.about(topicAssertion)
 		return f.method == PrivateKeyJWT && e.topics.about(topicAudience) && !asked
 	}},
@@ -138,37 +141,37 @@ var reasons = []reason{
 	{hint: secretHint, clock: true, applies: func(*Error, *requestFacts) bool { return true }},
 }
 
-// Topics that tell a code which may be about the proof from one that is not.
+// If a code may be about the proof, these topics show that it is not.
 const (
-	// topicsOfRequest are those of what is not signed.
+	// topicsOfRequest are the topics of the parts that are not signed.
 	topicsOfRequest = topicMethod | topicAssertion | topicSecret | topicCredential | topicParameter
-	// topicsOfSignature are those of what is.
+	// topicsOfSignature are the topics of the parts that are signed.
 	topicsOfSignature = topicAudience | topicKey | topicAlgorithm
 )
 
-// aboutSecret reports whether the refusal is about a secret that was sent, which
-// bears no time, whatever else the request had.
+// aboutSecret reports whether the refusal is about the client secret. A secret has no
+// time, so the clock cannot be the reason, even if the request also had a proof.
 func (e *Error) aboutSecret(f *requestFacts) bool {
 	return f.method != PrivateKeyJWT && (e.aboutClient() || e.topics.about(topicCredential) && !e.topics.about(topicSecret))
 }
 
-// aboutClient reports whether the code is about who asks, and by what credential.
+// aboutClient reports whether the code is about the client and its credential.
 func (e *Error) aboutClient() bool {
 	return e.Code == "invalid_client" || e.Code == "unauthorized_client"
 }
 
-// aboutProof reports whether the code is one of RFC 9449.
+// aboutProof reports whether the code is from RFC 9449.
 func (e *Error) aboutProof() bool {
 	return e.Code == "invalid_dpop_proof" || e.Code == "use_dpop_nonce"
 }
 
-// mayBeAboutProof reports whether the code is one that some providers have instead:
-// Keycloak 26 and oidc-provider 9.
+// mayBeAboutProof reports whether the code is one that Keycloak 26 or oidc-provider 9 use
+// instead of those of RFC 9449.
 func (e *Error) mayBeAboutProof() bool {
 	return e.Code == "invalid_request" || e.Code == "invalid_grant"
 }
 
-// refusalHint is the hint for an answer that refuses the client or its request.
+// refusalHint returns the hint for an answer that refuses the client or its request.
 func (e *Error) refusalHint() string {
 	if e.Op == opDiscovery {
 		return "the provider's configuration is public, yet access to it is refused: look for a proxy in between"
@@ -185,13 +188,14 @@ func (e *Error) refusalHint() string {
 	return hint
 }
 
-// unusableHint is the hint for an answer of the token endpoint that is none.
+// unusableHint returns the hint for an answer that is not a response of a token endpoint,
+// or not the expected one.
 func (e *Error) unusableHint() string {
 	switch {
 	case gone(e.Status):
 		return "there is no token endpoint where the provider's configuration has it: look at host, path and realm of the issuer, which may have been renamed or removed, and for a proxy that answers in its place"
 	case e.tokenType == nil || e.request == nil:
-		// not about the token's type
+		// the error is not about the token's type
 	case e.request.proof && (*e.tokenType == "" || strings.EqualFold(*e.tokenType, string(Bearer))):
 		hint := "there is no DPoP at this provider, or not for this client: it answers a proof with a token that is bound to no key"
 		if !e.request.listsDPoP() {
@@ -303,7 +307,7 @@ func secretHint(e *Error, f *requestFacts) string {
 	hint := "the issuer does not let this client in: look whether it belongs to this environment, and how it is registered"
 	switch {
 	case e.Code == "unauthorized_client":
-		// Keycloak says so of a wrong secret; RFC 6749, of the grant.
+		// Keycloak uses this code for a wrong secret, RFC 6749 for the grant.
 		hint = "the issuer knows this client, but not with this secret, or does not let it use client credentials: look whether the secret belongs to this environment and client, and whether the client is disabled"
 	case e.Code == "invalid_client", e.topics.about(topicCredential), e.Status == http.StatusUnauthorized:
 		hint = "the issuer does not know this client, or not with this credential: look whether both belong to this environment, since each has its own, and whether the client is disabled"
@@ -311,7 +315,7 @@ func secretHint(e *Error, f *requestFacts) string {
 	return hint + f.methodRemark()
 }
 
-// methodRemark says when another way to send the secret may help.
+// methodRemark returns a remark if another way to send the secret may help.
 func (f *requestFacts) methodRemark() string {
 	other := map[AuthMethod]AuthMethod{ClientSecretBasic: ClientSecretPost, ClientSecretPost: ClientSecretBasic}[f.method]
 	switch {
@@ -325,7 +329,7 @@ func (f *requestFacts) methodRemark() string {
 	return ""
 }
 
-// keyAdvice says under what name the key must be registered.
+// keyAdvice says under which kid the key must be registered.
 func (f *requestFacts) keyAdvice() string {
 	switch f.keyID {
 	case "":
@@ -346,7 +350,8 @@ func (f *requestFacts) audienceAdvice() string {
 	return "it names " + f.audience + " as the audience, while most providers want their issuer: leave audience out there"
 }
 
-// clockRemark says what may be wrong with the clock, "" if it is known to be right.
+// clockRemark returns a remark about this machine's clock, or "" if the clock is known to
+// be right.
 func (f *requestFacts) clockRemark() string {
 	switch {
 	case !f.clock.Known:

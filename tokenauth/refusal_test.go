@@ -12,28 +12,28 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// hintKey is a key whose names the hints below repeat.
+// hintKey is a key whose kid, thumbprint and digest are in the hints below.
 const hintKey = `{"kty":"EC","crv":"P-256","x":"weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ","y":"e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck","d":"VEmDZpDXXK8p8N0Cndsxs924q6nS1RXFASRl6BfUqdw"}`
 
-// Its thumbprint, and the digest of its SubjectPublicKeyInfo.
+// The thumbprint of hintKey, and the digest of its SubjectPublicKeyInfo.
 const (
 	hintKeyThumbprint = "Vy57XrArUrW0NbpI12tEzDHABxMwrTh6HHXRenSpnCo"
 	hintKeyDigest     = "GYGCMqHdMT9TtdW5WuPTJXDheLpY1tWQaYn8KZsA4y8"
 )
 
-// A refusalCase is how a provider answers, and what is to be looked at.
+// A refusalCase is an answer of a provider, with the hint that it should lead to.
 type refusalCase struct {
-	provider     string // that answers so; what it says in words is from its source
+	provider     string // that answers so; the description is from its source code
 	status       int
 	code         string
 	description  string
-	method       tokenauth.AuthMethod // default client_secret_basic; with private_key_jwt, by hintKey
+	method       tokenauth.AuthMethod // default client_secret_basic; private_key_jwt uses hintKey
 	keyID        string
 	audience     string
 	secret       string // default "plain"
 	dpop         bool
-	lists        map[string]any // of the discovery document
-	ahead        *time.Duration // the provider's clock, if it tells its time
+	lists        map[string]any // lists in the discovery document
+	ahead        *time.Duration // of the provider's clock; nil if it sends no Date
 	hint, absent []string
 }
 
@@ -43,7 +43,7 @@ const (
 	byKey       = tokenauth.PrivateKeyJWT
 )
 
-// dpopListed is a discovery document that says that there is DPoP.
+// dpopListed are the members of a discovery document that lists DPoP.
 var dpopListed = map[string]any{"dpop_signing_alg_values_supported": []string{"ES256"}}
 
 func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
@@ -162,7 +162,7 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 	}
 }
 
-// check compares the hint at the refusal.
+// check compares the hint for the refusal.
 func (c refusalCase) check(t *testing.T) {
 	server := tokenauthtest.NewServer()
 	server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
@@ -204,7 +204,7 @@ func (c refusalCase) check(t *testing.T) {
 	}
 }
 
-// credentials returns those of the client.
+// credentials returns the credentials of the client.
 func (c refusalCase) credentials() (tokenauth.Credentials, error) {
 	if c.method == byKey {
 		key, err := tokenauth.ParseKey(tokenauth.NewSecret(hintKey), c.keyID)
@@ -217,7 +217,7 @@ func (c refusalCase) credentials() (tokenauth.Credentials, error) {
 	return tokenauth.Credentials{ClientID: "client", ClientSecret: tokenauth.NewSecret(secret)}, nil
 }
 
-// Neither kind of token is good for the other.
+// A token of one kind must not be used as one of the other kind.
 func TestHintsAtTokensOfAnotherType(t *testing.T) {
 	for name, test := range map[string]struct {
 		tokenType    any
@@ -249,7 +249,7 @@ func TestHintsAtTokensOfAnotherType(t *testing.T) {
 	}
 }
 
-// What is sent to a provider that knows a key by its certificate need not name it.
+// If a provider knows a key by its certificate, assertions need not have a kid.
 func TestAssertionWithoutAKid(t *testing.T) {
 	for id, want := range map[string]string{"": `"kid":"` + hintKeyThumbprint + `"`, "mine": `"kid":"mine"`, tokenauth.NoKeyID: ""} {
 		key, err := tokenauth.ParseKey(tokenauth.NewSecret(hintKey), id)
@@ -275,14 +275,14 @@ func TestAssertionWithoutAKid(t *testing.T) {
 			t.Errorf("key_id %q: the JWK is %s, %v", id, public, err)
 		}
 	}
-	// A kid that the JWK has is one, whatever it is called.
+	// If the kid in a JWK is "none", it is still the kid.
 	named := strings.Replace(hintKey, "{", `{"kid":"none",`, 1)
 	if key, err := tokenauth.ParseKey(tokenauth.NewSecret(named), ""); err != nil || key.ID() != "none" {
 		t.Errorf("the kid is %q, %v", key.ID(), err)
 	}
 }
 
-// A clock that was set is not to be set again.
+// If the clock has been set since the attempt, the hint does not ask for that again.
 func TestHintAfterTheClockWasSet(t *testing.T) {
 	for _, now := range []time.Duration{0, 3 * time.Second, -3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {

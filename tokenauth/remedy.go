@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// remedies is how often a call is sent again because its token was refused: with
-// the token before, and with a new one.
+// remedies is how often a call is sent again because its token was refused: once with
+// the previous token, and once with a new one.
 const remedies = 2
 
-// remedy deals with the answer res to a call that carried a token. If it refuses
-// the token, the call is sent again with another one as long as its row allows and
-// there is one that it has not been sent with.
+// remedy looks whether the response res refuses the token of a call. If it does, remedy
+// sends the call again with another token, as long as the call's row allows that and
+// there is a token that the call has not been sent with.
 func (t *Transport) remedy(req *http.Request, call *Call, d *Delivery, res *http.Response, err error) (*http.Response, error) {
 	var refused []*Token
 	for {
 		switch {
 		case err != nil || !call.Kind.needsToken() || wantsNonce(call, res):
-			return res, err // a challenge is no word against the token
+			return res, err // a request for a nonce does not refuse the token
 		case !t.rejected(call, res):
 			if res.StatusCode < http.StatusBadRequest {
 				d.token.markAccepted()
@@ -34,7 +34,7 @@ func (t *Transport) remedy(req *http.Request, call *Call, d *Delivery, res *http
 			how = forbidden
 		}
 		if !call.repeatable() || !d.whole() {
-			source.reject(d.token, how) // for the calls to come
+			source.reject(d.token, how) // so that later calls get another token
 			return res, nil
 		}
 		next := t.another(req.Context(), call.Group, source, refused, how)
@@ -48,8 +48,8 @@ func (t *Transport) remedy(req *http.Request, call *Call, d *Delivery, res *http
 	}
 }
 
-// another returns a token that is none of those that were refused, the last of
-// them just now; nil if there is none.
+// another returns a token that is not among refused, or nil if there is none. The last
+// token of refused was refused just now.
 func (t *Transport) another(ctx context.Context, group string, source *Source, refused []*Token, how refusal) *Token {
 	start := time.Now()
 	token, waited := source.renew(ctx, refused[len(refused)-1], how)

@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	// renewalBrake is the least time between two renewals that rejected tokens
-	// asked for, since a provider's new token may be rejected for good.
+	// renewalBrake is the least time between two renewals because of rejected tokens:
+	// an API may reject every new token too.
 	renewalBrake = 30 * time.Second
 
-	// lookBrake is the least time between two looks for a token that another
-	// process has renewed, while renewalBrake holds.
+	// lookBrake is the least time between two looks for a token that another process
+	// has renewed. The looks take the place of renewals while renewalBrake forbids them.
 	lookBrake = time.Second
 )
 
@@ -24,26 +24,26 @@ const (
 	forbidden                   // the answer may be about what the client may do
 )
 
-// Renew asks for another token because rejected was refused where it was used.
-// It returns one that differs: the token before it, if rejected is less than a
-// minute old and the one before can still be used and was not refused itself, since a
-// new token may not be known everywhere yet; or a new one, waiting for it as long as
-// ctx allows. It returns nil if none can be had:
-// because of an error, which does not end the life of the rejected one, or because
-// tokens have been renewed for that reason less than 30 seconds ago, and no other
-// process has left a newer one.
+// Renew returns another token than rejected, which an API has refused. That is the
+// previous token, if rejected is less than a minute old, and the previous token can
+// still be used and was not refused: a new token may not be known everywhere yet.
+// Otherwise it is a new token, for which Renew waits as long as ctx allows.
+//
+// Renew returns nil if there is no other token: because the attempt failed, or because
+// a refused token was renewed less than 30 seconds ago and no other process has left a
+// newer one. After a failure, the Source goes on using rejected until it expires.
 func (s *Source) Renew(ctx context.Context, rejected *Token) *Token {
 	token, _ := s.renew(ctx, rejected, refusedToken)
 	return token
 }
 
-// Reject is Renew without waiting. The channel is closed when the fetch ends;
-// it is nil if there is nothing to wait for.
+// Reject is Renew without the wait. It returns a channel that is closed when the fetch
+// ends, or nil if there is no fetch to wait for.
 func (s *Source) Reject(rejected *Token) <-chan struct{} {
 	return s.reject(rejected, refusedToken)
 }
 
-// renew is Renew for any refusal. It reports whether it has waited.
+// renew is Renew for both kinds of refusal. It also reports whether it has waited.
 func (s *Source) renew(ctx context.Context, rejected *Token, how refusal) (another *Token, waited bool) {
 	if rejected == nil {
 		return nil, false
@@ -65,7 +65,7 @@ func (s *Source) renew(ctx context.Context, rejected *Token, how refusal) (anoth
 	return token, waited
 }
 
-// reject is Reject for any refusal.
+// reject is Reject for both kinds of refusal.
 func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,12 +74,12 @@ func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 	case rejected == nil:
 		return nil
 	case rejected == s.before:
-		s.before = nil // no remedy
+		s.before = nil // refused too, so it is no longer an alternative
 		return nil
 	case s.current.Load() != rejected:
-		return nil // replaced already: a late rejection says nothing of the present one
+		return nil // replaced already: a late rejection says nothing about the present token
 	case how == forbidden && rejected.accepted.Load():
-		// It is known, so that the answer is about what the client may do.
+		// An API knows the token, so the 403 is about the client's rights.
 	case s.retreatLocked(now):
 		return nil
 	}
@@ -88,7 +88,7 @@ func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 		s.advanceLocked()
 		rejected = s.current.Load()
 		if s.excused && !rejected.young(now) {
-			return nil // it may be known by now
+			return nil // it was refused when it was young; an API may know it by now
 		}
 	}
 	if how == forbidden && rejected.young(now) {
@@ -99,7 +99,7 @@ func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 }
 
 // renewLocked starts an attempt to replace the present token, which was rejected,
-// unless it is too soon for that. The channel is that of Reject.
+// unless it is too soon for that. It returns the channel that Reject returns.
 func (s *Source) renewLocked(now instant) <-chan struct{} {
 	if s.flight == nil {
 		if !now.reached(s.retryAtLocked()) {

@@ -70,7 +70,7 @@ func TestF14RenewReturnsNothingIfTheSameTokenComesBack(t *testing.T) {
 		server.HandleToken(answerToken("same", 300))
 		source := newTestSource(t, server)
 		rejected := getToken(t, source)
-		for range 10 { // the first one fetches, and it is of no use
+		for range 10 { // the first one fetches a token, which does not help
 			if source.Renew(t.Context(), rejected) != nil {
 				t.Fatal("the rejected token was handed out as a new one")
 			}

@@ -15,8 +15,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// What each row does after its credential was refused, which is generated from
-// the table: how often the server sees the call.
+// This test is generated from the table. It counts how often the server sees the call of
+// each row when it refuses the credential.
 func TestReplayAfterRejection(t *testing.T) {
 	for _, row := range bankid.Calls(bankid.APIs()...) {
 		for _, test := range []struct {
@@ -65,8 +65,8 @@ func TestReplayAfterRejection(t *testing.T) {
 	}
 }
 
-// repeats returns how often a call is sent that is repeated if its row allows
-// and the answer refuses its credential.
+// repeats returns how often a call is sent: twice if its response refuses the credential
+// (refused) and its row allows a repetition, else once.
 func repeats(c tokenauth.Call, refused bool) int {
 	if refused && c.Kind != tokenauth.Pass && c.Kind != tokenauth.None && c.Replay != tokenauth.Never {
 		return 2
@@ -74,7 +74,7 @@ func repeats(c tokenauth.Call, refused bool) int {
 	return 1
 }
 
-// Who says nothing of repeats wants none.
+// A row without a replay class is sent once.
 func TestCallOfNoReplayClassIsSentOnce(t *testing.T) {
 	for _, kind := range []tokenauth.Kind{tokenauth.Bearer, tokenauth.DPoP} {
 		synctest.Test(t, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestF15PermanentForbiddenIsRenewedOncePer30Seconds(t *testing.T) {
 			status(t, transport, newRequest(t, "GET", "/v1/signdoc/pades", ""))
 			time.Sleep(every)
 		}
-		// 100 seconds: the first token, and a renewal after 5, 35, 65 and 95.
+		// In 100 seconds there are the first token, and renewals after 5, 35, 65 and 95.
 		if got := len(issuer.TokenRequests()); got > 1+4 {
 			t.Errorf("%d token requests in %v, want at most one per 30 s", got, calls*every)
 		}
@@ -152,7 +152,7 @@ func TestFailedRenewalHandsOnTheRefusal(t *testing.T) {
 		if code, body := status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", "x")); code != 401 || body != "refused" {
 			t.Errorf("answer is %d %q", code, body)
 		}
-		// The token has not been thrown away.
+		// The token is still in use.
 		b.answer = nil
 		if code, _ := status(t, transport, newRequest(t, "GET", "/v1/signdoc/pades", "")); code != 200 {
 			t.Errorf("status is %d", code)
@@ -199,7 +199,7 @@ func TestSecondSendIsRefused(t *testing.T) {
 		{"POST", "/csc/v2/credentials/list", "x", reset, 1},
 		{"POST", "/csc/v2/info", "", reset, 2},
 		{"POST", "/csc/v2/info", "x", reset, 2},
-		{"POST", "/csc/v2/info", strings.Repeat("x", 2<<10), reset, 1}, // its body is gone
+		{"POST", "/csc/v2/info", strings.Repeat("x", 2<<10), reset, 1}, // its body has been read
 		{"GET", "/v1/signdoc/pades", "x", reset, 2},
 		{"DELETE", "/v1/signdoc/pades", "", dial, 1},
 		{"POST", "/v1/signdoc/pades", "x", dial, 1},
@@ -263,7 +263,7 @@ func TestCallThatWasAnsweredIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// net/http repeats a request on its own account if it has such a header field.
+// net/http repeats a request by itself if it has such a header field.
 func TestIdempotencyKeyDoesNotLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, _ := newTransport(t)
@@ -278,8 +278,8 @@ func TestIdempotencyKeyDoesNotLeave(t *testing.T) {
 	})
 }
 
-// Where BankID says 403 of a token that is no good, a 403 for one that was good
-// a while ago has it renewed.
+// Some APIs of BankID answer 403 for a bad token. There, a 403 for a token that was accepted
+// some time ago leads to a renewal.
 func TestF26ForbiddenMeansAnotherTokenWhereItCan(t *testing.T) {
 	for _, test := range []struct {
 		path  string

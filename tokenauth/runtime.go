@@ -7,76 +7,81 @@ import (
 	"time"
 )
 
-// A Runtime is what a Source needs of whoever uses it at the moment. A Source
-// outlives its users, such as the configurations of a server, so it keeps none
-// of this for itself.
+// A Runtime is what a Source needs from its present user, such as the configuration of
+// a server. A Source outlives its users, so each of them attaches its own Runtime.
 type Runtime struct {
-	// Client sends requests to the provider. Redirects are not followed
-	// whatever it says. Default: http.DefaultClient.
+	// Client sends requests to the provider. Redirects are not followed, even if its
+	// CheckRedirect allows them, and its cookie jar is not used. Default:
+	// http.DefaultClient.
 	Client *http.Client
 
-	// Observe, if not nil, is told of every attempt to obtain a token, after it
-	// has ended. It is called on the goroutine of the attempt, never on that of
-	// a request, and not concurrently for one Source. It must neither call
-	// Source.Close, which waits for it, nor otherwise wait for the Source.
+	// Observe, if not nil, is called after every attempt to obtain a token. It is
+	// called on the goroutine of the attempt, never on that of a request, and not
+	// concurrently for one Source. It must not wait for the Source, and so must not
+	// call Source.Close.
 	Observe func(Event)
 
-	// Store, if not nil, is where tokens are shared with other processes that use
-	// the same client: one of them asks for a token, and the others read it there.
-	// What is stored is sealed with a key that is derived from the client's
-	// credential. Tokens that are bound to a key are shared only if it is that of
-	// the credentials. Without a store that works, each process asks by itself: after
-	// 2 seconds if the store is slow or does not answer, 3 if it refuses a lock that is
-	// held, and 20 to 30 in which another process holds the lock and leaves no token.
-	// No more than four operations of one Source are under way, and one on a lock.
+	// Store, if not nil, is where processes that use the same client share tokens: one
+	// process asks for a token, and the others read it there. Entries are sealed with a
+	// key that is derived from the client's credential. Tokens that are bound to a key
+	// are shared only if the key is Credentials.DPoPKey. If the store does not work,
+	// each process asks for its own token: after 2 seconds if the store is slow or does
+	// not answer, after 3 seconds if it refuses a lock that is held, and after 20 to 30
+	// seconds if another process holds the lock and leaves no token. At most four
+	// operations of one Source run at once, and one more on a lock.
 	Store Store
 
-	// ObserveStore, if not nil, is told of failures of the Store. It is not called
-	// concurrently for one Source and Runtime. It must not block: callers may wait.
+	// ObserveStore, if not nil, is called for failures of the Store. It is not called
+	// concurrently for one Source and Runtime. It must not block, since callers may wait
+	// for it.
 	ObserveStore func(StoreEvent)
 }
 
-// An Event is one attempt to obtain a token.
+// An Event describes one attempt to obtain a token.
 type Event struct {
-	// Scopes are those asked for, space-separated.
+	// Scopes are the scopes asked for, separated by spaces.
 	Scopes string
 
 	// Err is why the attempt failed, nil if it succeeded.
 	Err *Error
 
-	// Failures counts the failed attempts since the last success, this one
-	// included. At a success: those before it.
+	// Failures is the number of failed attempts since the last success before this
+	// attempt. It includes this attempt if it failed.
 	Failures int
 
 	// Usable reports whether there is a token that can still be used.
 	Usable bool
 
-	// ClientID is that of the credentials used, if they could be read.
+	// ClientID is the client identifier that was used, "" if the credentials could not
+	// be read.
 	ClientID string
 
-	// Shared reports whether the token is one that another process has obtained.
+	// Shared reports whether another process has obtained the token.
 	Shared bool
 
-	// Lifetime is that of the token obtained, a day at most.
+	// Lifetime is the lifetime of the token obtained, at most a day.
 	Lifetime time.Duration
 
-	// LifetimeGiven is what the provider said, if that is more than a day; else zero.
+	// LifetimeGiven is the lifetime that the provider gave, if it is more than a day;
+	// else zero.
 	LifetimeGiven time.Duration
 
-	// LifetimeAssumed reports that the answer did not say how long it lives.
+	// LifetimeAssumed reports whether the response gave no lifetime, so that Lifetime
+	// is 5 minutes.
 	LifetimeAssumed bool
 
-	// MissingScopes are those asked for that the answer says were not granted.
+	// MissingScopes are the scopes asked for that were not granted, according to the
+	// response.
 	MissingScopes []string
 
-	// NonceWanted reports whether a request was made again because the provider
-	// wanted its nonce in the DPoP proof (RFC 9449 section 8).
+	// NonceWanted reports whether a request was repeated because the provider wanted
+	// its nonce in the DPoP proof (RFC 9449 section 8).
 	NonceWanted bool
 
 	// Metadata is the provider's configuration, nil if it could not be read.
 	Metadata *Metadata
 
-	// Clock is what is known of the provider's clock.
+	// Clock tells how the provider's clock differs from this machine's.
 	Clock Clock
 
 	// Duration is how long the attempt took.
@@ -89,13 +94,13 @@ type user struct {
 	supplier supplier
 }
 
-// users are those of a Source, the newest last.
+// users are the users of a Source, the newest last.
 type users struct {
 	mu  sync.Mutex
 	all []*user
 }
 
-// attach adds u and returns what removes it again.
+// attach adds u, and returns a function that removes it again.
 func (us *users) attach(u *user) (detach func()) {
 	us.mu.Lock()
 	defer us.mu.Unlock()
@@ -107,8 +112,8 @@ func (us *users) attach(u *user) (detach func()) {
 	}
 }
 
-// newest returns the user whose runtime is to be used now, nil if there is none. Then
-// nothing may be sent: the runtime decides which servers are trusted.
+// newest returns the user whose runtime is to be used now, nil if there is no user.
+// Without a user, nothing may be sent: its runtime decides which servers are trusted.
 func (us *users) newest() *user {
 	us.mu.Lock()
 	defer us.mu.Unlock()

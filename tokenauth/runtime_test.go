@@ -12,7 +12,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// countingClient returns a client of server that counts its requests in n.
+// countingClient returns a client of server, which counts its requests in n.
 func countingClient(server *tokenauthtest.Server, n *int) *http.Client {
 	return &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		*n++
@@ -42,14 +42,14 @@ func TestNewestRuntimeIsUsed(t *testing.T) {
 		detachB() // twice is harmless
 		want(2, 1)
 		detachB = source.Attach(tokenauth.Runtime{Client: countingClient(server, &b)})
-		detachA() // only the one it attached
+		detachA() // detaches only A
 		want(2, 2)
 		detachB()
 		want(2, 2)
 	})
 }
 
-// observed attaches an observer that remembers what it is told.
+// observed attaches an observer that records the events.
 func observed(server *tokenauthtest.Server, source *tokenauth.Source) (events func() []tokenauth.Event) {
 	var mu sync.Mutex
 	var all []tokenauth.Event

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// CheckScope reports what is wrong with a scope (RFC 6749 section 3.3).
+// CheckScope returns an error that says what is wrong with a scope (RFC 6749 section
+// 3.3), or nil.
 func CheckScope(scope string) error {
 	if scope == "" {
 		return errors.New("a scope is empty")

@@ -6,25 +6,25 @@ import (
 	"log/slog"
 )
 
-// redacted is what a secret looks like to everything but Reveal.
+// redacted is printed instead of a secret.
 const redacted = "[REDACTED]"
 
-// A Secret is a string that does not print itself: not by any verb of package
-// fmt, not as JSON or text, not in a structured log, not as part of a struct
-// that is dumped with %#v. Nor is it read from JSON or text, so that what holds
-// one cannot be stored and read again by mistake: read a string, and wrap it with
-// NewSecret. The zero value is the empty secret.
+// A Secret is a string that does not show when it is printed: not by any verb of package
+// fmt, not as JSON or text, not in a structured log, and not in a struct that is printed
+// with %#v. It cannot be read from JSON or text either, so that a struct with a secret
+// is not stored and read again by mistake. Read a string, and wrap it with NewSecret.
+// The zero value is the empty secret.
 type Secret struct {
-	// A pointer, because fmt reads the unexported fields of a struct by
-	// reflection without asking its methods, but does not follow pointers there.
+	// This is a pointer because fmt prints unexported fields of a struct without their
+	// methods, but does not follow pointers there.
 	value *string
 }
 
 // NewSecret wraps value.
 func NewSecret(value string) Secret { return Secret{&value} }
 
-// Reveal returns the secret itself. Its callers are the places that write to
-// the wire; there should be few.
+// Reveal returns the secret itself. Only code that needs the secret to send it should call
+// it: there should be few such places.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -46,11 +46,11 @@ func (Secret) String() string { return redacted }
 // GoString implements fmt.GoStringer.
 func (Secret) GoString() string { return redacted }
 
-// Format implements fmt.Formatter, for the verbs that ask neither Stringer nor
+// Format implements fmt.Formatter, for the verbs that use neither Stringer nor
 // GoStringer, such as %x and %d.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// MarshalText implements encoding.TextMarshaler, which encoding/json asks too.
+// MarshalText implements encoding.TextMarshaler, which encoding/json uses too.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue implements slog.LogValuer.

@@ -15,10 +15,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// planted is a secret that is easy to find, in every way it may be written.
+// planted is a secret that is easy to find in every encoding.
 const planted = "planted-secret"
 
-// wantUnseen fails the test if text shows planted, be it as numbers.
+// wantUnseen fails the test if text shows planted, also if it shows it as numbers.
 func wantUnseen(t *testing.T, how, text string) {
 	t.Helper()
 	for _, form := range []string{
@@ -31,7 +31,7 @@ func wantUnseen(t *testing.T, how, text string) {
 	}
 }
 
-// holders are values that hold s in every way.
+// holders are values that hold s in different ways.
 func holders(s tokenauth.Secret) map[string]any {
 	type exported struct{ Secret tokenauth.Secret }
 	type unexported struct{ secret tokenauth.Secret }

@@ -7,7 +7,8 @@ import (
 	"net/http"
 )
 
-// send sends a call, and again while the server promises not to have processed it.
+// send sends a call. It sends the call again while the server promises that it has not
+// processed it, or, if the call is safe, while its connection or stream ends.
 func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Response, error) {
 	for n := 0; ; n++ {
 		res, err := t.sendOnce(req, call, d)
@@ -17,7 +18,7 @@ func (t *Transport) send(req *http.Request, call *Call, d *Delivery) (*http.Resp
 			res, err = t.sendOnce(req, call, d)
 		}
 		if n > 0 && errors.Is(err, errExpired) {
-			err = new(UnprocessedError) // nothing else has happened to the call
+			err = new(UnprocessedError) // the expiry of the token is not why the call failed
 		}
 		if !helps(err, call.safe()) || n == maxUnprocessed || !d.whole() || !pause(req.Context(), n) {
 			return res, err
@@ -32,7 +33,7 @@ func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.
 	out := req.WithContext(ctx)
 	out.Host = CanonicalHost(t.Origin)
 	out.Header = t.leaving(req.Header)
-	out.Trailer = nil // fields too, and none of them on the list
+	out.Trailer = nil // trailers are fields too, and none of them is on the list
 	out.GetBody = nil
 	if err := t.authorize(out, req, call, d); err != nil {
 		attempt.end()
@@ -52,12 +53,12 @@ func (t *Transport) sendOnce(req *http.Request, call *Call, d *Delivery) (*http.
 	if call.Kind == DPoP {
 		d.nonce = nonceOf(res.Header)
 	}
-	// What is done with the response must not see the token.
+	// Code that handles the response must not see the token.
 	res.Request = req
 	return res, nil
 }
 
-// errExpired is why a call has no token any more.
+// errExpired is the error if the token of a call expires before it is sent.
 var errExpired = errors.New("the token expired before it was sent")
 
 // authorize puts the authorization of the call on out, which is a copy of req.
@@ -69,7 +70,7 @@ func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) e
 			return &Error{Op: "sending the call", Cause: CauseConfiguration, Err: fmt.Errorf("the token for '%s' is not one for a call of kind %s", call.Group, call.Kind)}
 		}
 		if !token.once && !token.usable(readClocks()) {
-			// It expired while the call was made ready.
+			// It expired while the call was prepared.
 			return &Error{Op: opToken, Cause: CauseTimeout, Err: errExpired}
 		}
 		out.Header["Authorization"] = []string{token.Authorization()}
@@ -91,28 +92,31 @@ func (t *Transport) authorize(out, req *http.Request, call *Call, d *Delivery) e
 	return nil
 }
 
-// setBody gives out, which is a copy of req, the body of the call. One that is empty
-// is none, so that its length is sent as 0, or none where the method has none.
+// setBody gives the body of the call to out, which is a copy of req. For an empty body,
+// out has none, so that net/http sends a length of 0, or no length if the method needs
+// none.
 func (t *Transport) setBody(out, req *http.Request, call *Call, d *Delivery) {
 	switch {
 	case d.rest != nil:
 		d.stream = &streamedBody{Reader: d.rest, body: req.Body}
 		out.Body = d.stream
-		// The server may want a nonce, which it can say before it gets the body.
+		// If the server wants a nonce, it can say so before it gets the body.
 		if d.expecting = call.Kind == DPoP && !d.unexpected; d.expecting {
 			out.Header["Expect"] = []string{"100-continue"}
 		}
 	case !d.empty():
 		out.Body, out.ContentLength = d.held.reader(), d.held.length
 	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && !call.safe() && repeatsOverHTTP1(out):
-		// Over TLS, a second connection can be taken away from net/http.
+		// net/http would repeat this call by itself. Over TLS, gotConn prevents that;
+		// here, a body that cannot be read again does.
 		out.Body = emptyBody{}
 	default:
 		out.Body, out.ContentLength = nil, 0
 	}
 }
 
-// sendError returns the error of sending a call, for that of Base.
+// sendError returns the error of a call for an error of Base, and notes in d whether the
+// server may have seen the call.
 func (t *Transport) sendError(req *http.Request, d *Delivery, err error) error {
 	if d.stream != nil && d.stream.failure() != nil {
 		return bodyError(req, d.stream.failure())
@@ -120,16 +124,15 @@ func (t *Transport) sendError(req *http.Request, d *Delivery, err error) error {
 	if timeout, ok := errors.AsType[*TimeoutError](err); ok && timeout.Phase == PhaseConnect {
 		d.sent = false
 	} else {
-		// Of a body that was touched, what is left would look like the whole.
+		// If part of the body was read, the rest would look like the whole body.
 		begun := d.stream != nil && d.stream.state.Load() == touched
 		d.sent = begun || (!isUnprocessed(err) && !t.notSent(err))
 	}
 	return err
 }
 
-// prove makes the proof for out, which is for the URL that the server sees.
-// The nonce is the one of the last response to the call; the first attempt has that
-// of the last response to any call.
+// prove makes the proof for out, with the URL that the server sees. The nonce is that of
+// the last response to this call, or else that of the last response to any call.
 func (t *Transport) prove(out *http.Request, call *Call, d *Delivery) (string, error) {
 	source := t.Sources[call.Group]
 	nonce := d.nonce

@@ -13,44 +13,44 @@ import (
 )
 
 const (
-	// A store that does not give back what was written is tried again after
-	// firstUnfit, and then after twice as long each time, up to lastUnfit.
+	// If a store does not return what was written, it is tried again after firstUnfit,
+	// then after twice that time, and so on up to lastUnfit.
 	firstUnfit = time.Minute
 	lastUnfit  = time.Hour
 
-	// secondReading is how long after the first one what was written is read again, if
-	// the first did not find it.
+	// secondReading is the time between two readings of an entry that was written, if
+	// the first reading did not find it.
 	secondReading = time.Second
 )
 
-// shared is the supplier that looks in a store for what other processes have obtained,
-// and asks the provider only if there is nothing. It leaves the token in the store for
-// the others. The store can fail in any way: that costs time, which is bounded, and
-// requests, but no token.
+// shared is the supplier that looks in a store for tokens of other processes. If there is
+// none, it asks the provider, and leaves the token in the store for the others. If the
+// store fails, that costs time, which is limited, and requests, but callers still get
+// tokens.
 type shared struct {
 	direct     *direct
 	store      Store
 	operations operations
-	background func(func())     // runs what goes on when the token is there
-	observe    func(StoreEvent) // is told of failures
+	background func(func())     // runs work that goes on after the attempt
+	observe    func(StoreEvent) // is told about failures
 
 	mu      sync.Mutex
-	visits  int           // so far
-	settled int           // the number of the last visit whose outcome is known
-	alone   bool          // its token could not be shared
+	visits  int           // number of visits so far
+	settled int           // number of the last visit whose outcome is known
+	alone   bool          // the token of that visit could not be shared
 	saving  bool          // a token is being written
-	next    func()        // writes the one after it
-	pause   time.Duration // until an unfit store is tried again; zero if it is fit
-	paused  instant       // when that began
+	next    func()        // writes the next token
+	pause   time.Duration // time until an unfit store is tried again; zero if it is fit
+	paused  instant       // when the pause began
 }
 
-// newShared returns the supplier that shares what next obtains.
+// newShared returns a supplier that shares the tokens of next.
 func newShared(next *direct, store Store, operations operations, background func(func()), observe func(StoreEvent)) *shared {
 	return &shared{direct: next, store: store, operations: operations, background: background, observe: observe}
 }
 
-// obtain implements supplier. Discovery and the token request have the time of n each,
-// since a turn may be long in coming. What is spent with the store comes on top.
+// obtain implements supplier. Discovery and the token request have the time limit of n
+// each, since the wait for a turn may be long. The time for the store is added.
 func (s *shared) obtain(ctx context.Context, n need) (*Token, error) {
 	v := s.visit(n)
 	if v == nil {
@@ -107,8 +107,8 @@ func (s *shared) look(ctx context.Context, n need) *Token {
 // fleet implements supplier.
 func (*shared) fleet() bool { return true }
 
-// fit reports whether the store gives back what is written, as far as is known, and if
-// not, whether it is time to try it again.
+// fit reports whether the store returns what is written, as far as is known. If not, try
+// reports whether it is time to try it again.
 func (s *shared) fit() (fit, try bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,13 +123,13 @@ func (s *shared) release(turn *turn) {
 	}
 }
 
-// tell tells of a failure that has cost time at most.
+// tell tells the observer about a failure that has only cost time.
 func (s *shared) tell(failure *StoreError) {
 	s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure})
 }
 
-// settle notes whether the visit's token was shared. If not, failure is why. A later
-// visit may have been quicker.
+// settle notes whether the visit's token was shared. If it was not, failure says why. If
+// a later visit has been settled before, settle does nothing.
 func (v *visit) settle(failure *StoreError) {
 	s := v.shared
 	s.mu.Lock()
@@ -145,7 +145,7 @@ func (v *visit) settle(failure *StoreError) {
 	s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure, Changed: true})
 }
 
-// judge notes whether what was written could be read.
+// judge notes whether an entry that was written could be read.
 func (s *shared) judge(fit bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,9 +156,9 @@ func (s *shared) judge(fit bool) {
 	s.pause, s.paused = min(max(2*s.pause, firstUnfit), lastUnfit), readClocks()
 }
 
-// leave leaves a token for the other processes, and the document with which it was
-// obtained. It does that in the background, and ends the turn when the token is there.
-// It reports whether it does: some tokens are of no use to the others.
+// leave writes a token for the other processes, and the discovery document with which it
+// was obtained. It does that in the background, and ends the turn when the token is
+// written. It returns false if it does nothing: the others cannot use some tokens.
 func (v *visit) leave(token *Token, turn *turn) bool {
 	value := v.seal(token)
 	if value == nil {
@@ -173,7 +173,7 @@ func (v *visit) leave(token *Token, turn *turn) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.saving { // the last one has not been written yet
+	if s.saving { // an earlier token is still being written
 		s.next = write
 	} else {
 		s.saving = true
@@ -185,7 +185,7 @@ func (v *visit) leave(token *Token, turn *turn) bool {
 	return true
 }
 
-// writeAll writes a token, and the newest of those that were obtained meanwhile.
+// writeAll writes a token, and then the newest token that was obtained meanwhile.
 func (s *shared) writeAll(write func()) {
 	for write != nil {
 		write()
@@ -196,17 +196,17 @@ func (s *shared) writeAll(write func()) {
 	}
 }
 
-// write writes a token, ends the turn, and sees whether the token can be read.
+// write writes a token, ends the turn, and looks whether the token can be read.
 func (v *visit) write(value, document []byte, turn *turn) *StoreError {
 	s := v.shared
-	if turn == nil { // nothing was looked for, or in vain
+	if turn == nil { // without a turn, the visit may not know the present value
 		v.found, _ = s.read(v.entries.token)
 	}
 	failure := s.save(v.entries.token, value)
 	turn.end()
 	if failure == nil {
 		failure = s.verify(v.entries.token, value, v.found)
-		if failure == nil || failure.Kind == StoreChanged || failure.Kind == StoreLost {
+		if failure == nil || failure.Kind == StoreChanged || failure.Kind == StoreLost || failure.Kind == StoreTooLarge {
 			s.judge(failure == nil)
 		}
 	}
@@ -216,15 +216,15 @@ func (v *visit) write(value, document []byte, turn *turn) *StoreError {
 	}
 	if document != nil {
 		if failure := s.save(v.entries.document, document); failure != nil {
-			s.tell(failure) // the token is there
+			s.tell(failure) // only the document is missing, not the token
 		}
 	}
 	return nil
 }
 
-// seal returns what the other processes are to read of a token, nil if the token is of
-// no use to them. It also returns nil if this machine's clock is known to be wrong and is
-// not corrected: they would take the token for younger or older than it is.
+// seal returns the value that the other processes read for a token, or nil if they cannot
+// use the token. It also returns nil if this machine's clock is known to be wrong and is
+// not corrected: the others would take the token for younger or older than it is.
 func (v *visit) seal(token *Token) []byte {
 	clock := v.shared.direct.config.Provider.Clock()
 	if token.once || (clock.Known && !clock.Correctable()) {
@@ -235,18 +235,18 @@ func (v *visit) seal(token *Token) []byte {
 		Lifetime: token.lifetime, Scopes: token.scopes,
 	})
 	if err != nil {
-		return nil // it is made of strings and numbers
+		return nil // cannot happen with strings and numbers
 	}
 	return value
 }
 
-// save writes an entry when no caller waits for it. If it takes too long, the store may
-// still do it later, and put it over a newer one. That is valid by its own time.
+// save writes an entry. No caller waits for it. If it takes too long, the store may still
+// write the entry later, over a newer one. That does no harm: the entry has its own times.
 func (s *shared) save(e *entry, value []byte) *StoreError {
 	return storeError(s.operations.run(func(ctx context.Context) error { return e.save(ctx, s.store, value) }))
 }
 
-// read reads an entry when no caller waits for it.
+// read reads an entry. No caller waits for it.
 func (s *shared) read(e *entry) ([]byte, error) {
 	var value []byte
 	err := s.operations.run(func(ctx context.Context) (err error) {
@@ -254,16 +254,16 @@ func (s *shared) read(e *entry) ([]byte, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err // value may still be written to
+		return nil, err // the operation may still write to value
 	}
 	return value, nil
 }
 
-// errLost is the failure of a store that has taken a value, and does not have it.
+// errLost is the error if a store has taken a value and does not have it.
 var errLost = errors.New("the storage does not have what was written")
 
-// verify reads what was written. Another process may have written since, but nothing is
-// left of what was found before.
+// verify reads an entry that was written. Its value must be written, or the newer value of
+// another process. It must not be found, the value from before.
 func (s *shared) verify(e *entry, written, found []byte) *StoreError {
 	for again := false; ; again = true {
 		value, err := s.read(e)
@@ -274,7 +274,7 @@ func (s *shared) verify(e *entry, written, found []byte) *StoreError {
 		case err == nil:
 			failure = &StoreError{StoreChanged, errors.New("the storage gives back an older value than was written")}
 		case failure.Kind == StoreUnreachable && again:
-			// It has none, or it cannot be reached any more.
+			// The store has no such entry, or it cannot be reached any more.
 			if failure := s.save(e, written); failure != nil {
 				return failure
 			}
@@ -286,11 +286,11 @@ func (s *shared) verify(e *entry, written, found []byte) *StoreError {
 		if again {
 			return failure
 		}
-		time.Sleep(secondReading) // no caller waits, and it may take a moment
+		time.Sleep(secondReading) // no caller waits, and some stores take a moment
 	}
 }
 
-// storeError says what kind of failure err is; nil if it is none.
+// storeError returns err as a StoreError with its kind. It returns nil if err is nil.
 func storeError(err error) *StoreError {
 	kind := StoreUnreachable
 	switch {
@@ -298,7 +298,7 @@ func storeError(err error) *StoreError {
 		return nil
 	case errors.Is(err, errSilent):
 		kind = StoreSlow
-	case errors.Is(err, errSealed):
+	case errors.Is(err, errSealed), errors.Is(err, errSizeless):
 		kind = StoreChanged
 	case errors.Is(err, errTooLarge):
 		kind = StoreTooLarge

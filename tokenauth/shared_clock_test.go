@@ -10,12 +10,12 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A token is used until it expires by the provider's clock, and not after,
-// whatever the clocks of those who share it say.
+// A token is used until it expires by the provider's clock, and not after that, even if the
+// clocks of the processes that share it are wrong.
 func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
 	for name, test := range map[string]struct {
-		writer, reader time.Duration // by how much the provider's clock is ahead of theirs
-		unknown        bool          // the reader was not told
+		writer, reader time.Duration // how much the provider's clock is ahead of theirs
+		unknown        bool          // the reader does not know the provider's clock
 		want           time.Duration // how long the reader uses the token
 	}{
 		"the same":                         {want: 270 * time.Second},
@@ -33,11 +33,11 @@ func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
 				writer.Attach(tokenauth.Runtime{Client: &http.Client{Transport: skewed{server.Client().Transport, test.writer}}, Store: store})
 				getToken(t, writer.Source)
 				if !test.unknown {
-					// One moment, by the reader's clock.
+					// This is the same moment on the reader's clock.
 					advance(test.writer - test.reader)
 				}
 				reader := newNode(t, server, store)
-				client := server.Client() // whose answers have no Date
+				client := server.Client() // its responses have no Date
 				if !test.unknown {
 					client = &http.Client{Transport: skewed{server.Client().Transport, test.reader}}
 				}
@@ -55,7 +55,7 @@ func TestSharedTokensWithClocksThatDiffer(t *testing.T) {
 	}
 }
 
-// A token whose time does not fit is not taken: it may be of any age.
+// A token with a time that is not plausible is not taken, since its age is not known.
 func TestTokenThatIsDatedByAWrongClockIsNotShared(t *testing.T) {
 	const unknown = time.Duration(-1)
 	for name, test := range map[string]struct {

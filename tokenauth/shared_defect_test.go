@@ -16,7 +16,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// newSlowProvider returns a provider that takes a time for each token.
+// newSlowProvider returns a provider that takes some time for each token.
 func newSlowProvider(took time.Duration) *tokenauthtest.Server {
 	server := tokenauthtest.NewServer()
 	var tokens atomic.Int64
@@ -30,8 +30,8 @@ func newSlowProvider(took time.Duration) *tokenauthtest.Server {
 	return server
 }
 
-// pass lets a time pass on the test's clock, or less if ctx is over before. It uses no
-// time.After: with many of those, the race detector of Go 1.26.8 fails.
+// pass lets a time pass on the test's clock, or less if ctx ends before. It does not use
+// time.After: with many calls of that, the race detector of Go 1.26.8 fails.
 func pass(ctx context.Context, takes time.Duration) error {
 	passed, cancel := context.WithTimeout(ctx, takes)
 	defer cancel()
@@ -53,7 +53,7 @@ func coldStart(t *testing.T, nodes []*node) {
 	}
 }
 
-// live uses the tokens of the nodes until lives of 300 seconds have passed.
+// live uses the tokens of the nodes for the given number of lifetimes of 300 seconds.
 func live(t *testing.T, nodes []*node, lives int) {
 	t.Helper()
 	const step = 5 * time.Second
@@ -65,8 +65,8 @@ func live(t *testing.T, nodes []*node, lives int) {
 	}
 }
 
-// wantAFewRequests asserts that at most one token was asked for each time that one was
-// due in the given number of lives of 300 seconds.
+// wantAFewRequests asserts that at most one token was asked for each time that a renewal was
+// due, in the given number of lifetimes of 300 seconds.
 func wantAFewRequests(t *testing.T, server *tokenauthtest.Server, lives int) {
 	t.Helper()
 	if got := len(server.TokenRequests()); got > lives*10/7+1 {
@@ -74,7 +74,7 @@ func wantAFewRequests(t *testing.T, server *tokenauthtest.Server, lives int) {
 	}
 }
 
-// oneSpaceStore keeps locks where entries are.
+// oneSpaceStore keeps locks among the entries.
 type oneSpaceStore struct{ *memoryStore }
 
 func (s oneSpaceStore) Lock(ctx context.Context, name string) error {
@@ -103,8 +103,8 @@ func TestLocksAreNoEntries(t *testing.T) {
 	})
 }
 
-// stubbornStore has locks that are waited for whatever the context says, and told of a
-// context that ends before the lock comes.
+// stubbornStore waits for a lock even after the context has ended. If the context ends before
+// the lock comes, it reports that.
 type stubbornStore struct {
 	*memoryStore
 	waiting, most atomic.Int64
@@ -175,7 +175,7 @@ func TestLockThatIsRefusedIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A process that has died keeps its lock for a time.
+// A process that has died keeps its lock for some time.
 func TestLockThatIsRefusedIsNotWaitedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newSlowProvider(100 * time.Millisecond)
@@ -200,7 +200,7 @@ func TestLockThatIsRefusedIsNotWaitedForLong(t *testing.T) {
 	})
 }
 
-// oddStore has another error for what is not there.
+// oddStore returns another error if there is no entry.
 type oddStore struct{ *memoryStore }
 
 func (s oddStore) Size(ctx context.Context, key string) (int64, error) {
@@ -228,11 +228,11 @@ func TestOtherErrorForWhatIsNotThere(t *testing.T) {
 	})
 }
 
-// goneStore says that nothing is there while it cannot be reached.
+// goneStore says that there is no entry while it cannot be reached.
 type goneStore struct {
 	*memoryStore
 	gone *atomic.Bool
-	hang bool // a lock is waited for until the context ends
+	hang bool // Lock waits until the context ends
 }
 
 func (s goneStore) Lock(ctx context.Context, name string) error {
@@ -300,7 +300,7 @@ func TestStoreThatIsGoneIsNotTakenForAnEmptyOne(t *testing.T) {
 	}
 }
 
-// tardyStore takes its time for everything, and heeds the context.
+// tardyStore takes some time for each operation, and heeds the context.
 type tardyStore struct {
 	*memoryStore
 	takes time.Duration
@@ -371,7 +371,7 @@ func TestSlowStoreCostsACallTwoSecondsAtMost(t *testing.T) {
 	}
 }
 
-// A store that gives back what nobody has written, or not what was.
+// A store may return a value that nobody has written, or an older value.
 type unfitStore struct {
 	*memoryStore
 	get   func(written []byte) ([]byte, error)
@@ -395,7 +395,7 @@ func (s *unfitStore) Load(ctx context.Context, key string) ([]byte, error) {
 func TestStoreThatDoesNotGiveBackWhatWasWritten(t *testing.T) {
 	var (
 		mu     sync.Mutex
-		cached []byte // of the token, since the document is not read
+		cached []byte // the token's value; the document is not read
 	)
 	for name, get := range map[string]func([]byte) ([]byte, error){
 		"changed":     func(v []byte) ([]byte, error) { return append([]byte("x"), v...), nil },
@@ -452,7 +452,7 @@ func TestStoreThatDoesNotGiveBackWhatWasWritten(t *testing.T) {
 	}
 }
 
-// hugeStore has an entry of any size.
+// hugeStore has an entry of the given size.
 type hugeStore struct {
 	*memoryStore
 	huge  *atomic.Bool
@@ -487,7 +487,7 @@ func TestHugeEntryIsNotRead(t *testing.T) {
 		if failures, _ := n.failed(); len(failures) != 1 || failures[0] != tokenauth.StoreTooLarge {
 			t.Errorf("failures %v", failures)
 		}
-		if loads := store.loads.Load(); loads != 1 { // to see that it was written
+		if loads := store.loads.Load(); loads != 1 { // the reading after the token was written
 			t.Errorf("it is read %d times", loads)
 		}
 		getToken(t, newNode(t, server, store).Source)
@@ -495,7 +495,7 @@ func TestHugeEntryIsNotRead(t *testing.T) {
 	})
 }
 
-// panickingStore panics: it is a nil pointer to a store.
+// panickingStore panics, since it is a nil pointer to a store.
 type panickingStore struct{ *memoryStore }
 
 func TestStoreThatPanics(t *testing.T) {

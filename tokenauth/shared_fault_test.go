@@ -13,8 +13,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// deafStore is a store that can be read and locked, but whose writes hang,
-// whatever the context says.
+// deafStore is a store that can be read and locked. Its writes hang, also after the context
+// has ended.
 type deafStore struct{ *memoryStore }
 
 func (s deafStore) Store(context.Context, string, []byte) error {
@@ -32,7 +32,7 @@ func (m *memoryStore) held() (n int) {
 	return n
 }
 
-// A process that lives and keeps a lock keeps it for ever.
+// A process that runs and does not give a lock back keeps it for ever.
 func TestF23LockIsGivenBackThoughWritesHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -79,8 +79,8 @@ func TestF05FleetDoesNotAskAtOnceWhenALockIsHeldForEver(t *testing.T) {
 	})
 }
 
-// Without knowing the provider's clock, a token of a process whose clock is far
-// ahead could be of any age.
+// If the provider's clock is not known, a token of a process whose clock is far ahead could
+// have any age.
 func TestF06SharedTokenOfUnknownAgeIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -99,7 +99,7 @@ func TestF06SharedTokenOfUnknownAgeIsNotUsed(t *testing.T) {
 	})
 }
 
-// The brake is on what is asked of the provider, not on what others have asked.
+// The brake limits requests to the provider, and not looks for tokens of other processes.
 func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -108,7 +108,7 @@ func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 		nodes := newFleet(t, server, store, 3)
 		first := getToken(t, nodes[0].Source)
 		getToken(t, nodes[1].Source)
-		second := nodes[0].Renew(t.Context(), first) // and is braked
+		second := nodes[0].Renew(t.Context(), first) // from now on, the brake holds
 		if second == nil {
 			t.Fatal("the rejected token is not renewed")
 		}
@@ -122,7 +122,7 @@ func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 			t.Error("to find nothing is an attempt")
 		}
 		wantRequests(t, server, 2)
-		// Another whose brake is not on meets the same.
+		// The third process, whose brake does not hold, renews its rejected token.
 		third := nodes[2].Renew(t.Context(), getToken(t, nodes[2].Source))
 		if third == nil {
 			t.Fatal("the rejected token is not renewed")
@@ -132,7 +132,7 @@ func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 			t.Error("it does not take the token that is there")
 		}
 		wantRequests(t, server, 3)
-		// However often it is rejected, it looks once in a second.
+		// However often the token is rejected, there is one look a second.
 		store.mu.Lock()
 		loads := store.loads
 		store.mu.Unlock()
@@ -147,14 +147,14 @@ func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 	})
 }
 
-// attempts returns how many there were.
+// attempts returns the number of attempts so far.
 func (n *node) attempts() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.events)
 }
 
-// Who waits for a token while another call only looks for one gets one.
+// A caller that waits for a token during a mere look of another call gets a token.
 func TestLookForATokenIsNoAnswerToThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -179,7 +179,7 @@ func TestLookForATokenIsNoAnswerToThoseWhoWait(t *testing.T) {
 	})
 }
 
-// slowStore is a store whose reads take a time.
+// slowStore is a store whose reads take some time.
 type slowStore struct {
 	*memoryStore
 	slow time.Duration
@@ -228,8 +228,8 @@ func (s fullStore) Store(ctx context.Context, key string, value []byte) error {
 	return s.memoryStore.Store(ctx, key, value)
 }
 
-// A store that could not take the last token still has the one before it, which
-// is not what to replace a rejected one by.
+// A store that could not take the last token still has the one before it. That must not
+// replace a rejected token.
 func TestRejectedTokenIsNotReplacedByTheOneBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()

@@ -14,7 +14,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A node is a source as one of several processes has it.
+// A node is the source of one of several processes.
 type node struct {
 	*tokenauth.Source
 	mu       sync.Mutex
@@ -48,8 +48,8 @@ func newNode(t *testing.T, server *tokenauthtest.Server, store tokenauth.Store, 
 	return n
 }
 
-// failed returns the kinds of failure of the store since the last time, and whether
-// the process goes on by itself.
+// failed returns the kinds of failure of the store since the last call of failed, and whether
+// the process obtains its own tokens now.
 func (n *node) failed() (kinds []tokenauth.StoreFailure, alone bool) {
 	synctest.Wait()
 	n.mu.Lock()
@@ -58,7 +58,7 @@ func (n *node) failed() (kinds []tokenauth.StoreFailure, alone bool) {
 	return kinds, n.alone
 }
 
-// last returns what the last attempt was.
+// last returns the event of the last attempt.
 func (n *node) last(t *testing.T) tokenauth.Event {
 	t.Helper()
 	synctest.Wait()
@@ -70,7 +70,7 @@ func (n *node) last(t *testing.T) tokenauth.Event {
 	return n.events[len(n.events)-1]
 }
 
-// newFleet returns n nodes with one store.
+// newFleet returns n nodes that share one store.
 func newFleet(t *testing.T, server *tokenauthtest.Server, store tokenauth.Store, n int) []*node {
 	t.Helper()
 	nodes := make([]*node, n)
@@ -124,7 +124,7 @@ func TestF05FleetAsksOnceInATokensLife(t *testing.T) {
 			}
 			advance(time.Second)
 		}
-		// Each is renewed when 70 to 80 % of its life have passed.
+		// Each token is renewed when 70 to 80 % of its lifetime have passed.
 		if got := len(server.TokenRequests()); got < lives || got > lives*10/7+1 {
 			t.Errorf("%d token requests in %d lives", got, lives)
 		}
@@ -166,7 +166,7 @@ func TestRejectedTokenIsRenewedOnceForTheFleet(t *testing.T) {
 	})
 }
 
-// Nothing of what is stored can be read, or put in another's place.
+// Entries cannot be read without the credential, and one cannot replace another.
 func TestStoredTokensAreSealed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -247,12 +247,12 @@ func TestEntryThatWasTamperedWithIsAMiss(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with the storage, a token is obtained, and in time.
+// Whatever is wrong with the storage, a token is obtained in time.
 func TestF22StorageThatFailsCostsNoToken(t *testing.T) {
 	broken := errors.New("broken")
 	for name, test := range map[string]struct {
 		store *memoryStore
-		held  bool // somebody has the lock and has died
+		held  bool // a process with the lock has died
 		wait  time.Duration
 	}{
 		"gone":      {store: &memoryStore{loadErr: broken, storeErr: broken, lockErr: broken}},
@@ -274,7 +274,7 @@ func TestF22StorageThatFailsCostsNoToken(t *testing.T) {
 					t.Errorf("it takes %v", took)
 				}
 				synctest.Wait()
-				advance(time.Minute) // for what goes on in the background
+				advance(time.Minute) // for the work in the background
 				if failures, alone := n.failed(); failures == nil || !alone || n.last(t).Shared {
 					t.Errorf("alone %t, %v", alone, failures)
 				}
@@ -285,7 +285,7 @@ func TestF22StorageThatFailsCostsNoToken(t *testing.T) {
 	}
 }
 
-// Those who wait for a process that hangs go on when its time is over.
+// Processes that wait for another one that hangs go on when their wait is over.
 func TestF23HolderOfTheLockHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -321,7 +321,7 @@ func TestF23HolderOfTheLockHangs(t *testing.T) {
 	})
 }
 
-// Tokens that are bound to a key are shared by those who have the key.
+// Tokens that are bound to a key are shared by the processes that have the key.
 func TestBoundTokensAreSharedWithTheKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -363,8 +363,8 @@ func TestBoundTokensAreSharedWithTheKey(t *testing.T) {
 	})
 }
 
-// While the provider is away, a process that starts goes on with what another
-// has left.
+// While the provider is away, a process that starts uses the token and the document of
+// another process.
 func TestStoredTokenAndDocumentWhileTheProviderIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -381,7 +381,7 @@ func TestStoredTokenAndDocumentWhileTheProviderIsAway(t *testing.T) {
 			t.Errorf("without knowing the provider's clock, it uses the token for %v", life)
 		}
 		advance(time.Until(token.ExpiresAt()))
-		// The document is known, so a token can be had though there is no discovery.
+		// The document is known, so the process gets a token without discovery.
 		getToken(t, n.Source)
 		wantRequests(t, server, 2)
 	})

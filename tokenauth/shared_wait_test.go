@@ -14,7 +14,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// deadTardyStore takes its time, and its lock is held by a process that has died.
+// deadTardyStore takes some time for each operation. A process that has died holds its lock.
 type deadTardyStore struct{ tardyStore }
 
 func (s deadTardyStore) Lock(ctx context.Context, _ string) error {
@@ -22,7 +22,7 @@ func (s deadTardyStore) Lock(ctx context.Context, _ string) error {
 	return ctx.Err()
 }
 
-// The time in which another process is waited for is not the store's.
+// The wait for another process does not count as time of the store.
 func TestFleetOnASlowStoreDoesNotAskAtOnceWhenALockIsHeld(t *testing.T) {
 	for _, takes := range []time.Duration{0, 150 * time.Millisecond} {
 		t.Run(takes.String(), func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestFleetOnASlowStoreDoesNotAskAtOnceWhenALockIsHeld(t *testing.T) {
 	}
 }
 
-// impatientStore waits for a lock for five seconds.
+// impatientStore waits only five seconds for a lock.
 type impatientStore struct{ *memoryStore }
 
 func (s impatientStore) Lock(ctx context.Context, name string) error {
@@ -97,7 +97,7 @@ func TestColdStartOfManyWritesOnce(t *testing.T) {
 	})
 }
 
-// becomingStore becomes slow.
+// becomingStore becomes slow after some time.
 type becomingStore struct {
 	*memoryStore
 	takes atomic.Int64
@@ -106,16 +106,21 @@ type becomingStore struct {
 func (s *becomingStore) now() tardyStore {
 	return tardyStore{s.memoryStore, time.Duration(s.takes.Load())}
 }
+
 func (s *becomingStore) Lock(ctx context.Context, name string) error { return s.now().Lock(ctx, name) }
+
 func (s *becomingStore) Unlock(ctx context.Context, name string) error {
 	return s.now().Unlock(ctx, name)
 }
+
 func (s *becomingStore) Size(ctx context.Context, key string) (int64, error) {
 	return s.now().Size(ctx, key)
 }
+
 func (s *becomingStore) Load(ctx context.Context, key string) ([]byte, error) {
 	return s.now().Load(ctx, key)
 }
+
 func (s *becomingStore) Store(ctx context.Context, key string, value []byte) error {
 	return s.now().Store(ctx, key, value)
 }
@@ -159,7 +164,7 @@ func TestCloseGivesTheLockBack(t *testing.T) {
 		store := tardyStore{newMemoryStore(), 10 * time.Millisecond}
 		n := newNode(t, server, store)
 		startToken(t.Context(), n.Source)
-		advance(time.Second) // it asks
+		advance(time.Second) // the process asks the provider
 		n.Close()
 		if store.held() != 0 {
 			t.Error("the lock is held")
@@ -168,7 +173,7 @@ func TestCloseGivesTheLockBack(t *testing.T) {
 	})
 }
 
-// noWriteStore has writes that hang until the context ends.
+// noWriteStore is a store whose writes hang until the context ends.
 type noWriteStore struct {
 	*memoryStore
 	hang *atomic.Bool
@@ -182,14 +187,14 @@ func (s noWriteStore) Store(ctx context.Context, key string, value []byte) error
 	return s.memoryStore.Store(ctx, key, value)
 }
 
-// A token that is not written holds the others up for a second each.
+// If a token cannot be written, each of the other processes waits a second for it.
 func TestWritesThatHangDoNotHoldTheOthersUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newSlowProvider(100 * time.Millisecond)
 		defer server.Close()
 		store := noWriteStore{newMemoryStore(), new(atomic.Bool)}
 		getToken(t, newNode(t, server, store).Source)
-		advance(time.Hour) // an entry is there, but it has expired
+		advance(time.Hour) // the token in the entry has expired
 		store.hang.Store(true)
 		start := time.Now()
 		coldStart(t, newFleet(t, server, store, 3))
@@ -200,7 +205,7 @@ func TestWritesThatHangDoNotHoldTheOthersUp(t *testing.T) {
 	})
 }
 
-// slowUnlockStore takes its time to give a lock back.
+// slowUnlockStore takes some time to give a lock back.
 type slowUnlockStore struct{ *memoryStore }
 
 func (s slowUnlockStore) Unlock(ctx context.Context, name string) error {
@@ -236,7 +241,7 @@ func TestOwnLockThatIsBeingGivenBackIsNotRefused(t *testing.T) {
 	})
 }
 
-// lossyStore has calls that do not come back.
+// lossyStore has operations that never return.
 type lossyStore struct {
 	*memoryStore
 	lost *atomic.Int64
@@ -303,14 +308,14 @@ func TestLookForATokenAsksNoProvider(t *testing.T) {
 		server.HandleDiscovery(hang)
 		before := server.Discoveries()
 		start := time.Now()
-		n.Renew(t.Context(), second) // braked: only looks
+		n.Renew(t.Context(), second) // the brake holds, so this only looks
 		if d := server.Discoveries() - before; d != 0 {
 			t.Errorf("the look makes %d requests to the provider, and its call waits %v", d, time.Since(start))
 		}
 	})
 }
 
-// dyingStore has a lock that nobody gives back, and may go away.
+// dyingStore has a lock that nobody gives back, and it may become unreachable.
 type dyingStore struct {
 	*memoryStore
 	gone *atomic.Bool
@@ -378,8 +383,8 @@ func TestNewestTokenIsWritten(t *testing.T) {
 	})
 }
 
-// A caller that comes while the lock of a dead process is waited for, between two slow
-// readings, does not wait for the next one.
+// A caller may come during the wait for the lock of a dead process, between two slow readings.
+// It does not wait for the next reading.
 func TestCallerThatJoinsAWaitOnASlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newSlowProvider(0)
@@ -394,7 +399,7 @@ func TestCallerThatJoinsAWaitOnASlowStore(t *testing.T) {
 		store.takes.Store(int64(1500 * time.Millisecond))
 		advance(time.Until(token.ExpiresAt()) - time.Minute)
 		getToken(t, n.Source)
-		advance(8 * time.Second) // it has looked once more
+		advance(8 * time.Second) // there was one more look
 		start := time.Now()
 		if n.Renew(t.Context(), token) == nil {
 			t.Error("no token")
@@ -406,7 +411,7 @@ func TestCallerThatJoinsAWaitOnASlowStore(t *testing.T) {
 	})
 }
 
-// keepingStore does not let go of a lock at once.
+// keepingStore does not give a lock back at once.
 type keepingStore struct {
 	*memoryStore
 	refusals atomic.Int64

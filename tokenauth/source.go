@@ -11,34 +11,36 @@ import (
 	"time"
 )
 
-// DefaultTimeout is that of one attempt, discovery included.
+// DefaultTimeout is the time limit of one attempt to obtain a token, discovery
+// included.
 const DefaultTimeout = 10 * time.Second
 
-// credentialCheck is how often a held-back Source looks whether its refused
-// credentials have been replaced.
+// credentialCheck is the least time between two looks whether the refused
+// credentials have been replaced, while a Source holds back.
 const credentialCheck = time.Second
 
-// credentialReadings is how many readings of the credentials there can be: for an
-// attempt, and for that look. One that hangs keeps a goroutine, which cannot be
-// ended; after readingLost it does not count any more, since what hung may be
-// mended for those that come.
+// credentialReadings is how many readings of the credentials can run at once: one for
+// an attempt, and one for that look. A reading that hangs keeps a goroutine, which
+// cannot be ended. After readingLost it does not count any more: the cause may be
+// mended by then, and new readings must be possible.
 const (
 	credentialReadings = 2
 	readingLost        = 10 * time.Minute
 )
 
-// credentialWait is how long a caller that gets an error anyway waits for that look.
+// credentialWait is how long a caller waits for that look. If the look finds the
+// same credentials, the caller gets an error anyway.
 const credentialWait = time.Second
 
-// A Config describes the tokens of a Source.
+// A Config says which tokens a Source obtains, and how.
 type Config struct {
 	// Provider issues the tokens. Required.
 	Provider *Provider
 
-	// Credentials returns the client's credentials. It is called for every
-	// token request, so that rotated ones need no restart. If it blocks, the
-	// attempt goes on without it when its time is over. Its error becomes part of
-	// an Error and must not hold a secret. Required.
+	// Credentials returns the client's credentials. It is called for every attempt, so
+	// that new credentials need no restart. If it blocks, the attempt fails when its
+	// time is over. Its error becomes part of an Error and must not hold a secret.
+	// Required.
 	Credentials func() (Credentials, error)
 
 	// AuthMethod is the client authentication method. Default: the first of
@@ -46,87 +48,87 @@ type Config struct {
 	AuthMethod AuthMethod
 
 	// Audience is the audience of client assertions, see CheckAudience. Default:
-	// the issuer.
+	// the issuer identifier.
 	Audience string
 
 	// DPoP asks for tokens that are bound to a key (RFC 9449): the DPoPKey of the
-	// credentials, or one that is generated when it is first needed. A token
-	// keeps the key it was made with.
+	// credentials, or else a key that the Source generates when it first needs it. A
+	// token keeps the key that it was requested with.
 	DPoP bool
 
-	// Scopes are the scopes to ask for. Default: none, and what the provider
-	// gives then.
+	// Scopes are the scopes to ask for. Default: none; then the provider decides which
+	// scopes the token has.
 	Scopes []string
 
-	// Timeout bounds one attempt, discovery included. Default, also in the place of
-	// a negative one: DefaultTimeout. With a Store, discovery and the token request
-	// have that time each, and what is spent with the store comes on top: 2 seconds
-	// at most, or 3 if it refuses a lock that is held, and 30 for another process's request.
-	// While there is no usable token, an attempt after one that ended so is given up
-	// earlier, at random, after half of that time at the soonest.
+	// Timeout limits one attempt, discovery included. If it is zero or negative, it is
+	// DefaultTimeout. With a Store, discovery and the token request have that time
+	// each, and the time spent with the store is added: at most 2 seconds, or 3 if the
+	// store refuses a lock that is held, or 30 while another process asks for a token.
+	// If an attempt has timed out and there is no usable token, the next attempt is
+	// given up earlier: at a random time in the second half of Timeout.
 	Timeout time.Duration
 
-	// RefreshBefore is how long before it stops being sent (Token.ExpiresAt) a
-	// token is renewed; not before half of its life has passed. Default, also in
-	// the place of a negative one: when 70 to 80 % of its life have passed.
+	// RefreshBefore is how long before Token.ExpiresAt a token is renewed, but not
+	// before half of its lifetime has passed. If it is zero or negative, the token is
+	// renewed when 70 to 80 % of its lifetime have passed.
 	RefreshBefore time.Duration
 }
 
 // A Source holds the token of one client for one set of scopes:
 //
-//   - while it is fresh, everyone gets it from memory;
-//   - when most of its life is over, it is renewed in the background, as long
-//     as it is in use, and everyone gets the old one meanwhile;
-//   - when there is none, everyone waits for the same fetch, each no longer than
-//     its own context allows;
-//   - after a failure with nothing usable, everyone gets the error at once until
-//     the next attempt is due.
+//   - While the token is fresh, every caller gets it from memory.
+//   - When most of its lifetime is over, the Source renews it in the background, if it
+//     has been used. Meanwhile every caller gets the old token.
+//   - If there is no token, all callers wait for the same fetch, each as long as its
+//     own context allows.
+//   - After a failure without a usable token, every caller gets the error at once,
+//     until the next attempt is due.
 //
-// It is safe for concurrent use. Close ends it. It is made by NewSource: the zero
-// Source has an error in the place of every token.
+// It is safe for concurrent use. Close ends it. NewSource makes a Source. The zero
+// Source returns an error instead of a token.
 type Source struct {
 	users   users
-	current atomic.Pointer[Token] // the one in use
+	current atomic.Pointer[Token] // the token in use
 	requester
 
 	mu         sync.Mutex
-	before     *Token // the one before current, if current may be refused for being new
-	newer      *Token // the one after current, if that was refused
-	excused    bool   // newer was young then
+	before     *Token // the token before current, if current may be refused for being new
+	newer      *Token // a newer token than current, if an API has refused it
+	excused    bool   // newer was young when it was refused
 	flight     *flight
 	failure    *Error
 	failures   int
 	steps      int         // of the back-off
-	refused    Credentials // those that failure is about, if it is a refusal
-	accepted   Credentials // those that the last token was obtained with
-	checked    instant     // when they were last compared with the present ones
+	refused    Credentials // the credentials of the attempt that ended with failure
+	accepted   Credentials // the credentials that the last token was obtained with
+	checked    instant     // when refused was last compared with the present credentials
 	renewed    instant     // when a rejected token was last renewed
 	attempted  instant     // when the last attempt started
-	heldUntil  instant     // until when the provider wants to be left alone
-	looked     instant     // when another process's was last looked for instead
+	heldUntil  instant     // until when the provider asks for no request (Retry-After)
+	looked     instant     // when another process's token was last looked for instead
 	timer      *time.Timer // renews in the background
 	closed     bool
 	cancel     context.CancelFunc // ends the flight
-	background sync.WaitGroup     // the flight, and telling the observer of it
+	background sync.WaitGroup     // the flight, with the call of the observer
 	observing  sync.Mutex         // one event after the other
 	waiting    atomic.Int64       // callers that wait for the flight
-	last       identity           // of the last attempt that read them
-	writing    sync.WaitGroup     // tokens for other processes
+	last       identity           // of the last attempt that read its credentials
+	writing    sync.WaitGroup     // writing tokens for other processes
 	operations operations         // of the store
 	readings   chan struct{}      // of the credentials; full if too many are under way
 }
 
-// flight is one attempt in the making, which any number of callers wait for.
+// flight is one attempt that is under way. Any number of callers wait for it.
 type flight struct {
 	done  chan struct{} // closed when token and err are set
-	look  bool          // for what another process has obtained, and no further
-	limit time.Duration // that it may take
+	look  bool          // only look for a token that another process has obtained
+	limit time.Duration // how long it may take
 	hurry chan struct{} // closed when a caller waits for it
-	token *Token        // nil without an error if such a look finds nothing
+	token *Token        // nil if a look finds nothing, which is not an error
 	err   *Error
 }
 
-// hurryUp says that a caller waits for the flight. It is called with the lock held.
+// hurryUp tells the flight that a caller waits for it. It is called with the lock held.
 func (f *flight) hurryUp() {
 	select {
 	case <-f.hurry:
@@ -142,8 +144,9 @@ var (
 	errDetached = errors.New("nobody is using the token source: nothing is attached to it")
 )
 
-// NewSource returns a Source. It does nothing until it is asked for a token, and
-// needs a Runtime to do something then: see Attach.
+// NewSource returns a Source. The Source makes no request until it is asked for a
+// token. It needs a Runtime for its requests: see Attach. The error says what is
+// wrong with config.
 func NewSource(config Config) (*Source, error) {
 	if config.Provider == nil || config.Credentials == nil {
 		return nil, errors.New("a token source needs a provider and credentials")
@@ -177,8 +180,8 @@ func NewSource(config Config) (*Source, error) {
 }
 
 // Attach makes r the runtime that the Source uses, until detach is called or
-// another one is attached. Without one, no request is made, and each that would
-// be needed is an error.
+// another runtime is attached. A Source without a runtime makes no requests: a call
+// that needs one returns an error.
 func (s *Source) Attach(r Runtime) (detach func()) {
 	if r.Client == nil {
 		r.Client = http.DefaultClient
@@ -187,7 +190,7 @@ func (s *Source) Attach(r Runtime) (detach func()) {
 }
 
 // Token returns a token that can be used now. If there is none, it waits for
-// one, as long as ctx allows. The error is an *Error, or that of ctx.
+// one, as long as ctx allows. The error is an *Error, or the error of ctx.
 func (s *Source) Token(ctx context.Context) (*Token, error) {
 	token, state := s.cached(0)
 	if state != StateNone {
@@ -196,9 +199,9 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 	return s.wait(ctx, token)
 }
 
-// TokenFor is Token, for a call that takes long: the token has at least life
-// left, or half of its whole life if that is shorter, unless none such can be
-// had while the present one can still be used.
+// TokenFor returns a token that is valid for at least life, or for half its lifetime
+// if that is shorter. If no such token can be obtained, it returns the current one
+// while that is valid. It is for calls that take long. Errors are those of Token.
 func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, error) {
 	token, state := s.cached(life)
 	if state != StateNone {
@@ -207,10 +210,10 @@ func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, erro
 	return s.instead(ctx, token)
 }
 
-// cached returns the token from memory, StateFresh or StateStale. If there is
-// none that has at least life left, or half of its whole life, the state is
-// StateNone: then it is one that lasts shorter, or nil. A stale one is being
-// renewed in the background.
+// cached returns the token from memory with StateFresh or StateStale, if it is valid
+// for at least life, or for half its lifetime if that is shorter. Otherwise the state
+// is StateNone, and the token is one that expires earlier, or nil. If the token is
+// stale, cached starts its renewal in the background, unless an attempt is held back.
 func (s *Source) cached(life time.Duration) (*Token, State) {
 	token, now := s.current.Load(), readClocks()
 	state := StateFresh
@@ -226,7 +229,7 @@ func (s *Source) cached(life time.Duration) (*Token, State) {
 	return token, state
 }
 
-// due is cached for when the token in use is due to be renewed, or has expired.
+// due is the part of cached for a token that is due to be renewed, or has expired.
 func (s *Source) due(now instant) (*Token, State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,15 +238,15 @@ func (s *Source) due(now instant) (*Token, State) {
 	case !token.usable(now):
 		return nil, StateNone
 	case s.newer != nil || token.fresh(now):
-		return token, StateFresh // the newer one is there already
+		return token, StateFresh // there is a newer token already
 	case now.reached(s.retryAtLocked()):
 		s.fetchLocked()
 	}
 	return token, StateStale
 }
 
-// instead waits for a token that takes the place of short, which lasts too
-// short, or of none. If it cannot be had, short is better than nothing.
+// instead waits for a token that replaces short, which expires too soon or is nil. If
+// the fetch fails, it returns short while that is usable.
 func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 	token, err := s.wait(ctx, short)
 	if err != nil && ctx.Err() == nil && short.usable(readClocks()) {
@@ -252,7 +255,8 @@ func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
 	return token, err
 }
 
-// Warm starts to fetch a token in the background if there is none.
+// Warm starts to fetch a token in the background, if there is no usable one and no
+// attempt is held back. It does not wait.
 func (s *Source) Warm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,12 +265,12 @@ func (s *Source) Warm() {
 	}
 }
 
-// closeWait is how long Close waits until a token is written for other processes.
+// closeWait is how long Close waits for a token to be written for other processes.
 const closeWait = time.Second
 
-// Close ends what the Source does in the background, and waits for its end. It waits no
-// longer than a second for a store to take a token and to give a lock back. A store that
-// is slower is used until it has.
+// Close ends the work of the Source in the background, and waits for its end. It waits
+// at most one second for a store to take a token and to give a lock back. If the store
+// is slower, that work goes on after Close has returned.
 func (s *Source) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -279,7 +283,7 @@ func (s *Source) Close() {
 	s.mu.Unlock()
 	s.background.Wait()
 	written := make(chan struct{})
-	go func() { // it ends when the store lets it, or its time is over
+	go func() { // ends when the store has answered, or the time limit has passed
 		s.writing.Wait()
 		close(written)
 	}()
@@ -291,8 +295,8 @@ func (s *Source) Close() {
 	}
 }
 
-// wait waits for the fetch in flight, or a new one, for whoever has use for
-// another token than found.
+// wait waits for the fetch in flight, or a new one, and returns its token. The caller
+// needs another token than found.
 func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
 	s.waiting.Add(1)
 	defer s.waiting.Add(-1)
@@ -315,22 +319,23 @@ func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
 			}
 			token = flight.token
 		}
-		if token != nil { // else the flight was not for this call
+		if token != nil { // else the flight was only a look, which found nothing
 			token.markUsed()
 			return token, nil
 		}
 	}
 }
 
-// join returns the flight to wait for, which it starts if there is none; or the
-// token that came since found was found; or why there will be none now.
+// join returns one of three things: a token that came since the caller got found; the
+// flight to wait for, which join starts if there is none; or the reason why there will
+// be no token now.
 func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Error) {
 	seen, held := s.heldBack(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := readClocks()
 	if token := s.inUseLocked(now); token.usable(now) && (token != found || s.newer != nil) {
-		return token, nil, nil // while a newer one is held, none that lasts longer can be had
+		return token, nil, nil // while a refused newer token is kept, no other one is fetched
 	}
 	if s.flight == nil {
 		// Another attempt may have failed meanwhile, too.
@@ -355,9 +360,8 @@ func (s *Source) holdsBack() bool {
 }
 
 // heldBack returns the last failure, if any, and whether no attempt may be made
-// because of it. If that was a refusal, it looks now and then whether the
-// credentials that were refused are still the present ones; if not, there is no
-// reason to hold back.
+// because of it. After a refusal, it looks now and then whether the credentials have
+// been replaced. If they have, there is no reason to hold back.
 func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	s.mu.Lock()
 	now, refused := readClocks(), s.refused
@@ -370,19 +374,19 @@ func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	if !check {
 		return failure, held
 	}
-	// Reads files, so not under the lock, nor for long: this caller is to fail at
-	// once.
+	// This may read files. So the lock is not held, and the time is short: the caller
+	// is to fail soon.
 	ctx, cancel := context.WithTimeout(ctx, credentialWait)
 	defer cancel()
 	present, err := s.credentials(ctx)
 	return failure, err != nil || present.equal(refused)
 }
 
-// errSlow is the error of credentials that do not come in time.
+// errSlow is the error if the credentials cannot be read in time.
 var errSlow = errors.New("reading them takes too long")
 
-// credentials returns the present credentials, waiting for them as long as ctx
-// allows: they may be in a file that somebody else is slow to provide.
+// credentials returns the present credentials. It waits for them as long as ctx
+// allows: they may be in a file on a slow or broken file system.
 func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 	select {
 	case s.readings <- struct{}{}:

@@ -25,8 +25,8 @@ func TestFreshTokenAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkSourceToken measures what a fresh token costs, beside the least that
-// it could: to load it, and to look at the clock.
+// BenchmarkSourceToken measures the cost of a fresh token, and beside it the least possible
+// cost: to load it, and to look at the clock.
 func BenchmarkSourceToken(b *testing.B) {
 	source := newBenchSource(b, false)
 	ctx := b.Context()
@@ -45,8 +45,8 @@ func BenchmarkSourceToken(b *testing.B) {
 	}
 }
 
-// runOn shares the benchmark's iterations of f out to goroutines. f reports
-// whether it succeeded.
+// runOn runs the benchmark's iterations of f on several goroutines. f reports whether it
+// succeeded.
 func runOn(b *testing.B, goroutines int, f func() bool) {
 	b.Helper()
 	b.ReportAllocs()

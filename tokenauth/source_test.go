@@ -252,7 +252,7 @@ func TestWarmFetchesOnlyWhatIsMissing(t *testing.T) {
 			source.Warm()
 			synctest.Wait()
 		}
-		wantRequests(t, server, 1) // and holds back after a failure
+		wantRequests(t, server, 1) // Warm too holds back after a failure
 		server.HandleToken(nil)
 		advance(10 * time.Second)
 		source.Warm()
@@ -314,8 +314,9 @@ func TestSourceDescribesItself(t *testing.T) {
 	}
 }
 
-// A file of credentials on a file system that hangs costs few goroutines, however
-// often it is tried, and what was mended meanwhile is noticed, though they hang on.
+// If the credentials are on a file system that hangs, readings of them keep only few
+// goroutines, however often they are tried. When the file system is mended, new readings
+// succeed, although the old ones still hang.
 func TestReadingsOfCredentialsThatHangDoNotPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -348,8 +349,8 @@ func TestReadingsOfCredentialsThatHangDoNotPileUp(t *testing.T) {
 	})
 }
 
-// A source that backs off after a refusal looks whether the credentials have
-// changed, but makes nobody wait long for that.
+// A source that backs off after a refusal looks whether the credentials have changed, but
+// callers do not wait long for that.
 func TestRefusedCredentialsThatHangHoldNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()

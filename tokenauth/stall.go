@@ -23,10 +23,10 @@ const (
 // A TimeoutError says that a call made no progress for too long. It is a
 // net.Error, and a timeout.
 type TimeoutError struct {
-	// Phase is where the call was.
+	// Phase is the phase in which the call made no progress.
 	Phase Phase
 
-	// Limit is for how long there was no progress.
+	// Limit is how long it made no progress.
 	Limit time.Duration
 }
 
@@ -41,12 +41,12 @@ func (*TimeoutError) Timeout() bool { return true }
 // Temporary implements net.Error.
 func (*TimeoutError) Temporary() bool { return true }
 
-// A stallTimer ends something that makes no progress. Unlike a time.Timer, it is
-// cheap to start and stop around each of many readings: the runtime's timer runs
-// on, and looks whether there was progress when it fires.
+// A stallTimer ends an operation that makes no progress. Unlike a time.Timer, it is cheap
+// to start and stop around each of many readings: its time.Timer runs on, and when it
+// fires, the stallTimer looks whether there was progress.
 type stallTimer struct {
 	expire func()           // called once, without the lock
-	moved  func() time.Time // when something else made progress; may be nil
+	moved  func() time.Time // returns when another part made progress; may be nil
 
 	mu      sync.Mutex
 	phase   Phase
@@ -54,7 +54,7 @@ type stallTimer struct {
 	since   time.Time // when the present wait began; zero if there is none
 	timer   *time.Timer
 	armed   bool      // the timer will fire
-	fires   time.Time // when it will
+	fires   time.Time // when it will fire
 	begun   bool      // there was a phase after the first one
 	stopped bool
 	expired *TimeoutError
@@ -95,7 +95,7 @@ func (s *stallTimer) beginLocked(phase Phase, limit time.Duration) {
 	s.armed, s.fires = true, end
 }
 
-// end says that there was progress, and nothing to wait for until the next begin.
+// end says that there was progress. The timer does not run until the next begin.
 func (s *stallTimer) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *stallTimer) look() {
 	}
 }
 
-// stop ends the timer, and returns the error if it has expired.
+// stop ends the timer. It returns a *TimeoutError if the timer has expired, else nil.
 func (s *stallTimer) stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,13 +136,13 @@ func (s *stallTimer) stop() error {
 		s.timer.Stop()
 	}
 	s.stopped = true
-	if s.expired != nil { // a nil *TimeoutError is no nil error
+	if s.expired != nil { // a nil *TimeoutError would not be a nil error
 		return s.expired
 	}
 	return nil
 }
 
-// err returns the error if the timer has expired.
+// err returns a *TimeoutError if the timer has expired, else nil.
 func (s *stallTimer) err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,18 +152,27 @@ func (s *stallTimer) err() error {
 	return nil
 }
 
-// A sentBody is a request body whose sending must make progress. The time between
-// two readings is the time that it takes to write what was read; while it is read,
-// the caller is waited for, not the server.
+// A sentBody is a request body whose sending must make progress. The time between two
+// readings is the time to write the bytes that were read, and is limited. The time of a
+// reading is not limited: it depends on the caller, not on the server.
 type sentBody struct {
 	io.ReadCloser
-	stall *stallTimer
-	limit time.Duration
-	last  atomic.Int64 // when it was last read from, in nanoseconds of the Unix time
+	stall  *stallTimer
+	limit  time.Duration
+	last   atomic.Int64                 // when it was last read from, in nanoseconds of the Unix time
+	answer atomic.Pointer[receivedBody] // body of the response; nil if none has come yet, or it has none
+	closed chan struct{}
+	once   sync.Once
 }
 
-// maxWrite is how much of a body is read at once, in bytes, so that a slow server
-// makes progress within the limit.
+// newSentBody returns the body of a request that must make progress within limit while it
+// is written.
+func newSentBody(body io.ReadCloser, stall *stallTimer, limit time.Duration) *sentBody {
+	return &sentBody{ReadCloser: body, stall: stall, limit: limit, closed: make(chan struct{})}
+}
+
+// maxWrite is how many bytes of a body are read at once. It is small, so that also a slow
+// server takes them within the limit.
 const maxWrite = 64 << 10
 
 // Read implements io.Reader.
@@ -173,31 +182,69 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	b.last.Store(time.Now().UnixNano())
 	if err == nil || err == io.EOF {
 		b.stall.begin(PhaseWrite, b.limit)
+	} else if answer := b.answer.Load(); answer != nil {
+		b.outlast(answer)
 	}
 	return n, err
 }
 
+// outlast is called when the request's body has failed, before that error ends both the
+// request and its response. It waits until the response has been read to its end, or makes
+// no progress: a caller that sees an early response may break off its upload, and still
+// wants the rest of the response.
+func (b *sentBody) outlast(answer *receivedBody) {
+	look := time.NewTicker(answerPause)
+	defer look.Stop()
+	for {
+		select {
+		case <-answer.over:
+			return
+		case <-b.closed:
+			return
+		case now := <-look.C:
+			if answer.waits(now) {
+				return // the server may be waiting for the rest of the request
+			}
+		}
+	}
+}
+
+// Close implements io.Closer.
+func (b *sentBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.ReadCloser.Close()
+}
+
+// answerPause is how long a response may make no progress after the request's body has
+// broken off.
+const answerPause = 2 * time.Second
+
 // moved returns when the sending last made progress.
 func (b *sentBody) moved() time.Time { return time.Unix(0, b.last.Load()) }
 
-// A receivedBody is the body of a response, the reading of which must make
-// progress. It ends what belongs to the request when it is closed.
+// A receivedBody is the body of a response. Its reading must make progress. When it is
+// closed, it cancels the context of the attempt.
 type receivedBody struct {
 	io.ReadCloser
 	limit  time.Duration
 	stall  stallTimer
 	cancel func() // may be nil
 
-	// The response that it belongs to, if nothing of that may show the secrets; else nil.
+	since atomic.Int64  // when the present reading began, in nanoseconds of the Unix time; 0 if there is none
+	over  chan struct{} // closed at the end of the body
+	once  sync.Once
+
+	// res is the response with this body, if its trailers must not show the secrets;
+	// else nil.
 	res     *http.Response
 	secrets sentSecrets
 }
 
-// newReceivedBody returns the body of a response that may stop for limit while it
-// is read, unless sent, which may be nil, is still on its way to the server.
+// newReceivedBody returns the body of a response that must make progress within limit
+// while it is read. The progress of sent, the request body, counts too; sent may be nil.
 func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, cancel func()) *receivedBody {
-	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel}
-	b.stall.expire = func() { _ = body.Close() } // which ends the reading
+	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel, over: make(chan struct{})}
+	b.stall.expire = func() { _ = body.Close() } // this ends the reading
 	if sent != nil {
 		b.stall.moved = sent.moved
 	}
@@ -207,11 +254,14 @@ func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, ca
 // Read implements io.Reader.
 func (b *receivedBody) Read(p []byte) (int, error) {
 	b.stall.begin(PhaseRead, b.limit)
+	b.since.Store(time.Now().UnixNano())
 	n, err := b.ReadCloser.Read(p)
+	b.since.Store(0)
 	b.stall.end()
 	if err == nil {
 		return n, nil
 	}
+	b.end()
 	b.concealTrailers()
 	if stalled := b.stall.err(); stalled != nil && err != io.EOF {
 		err = stalled
@@ -219,17 +269,27 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	return n, b.secrets.concealError(err)
 }
 
-// concealTrailers does that, which come with the reading that ends the body. Close does
-// not look at them: another goroutine may be reading.
+// concealTrailers removes secrets from the trailers, which come with the last reading of
+// the body. Close does not do it, since another goroutine may be reading.
 func (b *receivedBody) concealTrailers() {
 	if b.res != nil {
 		b.secrets.concealFields(b.res.Trailer)
 	}
 }
 
+// waits reports whether a reading has waited for answerPause, without data from the server.
+func (b *receivedBody) waits(now time.Time) bool {
+	since := b.since.Load()
+	return since != 0 && now.Sub(time.Unix(0, since)) >= answerPause
+}
+
+// end notes that the body is at its end.
+func (b *receivedBody) end() { b.once.Do(func() { close(b.over) }) }
+
 // Close implements io.Closer.
 func (b *receivedBody) Close() error {
 	_ = b.stall.stop()
+	b.end()
 	err := b.ReadCloser.Close()
 	if b.cancel != nil {
 		b.cancel()

@@ -18,14 +18,13 @@ type roundTripFunc func(*http.Request) (*http.Response, error)
 // RoundTrip implements http.RoundTripper.
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// slowReader gives a byte after each pause, and waits for ever at a pause of 0, until
-// it is closed.
+// slowReader gives a byte after each pause. At a pause of 0, it waits until it is closed.
 type slowReader struct {
 	pauses []time.Duration
 	closed chan struct{}
 }
 
-// newSlowReader returns a reader.
+// newSlowReader returns a slowReader with the given pauses.
 func newSlowReader(pauses ...time.Duration) *slowReader {
 	return &slowReader{pauses, make(chan struct{})}
 }
@@ -64,7 +63,7 @@ func TestLimitsOfBodies(t *testing.T) {
 		return func() io.Reader { return newSlowReader(pauses...) }
 	}
 	ok := &http.Response{StatusCode: http.StatusOK, Header: make(http.Header), Body: http.NoBody}
-	// reads takes pieces of the request body, with a pause after each.
+	// reads consumes pieces of the request body, with a pause after each.
 	reads := func(r *http.Request, pauses ...time.Duration) error {
 		for _, pause := range pauses {
 			if n, err := r.Body.Read(make([]byte, 1<<20)); n > maxWrite || (err != nil && err != io.EOF) {
@@ -86,8 +85,8 @@ func TestLimitsOfBodies(t *testing.T) {
 		name string
 		body func() io.Reader // of the request; nil if there is none
 		base func(*http.Request) (*http.Response, error)
-		want Phase         // that is too long, if any
-		took time.Duration // until then
+		want Phase         // the phase that is too long, if any
+		took time.Duration // time until the timeout
 	}{
 		{"slow server", large, func(r *http.Request) (*http.Response, error) {
 			return ok, reads(r, slow, slow, slow, slow, slow, slow)
@@ -179,7 +178,7 @@ func TestTimeoutErrorIsOfNet(t *testing.T) {
 	}
 }
 
-// A reader that waits between two readings is not the server's fault.
+// A pause of the reader between two readings does not count as a pause of the server.
 func TestSlowReaderOfAResponseIsNotCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := newReceivedBody(newSlowReader(time.Second, time.Second, time.Second), time.Minute, nil, nil)

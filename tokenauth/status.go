@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A State is how a Source would answer a call for its token.
+// A State says how a Source would answer a call of Token.
 type State string
 
 // The states of a Source.
@@ -16,76 +16,74 @@ const (
 	StateBackingOff State = "backing_off" // with an error, until the next attempt
 )
 
-// A Status is what can be known of a Source at one moment. It holds nothing
-// secret.
+// A Status describes a Source at one moment. It holds nothing secret.
 type Status struct {
-	// State is how the Source would answer now.
+	// State says how the Source would answer now.
 	State State
 
 	// Issuer is the issuer identifier of the provider.
 	Issuer string
 
-	// ClientID and AuthMethod are those of the last attempt, "" before it or if
-	// the attempt did not get that far.
+	// ClientID and AuthMethod are those of the last attempt. They are "" if there was
+	// no attempt, or if it failed before they were known.
 	ClientID   string
 	AuthMethod AuthMethod
 
 	// AssertionAlgorithm and ProofAlgorithm are the JWS algorithms of the last
-	// attempt's client assertion and DPoP proof, "" if it had none.
+	// attempt's client assertion and DPoP proof. They are "" if it had none.
 	AssertionAlgorithm, ProofAlgorithm string
 
-	// AssertionKeyID is the kid of the key that signed the assertion, "" if there
-	// was none.
+	// AssertionKeyID is the kid in the assertion. It is "" if there was none.
 	AssertionKeyID string
 
-	// Scopes are those asked for.
+	// Scopes are the scopes asked for.
 	Scopes []string
 
 	// DPoP reports whether the tokens are bound to a key (RFC 9449).
 	DPoP bool
 
-	// GrantedScopes are those of the token, nil if there is no usable one. Where
-	// the provider did not say, they are those asked for (RFC 6749 section 5.1); of a
-	// list of more than 2048 bytes, the beginning and "…".
+	// GrantedScopes are the scopes of the token. They are nil if there is no usable
+	// token, and the scopes asked for if the provider did not list any (RFC 6749
+	// section 5.1). A list of more than 2048 bytes is cut, and ends with "…".
 	GrantedScopes []string
 
-	// MissingScopes are those asked for that the provider says it has not granted, nil
-	// if it does not say so or there is no usable token.
+	// MissingScopes are the scopes asked for that are not in the provider's list of
+	// granted scopes. They are nil if there is no such list, or no usable token.
 	MissingScopes []string
 
-	// Thumbprint is that of the key that the token is bound to (RFC 7638), ""
-	// for a bearer token or none.
+	// Thumbprint is the thumbprint of the key that the token is bound to (RFC 7638,
+	// base64url). It is "" for a bearer token, or if there is no usable token.
 	Thumbprint string
 
-	// ObtainedAt, RefreshAt and ExpiresAt are when the token was received (issued,
-	// if another process received it), when it is due to be renewed, and until when
-	// it may be sent. They are zero if there is no usable one. While the token before
-	// is in use because an API has refused the newest one, RefreshAt is that of the
-	// newest.
+	// ObtainedAt is when the token was received, or issued if another process has
+	// received it. RefreshAt is when it is due to be renewed. ExpiresAt is until when
+	// it may be sent. All are zero if there is no usable token. While the previous
+	// token is in use because an API has refused the newest one, RefreshAt is that of
+	// the newest.
 	ObtainedAt, RefreshAt, ExpiresAt time.Time
 
-	// Err is why the last attempt failed, nil if it did not. NextAttempt is when
-	// the next one is made at the earliest, zero if nothing holds it back, and
-	// Failures counts the attempts that have failed since the last success.
+	// Err is why the last attempt failed, nil if it succeeded. NextAttempt is the
+	// earliest time of the next attempt, zero if nothing holds it back. Failures is
+	// the number of failed attempts since the last success.
 	Err         *Error
 	NextAttempt time.Time
 	Failures    int
 
-	// Fetching reports whether an attempt is under way, and Waiting how many
-	// callers wait for it.
+	// Fetching reports whether an attempt is under way. Waiting is the number of
+	// callers that wait for it.
 	Fetching bool
 	Waiting  int
 
-	// DiscoveredAt is when the provider's configuration was last read, zero if it
-	// was not yet.
+	// DiscoveredAt is when the provider's configuration was last read, zero if it was
+	// not read yet.
 	DiscoveredAt time.Time
 
-	// Clock is what is known of the provider's clock.
+	// Clock says how the provider's clock differs from this machine's.
 	Clock Clock
 }
 
-// Hint says what the likely mistake is behind what went wrong, in one sentence that
-// holds nothing secret; "" if nothing did, or none can be told.
+// Hint names the likely mistake behind a failure or missing scopes, in one sentence that
+// holds nothing secret. It returns "" if nothing is wrong, or the mistake is not known.
 func (s Status) Hint() string {
 	switch {
 	case s.Err != nil:
@@ -96,8 +94,8 @@ func (s Status) Hint() string {
 	return ""
 }
 
-// Status returns the status of the Source. It asks nobody, and does not count
-// as use of the token.
+// Status returns the status of the Source. It makes no request, and does not count as
+// use of the token.
 func (s *Source) Status() Status {
 	status := Status{
 		State: StateNone, Scopes: slices.Clone(s.config.Scopes), DPoP: s.config.DPoP, Waiting: int(s.waiting.Load()),
@@ -144,11 +142,11 @@ type identity struct {
 	proofAlg                     string
 }
 
-// newIdentity returns that of an attempt with the given credentials.
+// newIdentity returns the identity for an attempt with the given credentials.
 func newIdentity(c Credentials, method AuthMethod, metadata *Metadata, prover *prover) identity {
 	id := identity{clientID: c.ClientID, method: method}
 	if method == PrivateKeyJWT {
-		// Without one that is supported, the attempt says so itself.
+		// If there is no supported algorithm, the attempt itself reports that.
 		id.assertionAlg, _ = c.Key.algorithm(metadata.AssertionAlgorithms)
 		id.assertionKeyID = c.Key.ID()
 	}

@@ -48,7 +48,7 @@ func TestStatusFollowsTheLifeOfATokenWithoutUsingIt(t *testing.T) {
 		if status := wantState(t, source, tokenauth.StateNone); !status.ExpiresAt.IsZero() {
 			t.Errorf("an expired token expires at %v", status.ExpiresAt)
 		}
-		wantRequests(t, server, 1) // an idle token is not renewed, whoever looks at it
+		wantRequests(t, server, 1) // an idle token is not renewed, even if Status is called
 	})
 }
 

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// A Store is where processes that use the same client leave their tokens for
-// each other. It is the part that is used here of the storages of Caddy: keys
-// are paths, and a lock holds between all processes and does not outlive its holder
-// by much. It need not be trusted: what is stored is sealed. It must be safe for
-// concurrent use. A Store that does not keep all of this costs token requests, but
-// no token.
+// A Store keeps tokens that processes with the same client share. It is a part of
+// Caddy's storage interface: keys are paths, and a lock excludes all other processes. If
+// the holder of a lock dies, the lock is free soon after. A Store must be safe for
+// concurrent use. It need not be trusted: the entries are sealed. If it breaks these
+// rules, that costs token requests, but callers still get tokens.
 type Store interface {
-	// Lock waits until the lock name is this process's, or ctx ends. No entry has the
+	// Lock waits until this process has the lock name, or ctx ends. No entry has the
 	// name of a lock as its key.
 	Lock(ctx context.Context, name string) error
 
 	// Unlock gives the lock name back.
 	Unlock(ctx context.Context, name string) error
 
-	// Size returns how many bytes are stored at key, or less than one if it cannot be
-	// told. If there is no entry, the error should be fs.ErrNotExist.
+	// Size returns the size of the entry key in bytes. If the size is less than one, the
+	// entry is not read, since it may have any size. If there is no entry, the error
+	// should be fs.ErrNotExist.
 	Size(ctx context.Context, key string) (int64, error)
 
-	// Load returns what is stored at key. If there is no entry, the error should be
-	// fs.ErrNotExist.
+	// Load returns the value of the entry key. If there is no entry, the error should
+	// be fs.ErrNotExist.
 	Load(ctx context.Context, key string) ([]byte, error)
 
-	// Store replaces what is stored at key by value.
+	// Store sets the value of the entry key, and replaces an older value.
 	Store(ctx context.Context, key string, value []byte) error
 }
 
@@ -42,13 +42,14 @@ const (
 	StoreUnreachable StoreFailure = "unreachable"
 	// StoreSlow: an operation did not end in time.
 	StoreSlow StoreFailure = "slow"
-	// StoreLocked: the lock could not be had, and nobody left a token meanwhile.
+	// StoreLocked: this process did not get the lock, and no other process left a token
+	// meanwhile.
 	StoreLocked StoreFailure = "locked"
-	// StoreChanged: an entry is not what was written, or an older one.
+	// StoreChanged: an entry has another value than was written, or an older one.
 	StoreChanged StoreFailure = "changed"
-	// StoreLost: what was written is not there.
+	// StoreLost: an entry that was written does not exist.
 	StoreLost StoreFailure = "lost"
-	// StoreTooLarge: an entry is larger than any that is written.
+	// StoreTooLarge: an entry is larger than this package writes any.
 	StoreTooLarge StoreFailure = "too_large"
 )
 
@@ -61,58 +62,57 @@ type StoreError struct {
 // Error implements error.
 func (e *StoreError) Error() string { return e.Err.Error() }
 
-// Unwrap returns what the failure is made of.
+// Unwrap returns Err.
 func (e *StoreError) Unwrap() error { return e.Err }
 
-// A StoreEvent is a failure of a Store, or the end of a time in which tokens could not
-// be shared.
+// A StoreEvent is a failure of a Store, or says that tokens are shared again.
 type StoreEvent struct {
-	// Scopes are those of the token, space-separated.
+	// Scopes are the scopes of the token, separated by spaces.
 	Scopes string
 
-	// Err is the failure, nil at the end of that time.
+	// Err is the failure, nil if tokens are shared again.
 	Err *StoreError
 
-	// Changed reports whether this begins or ends a time in which the process obtains
-	// tokens for itself. Other failures have cost time at most.
+	// Changed reports whether sharing has stopped or started with this event. While it
+	// is stopped, the process obtains its own tokens. Other failures cost only time.
 	Changed bool
 }
 
 const (
-	// storeOperations is how many operations of one Source may be under way, beside
-	// that on the lock. A storage that hangs would gather them otherwise. One that has
-	// not come back after operationLost does not count any more, since what hung may be
-	// mended for those that come.
+	// storeOperations is how many operations of one Source may run at once, beside the
+	// one on the lock. Without a limit, they would pile up if a storage hangs. An
+	// operation that has not ended after operationLost does not count any more: the
+	// storage may be mended by then, and new operations must be possible.
 	storeOperations = 4
 	operationLost   = 10 * time.Minute
 
-	// writeTimeout is how long one operation may take after the token was obtained.
-	// Nobody waits for it.
+	// writeTimeout is how long one operation may take after the token was obtained. No
+	// caller waits for it.
 	writeTimeout = 10 * time.Second
 
-	// maxEntry is how many bytes of an entry are read. The answer that a token is in,
-	// or a discovery document, is smaller.
+	// maxEntry is the size of the largest entry that is read, in bytes. A token
+	// response or a discovery document is smaller.
 	maxEntry = 2 << 20
 )
 
-// errSilent is the error of an operation that does not end in time.
+// errSilent is the error if an operation does not end in time.
 var errSilent = errors.New("the storage does not answer")
 
-// operations are those of a store that are under way.
+// operations counts the operations of a store that are under way.
 type operations struct {
-	places  chan struct{} // full if too many are
+	places  chan struct{} // full if too many are under way
 	locking chan struct{} // full while a lock is waited for or held
 }
 
-// newOperations returns those of one Source. It keeps them whatever its store is: what
-// one store has kept does not come back with the next.
+// newOperations returns the operations of one Source. The Source keeps the count when its
+// store is replaced: an operation that hangs in the old store goes on hanging.
 func newOperations() operations {
 	return operations{make(chan struct{}, storeOperations), make(chan struct{}, 1)}
 }
 
-// begin starts an operation. Its result can be received once. The operation must not
-// write to what is used if the result is not waited for: file systems that have gone
-// away do not heed a context.
+// begin starts an operation, and returns a channel that gives its result once. The
+// operation may still run after its caller has stopped waiting, since some file systems
+// do not heed a context. So it must not write to variables that the caller uses then.
 func (o operations) begin(ctx context.Context, operation func(context.Context) error) <-chan error {
 	result := make(chan error, 1)
 	select {
@@ -123,10 +123,10 @@ func (o operations) begin(ctx context.Context, operation func(context.Context) e
 	}
 	done := sync.OnceFunc(func() { <-o.places })
 	lost := time.AfterFunc(operationLost, done)
-	go func() { // it ends when the store lets it
+	go func() { // ends when the operation returns
 		err := guarded(func() error { return operation(ctx) })
 		if err != nil && ctx.Err() != nil {
-			err = errSilent // some modules then say that there is no such entry
+			err = errSilent // some modules say then that the entry does not exist
 		}
 		lost.Stop()
 		done()
@@ -147,8 +147,8 @@ func (o operations) run(operation func(context.Context) error) error {
 	}
 }
 
-// guarded calls an operation of a store. A panic of it is an error, or it would end the
-// process.
+// guarded calls an operation of a store. If the operation panics, guarded returns an
+// error, since a panic would end the process.
 func guarded(operation func() error) (err error) {
 	defer func() {
 		if recover() != nil {

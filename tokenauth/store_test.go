@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A memoryStore is a store that works, but for what its fields say.
+// A memoryStore is a store that works, except for the faults in its fields.
 type memoryStore struct {
 	mu      sync.Mutex
 	entries map[string][]byte
@@ -17,7 +17,7 @@ type memoryStore struct {
 	loads   int
 
 	loadErr, storeErr, lockErr error
-	hang                       bool // whatever the context says
+	hang                       bool // operations hang, also after the context has ended
 }
 
 func newMemoryStore() *memoryStore {
@@ -100,7 +100,7 @@ func (m *memoryStore) stored() map[string][]byte {
 	return maps.Clone(m.entries)
 }
 
-// lockedStore is a store whose lock a dead process may hold.
+// lockedStore is a store with a lock that a dead process may hold.
 type lockedStore struct {
 	*memoryStore
 	dead bool

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// A supplier is where the tokens of a Source come from: its provider, or a store that
-// is asked before the provider. One attempt at a time uses it.
+// A supplier gets the tokens of a Source: from the provider, or first from a store. One
+// attempt at a time uses it.
 type supplier interface {
-	// obtain returns a token. The error is not nil if there is none.
+	// obtain returns a token, or an error.
 	obtain(ctx context.Context, n need) (*Token, error)
 
-	// look returns a token that another process has obtained, nil if there is none
+	// look returns a token that another process has obtained, or nil if there is none
 	// that is better than the present one. It does not ask the provider.
 	look(ctx context.Context, n need) *Token
 
@@ -21,17 +21,17 @@ type supplier interface {
 	fleet() bool
 }
 
-// A need is what one attempt to obtain a token has to go by.
+// A need describes what one attempt needs: its credentials, its time limits and so on.
 type need struct {
 	credentials Credentials
-	deadline    time.Time         // of discovery, and of the token request unless another process is waited for
-	limit       time.Duration     // of a token request that starts after such a wait
+	deadline    time.Time         // for discovery and the token request; with a store, for discovery
+	limit       time.Duration     // with a store, for the token request
 	hurry       <-chan struct{}   // closed when a caller waits
 	better      func(*Token) bool // reports whether a token is better than the present one
-	event       *Event            // is told what is found out
+	event       *Event            // the attempt writes its results here
 }
 
-// supplier returns where r gets tokens from.
+// supplier returns the supplier for r.
 func (s *Source) supplier(r Runtime) supplier {
 	direct := &direct{&s.requester, r.Client}
 	if r.Store == nil {
@@ -56,7 +56,7 @@ func (s *Source) better(token *Token) bool {
 	case s.knownLocked(token):
 		return false // it is to be replaced, since it is stale or was rejected
 	case latest != nil && latest.rejected.Load() && token.issued.wall.Before(latest.issued.wall):
-		return false // the store has missed the one that was rejected
+		return false // it is older than the rejected token, which never reached the store
 	case latest.usable(now) && !latest.rejected.Load() && now.until(token.expiresAt) <= now.until(latest.expiresAt):
 		return false
 	}

@@ -6,38 +6,39 @@ import (
 	"time"
 )
 
-// A Token is one access token with all that belongs to it. It is never
-// modified, and replaced as a whole.
+// A Token is one access token, with its times, scopes and key. It is not modified: a
+// Source replaces it as a whole.
 type Token struct {
 	secret    Secret
 	field     Secret        // the value of Authorization
 	issued    instant       // when it was asked for
-	lifetime  time.Duration // counted from then
+	lifetime  time.Duration // counted from issued
 	obtained  instant
-	clientID  string // whose it is
+	clientID  string // of the client that obtained it
 	refreshAt instant
-	expiresAt instant  // less leeway
-	endsAt    instant  // without it
-	prover    *prover  // makes the proofs that go with it; nil for a bearer token
+	expiresAt instant  // with leeway
+	endsAt    instant  // without leeway
+	prover    *prover  // makes the proofs for it; nil for a bearer token
 	scopes    []string // granted; nil if the answer did not say
-	once      bool     // has no life at all: for those who waited for it only
+	once      bool     // its lifetime is zero: only the callers that waited get it
 	used      atomic.Bool
-	rejected  atomic.Bool // where it was used, and not accepted since
-	accepted  atomic.Bool // where it was used
+	rejected  atomic.Bool // an API has rejected it, and none has accepted it since
+	accepted  atomic.Bool // an API has accepted it
 }
 
-// ExpiresAt returns until when the token may be sent. That lies up to 30 seconds
-// before the provider lets it expire; up to a minute more for one that another
-// process has obtained, until the clocks have been compared. A Source hands out none
-// that has expired by the clock on the wall or by the monotonic one.
+// ExpiresAt returns until when the token may be sent. That is up to 30 seconds before
+// it expires at the provider. For a token that another process has obtained, it is up
+// to a minute earlier still, until this machine's clock has been compared with the
+// provider's. A Source returns no token that has expired by the wall clock or by the
+// monotonic clock.
 func (t *Token) ExpiresAt() time.Time { return t.expiresAt.mono }
 
 // Authorization returns the value of the Authorization field that carries the
 // token (RFC 6750 section 2.1, RFC 9449 section 7.1).
 func (t *Token) Authorization() string { return t.field.Reveal() }
 
-// Thumbprint returns the thumbprint of the key that the token is bound to, ""
-// for a bearer token.
+// Thumbprint returns the SHA-256 thumbprint of the key that the token is bound to (RFC
+// 7638, base64url), or "" for a bearer token.
 func (t *Token) Thumbprint() string {
 	if t.prover == nil {
 		return ""
@@ -51,20 +52,20 @@ func (t *Token) usable(now instant) bool { return t != nil && !now.reached(t.exp
 // fresh reports whether the token may be sent at now and need not be renewed yet.
 func (t *Token) fresh(now instant) bool { return t != nil && !now.reached(t.refreshAt) }
 
-// young reports whether the token is so new at now that an API may not know it yet,
-// and that a 403 does not count against it: the client may simply lack the right.
+// young reports whether the token is so new at now that a 403 is no reason to renew
+// it: the client may simply lack the right.
 func (t *Token) young(now instant) bool { return now.since(t.obtained) < youth }
 
-// markUsed remembers that the token was handed out. It writes once only, so
-// that processors do not fight over the cache line.
+// markUsed remembers that a caller got the token. It writes only once, so that
+// processors do not compete for the cache line.
 func (t *Token) markUsed() {
 	if !t.used.Load() {
 		t.used.Store(true)
 	}
 }
 
-// toTheEnd returns the token as one that is sent until it really expires, without
-// leeway; nil if it has.
+// toTheEnd returns a copy of the token that may be sent until it expires, without
+// leeway, or nil if it has expired.
 func (t *Token) toTheEnd(now instant) *Token {
 	if t == nil || now.reached(t.endsAt) {
 		return nil
@@ -85,25 +86,25 @@ func (t *Token) markAccepted() {
 	}
 }
 
-// Parts of a token's life.
+// Parts of a token's lifetime.
 const (
-	// maxLeeway is how long before its expiry a token stops being sent, for the
-	// time that a call is on its way and for clocks that do not agree; a tenth
-	// of its life if that is shorter.
+	// maxLeeway is how long before its expiry a token is no longer sent, or a tenth of
+	// its lifetime if that is shorter. It allows for the time that a call takes, and
+	// for clocks that differ.
 	maxLeeway = 30 * time.Second
-	// youth is how long a token is young.
+	// youth is how long a token counts as young.
 	youth = 5 * time.Second
-	// refreshFraction is how much of its life passes before a token is renewed.
+	// refreshFraction is the part of its lifetime after which a token is renewed.
 	refreshFraction = 0.8
-	// refreshJitter is the part of its life by which that is drawn forward at
-	// random, so that gateways that started together do not stay together.
+	// refreshJitter is the part of its lifetime by which the renewal comes earlier at
+	// most. The part is random, so that gateways that started together do not renew
+	// together.
 	refreshJitter = 0.1
 )
 
-// newToken makes the token of an answer received at now. Its life is counted
-// from sent, when the question was asked, so that a slow answer does not
-// lengthen it. With refreshBefore, it is renewed that long before it stops being
-// sent.
+// newToken makes the token of a response received at now. Its lifetime is counted from
+// sent, when the request was made, so that a slow response does not prolong it. With
+// refreshBefore, it is renewed that long before it may no longer be sent.
 func newToken(res *tokenResponse, prover *prover, sent, now instant, refreshBefore time.Duration) *Token {
 	life := res.lifetime
 	leeway := min(maxLeeway, life/10)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A token must be looked at again when it expires at the latest: until then,
-// nobody compares the clock with its expiry.
+// A token must be due for renewal when it expires, at the latest. A fresh token is used
+// without a look at its expiry.
 func TestTokenIsStaleBeforeItExpires(t *testing.T) {
 	now := readClocks()
 	for _, life := range []time.Duration{time.Second, time.Minute, 5 * time.Minute, 24 * time.Hour} {
@@ -23,7 +23,7 @@ func TestTokenIsStaleBeforeItExpires(t *testing.T) {
 	}
 }
 
-// The machine's clock may be put right while a token is used.
+// The machine's clock may be corrected while a token is used.
 func TestSharedTokenExpiresByTheMonotonicClock(t *testing.T) {
 	provider, err := NewProvider("https://issuer.example", false)
 	if err != nil {

@@ -73,7 +73,7 @@ func TestTokenIsRenewedInTheBackgroundWhileItIsUsed(t *testing.T) {
 				t.Fatalf("a caller waited %v", waited)
 			}
 		}
-		// Every 210 to 240 seconds.
+		// It is renewed every 210 to 240 seconds.
 		n := len(server.TokenRequests())
 		if n < 15 || n > 18 {
 			t.Errorf("%d token requests in an hour, want 15 to 18", n)

@@ -29,7 +29,7 @@ func TestTokenForReturnsOneThatLivesLongEnough(t *testing.T) {
 		wantRequests(t, server, 1)
 		wantBearer(t, tokenFor(62*time.Second), "token-2")
 		wantRequests(t, server, 2)
-		// Longer than any token lives: half of its life has to do.
+		// This is longer than the lifetime of a token, so half of that is enough.
 		wantBearer(t, tokenFor(time.Hour), "token-2")
 		advance(134 * time.Second)
 		wantBearer(t, tokenFor(time.Hour), "token-2")

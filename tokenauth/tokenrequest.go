@@ -16,23 +16,25 @@ import (
 // Bounds of a token response.
 const (
 	maxTokenResponse = 1 << 20
-	// assumedLifetime is that of a token whose lifetime is not given; BankID's
-	// documented one (…/bankid-oidc-provider/core-concepts/session-handling).
+	// assumedLifetime is the lifetime of a token if the response does not give one. It
+	// is the lifetime that BankID documents
+	// (…/bankid-oidc-provider/core-concepts/session-handling).
 	assumedLifetime = 5 * time.Minute
 	maxLifetime     = 24 * time.Hour
-	// maxGiven is the longest that is shown of one that is not believed.
+	// maxGiven is the longest lifetime that is shown, if one of more than maxLifetime
+	// was given.
 	maxGiven = 100 * 365 * 24 * time.Hour
 )
 
-// opToken names the operation in errors.
+// opToken is the operation "token request" in errors.
 const opToken = "token request"
 
 // tokenResponse is a successful answer of the token endpoint (RFC 6749 section
 // 5.1).
 type tokenResponse struct {
 	accessToken Secret
-	lifetime    time.Duration // as it is believed; may be zero or negative
-	given       time.Duration // if that is more than is believed
+	lifetime    time.Duration // at most maxLifetime; may be zero or negative
+	given       time.Duration // the lifetime given, if it is more than maxLifetime
 	assumed     bool          // lifetime was not given
 	scopes      []string      // granted; nil if the answer does not say
 }
@@ -44,22 +46,21 @@ type tokenRequest struct {
 	metadata    *Metadata
 	method      AuthMethod
 	credentials Credentials
-	audience    string // of a client assertion
+	audience    string // of client assertions
 	scopes      []string
 	prover      *prover // nil for a bearer token
 	nonces      *nonces
 
 	challenged bool          // it was sent again with a nonce
-	dated      time.Duration // by how much what the last attempt has signed is dated ahead
+	dated      time.Duration // time in the last assertion or proof minus this machine's
 }
 
-// send asks the token endpoint. It asks again, with everything that is to be
-// used once made anew, if the request died with a kept-alive connection that
-// the provider had closed meanwhile, since net/http repeats no POST by itself;
-// and if the provider wants a nonce in the proof (RFC 9449 section 8). The error
-// is an *Error.
+// send asks the token endpoint. It asks again, with a new assertion and proof, in two
+// cases: if the request failed on a kept-alive connection that the provider had closed,
+// since net/http does not repeat a POST by itself; and if the provider wants a nonce in
+// the proof (RFC 9449 section 8). The error is an *Error.
 func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenResponse, error) {
-	var revived bool // each is repaired once
+	var revived bool // each case leads to one repetition at most
 	for {
 		token, reused, err := r.attempt(ctx, client)
 		failure, ok := errors.AsType[*Error](err)
@@ -76,8 +77,8 @@ func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenRes
 	}
 }
 
-// attempt asks the token endpoint once, and reports whether that was on a
-// connection that had been used before.
+// attempt asks the token endpoint once. It also reports whether the connection had been
+// used before.
 func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token *tokenResponse, reused bool, err error) {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
@@ -103,9 +104,9 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 	return token, reused, err
 }
 
-// ofProvider reports whether the provider itself has plainly given the answer: it has
-// a code that is registered. What a proxy in between answers for a provider that is
-// down or gone can be JSON with an error, too, and bears the proxy's time.
+// ofProvider reports whether the answer is certainly the provider's own: it has a known
+// error code, and its status is not 404, 405, 410 or 5xx. A proxy in between may also
+// answer with JSON and an error if the provider is down, and its Date is the proxy's.
 func (e *Error) ofProvider() bool {
 	return e.Code != "" && e.Code != otherCode && e.Status < http.StatusInternalServerError && !gone(e.Status)
 }
@@ -130,7 +131,7 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 	}
 	req.Header = header
 	if r.prover != nil || r.method == PrivateKeyJWT {
-		// Or net/http sends the same assertion and proof again over HTTP/2.
+		// Otherwise net/http may send the same assertion and proof again over HTTP/2.
 		req.GetBody = nil
 	}
 	if r.prover != nil {
@@ -143,12 +144,12 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// now returns the time by which what the attempt signs is dated.
+// now returns the time for the assertion and proof of the attempt.
 func (r *tokenRequest) now() time.Time { return time.Now().Add(r.dated) }
 
-// parseTokenResponse reads an answer of the token endpoint. JSON is recognised
-// by its content: middle-boxes and old servers label it as they like. The token
-// must be of the type that was asked for; where it does not say, it is a bearer token.
+// parseTokenResponse reads an answer of the token endpoint. It recognises JSON by its
+// content, since some middleboxes and old servers send another Content-Type. The token
+// must have the type that was asked for. A token without a type is a bearer token.
 func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	fields, parseErr := parseMembers(res.body)
 	if code := fields.text("error"); res.status != http.StatusOK || code != "" {
@@ -164,13 +165,13 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	}
 	accessToken, tokenType := fields.text("access_token"), fields.text("token_type")
 	if tokenType == "" && want == Bearer {
-		tokenType = string(Bearer) // it goes without saying, while a bound token is one that says so
+		tokenType = string(Bearer) // the default; a bound token must say its type
 	}
 	switch {
 	case len(strings.TrimSpace(string(res.body))) == 0:
 		return unusable("the answer is empty")
 	case parseErr != nil:
-		// json's own error would quote the answer.
+		// The error of encoding/json may quote the answer, so it is not used.
 		return unusable("the answer is not a token response in JSON")
 	case fields.says("error"):
 		return unusable("the answer has an error whose code is no string")
@@ -179,8 +180,8 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	case strings.ContainsFunc(accessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return unusable("the access_token has characters that cannot be sent in a header field")
 	case !strings.EqualFold(tokenType, string(want)):
-		// Neither is sent in the place of the other: the one could be used by
-		// whoever finds it, and the other only with proofs.
+		// A bearer token must not replace a bound one, since anybody who finds it can
+		// use it. A bound token cannot replace a bearer token, since it needs proofs.
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.status, tokenType: &tokenType, Err: errors.New("the token_type is not " + string(want))}
 	}
 	token := &tokenResponse{accessToken: NewSecret(accessToken)}
@@ -197,8 +198,8 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 	return token, nil
 }
 
-// parseLifetime reads expires_in: seconds as a number, which some servers send
-// as a string or with a fraction. What it cannot read counts as not given.
+// parseLifetime reads expires_in, a number of seconds. Some servers send it as a string
+// or with a fraction. If it cannot be read, it counts as not given.
 func parseLifetime(raw json.RawMessage) (lifetime time.Duration, assumed bool) {
 	text := strings.Trim(strings.TrimSpace(string(raw)), `"`)
 	seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)

@@ -107,7 +107,7 @@ func TestF36UnusualAnswersThatHaveAToken(t *testing.T) {
 	}
 }
 
-// A token that is to be bound to a key must say that it is.
+// If a bound token was asked for, the response must say that the token is bound.
 func TestBoundTokenSaysSo(t *testing.T) {
 	for _, kind := range []string{``, `,"token_type":""`, `,"token_type":null`, `,"token_type":5`, `,"token_type":["DPoP"]`, `,"token_type":"Bearer"`} {
 		synctest.Test(t, func(t *testing.T) {
@@ -248,7 +248,7 @@ func TestF40ClosedIdleConnectionIsRepairedByOneRepetition(t *testing.T) {
 		defer transport.CloseIdleConnections()
 		source := newTestSource(t, server)
 		source.Attach(tokenauth.Runtime{Client: &http.Client{Transport: transport}})
-		// Discovery has left a connection behind, if connections are kept.
+		// If connections are kept alive, there is one from discovery.
 		_, err := source.Token(t.Context())
 		if ok := err == nil; ok != c.ok || len(server.TokenRequests()) != c.requests {
 			t.Errorf("%+v: %d token requests, error %v", c, len(server.TokenRequests()), err)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// topics are what the description of a refusal is about. The description itself is
-// never shown: it may repeat the request.
+// topics say what the error_description of a refusal is about. The description itself is
+// never shown, since it may repeat the request.
 type topics uint
 
 // The topics.
@@ -15,17 +15,17 @@ const (
 	topicAudience                      // the audience of the client assertion
 	topicKey                           // the key that signed, or its signature
 	topicMethod                        // the way in which the client authenticates
-	topicAssertion                     // that there is no client assertion, or what is wrong with it
-	topicSecret                        // that there is no secret
+	topicAssertion                     // a client assertion that is missing or wrong
+	topicSecret                        // a client secret that is missing
 	topicGrant                         // the grant type
 	topicDisabled                      // something is switched off
-	topicTime                          // when something was made, or expires
+	topicTime                          // the time when something was made, or expires
 	topicAlgorithm                     // the algorithm of a signature
-	topicCredential                    // the secret
-	topicParameter                     // a parameter of the request that says nothing of the client's credential
+	topicCredential                    // the client secret
+	topicParameter                     // a parameter of the request, other than the credential
 )
 
-// topicWords are by what words a topic is known.
+// topicWords match the words by which a topic is recognised.
 var topicWords = map[topics]*regexp.Regexp{
 	topicProof:      regexp.MustCompile(`\bdpop\b|\bproofs?\b`),
 	topicAudience:   regexp.MustCompile(`\baud\b|\baudiences?\b`),
@@ -41,18 +41,18 @@ var topicWords = map[topics]*regexp.Regexp{
 	topicParameter:  regexp.MustCompile(`\bparam(eter)?s?\b|\bclient_id\b|\bresource\b|\baudience (is )?(required|missing)\b|\b(missing|no|required) audience\b`),
 }
 
-// examples match what RFC 6749 section 5.2 adds to its definitions, which some servers
-// repeat whatever the reason is.
+// examples matches the examples in the definitions of RFC 6749 section 5.2. Some servers
+// repeat the definitions, whatever the reason is.
 var examples = regexp.MustCompile(`\((e\.g\.|other than)[^)]*\)`)
 
-// otherProofs match what is called a proof, and is none of DPoP: PKCE (RFC 7636), and
-// what a client certificate gives (RFC 8705).
+// otherProofs matches proofs that are not those of DPoP: PKCE (RFC 7636), and proof of
+// possession by a client certificate (RFC 8705).
 var otherProofs = regexp.MustCompile(`\bproof(-|\s)(key(-|\s)for(-|\s)code(-|\s)exchange|of(-|\s)possession)\b`)
 
-// maxDescription is how much of a description is looked at.
+// maxDescription is how many bytes of a description are looked at.
 const maxDescription = 1 << 10
 
-// topicsOf returns what description, the error_description of a refusal, is about.
+// topicsOf returns the topics of description, the error_description of a refusal.
 func topicsOf(description string) (found topics) {
 	description = strings.ToLower(description[:min(len(description), maxDescription)])
 	description = examples.ReplaceAllString(description, "")
@@ -65,5 +65,5 @@ func topicsOf(description string) (found topics) {
 	return found
 }
 
-// about reports whether one of wanted is among t.
+// about reports whether t has one of the wanted topics.
 func (t topics) about(wanted topics) bool { return t&wanted != 0 }

@@ -11,79 +11,80 @@ import (
 )
 
 const (
-	// uploadLife is how much life a token must have left before a body is
-	// streamed that cannot be sent again.
+	// uploadLife is how long a token must be valid when a call begins whose body is
+	// streamed and cannot be sent again.
 	uploadLife = time.Minute
 
-	// maxDrain is how much of a response is read before it is dropped, so that
+	// maxDrain is how many bytes of a response are read before it is dropped, so that
 	// its connection can be used again.
 	maxDrain = 64 << 10
 )
 
-// A Transport is an http.RoundTripper that makes the calls of a Table: it
-// attaches the authorization that a call needs to a copy of the request,
-// removes what must not leave, and, when a token was rejected, repeats the call
-// with another one if the table allows that: the token before, while it is valid,
-// since a new one may not be known everywhere yet, and then a new one.
+// A Transport is an http.RoundTripper that makes the calls of a Table. It attaches
+// the authorization that a call needs to a copy of the request, and removes the header
+// fields that must not leave. If the server rejects the token, the Transport repeats
+// the call with another token, where the table allows that: first with the previous
+// token, while that is valid, since a new one may not be known everywhere yet; then
+// with a new one.
 //
-// Not every rejection is answered in that way, since a new token may be rejected
-// for good: a 403 is no reason to renew a token that was obtained less than 5
-// seconds ago, and a source renews for rejections at most once in 30 seconds. So if
-// tokens are revoked twice within that time, the second rejection reaches the
-// caller. A call ends with the context of its request, one whose answer is the
-// only copy too: see Call.OneShot.
+// Some rejections reach the caller, since the server may reject every new token too: a
+// 403 does not renew a token that was obtained less than 5 seconds ago, and a source
+// renews rejected tokens at most once in 30 seconds. So if tokens are revoked twice
+// within that time, the caller gets the second rejection. Every call ends with the
+// context of its request, also a call whose response is the only copy: see
+// Call.OneShot.
 type Transport struct {
 	// Base sends the requests. Its errors are returned as they are. Required.
 	Base http.RoundTripper
 
-	// Table names the calls that can be made. Default: none.
+	// Table lists the calls that can be made. Default: none.
 	Table *Table
 
-	// Sources has the source for each group of the table that has calls of kind
-	// Bearer or DPoP; for the latter, one of tokens that are bound to a key.
+	// Sources has a source for each group of the table with calls of kind Bearer or
+	// DPoP. The source for calls of kind DPoP needs Config.DPoP.
 	Sources map[string]*Source
 
 	// Origin is where the calls go: a scheme, host and port. A request to
 	// anywhere else is an error. Required.
 	Origin *url.URL
 
-	// Headers names the request header fields, in canonical form, that may
-	// leave besides Accept*, Content-Type, Content-Length, Content-Encoding
-	// and User-Agent.
+	// Headers names further request header fields that may leave, in canonical form.
+	// Those for which Leaves reports true always may. Default: none.
 	Headers []string
 
-	// ReplayBuffer is the size, in bytes, of the largest request body that is
-	// held in memory to be sent again. Default: none is held, so that a call which
-	// has a body is sent once, whatever its row allows.
+	// ReplayBuffer is the size, in bytes, of the largest request body that is held in
+	// memory to be sent again. Default: 0, so that no body is held, and a call with a
+	// body is sent once, even if its row allows more.
 	ReplayBuffer int64
 
-	// Budget bounds the memory of held bodies. Default: unlimited.
+	// Budget limits the memory for held bodies. Default: unlimited.
 	Budget *Budget
 
-	// NotSent reports whether an error of Base proves that nothing of the
-	// request was sent. Default: whether it is a *net.OpError of a dial.
+	// NotSent reports whether an error of Base proves that nothing of the request was
+	// sent. Default: a *net.OpError with the operation "dial" proves that.
 	NotSent func(error) bool
 
-	// Limits are how long a call may make no progress. Default: no limits.
+	// Limits says how long a call may make no progress. Default: no limits.
 	Limits Limits
 
-	// Traits say what Base does by itself. Default: that of an *http.Transport.
+	// Traits says what Base does by itself. The default suits an *http.Transport.
 	Traits BaseTraits
 
-	// Observer is told what becomes of the calls. Default: nobody is.
+	// Observer is told about tokens, rejections and repetitions of the calls. Default:
+	// none.
 	Observer Observer
 }
 
-// RoundTrip implements http.RoundTripper. Besides those of Base, its errors are
-// *CallError, *Error, *TimeoutError, *UnprocessedError, and that of the request's
-// context.
+// RoundTrip implements http.RoundTripper. An error is a *CallError, *Error,
+// *TimeoutError, *UnprocessedError, ErrSwitched, the error of the request's context, or
+// an error of Base.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	d := new(Delivery)
 	res, err := t.Deliver(req, d)
 	if err != nil {
 		d.fail()
 	}
-	// A RoundTripper closes the body in any case, but not before it is sent.
+	// A RoundTripper closes the body in every case, but not before it is sent.
 	switch {
 	case req.Body == nil:
 	case err == nil && d.stream != nil:
@@ -94,9 +95,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// Ready waits until call can be sent, which is until there is a token if it
-// needs one, as long as the context of req allows. While it waits, it may take the
-// body of req into d. It is for callers that want to do so outside of RoundTrip.
+// Ready waits for the token that call needs, if any, as long as the context of req
+// allows, and keeps it in d. While it waits, it may read the body of req into d. It is
+// for callers that want to wait outside of RoundTrip. The error is a *CallError, an
+// *Error, or the error of the context.
 func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	if !call.Kind.needsToken() {
 		return nil
@@ -127,12 +129,12 @@ func (t *Transport) Ready(req *http.Request, call *Call, d *Delivery) error {
 	return nil
 }
 
-// wait waits for a token of source that takes the place of short, which lasts too
-// short for call, or of none.
+// wait waits for a token of source that replaces short, which is nil or expires too
+// soon for call.
 func (t *Transport) wait(req *http.Request, call *Call, d *Delivery, source *Source, short *Token) (*Token, error) {
-	// A server does not notice that a caller has left while there is something to
-	// read of its body. That of a call which goes on without its caller is held
-	// later, for as long as that.
+	// net/http's server notices that a caller has left only when the caller's body has
+	// been read. So the body is read before the wait. The body of a one-shot call is
+	// read later: such a call may go on without its caller, with a longer context.
 	if !call.OneShot && !source.holdsBack() {
 		if err := bodyError(req, d.hold(req, t.ReplayBuffer, t.Budget)); err != nil {
 			return nil, err
@@ -146,9 +148,9 @@ func (t *Transport) wait(req *http.Request, call *Call, d *Delivery, source *Sou
 	return token, err
 }
 
-// Body returns the body of a call that failed, from its beginning, for whoever
-// deals with the call instead. It takes req's into memory if nobody has begun to
-// read it; nil if there is none in memory after that.
+// Body returns the body of a failed call from its beginning, for the handler that
+// deals with the call instead. If nobody has begun to read the body of req, Body reads
+// it into memory first. The result is nil if the body is not in memory after that.
 func (t *Transport) Body(req *http.Request, begun bool, d *Delivery) io.ReadCloser {
 	if begun && !d.prepared {
 		return nil
@@ -159,8 +161,8 @@ func (t *Transport) Body(req *http.Request, begun bool, d *Delivery) io.ReadClos
 	return d.held.reader()
 }
 
-// bodyError returns the error of a call whose body could not be read because of
-// err. That is the caller's doing, not the server's.
+// bodyError returns the error of a call whose body could not be read because of err:
+// the caller has caused it, not the server. It returns nil if err is nil.
 func bodyError(req *http.Request, err error) error {
 	switch {
 	case err == nil:
@@ -174,9 +176,10 @@ func bodyError(req *http.Request, err error) error {
 	return errBody
 }
 
-// Deliver is RoundTrip for a call of which d is known; nil is a call that was not
-// sent yet. After an error, the body of req may be left open, since the call may
-// be tried again: it is the caller who closes it.
+// Deliver is RoundTrip for a caller that may try the same call again: d remembers what
+// has become of the call so far. A nil d is a call that was not sent yet. After an
+// error, the body of req may still be open, since the call may be tried again. The
+// caller must close it. Errors are those of RoundTrip.
 func (t *Transport) Deliver(req *http.Request, d *Delivery) (*http.Response, error) {
 	if d == nil {
 		d = new(Delivery)
@@ -225,14 +228,14 @@ func (t *Transport) sendWithNonce(req *http.Request, call *Call, d *Delivery) (*
 	used := ""
 	if err == nil && wantsNonce(call, res) && call.repeatable() && d.whole() {
 		// The server has not looked at the call yet. Its nonce may be good for one call
-		// only, so that no other call may learn it before.
+		// only, so no other call may learn it before this one has used it.
 		used = d.nonce
 		drain(res)
 		t.repeating(call, RepeatNonce)
 		res, err = t.send(req, call, d)
 	}
 	if err == nil && call.Kind == DPoP {
-		// A server that gives no other nonce goes on taking this one.
+		// If the server gives no other nonce, it goes on taking this one.
 		t.Sources[call.Group].nonces.keep(t.Origin, cmp.Or(d.nonce, used))
 	}
 	return res, err
@@ -244,15 +247,15 @@ func drain(res *http.Response) {
 	_ = res.Body.Close()
 }
 
-// wantsNonce reports whether res asks for the call to be made with the nonce
-// that came with it (RFC 9449 section 9).
+// wantsNonce reports whether res asks for a repetition of the call with the nonce in
+// res (RFC 9449 section 9).
 func wantsNonce(call *Call, res *http.Response) bool {
 	return call.Kind == DPoP && res.StatusCode == http.StatusUnauthorized &&
 		nonceOf(res.Header) != "" &&
 		(challengeCode(res) == "use_dpop_nonce" || ErrorCode(res) == "use_dpop_nonce")
 }
 
-// check reports why req must not be sent.
+// check returns the reason why req must not be sent, or nil.
 func (t *Transport) check(req *http.Request, call *Call) error {
 	if err := call.Check(req); err != nil {
 		return err

@@ -23,8 +23,8 @@ var noop = roundTripFunc(func(r *http.Request) (*http.Response, error) {
 
 var noopResponse = &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{"Content-Type": {"application/json"}}}
 
-// newBenchTransport returns a transport over noop whose source has a token, and
-// a request that it sends.
+// newBenchTransport returns a transport over noop, whose source has a token, and a request to
+// send.
 func newBenchTransport(tb testing.TB, source *tokenauth.Source) (*tokenauth.Transport, *http.Request) {
 	tb.Helper()
 	origin, err := url.Parse("https://api.example")
@@ -48,8 +48,8 @@ func newBenchTransport(tb testing.TB, source *tokenauth.Source) (*tokenauth.Tran
 	}, r
 }
 
-// BenchmarkTransport measures what the authorization of a call costs, beside
-// sending it without any, which costs nothing here.
+// BenchmarkTransport measures the cost of a call with its authorization. Beside that, it
+// sends the call without authorization, which costs nothing here.
 func BenchmarkTransport(b *testing.B) {
 	transport, get := newBenchTransport(b, newBenchSource(b, false))
 	for _, bench := range []struct {
@@ -80,8 +80,8 @@ func TestBearerAllocations(t *testing.T) {
 	transport, r := newBenchTransport(t, source)
 	getToken(t, source)
 	transport.Limits = tokenauth.Limits{Connect: time.Minute, Write: time.Minute, Header: time.Minute, Read: time.Minute}
-	// The copy of the request, its header in two, and the value of one field: 4. The
-	// attempt, a context that ends it, and one that tells it of connections: 9.
+	// The copy of the request, its header in two parts, and the value of one field need 4.
+	// The attempt, its context with cancel, and the context with its trace need 9.
 	const want = 13
 	if allocs := testing.AllocsPerRun(1000, func() {
 		if _, err := transport.RoundTrip(r); err != nil { //nolint:bodyclose // there is none

@@ -17,8 +17,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A backend is what is behind a Transport: it remembers the requests it got
-// and answers as it is told.
+// A backend is the Base of a Transport. It records the requests, and answers as its fields
+// say.
 type backend struct {
 	calls  []*http.Request
 	bodies []string
@@ -26,7 +26,7 @@ type backend struct {
 	err    error
 	header http.Header
 
-	trailer http.Header // that is announced
+	trailer http.Header // an announced trailer
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -57,9 +57,8 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// newTransport returns a transport with the whole table of BankID, a backend
-// and an issuer. It is to be called in a bubble, and its sources are closed
-// when that ends.
+// newTransport returns a transport with the whole table of BankID, a backend and an issuer.
+// It must be called in a bubble. Its sources are closed when the test ends.
 func newTransport(t *testing.T) (*tokenauth.Transport, *backend, *tokenauthtest.Server) {
 	t.Helper()
 	issuer := tokenauthtest.NewServer()
@@ -73,8 +72,8 @@ func newTransport(t *testing.T) (*tokenauth.Transport, *backend, *tokenauthtest.
 			Provider:    provider,
 			Credentials: func() (tokenauth.Credentials, error) { return tokenauth.Credentials{ClientID: "client"}, nil },
 			Scopes:      bankid.Scopes(api, nil),
-			// So that none is renewed before a test wants it: at 260 of 300 s, of
-			// which the last 30 are not used.
+			// With this, a token is not renewed before a test wants it: it is renewed
+			// at 260 of its 300 s, and the last 30 s are not used.
 			RefreshBefore: 10 * time.Second,
 			DPoP:          api == bankid.B2B,
 		})
@@ -135,7 +134,7 @@ func testLargeBodyWaits(t *testing.T, length int64) {
 		if _, err := transport.Sources["signdoc"].Token(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(235 * time.Second) // 35 s are left before the margin
+		time.Sleep(235 * time.Second) // 35 s are left before the leeway
 		issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Second)
 			tokenauthtest.WriteToken(w, "lasting", 300)
@@ -163,7 +162,7 @@ func TestBudgetOfHeldBodies(t *testing.T) {
 		transport.Budget = tokenauth.NewBudget(100)
 		b.answer = func(r *http.Request) (int, string) {
 			if r.Header.Get("Authorization") == "Bearer token-1" {
-				// While the first is held, there is no room for the second.
+				// While the first body is held, there is no room for the second.
 				if r.URL.RawQuery == "" {
 					r := newRequest(t, "POST", "/v1/signdoc/pades?inner", strings.Repeat("i", 60))
 					if code, _ := status(t, transport, r); code != 401 {
@@ -174,7 +173,7 @@ func TestBudgetOfHeldBodies(t *testing.T) {
 			}
 			return 200, ""
 		}
-		for range 3 { // what is given back can be taken again
+		for range 3 { // released memory can be used again
 			if code, _ := status(t, transport, newRequest(t, "POST", "/v1/signdoc/pades", strings.Repeat("o", 60))); code != 200 {
 				t.Errorf("status is %d", code)
 			}
@@ -266,7 +265,7 @@ func TestResponseDoesNotShowTheToken(t *testing.T) {
 func TestF06ExpiredTokenIsNotSentAfterASlowUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, _ := newTransport(t)
-		status(t, transport, newRequest(t, "GET", "/v1/signdoc/pades", "")) // so that Ready has nothing to wait for
+		status(t, transport, newRequest(t, "GET", "/v1/signdoc/pades", "")) // so that Ready does not wait for a token
 		r := newRequest(t, "POST", "/v1/signdoc/pades", "x")
 		d := new(tokenauth.Delivery)
 		if err := transport.Ready(r, transport.Table.Lookup(r), d); err != nil {
@@ -332,8 +331,8 @@ func TestBodyThatEndsEarlyIsTheCallersError(t *testing.T) {
 	})
 }
 
-// Which servers are trusted is decided by whoever uses a source; without one,
-// it must not send the secret to any.
+// The runtime of a source decides which servers are trusted. Without a runtime, the source
+// must not send the secret to any server.
 func TestSourceThatNobodyUsesSendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := tokenauthtest.NewServer()
@@ -358,7 +357,7 @@ func TestSourceThatNobodyUsesSendsNothing(t *testing.T) {
 		if issuer.Discoveries() != 0 {
 			t.Error("a request was sent")
 		}
-		// Nothing was tried, so there is nothing to hold back for.
+		// There was no attempt, so the source does not hold back.
 		defer source.Attach(tokenauth.Runtime{Client: issuer.Client()})()
 		if err := source.Refresh(t.Context()); err != nil {
 			t.Errorf("once something is attached: %v", err)
@@ -382,7 +381,7 @@ func TestTransportWithoutAnOriginSendsNothing(t *testing.T) {
 	}
 }
 
-// closeCounter is a body that counts how often it was closed.
+// closeCounter is a body that counts the calls of Close.
 type closeCounter struct {
 	io.Reader
 	closed atomic.Int32
@@ -436,8 +435,8 @@ func TestRoundTripClosesTheBody(t *testing.T) {
 	}
 }
 
-// net/http closes a body when the server resets the stream, and whoever reads from
-// it then gets an error that is not the caller's doing.
+// net/http closes a body when the server resets the stream. A reader then gets an error that
+// the caller has not caused.
 func TestBodyThatTheServerDoesNotWantIsNotBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, _, _ := newTransport(t)

@@ -10,52 +10,54 @@ import (
 )
 
 const (
-	// lockWait is how long to wait for another process to obtain a token. It is
-	// longer than most storages take to notice that the holder of a lock has died.
+	// lockWait is how long to wait while another process obtains a token. It is longer
+	// than most storages need to notice that the holder of a lock has died.
 	lockWait = 20 * time.Second
 
-	// lockWaitJitter is by how much that is prolonged at random, so that those who
-	// started together do not give up together.
+	// lockWaitJitter is the most by which lockWait is prolonged, at random, so that
+	// processes that started together do not give up together.
 	lockWaitJitter = 10 * time.Second
 
-	// refusedWait is how long to look for the token of another process if the store
-	// refuses a lock that is held instead of waiting for it, and a caller waits. It is up
-	// to refusedWaitJitter shorter, for the same reason.
+	// refusedWait is how long to look for the token of another process while a caller
+	// waits, if the store refuses a lock that is held instead of waiting for it. It is
+	// shorter by up to refusedWaitJitter, for the same reason.
 	refusedWait       = 3 * time.Second
 	refusedWaitJitter = time.Second
 
-	// doubt is how long to wait for the lock of a store that has not shown yet that it
-	// works.
+	// doubt is how long to wait for the lock before looking whether the store works.
 	doubt = 700 * time.Millisecond
 
-	// writeWait is how long the others wait for a token that was obtained to be written.
+	// writeWait is how long a turn lasts at most after the token was obtained, while the
+	// token is written. Other processes wait for it.
 	writeWait = time.Second
 
-	// While waiting, the store is read again after firstLook, and then after
-	// twice as long each time, up to lastLook.
+	// During the wait, the store is read again after firstLook, then after twice that
+	// time, and so on up to lastLook.
 	firstLook = 50 * time.Millisecond
 	lastLook  = time.Second
 )
 
-// A turn is one process's turn to ask the provider, which it has while it holds the
-// lock.
+// A turn is this process's turn to ask the provider. The process has it while it holds
+// the lock.
 type turn struct {
 	locked  chan struct{} // closed when the turn has come
-	refused chan error    // why it does not come
-	over    chan struct{} // closed when it is not needed any more
+	refused chan error    // gives the reason if the turn does not come
+	over    chan struct{} // closed when the turn is not needed any more
 	once    sync.Once
-	ended   chan struct{} // closed when the lock was given back, or did not come
+	ended   chan struct{} // closed when the lock was given back, or was refused
 }
 
-// end ends the turn. If it comes later, it ends at once. A nil turn has no end.
+// end ends the turn. If the turn comes later, it ends at once. For a nil turn, end does
+// nothing.
 func (t *turn) end() {
 	if t != nil {
 		t.once.Do(func() { close(t.over) })
 	}
 }
 
-// lock waits for the turn at an entry in the background, nil if the turn before has not
-// ended: a lock that never comes, whatever its context says, is waited for once.
+// lock starts to wait for the turn at an entry in the background. It returns nil if the
+// previous turn has not ended: if a store never returns from Lock, only one goroutine may
+// hang there.
 func (s *shared) lock(e *entry) *turn {
 	select {
 	case s.operations.locking <- struct{}{}:
@@ -63,10 +65,11 @@ func (s *shared) lock(e *entry) *turn {
 		return nil
 	}
 	t := &turn{locked: make(chan struct{}), refused: make(chan error, 1), over: make(chan struct{}), ended: make(chan struct{})}
-	go func() { // it ends when the store lets it
+	go func() { // ends when the store's operations return
 		defer close(t.ended)
 		defer func() { <-s.operations.locking }()
-		// Not cancelled when the token has come: some storages then go on for ever.
+		// This context is not cancelled when a token has come, since some storages then
+		// never return from Lock.
 		ctx, cancel := context.WithTimeout(context.Background(), lockWait+lockWaitJitter)
 		defer cancel()
 		if err := guarded(func() error { return s.store.Lock(ctx, e.lock()) }); err != nil {
@@ -80,8 +83,8 @@ func (s *shared) lock(e *entry) *turn {
 	return t
 }
 
-// unlock gives the lock back. It tries that some times: some storages keep a lock alive
-// for as long as the process that has it.
+// unlock gives the lock back. It tries several times, since some storages keep a lock
+// alive for as long as the process runs.
 func (s *shared) unlock(e *entry) {
 	for wait := time.Second; ; wait *= 4 {
 		err := s.unlockOnce(e)
@@ -103,7 +106,8 @@ func (s *shared) unlockOnce(e *entry) error {
 	return guarded(func() error { return s.store.Unlock(ctx, e.lock()) })
 }
 
-// hasCome returns what is closed when the turn has come. That of a nil turn never is.
+// hasCome returns a channel that is closed when the turn has come. For a nil turn, it
+// returns nil.
 func (t *turn) hasCome() <-chan struct{} {
 	if t == nil {
 		return nil
@@ -111,7 +115,8 @@ func (t *turn) hasCome() <-chan struct{} {
 	return t.locked
 }
 
-// isRefused returns what tells why the turn does not come. That of a nil turn never does.
+// isRefused returns a channel that gives the reason if the turn does not come. For a nil
+// turn, it returns nil.
 func (t *turn) isRefused() <-chan error {
 	if t == nil {
 		return nil
@@ -119,12 +124,13 @@ func (t *turn) isRefused() <-chan error {
 	return t.refused
 }
 
-// errHeld is the failure if the lock cannot be had, and nobody leaves a token.
+// errHeld is the error if this process does not get the lock, and no other process leaves
+// a token.
 var errHeld = errors.New("the lock cannot be had, and no other server leaves a token")
 
-// await waits until it is this process's turn to ask the provider; or it returns the
-// token that another process has obtained meanwhile. If neither comes in time, or the
-// store does not work, it returns nil twice.
+// await waits for this process's turn to ask the provider, and returns the turn. If another
+// process obtains a token meanwhile, it returns that token. If neither comes in time, or
+// the store does not work, both results are nil.
 func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token *Token) {
 	if v.hopeless() || (v.odd != nil && !v.probe(ctx)) {
 		return nil, nil
@@ -140,13 +146,13 @@ func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token
 	}()
 	hurry := v.need.hurry
 	if v.urgent() {
-		hurry = nil // it is known
+		hurry = nil // already known
 	}
 	for {
 		select {
 		case <-hurry:
 			hurry = nil
-			look.Reset(0) // this may be as long as the caller can wait
+			look.Reset(0) // look at once whether there is time left for the caller to wait
 		case <-turn.hasCome():
 			if token := v.take(ctx, metadata); token != nil {
 				return nil, token
@@ -181,9 +187,9 @@ func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token
 	}
 }
 
-// look is take while the turn is waited for. If it comes meanwhile, the look has kept it
-// waiting. If not, the time of the look is no part of the budget: it is the other
-// process that is waited for.
+// look is take during the wait for the turn. If the turn has come by the end of the look,
+// the look has delayed it, and its time counts for the budget. Otherwise its time does not
+// count, since the visit waits for the other process anyway.
 func (v *visit) look(ctx context.Context, metadata *Metadata, turn *turn) *Token {
 	spent := v.spent
 	token := v.take(ctx, metadata)
@@ -197,14 +203,14 @@ func (v *visit) look(ctx context.Context, metadata *Metadata, turn *turn) *Token
 	return token
 }
 
-// A wait is for how long, and how often, another process's token is looked for.
+// A wait says how long, and how often, a visit looks for the token of another process.
 type wait struct {
 	visit       *visit
 	began       time.Time
-	long, short time.Duration // for a lock that is waited for, and for one that is refused
-	next        time.Duration // between two looks
+	long, short time.Duration // the whole time; short if the store refuses the lock
+	next        time.Duration // time between two looks
 	refuses     bool          // the store does not wait for a lock that is held
-	refusal     error         // of the lock
+	refusal     error         // why this process does not have the lock
 }
 
 // newWait begins a wait.
@@ -216,15 +222,15 @@ func (v *visit) newWait() *wait {
 	}
 }
 
-// refused notes that a lock was refused after a time. One that was waited for may come
-// when it is waited for again.
+// refused notes that a lock was refused after some time. If the store has waited for the
+// lock, the lock may come at the next try.
 func (w *wait) refused(err error, after time.Duration) {
 	w.refuses = w.refuses || after < refusedWait
 	w.refusal = fmt.Errorf("the storage refuses the lock: %w", err)
 }
 
-// left returns how much longer to wait. A caller does not wait long if nothing waits for
-// the lock.
+// left returns how much longer to wait. idle says that no goroutine waits for the lock: then
+// a caller must not wait long.
 func (w *wait) left(idle bool) time.Duration {
 	if w.visit.urgent() && (w.refuses || idle) {
 		began := w.began
@@ -236,8 +242,8 @@ func (w *wait) left(idle bool) time.Duration {
 	return time.Until(w.began.Add(w.long))
 }
 
-// worthwhile reports whether the store works, once that is in doubt. Nor is the time for
-// that part of the budget.
+// worthwhile reports whether the store works. It tries the store only after doubt. If the
+// store works, that time does not count for the budget.
 func (w *wait) worthwhile(ctx context.Context) bool {
 	if time.Since(w.began) < doubt {
 		return true
@@ -250,7 +256,7 @@ func (w *wait) worthwhile(ctx context.Context) bool {
 	return works
 }
 
-// pause returns how long to wait until the next look, after one that took a time.
+// pause returns how long to wait until the next look, after a look that took took.
 func (w *wait) pause(took time.Duration) time.Duration {
 	w.next = min(2*w.next, lastLook)
 	return max(w.next, 2*took)

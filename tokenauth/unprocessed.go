@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// An UnprocessedError says that a call was not carried out, although it was sent:
-// the server promises that by a GOAWAY frame which does not cover the stream, or
-// by the error code REFUSED_STREAM (RFC 9113 sections 6.8 and 8.7); or nothing of
-// the call was written.
+// An UnprocessedError says that a call was not carried out, although sending it had
+// begun. Either the server promises that, by a GOAWAY frame that does not cover the
+// stream or by the error code REFUSED_STREAM (RFC 9113 sections 6.8 and 8.7), or nothing
+// of the call was written.
 type UnprocessedError struct {
-	// calm says that the server had enough of the connection: it would not take the
-	// call any sooner.
+	// calm says that the server has ended the connection with an error code. It would
+	// do the same again, so the call is not repeated.
 	calm bool
 }
 
 // Error implements error.
 func (*UnprocessedError) Error() string { return "the server did not process the call" }
 
-// errRepeated is why an attempt ended that Base wanted to repeat, without a
-// promise of the server. It wraps io.EOF, since the connection or stream ended.
+// errRepeated is the error if Base wanted to repeat an attempt without a promise of the
+// server. It wraps io.EOF, since the connection or stream ended.
 var errRepeated = &repeatedError{}
 
 // repeatedError is the type of errRepeated.
@@ -34,24 +34,26 @@ func (*repeatedError) Error() string {
 	return "the stream or connection ended before a response came; the call may have been carried out"
 }
 
-// Unwrap returns the error that it is classified by.
+// Unwrap returns io.EOF, by which callers classify the error.
 func (*repeatedError) Unwrap() error { return io.EOF }
 
-// How golang.org/x/net/http2 v0.60.0 and net/http of Go 1.26 say, in errors that have no
-// type which can be asked for, that the server promises not to have processed a request.
+// Texts of errors in golang.org/x/net/http2 v0.60.0 and net/http of Go 1.26. They say
+// that the server promises that it has not processed a request. These errors have no
+// exported type.
 const (
-	// A GOAWAY with an error code, of the first stream of a connection (setGoAway).
+	// A GOAWAY with an error code, for the first stream of a connection (setGoAway).
 	goAwayError = "http2: Transport received GOAWAY from server ErrCode:"
 	// Any other GOAWAY.
 	goAway = "http2: Transport received Server's graceful shutdown GOAWAY"
 	// A reset stream.
 	streamReset, streamRefused = "stream error: stream ID ", "; REFUSED_STREAM; received from peer"
-	// Around one of the others, if the body cannot be sent again (shouldRetryRequest).
+	// Text around one of the others, if the body cannot be sent again
+	// (shouldRetryRequest).
 	cannotRetry, cannotRetryEnd = "http2: Transport: cannot retry err [", "] after Request.Body was written; "
 )
 
-// asUnprocessed returns an *UnprocessedError for an error of Base that says as much,
-// and err otherwise.
+// asUnprocessed returns an *UnprocessedError if err, an error of Base, has one of these
+// texts. Otherwise it returns err.
 func asUnprocessed(err error) error {
 	text := err.Error()
 	if rest, ok := strings.CutPrefix(text, cannotRetry); ok {
@@ -66,8 +68,8 @@ func asUnprocessed(err error) error {
 	return err
 }
 
-// Bounds of sending again what was not processed. A host that takes one call at a
-// time on a connection, and says so too late, refuses more than once.
+// Bounds of sending a call again that was not processed. A host may refuse a call several
+// times, if it takes one call at a time on a connection and announces that too late.
 const (
 	maxUnprocessed = 10
 	firstPause     = 20 * time.Millisecond
@@ -80,16 +82,15 @@ func isUnprocessed(err error) bool {
 	return ok
 }
 
-// helps reports whether it may help to send a call again that has failed with err: it
-// was not processed, or is safe.
+// helps reports whether a call that has failed with err may be sent again, and whether
+// that may help: the call was not processed, or it is safe.
 func helps(err error, safe bool) bool {
 	unprocessed, ok := errors.AsType[*UnprocessedError](err)
 	return (ok && !unprocessed.calm) || (safe && errors.Is(err, errRepeated))
 }
 
-// pause waits before a call that was not processed is sent again for the nth time,
-// counted from 0, and reports false if the context ends before that. The first one
-// does not wait.
+// pause waits before a call is sent again. n is the number of repetitions before this
+// one; the first repetition does not wait. pause returns false if ctx ends.
 func pause(ctx context.Context, n int) bool {
 	if n == 0 {
 		return ctx.Err() == nil

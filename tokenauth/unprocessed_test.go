@@ -14,8 +14,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A call that the server promises not to have processed is sent again, whatever its row
-// says, while its body is whole and there is time: each time with a new proof.
+// If the server promises that it has not processed a call, the call is sent again, in every
+// replay class, while its body is whole and there is time. Each sending has a new proof.
 func TestUnprocessedCallIsSentAgain(t *testing.T) {
 	const forEver = 1000
 	for _, test := range []struct {
@@ -98,7 +98,7 @@ func TestUnprocessedCallIsSentAgain(t *testing.T) {
 	}
 }
 
-// A host that does not support Expect gets the body without it.
+// A host that does not support Expect gets the call without that field.
 func TestExpectationThatIsNotSupported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b, _ := newTransport(t)
@@ -120,7 +120,7 @@ func TestExpectationThatIsNotSupported(t *testing.T) {
 	})
 }
 
-// A body of which something was read is not sent from there, as if that were all of it.
+// If a part of a body was read, the rest is not sent as if it were the whole body.
 func TestRestOfABodyIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, _, _ := newTransport(t)
@@ -145,7 +145,7 @@ func TestRestOfABodyIsNotSent(t *testing.T) {
 	})
 }
 
-// A token that expires while a call is sent again is not what failed the call.
+// If a token expires while a call is sent again, the error is that of the sending before.
 func TestTokenExpiresWhileACallIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, _, issuer := newTransport(t)

@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// storeBudget is how long the operations of a store may take in all before the
-	// provider is asked for a token, from when a caller waits for it. What is stored
-	// saves a request. It is not worth a long wait. calmBudget is the same while no
-	// caller waits.
+	// storeBudget is how long all operations of a store together may take before the
+	// provider is asked for a token, counted while a caller waits. A stored token saves
+	// only one request, so it is not worth a long wait. calmBudget is the same limit
+	// while no caller waits.
 	storeBudget = 2 * time.Second
 	calmBudget  = 10 * time.Second
 
-	// worksFor is how long a store that has given something back is taken to work.
+	// worksFor is how long a store counts as working after it has returned a value.
 	worksFor = 5 * time.Second
 
-	// skewMargin is how much earlier a token of another process stops being sent
-	// if this machine's clock was not compared with the provider's yet; a fifth
-	// of its life if that is shorter.
+	// skewMargin is how much earlier a token of another process is no longer sent, if
+	// this machine's clock has not been compared with the provider's yet. It is a fifth
+	// of the token's lifetime if that is shorter.
 	skewMargin = time.Minute
 )
 
-// probeValue is what is written to the probe entry.
+// probeValue is the value of the probe entry.
 var probeValue = []byte("probe")
 
-// sharedToken is a token in a store.
+// sharedToken is the value of a token's entry in a store, before it is sealed.
 type sharedToken struct {
 	AccessToken string        `json:"access_token"`
 	IssuedAt    time.Time     `json:"issued_at"` // by the provider's clock
@@ -38,27 +38,27 @@ type sharedToken struct {
 	Scopes      []string      `json:"scopes"` // granted; null if the provider did not say
 }
 
-// A visit is what one attempt to obtain a token does with a store before the provider is
+// A visit is the use of a store by one attempt to obtain a token, before the provider is
 // asked.
 type visit struct {
 	shared  *shared
 	need    need
 	number  int // of the visit
 	entries *entries
-	budget  time.Duration // of the store's operations
-	spent   time.Duration // of the budget
-	hurried time.Time     // when a caller was first seen to wait; zero if none was
-	found   []byte        // the token entry's last value
-	worked  time.Time     // when the store has last given something back
-	odd     error         // of the last reading, if it may mean no entry, or no store
-	failed  []*StoreError // one of each kind
+	budget  time.Duration // time for the store's operations
+	spent   time.Duration // used part of the budget
+	hurried time.Time     // when the visit first saw a waiting caller; zero if it has not
+	found   []byte        // the last value of the token entry
+	worked  time.Time     // when the store last returned a value
+	odd     error         // of the last reading, if the entry or the store may be missing
+	failed  []*StoreError // at most one of each kind
 }
 
-// visit begins a visit for n, nil if the tokens are not shared.
+// visit begins a visit for n. It returns nil if the tokens are not shared.
 func (s *shared) visit(n need) *visit {
 	entries, err := newEntries(s.direct.config, n.credentials)
 	if err != nil || entries == nil {
-		return nil // if it is an error, the token request will have it too
+		return nil // the token request fails with the same error, if there is one
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,8 +66,8 @@ func (s *shared) visit(n need) *visit {
 	return &visit{shared: s, need: n, number: s.visits, entries: entries, budget: calmBudget}
 }
 
-// urgent reports whether a caller waits. From then on, the store has storeBudget left at
-// most.
+// urgent reports whether a caller waits. From that time on, the store has at most
+// storeBudget left.
 func (v *visit) urgent() bool {
 	if !v.hurried.IsZero() {
 		return true
@@ -85,7 +85,7 @@ func (v *visit) urgent() bool {
 func (v *visit) run(ctx context.Context, operation func(context.Context) error) error {
 	hurry := v.need.hurry
 	if v.urgent() {
-		hurry = nil // it is known
+		hurry = nil // already known
 	}
 	if v.spent >= v.budget {
 		return errSilent
@@ -115,7 +115,7 @@ func (v *visit) run(ctx context.Context, operation func(context.Context) error) 
 	}
 }
 
-// fail notes a failure. Each kind is told once.
+// fail notes a failure. It tells the observer about each kind once.
 func (v *visit) fail(ctx context.Context, failure *StoreError) {
 	if ctx.Err() != nil || v.has(failure.Kind) {
 		return // if the context is over, Close has ended the attempt
@@ -124,31 +124,31 @@ func (v *visit) fail(ctx context.Context, failure *StoreError) {
 	v.shared.tell(failure)
 }
 
-// has reports whether there was a failure of a kind.
+// has reports whether there was a failure of the given kind.
 func (v *visit) has(kind StoreFailure) bool {
 	return slices.ContainsFunc(v.failed, func(f *StoreError) bool { return f.Kind == kind })
 }
 
-// alone returns why this process obtains the token for itself, nil if the store is not
-// the reason.
+// alone returns the failure because of which this process obtains the token for itself. It
+// returns nil if the store is not the reason.
 func (v *visit) alone() *StoreError {
 	for _, f := range v.failed {
 		switch f.Kind {
 		case StoreUnreachable, StoreSlow, StoreLocked:
 			return f
-		case StoreChanged, StoreLost, StoreTooLarge: // the entry is replaced
+		case StoreChanged, StoreLost, StoreTooLarge: // a new entry will replace it
 		}
 	}
 	return nil
 }
 
-// hopeless reports whether it is useless to go on with the store.
+// hopeless reports whether the visit must not use the store any more.
 func (v *visit) hopeless() bool {
 	v.urgent()
 	return v.spent >= v.budget || v.has(StoreSlow)
 }
 
-// load reads an entry, nil if there is none that can be used.
+// load returns the value of an entry, or nil if there is none that can be used.
 func (v *visit) load(ctx context.Context, e *entry) []byte {
 	var value []byte
 	err := v.run(ctx, func(ctx context.Context) (err error) {
@@ -160,8 +160,8 @@ func (v *visit) load(ctx context.Context, e *entry) []byte {
 	case err == nil:
 		v.worked = time.Now()
 		return value
-	case errors.Is(err, fs.ErrNotExist): // or the store is gone, by some modules
-	case errors.Is(err, errSealed), errors.Is(err, errTooLarge):
+	case errors.Is(err, fs.ErrNotExist): // some stores say so if they are gone themselves
+	case errors.Is(err, errSealed), errors.Is(err, errSizeless), errors.Is(err, errTooLarge):
 		v.worked = time.Now()
 		v.fail(ctx, storeError(err))
 	case errors.Is(err, errSilent):
@@ -169,12 +169,12 @@ func (v *visit) load(ctx context.Context, e *entry) []byte {
 	default:
 		v.odd, v.worked = err, time.Time{}
 	}
-	return nil // value may still be written to
+	return nil // the operation may still write to value
 }
 
-// probe reports whether the store works. If nothing has shown it lately, an entry is
-// written and read: neither "there is no such entry" nor another error of a reading
-// tells whether the store can be reached.
+// probe reports whether the store works. If the store has not returned a value lately,
+// probe writes an entry and reads it: an error of a reading, also that there is no such
+// entry, does not tell whether the store can be reached.
 func (v *visit) probe(ctx context.Context) bool {
 	if time.Since(v.worked) < worksFor {
 		return true
@@ -196,8 +196,8 @@ func (v *visit) probe(ctx context.Context) bool {
 	return false
 }
 
-// metadata returns the configuration of the provider that another process has
-// read, nil if there is none.
+// metadata returns the provider's configuration that another process has read, or nil if
+// there is none.
 func (v *visit) metadata(ctx context.Context) *Metadata {
 	document := v.load(ctx, v.entries.document)
 	if document == nil {
@@ -210,8 +210,8 @@ func (v *visit) metadata(ctx context.Context) *Metadata {
 	return metadata
 }
 
-// take returns the token that another process has obtained, nil if there is none
-// that is better than the present one.
+// take returns a token that another process has obtained, or nil if there is none that is
+// better than the present one.
 func (v *visit) take(ctx context.Context, metadata *Metadata) *Token {
 	value := v.load(ctx, v.entries.token)
 	var shared sharedToken
@@ -228,8 +228,8 @@ func (v *visit) take(ctx context.Context, metadata *Metadata) *Token {
 	return token
 }
 
-// read makes a Token of what another process has stored, nil if it cannot be
-// used. Its times are put right for this machine's clock.
+// read makes a Token from the entry of another process, with its times on this machine's
+// clock. It returns nil if the token cannot be used.
 func (v *visit) read(shared sharedToken, metadata *Metadata) *Token {
 	config, now := v.shared.direct.config, readClocks()
 	var prover *prover
@@ -250,10 +250,10 @@ func (v *visit) read(shared sharedToken, metadata *Metadata) *Token {
 		margin = min(skewMargin, shared.Lifetime/5)
 	}
 	if age < -margin-min(maxLeeway, shared.Lifetime/10) {
-		return nil // the clocks differ by more than the margins, and it may be of any age
+		return nil // the clocks differ by more than the margins, so its age is not known
 	}
-	// Counted back from now by both clocks, so that it expires in time if this
-	// machine's is put right meanwhile.
+	// This counts back from now on both clocks, so that the token expires in time even if
+	// this machine's clock is corrected meanwhile.
 	sent := now.plus(-max(age, 0))
 	res := &tokenResponse{accessToken: NewSecret(shared.AccessToken), lifetime: shared.Lifetime, scopes: shared.Scopes}
 	token := newToken(res, prover, sent, sent, config.RefreshBefore)

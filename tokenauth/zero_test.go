@@ -12,7 +12,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// wantMisconfigured fails the test unless err is an Error that says so.
+// wantMisconfigured fails the test unless err is an Error with CauseConfiguration.
 func wantMisconfigured(t *testing.T, what string, err error) {
 	t.Helper()
 	if failure, ok := errors.AsType[*tokenauth.Error](err); !ok || failure.Cause != tokenauth.CauseConfiguration || !failure.RetryAt.IsZero() {
@@ -20,7 +20,7 @@ func wantMisconfigured(t *testing.T, what string, err error) {
 	}
 }
 
-// A program may forget to make what it uses, and learns that from an error.
+// If a program uses a zero value instead of a constructor, an error says so.
 func TestZeroSourceHasNoToken(t *testing.T) {
 	for name, attach := range map[string]func(*tokenauth.Source){
 		"alone":          func(*tokenauth.Source) {},
@@ -62,8 +62,8 @@ func TestMetadataIsReadWithTheDefaultClient(t *testing.T) {
 	}
 }
 
-// Until a Runtime is attached nothing can be tried; so there is nothing to hold
-// back for afterwards.
+// Without a Runtime there is no attempt, so the Source does not hold back when one is
+// attached.
 func TestSourceThatNobodyUsesDoesNotBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -79,7 +79,7 @@ func TestSourceThatNobodyUsesDoesNotBackOff(t *testing.T) {
 	})
 }
 
-// Nor does a rejection count that nothing came of.
+// A rejection without an attempt does not count as a renewal either.
 func TestRejectionThatNobodyCouldRepairIsNoRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -95,8 +95,7 @@ func TestRejectionThatNobodyCouldRepairIsNoRenewal(t *testing.T) {
 	})
 }
 
-// A token that expires while nobody uses its source is replaced by the next who
-// does.
+// If a token expires while nobody uses its source, the next caller gets a new one.
 func TestSourceIsUsedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
@@ -104,7 +103,7 @@ func TestSourceIsUsedAgain(t *testing.T) {
 		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
 		wantBearer(t, getToken(t, source), "token-1")
 		detach()
-		advance(260 * time.Second) // and it is stale
+		advance(260 * time.Second) // now the token is stale
 		wantBearer(t, getToken(t, source), "token-1")
 		wantRequests(t, server, 1)
 		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
@@ -163,7 +162,7 @@ func TestZeroKeyIsNone(t *testing.T) {
 			t.Errorf("%s: it has the public part %q and the private part %v", name, public, private)
 		}
 	}
-	// Nor can it be used, with a store or without.
+	// A Source cannot use it either, with a store or without.
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		source := newTestSource(t, server, func(c *tokenauth.Config) {

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// An Environment is one installation of BankID: the OpenID provider that
-// issues tokens, and the hosts that accept them. BankID's two systems name
-// theirs differently: "current" of BankID OIDC goes with "preprod" of eSign.
+// An Environment is one installation of BankID: the OpenID provider that issues tokens,
+// and the hosts that accept them. BankID's two systems use different names: "current" of
+// BankID OIDC belongs to "preprod" of eSign.
 type Environment struct {
-	// Name as written in a configuration: "production", "current" or "sandbox".
+	// Name is the name in a configuration: "production", "current" or "sandbox".
 	Name string
 
-	// Issuer is the issuer identifier of the OpenID provider, without a
-	// trailing slash; its configuration is at
+	// Issuer is the issuer identifier of the OpenID provider, without a trailing slash.
+	// The provider's configuration is at
 	// Issuer + "/.well-known/openid-configuration".
 	Issuer string
 
@@ -30,7 +30,7 @@ type Environment struct {
 // (…/apis/csc/csc-v2.0.external.json, …/apis/signdoc/v1/convert.external.yaml,
 // …/apis/timestamp/v1/lta.yaml, below the same site).
 var (
-	// Production is what makes legally binding signatures.
+	// Production makes legally binding signatures.
 	Production = Environment{
 		Name:   "production",
 		Issuer: "https://auth.bankid.no/auth/realms/prod",
@@ -46,7 +46,7 @@ var (
 		ESign:  "https://api.preprod.esign-stoetest.cloud",
 	}
 
-	// Sandbox is the simulated BankID of package sandbox, on this machine.
+	// Sandbox is a simulated BankID on this machine (package sandbox).
 	Sandbox = Environment{
 		Name:   "sandbox",
 		Issuer: "http://127.0.0.1:9771/auth/realms/sandbox",
@@ -60,7 +60,8 @@ func Environments() []Environment {
 	return []Environment{Production, Current, Sandbox}
 }
 
-// EnvironmentByName finds an environment by its name.
+// EnvironmentByName returns the environment with the given name. It reports false if there
+// is none.
 func EnvironmentByName(name string) (Environment, bool) {
 	for _, env := range Environments() {
 		if env.Name == name {
@@ -78,13 +79,14 @@ func (e Environment) Origin(api API) string {
 	return e.ESign
 }
 
-// domains are those of BankID's hosts, with its public pages and older services.
+// domains are the domains of BankID's hosts, also those of its public pages and older
+// services.
 var domains = []string{
 	"bankid.no", "bankidapis.no", "bankidnorge.no", "stoe.no",
 	"esign-stoe.cloud", "esign-stoetest.cloud", "esign-stoedev.cloud",
 }
 
-// Owns reports whether host, without a port, is one of BankID's.
+// Owns reports whether host is a host of BankID. host has no port.
 func Owns(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	return slices.ContainsFunc(domains, func(domain string) bool {
@@ -92,9 +94,9 @@ func Owns(host string) bool {
 	})
 }
 
-// Elsewhere reports whether baseURL, such as "esign-baseurl" of the discovery
-// document, is given and is on none of the hosts of the environment. One without
-// a Name has none to compare with.
+// Elsewhere reports whether baseURL, such as "esign-baseurl" of the discovery document, is
+// not on a host of the environment. It reports false if baseURL is empty, or if the
+// environment has no Name, since its hosts are not known then.
 func (e Environment) Elsewhere(baseURL string) bool {
 	if e.Name == "" || baseURL == "" {
 		return false

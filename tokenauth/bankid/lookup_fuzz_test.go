@@ -14,9 +14,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// A call is what its spelling on the wire says, and what is matched is what the
-// API host sees: whatever a caller writes, the row that decides on the
-// authorization is the one that any router behind the gateway takes.
+// A call is found by its spelling on the wire, and that is the spelling that the API host
+// sees. So for every request, the row that decides on the authorization is the route that
+// any router behind the gateway takes.
 func FuzzLookup(f *testing.F) {
 	calls := bankid.Calls(bankid.APIs()...)
 	escaped, err := bankid.NewCall(bankid.SignDoc, http.MethodGet, "/v1/signdoc/caf%C3%A9", tokenauth.None, tokenauth.Safe)
@@ -46,7 +46,7 @@ func FuzzLookup(f *testing.F) {
 		}
 		call := table.Lookup(r)
 		if u, err := url.ParseRequestURI(target); err == nil && r.Method != http.MethodConnect {
-			// As HTTP/2 and HTTP/3 have it.
+			// This is how servers for HTTP/2 and HTTP/3 parse the target.
 			if other := table.Lookup(&http.Request{Method: method, URL: u}); other != call {
 				t.Errorf("%s %q is %v and %v", method, target, call, other)
 			}
@@ -60,7 +60,7 @@ func FuzzLookup(f *testing.F) {
 			}
 			return
 		}
-		// What is sent, the way a reverse proxy does it.
+		// Send the request as a reverse proxy does.
 		r.URL.Scheme, r.URL.Host = "https", "api.example"
 		var sent bytes.Buffer
 		if err := r.Write(&sent); err != nil {
@@ -80,10 +80,10 @@ func FuzzLookup(f *testing.F) {
 	})
 }
 
-// origin is what stands before the path of a target in absolute-form.
+// origin matches the part before the path of a target in absolute-form.
 var origin = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:(//[^/?#]*)?`)
 
-// lenient returns the path of a target as a server reads it that forgives all.
+// lenient returns the path of a target as a very lenient server may read it.
 func lenient(target string) string {
 	target = origin.ReplaceAllString(target, "")
 	target, _, _ = strings.Cut(target, "?")

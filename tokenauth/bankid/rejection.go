@@ -6,12 +6,12 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// rejects returns what tells that an answer of api refuses the token.
+// rejects returns a function that reports whether a response of api refuses the token.
 func rejects(api API) func(*http.Response) bool {
 	switch api {
 	case SignDoc, Timestamp:
-		// SignDoc treats both alike, and the LTA specification knows 403 only
-		// (…/apis/signdoc/errors, …/apis/timestamp/v1/lta.yaml).
+		// SignDoc uses both statuses for the same errors, and the LTA specification has
+		// only 403 (…/apis/signdoc/errors, …/apis/timestamp/v1/lta.yaml).
 		return func(res *http.Response) bool {
 			return res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden
 		}
@@ -22,11 +22,11 @@ func rejects(api API) func(*http.Response) bool {
 	}
 }
 
-// rejectsExchange tells whether the CSC token endpoint refuses the OIDC token,
-// as opposed to the code that is exchanged there: a code can be used once, so
-// only a clear word counts. That is the error code invalid_token (RFC 6750 section
-// 3.1), or invalid_client, the only 401 of this endpoint in BankID's document: the
-// OIDC token is all that the client authenticates by there.
+// rejectsExchange reports whether the CSC token endpoint refuses the OIDC token, and not the
+// code that is exchanged there. A code can be used once, so only a clear refusal of the
+// token counts: the error code invalid_token (RFC 6750 section 3.1), or invalid_client. The
+// latter is the only 401 of this endpoint in BankID's document, and the client has no other
+// credential there than the OIDC token.
 func rejectsExchange(res *http.Response) bool {
 	if res.StatusCode != http.StatusUnauthorized {
 		return false

@@ -8,7 +8,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// Pages that the rows are taken from.
+// Pages that are the sources of the rows.
 const (
 	docs           = "https://developer.bankid.no/bankid-esign-provider/"
 	cscPage        = docs + "apis/csc/CSC"
@@ -36,9 +36,9 @@ func Calls(apis ...API) []tokenauth.Call {
 	return calls
 }
 
-// NewCall returns a call of api that no row names, or another reading of one
-// that does; whether its answer is the only copy, that row still says. It
-// reports what is wrong with it.
+// NewCall returns a call of api for a configuration. The call may be new, or may replace a
+// row with the same method and path. In that case it keeps OneShot of the row. The error
+// says what is wrong with the call.
 func NewCall(api API, method, path string, kind tokenauth.Kind, replay tokenauth.Replay) (tokenauth.Call, error) {
 	if _, ok := APIByName(string(api)); !ok {
 		return tokenauth.Call{}, fmt.Errorf("unknown API '%s': must be one of %v", api, APIs())
@@ -57,8 +57,8 @@ func NewCall(api API, method, path string, kind tokenauth.Kind, replay tokenauth
 	return call, call.Validate()
 }
 
-// Hint says what to do instead of a call that no row names, "" if nothing is
-// known of it.
+// Hint says what to do instead of a call that is not in the table. It returns "" if it has
+// no advice.
 func Hint(method, path string) string {
 	if method == http.MethodGet && path == "/csc/v2/oauth2/authorize" {
 		return "GET /csc/v2/oauth2/authorize is for the user's browser: redirect it to BankID directly"
@@ -66,27 +66,27 @@ func Hint(method, path string) string {
 	return ""
 }
 
-// cscCalls are those of personal CSC. The OIDC token goes on one of them; from
-// there on the caller holds service tokens, which are single-use per endpoint
-// since 2026-03-12 and belong to the caller alone. The authorize endpoint is
-// for the user's browser.
+// cscCalls returns the calls of personal CSC. One of them carries the OIDC token, and gives
+// service tokens to the caller. The calls after it carry a service token, which belongs to
+// the caller alone, and which each endpoint accepts once since 2026-03-12. The authorize
+// endpoint is for the user's browser.
 func cscCalls() []tokenauth.Call {
 	return rows(CSC,
 		row(http.MethodPost, "/csc/v2/info", tokenauth.None, tokenauth.Safe, cscPage),
-		// The code it carries is single-use; so it is repeated only when the
-		// answer says that the OIDC token was at fault (see rejects). That it is
-		// sent as a bearer token is inferred.
+		// The code in this call is single-use. So the call is repeated only if the
+		// response refuses the OIDC token (see rejects). It is inferred that the OIDC
+		// token is a bearer token here.
 		row(http.MethodPost, "/csc/v2/oauth2/token", tokenauth.Bearer, tokenauth.Rejected, cscPage),
 		row(http.MethodPost, "/csc/v2/credentials/list", tokenauth.Pass, tokenauth.Never, cscPage),
-		// Added 2026-01-18; its authorization is inferred from its siblings'.
+		// Added 2026-01-18. The authorization is inferred from the rows beside it.
 		row(http.MethodPost, "/csc/v2/credentials/info", tokenauth.Pass, tokenauth.Never, cscChangelog),
 		row(http.MethodPost, "/csc/v2/credentials/authorize", tokenauth.Pass, tokenauth.Never, cscPage),
 		row(http.MethodPost, "/csc/v2/signatures/signHash", tokenauth.Pass, tokenauth.Never, cscPage),
 	)
 }
 
-// signDocCalls are those of SignDoc, v1 and v0. DELETE downloads the signed
-// documents and destroys the only copy of them.
+// signDocCalls returns the calls of SignDoc, v1 and v0. DELETE downloads the signed
+// documents, and destroys BankID's only copy of them.
 func signDocCalls() []tokenauth.Call {
 	return rows(SignDoc,
 		row(http.MethodPost, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, elhub),
@@ -94,12 +94,12 @@ func signDocCalls() []tokenauth.Call {
 		oneShot(row(http.MethodDelete, "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, elhub)),
 		row(http.MethodPost, "/v1/signdoc/convert", tokenauth.Bearer, tokenauth.Rejected, convertSpec),
 		row(http.MethodGet, "/v1/signdoc/convert/pdf/specs", tokenauth.Bearer, tokenauth.Safe, convertSpec),
-		// The keys that sign SignerInfo. Its full path is unknown, and that it
-		// needs no token is inferred.
+		// The keys that sign SignerInfo. The full path is unknown. It is inferred that
+		// the call needs no token.
 		row(http.MethodGet, "/v1/signdoc/jwks", tokenauth.None, tokenauth.Safe, jwksPage),
 
-		// v0. Its paths are documented; the methods are carried over from the
-		// legacy service and inferred.
+		// v0. The paths are documented. The methods are inferred from the legacy
+		// service.
 		row(http.MethodPost, "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, signDocErrors),
 		row(http.MethodGet, "/signdoc/pades", tokenauth.Bearer, tokenauth.Safe, signDocErrors),
 		oneShot(row(http.MethodDelete, "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected, signDocErrors)),
@@ -109,7 +109,7 @@ func signDocCalls() []tokenauth.Call {
 	)
 }
 
-// timestampCalls are those of qualified timestamping.
+// timestampCalls returns the calls of qualified timestamping.
 func timestampCalls() []tokenauth.Call {
 	return rows(Timestamp,
 		row(http.MethodPost, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Rejected, ltaSpec),
@@ -117,13 +117,13 @@ func timestampCalls() []tokenauth.Call {
 		row(http.MethodGet, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Safe, ltaSpec),
 		// Inferred from SignDoc's pattern.
 		oneShot(row(http.MethodDelete, "/v1/timestamp/pades/lta", tokenauth.Bearer, tokenauth.Rejected, ltaSpec)),
-		// The path is documented; method and scope are inferred.
+		// The path is documented. The method and the scope are inferred.
 		row(http.MethodPost, "/v1/timestamp/token", tokenauth.Bearer, tokenauth.Rejected, timestampError),
 	)
 }
 
-// b2bCalls are those of the B2B signer and of B2B CSC. Each success is a seal
-// in the organisation's name.
+// b2bCalls returns the calls of the B2B signer and of B2B CSC. Each signing call that
+// succeeds makes a seal in the organisation's name.
 func b2bCalls() []tokenauth.Call {
 	var calls []tokenauth.Call
 	for _, path := range []string{
@@ -137,7 +137,7 @@ func b2bCalls() []tokenauth.Call {
 		row(http.MethodGet, "/v0/b2b/csc/v2/info", tokenauth.None, tokenauth.Safe, b2bCSCPage),
 		row(http.MethodPost, "/v0/b2b/csc/v2/info", tokenauth.None, tokenauth.Safe, b2bCSCPage),
 		row(http.MethodPost, "/v0/b2b/csc/v2/credentials/list", tokenauth.DPoP, tokenauth.Rejected, b2bCSCPage),
-		// In BankID's sample, not on its page.
+		// This call is in BankID's sample, and not on its page.
 		row(http.MethodPost, "/v0/b2b/csc/v2/credentials/info", tokenauth.DPoP, tokenauth.Rejected, b2bSpec),
 		row(http.MethodPost, "/v0/b2b/csc/v2/signatures/signHash", tokenauth.DPoP, tokenauth.Rejected, b2bCSCPage),
 	)...)
@@ -154,7 +154,7 @@ func oneShot(call tokenauth.Call) tokenauth.Call {
 	return call
 }
 
-// rows gives calls to an API.
+// rows returns calls as calls of api.
 func rows(api API, calls ...tokenauth.Call) []tokenauth.Call {
 	for i := range calls {
 		calls[i].Group = string(api)

@@ -21,8 +21,8 @@ func tableRequest(tb testing.TB, method, path string) *http.Request {
 	return r
 }
 
-// tableMisses are calls that are not in the table: none at all, the longest row
-// with another last letter, and in another spelling.
+// tableMisses are paths that are not in the table: one that resembles no row, the longest
+// row with another last letter, and that row in another spelling.
 var tableMisses = map[string]string{
 	"unknown":  "/favicon.ico",
 	"similar":  "/v0/b2b/csc/v2/signatures/signHasx",
@@ -53,8 +53,8 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkCallTable measures finding each row of the whole table, and finding
-// that there is none.
+// BenchmarkCallTable measures how long the table takes to find each row, and to find that
+// there is none.
 func BenchmarkCallTable(b *testing.B) {
 	calls := bankid.Calls(bankid.APIs()...)
 	table := tokenauth.NewTable(calls...)

@@ -36,7 +36,7 @@ func TestEveryRowIsValidAndHasASource(t *testing.T) {
 	}
 }
 
-// What would cost a signature, or a person's, if it were otherwise.
+// A mistake in these rows would lose a signature, or make one that nobody wanted.
 func TestRowsThatMatterMost(t *testing.T) {
 	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
 	for _, test := range []struct {
@@ -85,7 +85,7 @@ func TestOneShotRows(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the answers of %v are the only copy, want %v", got, want)
 	}
-	// Whoever reads a row differently does not change that.
+	// A row of a configuration does not change that.
 	call, err := bankid.NewCall(bankid.SignDoc, "DELETE", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Never)
 	if err != nil || !call.OneShot {
 		t.Errorf("configured: %+v, %v", call, err)
@@ -201,7 +201,7 @@ func TestScopes(t *testing.T) {
 }
 
 func TestEnvironments(t *testing.T) {
-	// As BankID documents them.
+	// These are the issuers in BankID's documents.
 	for name, issuer := range map[string]string{
 		"production": "https://auth.bankid.no/auth/realms/prod",
 		"current":    "https://auth.current.bankid.no/auth/realms/current",

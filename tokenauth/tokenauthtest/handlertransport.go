@@ -6,14 +6,13 @@ import (
 	"net/http/httptest"
 )
 
-// HandlerTransport is an http.RoundTripper that calls a handler, without a
-// network between them. It returns when the context of the request is done,
-// even if the handler does not.
+// HandlerTransport is an http.RoundTripper that calls a handler without a network. It
+// returns when the context of the request is done, even if the handler has not returned.
 //
-// A handler that panics with http.ErrAbortHandler breaks the answer off: the
-// error is io.ErrUnexpectedEOF, of RoundTrip if nothing was written of a body and
-// nothing flushed, and else of the body, at its end. Any other panic ends the
-// process, since whoever called RoundTrip might hide it.
+// If the handler panics with http.ErrAbortHandler, the response breaks off with
+// io.ErrUnexpectedEOF. That is the error of RoundTrip if the handler has not written a body
+// and has not flushed. Otherwise it is the error at the end of the body. Any other panic
+// ends the process, since the caller of RoundTrip might hide it.
 type HandlerTransport struct{ Handler http.Handler }
 
 // RoundTrip implements http.RoundTripper.
@@ -53,7 +52,7 @@ func (t HandlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return res, nil
 	}
 	if err := r.Context().Err(); err != nil {
-		return nil, err // and the handler has seen it first
+		return nil, err // the handler has panicked because of the context
 	}
 	if !recorder.Flushed && recorder.Body.Len() == 0 {
 		return nil, io.ErrUnexpectedEOF

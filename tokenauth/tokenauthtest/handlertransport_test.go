@@ -12,7 +12,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// get asks handler through a HandlerTransport.
+// get sends a request to handler through a HandlerTransport, and returns the body.
 func get(ctx context.Context, handler http.HandlerFunc) (body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://server.test/", nil)
 	if err != nil {
@@ -27,7 +27,7 @@ func get(ctx context.Context, handler http.HandlerFunc) (body string, err error)
 	return string(read), err
 }
 
-// As net/http's server, it breaks off where a handler does.
+// Like net/http's server, a HandlerTransport breaks the response off if the handler does.
 func TestHandlerThatBreaksOff(t *testing.T) {
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
@@ -54,7 +54,7 @@ func TestHandlerThatBreaksOff(t *testing.T) {
 	}
 }
 
-// Whoever gives up learns that, and not how the handler ends because of it.
+// A caller that gives up gets the error of its context, and not that of the handler.
 func TestHandlerThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -1,6 +1,6 @@
-// Package tokenauthtest provides an authorization server for tests, in the way
-// of net/http/httptest: it answers discovery and token requests, remembers
-// what it was asked, and can be told to misbehave.
+// Package tokenauthtest provides an authorization server for tests, similar to
+// net/http/httptest. The server answers discovery and token requests, records the token
+// requests, and can be made to give other responses.
 package tokenauthtest
 
 import (
@@ -24,7 +24,7 @@ const (
 // A TokenRequest is a token request that a Server received.
 type TokenRequest struct {
 	Body               string      // as sent
-	Form               url.Values  // of the body
+	Form               url.Values  // the parsed body
 	Header             http.Header // of the request
 	Username, Password string      // of HTTP Basic, as sent: form-encoded
 	Method, Path       string      // of the request
@@ -42,8 +42,8 @@ type Server struct {
 	discoveries int
 }
 
-// NewServer returns a server that is reached through its Client only, without
-// a network, so that it can be used with testing/synctest.
+// NewServer returns a server without a network, which can be used with testing/synctest. It
+// is reached through its Client only.
 func NewServer() *Server {
 	return &Server{issuer: "https://issuer.test/auth/realms/test"}
 }
@@ -57,7 +57,7 @@ func NewHTTPServer() *Server {
 	return s
 }
 
-// NewTLSServer is NewHTTPServer with TLS, and HTTP/2.
+// NewTLSServer is like NewHTTPServer, with TLS and HTTP/2.
 func NewTLSServer() *Server {
 	s := new(Server)
 	s.http = httptest.NewUnstartedServer(s)
@@ -67,7 +67,7 @@ func NewTLSServer() *Server {
 	return s
 }
 
-// Certificate returns the certificate of a server that uses TLS, nil of others.
+// Certificate returns the certificate of a server that uses TLS, else nil.
 func (s *Server) Certificate() *x509.Certificate {
 	if s.http == nil {
 		return nil
@@ -75,8 +75,8 @@ func (s *Server) Certificate() *x509.Certificate {
 	return s.http.Certificate()
 }
 
-// Address returns the host and port at which the server listens, "" if it does
-// not.
+// Address returns the host and port at which the server listens. It returns "" for a server
+// without a network.
 func (s *Server) Address() string {
 	if s.http == nil {
 		return ""
@@ -84,11 +84,11 @@ func (s *Server) Address() string {
 	return s.http.Listener.Addr().String()
 }
 
-// MoveTo makes origin, at which something forwards to the server, part of its
-// issuer identifier. It must be called before the server is used.
+// MoveTo changes the origin in the issuer identifier to origin, where another server
+// forwards requests to this one. It must be called before the server is used.
 func (s *Server) MoveTo(origin string) { s.issuer = origin + "/auth/realms/test" }
 
-// Close ends a server that listens.
+// Close closes a server that listens, and its connections.
 func (s *Server) Close() {
 	if s.http != nil {
 		s.http.CloseClientConnections()
@@ -104,19 +104,19 @@ func (s *Server) Client() *http.Client {
 	return &http.Client{Transport: HandlerTransport{s}}
 }
 
-// HandleToken makes h answer token requests; nil restores the default, which
-// is a token, "token-1" and so on, of 300 seconds: a bearer token, or one of type
-// DPoP if the request has a proof.
+// HandleToken makes h answer token requests. A nil h restores the default: a new token
+// ("token-1" and so on) with a lifetime of 300 seconds. It is a token of type DPoP if the
+// request has a proof, and else a bearer token.
 func (s *Server) HandleToken(h http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.token = h
 }
 
-// HandleDiscovery makes h answer discovery requests; nil restores the default,
-// which is Document. That lists client_secret_basic and client_secret_post only:
-// for a client with a key, h answers with a Document in which
-// "token_endpoint_auth_methods_supported" has private_key_jwt.
+// HandleDiscovery makes h answer discovery requests. A nil h restores the default, which is
+// Document. That lists only client_secret_basic and client_secret_post. For a client with a
+// key, h can answer with a Document whose "token_endpoint_auth_methods_supported" has
+// private_key_jwt.
 func (s *Server) HandleDiscovery(h http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,14 +130,14 @@ func (s *Server) TokenRequests() []TokenRequest {
 	return append([]TokenRequest(nil), s.requests...)
 }
 
-// Discoveries returns how often the discovery document was asked for.
+// Discoveries returns the number of discovery requests received so far.
 func (s *Server) Discoveries() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.discoveries
 }
 
-// Document returns the default discovery document. It is the caller's to change.
+// Document returns a new copy of the default discovery document. The caller may change it.
 func (s *Server) Document() map[string]any {
 	return map[string]any{
 		"issuer":                                s.issuer,
@@ -192,8 +192,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// WriteToken writes a successful token response. expiresIn is written as JSON;
-// nil leaves it out.
+// WriteToken writes a successful token response. expires_in is expiresIn as JSON; if
+// expiresIn is nil, it is left out.
 func WriteToken(w http.ResponseWriter, token string, expiresIn any) {
 	answer := map[string]any{"access_token": token, "token_type": "bearer"}
 	if expiresIn != nil {
@@ -207,7 +207,7 @@ func WriteError(w http.ResponseWriter, status int, code string) {
 	WriteJSON(w, status, map[string]any{"error": code, "error_description": "scripted"})
 }
 
-// WriteJSON writes v as JSON.
+// WriteJSON writes a response with the given status and v as JSON.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

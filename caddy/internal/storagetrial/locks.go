@@ -9,38 +9,38 @@ import (
 )
 
 const (
-	// holdTime is how long a lock is held to see whether another waits for it, besides
-	// what it takes to lock.
+	// holdTime is how long a lock is held to see whether another instance waits for it,
+	// in addition to the time that locking takes.
 	holdTime = 500 * time.Millisecond
 
-	// returnLimit is how long a Lock may take to come back when its context is over.
+	// returnLimit is how long a Lock may take to return after its context has ended.
 	returnLimit = 3 * time.Second
 
-	// lockLimit is how long a Lock may take if nobody holds the lock, and slowLock what
-	// is slow for a Lock or an Unlock.
+	// lockLimit is how long Lock may take if nobody holds the lock. For Lock and Unlock,
+	// more than slowLock is slow.
 	lockLimit = 20 * time.Second
 	slowLock  = 500 * time.Millisecond
 
-	// passLimit is how long a lock that was given back may take to be had, and slowPass
-	// what is slow. Locks are polled, every second or so.
+	// passLimit is how long it may take to get a lock that was released. More than
+	// slowPass is slow. Storages poll locks, every second or so.
 	passLimit = 20 * time.Second
 	slowPass  = 3 * time.Second
 
-	// retry is how long it takes until who was refused a lock asks again.
+	// retry is the pause before a lock that was refused is asked for again.
 	retry = 500 * time.Millisecond
 
-	// attemptTime is how long a server holds a lock at most, with the default timeout,
-	// and waitTime how long others wait for it at least.
+	// attemptTime is the longest time for which a server holds a lock, with the default
+	// timeout. waitTime is the shortest time for which others wait for it.
 	attemptTime = 20 * time.Second
 	waitTime    = 20 * time.Second
 
-	// startLimit is how long another process may take until it has a lock, and
-	// deadLimit how long the lock of one that was killed is waited for.
+	// startLimit is how long another process may take to get a lock. deadLimit is how
+	// long the trial waits for the lock of a killed process.
 	startLimit = 30 * time.Second
 	deadLimit  = 90 * time.Second
 )
 
-// wait begins to lock, and returns what tells of the end of that.
+// wait begins to lock. The returned channel gets the result.
 func wait(ctx context.Context, s Storage, name string) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
@@ -56,7 +56,7 @@ func wait(ctx context.Context, s Storage, name string) <-chan error {
 	return ended
 }
 
-// forgo gives back a lock that comes too late, if it ever comes.
+// forgo releases a lock that comes too late, if it ever comes.
 func forgo(ended <-chan error, s Storage, name string) {
 	go func() {
 		if err := <-ended; err == nil {
@@ -65,8 +65,8 @@ func forgo(ended <-chan error, s Storage, name string) {
 	}()
 }
 
-// obtain tries to have a lock until it does or ctx is over. Who refuses is asked again.
-// The error is what was said last.
+// obtain tries to get a lock until it has it or ctx ends. After a refusal it asks
+// again. The error is the last one.
 func (r *run) obtain(ctx context.Context, s Storage, name string) error {
 	last := errSilent
 	for {
@@ -93,14 +93,14 @@ func (r *run) obtain(ctx context.Context, s Storage, name string) error {
 	}
 }
 
-// holds remembers that a lock is held.
+// holds records that a lock is held.
 func (r *run) holds(s Storage, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held[name] = s
 }
 
-// lock has a lock that nobody else has.
+// lock gets a lock that nobody else holds.
 func (r *run) lock(ctx context.Context, s Storage, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
@@ -120,8 +120,8 @@ func (r *run) lock(ctx context.Context, s Storage, name string) error {
 	}
 }
 
-// unlock gives a lock back. An error is none if Unlock is known to do its work all the
-// same.
+// unlock releases a lock. It ignores an error if Unlock is known to release locks
+// anyway.
 func (r *run) unlock(ctx context.Context, s Storage, name string) error {
 	_, err := call(ctx, lockLimit, func(ctx context.Context) (struct{}, error) {
 		ctx, cancel := context.WithTimeout(ctx, callLimit)
@@ -139,7 +139,7 @@ func (r *run) unlock(ctx context.Context, s Storage, name string) error {
 	return err
 }
 
-// noLocks is the finding of a lock that two have.
+// noLocks returns the finding that two hold one lock.
 func noLocks(who string) Finding {
 	return Finding{
 		Result: Fail, Text: "a lock that is held is granted to " + who + ": there are no locks",
@@ -147,7 +147,7 @@ func noLocks(who string) Finding {
 	}
 }
 
-// unobtainable is the finding of a lock that lock could not have.
+// unobtainable is the finding if a lock that nobody holds could not be obtained.
 func (r *run) unobtainable(ctx context.Context, err error) Finding {
 	what := "a lock that nobody holds cannot be had"
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
@@ -156,8 +156,8 @@ func (r *run) unobtainable(ctx context.Context, err error) Finding {
 	return r.failed(what, err)
 }
 
-// freeLock tries how long it takes the instances to have a lock that nobody holds, and
-// to give it back.
+// freeLock measures how long each instance takes to get a lock that nobody holds, and
+// to release it.
 func (r *run) freeLock(ctx context.Context) Finding {
 	name, instances := r.key("free"), []Storage{r.First, r.Second}
 	var unlocking time.Duration
@@ -197,8 +197,8 @@ func (r *run) freeLock(ctx context.Context) Finding {
 	return f
 }
 
-// hadAgain reports whether another instance can have a lock whose Unlock returned an
-// error. It gives the lock back.
+// hadAgain reports whether another instance can get a lock whose Unlock has returned an
+// error. It releases the lock.
 func (r *run) hadAgain(ctx context.Context, s Storage, name string) bool {
 	limited, cancel := context.WithTimeout(ctx, passLimit)
 	defer cancel()
@@ -209,7 +209,8 @@ func (r *run) hadAgain(ctx context.Context, s Storage, name string) bool {
 	return r.unlock(ctx, s, name) == nil
 }
 
-// locks tries whether another waits for a lock, and has it when it is given back.
+// locks tests whether another instance waits for a lock, and gets it when it is
+// released.
 func (r *run) locks(ctx context.Context) Finding {
 	name, start := r.key("lock"), time.Now()
 	if err := r.lock(ctx, r.First, name); err != nil {
@@ -242,7 +243,7 @@ func (r *run) locks(ctx context.Context) Finding {
 		if fatal(err) {
 			return r.failed("a lock that is waited for", err)
 		}
-		if err != nil { // it gives up after a time
+		if err != nil { // some storages give up after a time
 			return r.refusing(ctx, name, err)
 		}
 	case <-time.After(passLimit):
@@ -261,7 +262,8 @@ func (r *run) locks(ctx context.Context) Finding {
 	return f
 }
 
-// refusing is the finding of a lock that was refused, if it can be had when it is given back.
+// refusing returns the finding for a storage that refuses a held lock instead of
+// waiting. It tests whether the lock can be obtained once it is released.
 func (r *run) refusing(ctx context.Context, name string, refusal error) Finding {
 	if err := r.unlock(ctx, r.First, name); err != nil {
 		r.mu.Lock()
@@ -285,7 +287,7 @@ func (r *run) refusing(ctx context.Context, name string, refusal error) Finding 
 	}
 }
 
-// endedWaiting tries whether a Lock ends with its context.
+// endedWaiting tests whether a Lock ends with its context.
 func (r *run) endedWaiting(ctx context.Context) Finding {
 	name, start := r.key("waiting"), time.Now()
 	if err := r.lock(ctx, r.First, name); err != nil {
@@ -307,7 +309,7 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 		return Finding{Result: OK, Text: "nobody waits for a lock"}
 	case <-waiting.Done():
 	}
-	if ctx.Err() != nil { // it was not waited for that long
+	if ctx.Err() != nil { // the trial ended, not the wait
 		return r.failed("a lock that is held", errSilent)
 	}
 	since := time.Now()
@@ -330,7 +332,7 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 	}
 }
 
-// oneName tries whether a lock and an entry can have the same name.
+// oneName tests whether a lock and an entry can have the same name.
 func (r *run) oneName(ctx context.Context) Finding {
 	key, value := r.key("name"), newValue(valueSize)
 	if err := r.lock(ctx, r.First, key); err != nil {
@@ -358,8 +360,8 @@ func (r *run) oneName(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): gateways give them names of their own"}
 }
 
-// holders tries what becomes of the locks of those who live and of those who die,
-// both at once, since both take long.
+// holders tests what becomes of the locks of a living process and of a dead one. It
+// tests both at the same time, since both take long.
 func (r *run) holders(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit+deadLimit)
 	defer cancel()
@@ -377,7 +379,7 @@ func (r *run) holders(ctx context.Context) {
 	r.report.Findings = append(r.report.Findings, <-living, dead)
 }
 
-// livingHolder tries whether a lock is kept for as long as a server may need it.
+// livingHolder tests whether a lock is kept for as long as a server may need it.
 func (r *run) livingHolder(ctx context.Context) Finding {
 	name := r.key("living")
 	if err := r.lock(ctx, r.First, name); err != nil {
@@ -398,13 +400,13 @@ func (r *run) livingHolder(ctx context.Context) Finding {
 		}
 	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
 		return r.failed("a lock that is held", err)
-	case unlockErr != nil: // which tells a lock that is kept from a storage that has gone away
+	case unlockErr != nil: // if the lock was kept, it can be released, but not if the storage has gone away
 		return r.failed("a lock that was held for "+shown(held)+" cannot be given back", unlockErr)
 	}
 	return Finding{Result: OK, Text: "a lock is kept for " + shown(held) + " while its holder lives"}
 }
 
-// deadHolder tries how long a lock is kept for a process that is gone.
+// deadHolder tests for how long a lock is kept after its process has died.
 func (r *run) deadHolder(ctx context.Context) Finding {
 	name := r.key("dead")
 	holding, cancel := context.WithCancel(ctx)
@@ -416,7 +418,7 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 		return Finding{Result: Warn, Text: "not tried: a process that holds a lock cannot be had: " + r.show(err)}
 	}
 	defer kill()
-	r.holds(r.First, name) // nobody else will give it back
+	r.holds(r.First, name) // clean must release it: nobody else will
 	short, cancel := context.WithTimeout(ctx, holdTime+2*r.locking)
 	defer cancel()
 	if err := r.obtain(short, r.Second, name); err == nil {

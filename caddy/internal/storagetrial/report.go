@@ -5,62 +5,62 @@ import (
 	"time"
 )
 
-// A Verdict says whether a storage will do.
+// A Verdict says whether a storage is suitable.
 type Verdict string
 
-// The verdicts.
+// These are the verdicts.
 const (
-	Fit   Verdict = "fit"   // for shared tokens
-	Slow  Verdict = "slow"  // it works, and costs time or requests
+	Fit   Verdict = "fit"   // shared tokens work
+	Slow  Verdict = "slow"  // they work, but cost time or requests
 	Unfit Verdict = "unfit" // each server asks for its own tokens
 )
 
-// A Result is what came of one probe.
+// A Result is the result of one probe.
 type Result string
 
-// The results.
+// These are the results.
 const (
 	OK   Result = "ok"
 	Warn Result = "warn"
 	Fail Result = "fail"
 )
 
-// A Report is what a trial found. It holds nothing secret if Trial.Show shows
+// A Report is the result of a trial. It holds nothing secret if Trial.Show shows
 // nothing secret.
 type Report struct {
 	Verdict Verdict
 
-	// Findings are those of the probes that were tried: nothing else is after one that
-	// leaves nothing to find out.
+	// Findings are the findings of the probes that were tried. Some findings make
+	// further probes pointless, and end the trial.
 	Findings []Finding
 
-	// Median and Worst are how long reads and writes of 3 KiB took, zero if that was
+	// Median and Worst are how long reads and writes of 3 KiB took, or zero if that was
 	// not tried.
 	Median, Worst time.Duration
 
-	// DeadHolder is how long the lock of a process that was killed was kept, zero if
-	// that was not tried, or did not end.
+	// DeadHolder is how long the lock of a killed process was kept, or zero if that was
+	// not tried, or if the lock was not released in time.
 	DeadHolder time.Duration
 }
 
-// A Finding is what came of one probe.
+// A Finding is the finding of one probe.
 type Finding struct {
-	// Name is that of the probe.
+	// Name is the name of the probe.
 	Name string `json:"name"`
 
 	// Result is one of the constants.
 	Result Result `json:"result"`
 
-	// Text says what was seen, and Hint what that means for shared tokens, empty if
-	// that need not be said.
+	// Text says what was seen. Hint says what that means for shared tokens, and is
+	// empty if that is clear.
 	Text string `json:"text"`
 	Hint string `json:"hint,omitempty"`
 
-	costs bool // time or requests
-	end   bool // nothing else is to be tried
+	costs bool // whether it costs time or requests
+	end   bool // whether it ends the trial
 }
 
-// verdict is that of the findings.
+// verdict returns the verdict for the findings.
 func verdict(findings []Finding) Verdict {
 	switch {
 	case slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Fail }):

@@ -18,15 +18,15 @@ const (
 	// callLimit is how long one call of the storage may take.
 	callLimit = 10 * time.Second
 
-	// trialLimit is how long all but what needs a process that dies may take.
+	// trialLimit is how long all probes may take that need no dying process.
 	trialLimit = 3 * time.Minute
 
-	// cleanLimit is how long it may take to delete what was stored.
+	// cleanLimit is how long it may take to delete the entries and release the locks.
 	cleanLimit = 15 * time.Second
 )
 
-// A Storage is the part of a storage of Caddy's that a trial uses, as certmagic
-// describes it. Size is what Stat says of it.
+// A Storage is the part of a Caddy storage that a trial uses, with the methods that
+// certmagic describes. Size returns the size that Stat reports.
 type Storage interface {
 	Lock(ctx context.Context, name string) error
 	Unlock(ctx context.Context, name string) error
@@ -36,27 +36,28 @@ type Storage interface {
 	Size(ctx context.Context, key string) (int64, error)
 }
 
-// A Trial is what to try.
+// A Trial says what to test.
 type Trial struct {
 	// First and Second are two instances of one storage, as two servers have.
 	First, Second Storage
 
-	// Hold takes a lock in another process, and returns what kills that process. If
-	// it is nil, only that is tried which takes no long time.
+	// Hold takes a lock in another process, and returns a function that kills that
+	// process. If it is nil, only quick probes are made.
 	Hold func(ctx context.Context, name string) (kill func(), err error)
 
-	// Show returns what may be shown of an error of the storage.
+	// Show returns the text of a storage's error that may be shown.
 	Show func(error) string
 
-	// Progress is told what takes long, before it does. It may be nil.
+	// Progress is called before each probe that takes long. It may be nil.
 	Progress func(text string)
 }
 
-// Run tries the storage. It returns when ctx is over, or after about five minutes at most.
+// Run tests the storage. It returns when ctx ends, or after about five minutes at most.
 func (t Trial) Run(ctx context.Context) Report {
 	id := make([]byte, 8)
 	_, _ = rand.Read(id) // never fails
-	// Not below the entries of the gateway: the whole of it is deleted.
+	// The prefix is not below the gateway's entries, because everything below it is
+	// deleted.
 	r := &run{Trial: t, prefix: "tokenauth-check-" + hex.EncodeToString(id), stored: make(map[string]bool), held: make(map[string]Storage)}
 	limited, cancel := context.WithTimeout(ctx, trialLimit)
 	defer cancel()
@@ -69,21 +70,21 @@ func (t Trial) Run(ctx context.Context) Report {
 	return r.report
 }
 
-// A run is one run of a trial.
+// A run is the state of one trial.
 type run struct {
 	Trial
 	prefix string // of all keys and names
 	report Report
 
-	locking     time.Duration // what a Lock takes if nobody holds the lock
-	freesAnyway bool          // Unlock gives a lock back, and returns an error
+	locking     time.Duration // how long it takes to get a lock that nobody holds
+	freesAnyway bool          // whether Unlock releases a lock although it returns an error
 
 	mu     sync.Mutex
-	stored map[string]bool    // by key, whether Store said so
+	stored map[string]bool    // by key, whether Store has reported success
 	held   map[string]Storage // by name of the lock
 }
 
-// probe tries what takes no long time, until something makes an end of it.
+// probe makes the quick probes, until one of them ends the trial.
 func (r *run) probe(ctx context.Context) {
 	for _, p := range []struct {
 		name string
@@ -108,21 +109,22 @@ func (r *run) probe(ctx context.Context) {
 	}
 }
 
-// ended reports whether nothing else is to be tried.
+// ended reports whether a finding ends the trial.
 func (r *run) ended() bool {
 	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.end })
 }
 
-// A panicError is the panic of a storage.
+// A panicError is a panic in a storage.
 type panicError struct{ value any }
 
 // Error implements error.
 func (p *panicError) Error() string { return fmt.Sprintf("it panicked: %v", p.value) }
 
-// errSilent is the error of a call that does not come back.
+// errSilent is the error of a call that does not return.
 var errSilent = errors.New("it does not come back in time")
 
-// call makes one call of a storage, and returns when that or its time is over.
+// call makes one call of a storage. It returns when the call does, after limit, or when
+// ctx ends.
 func call[T any](ctx context.Context, limit time.Duration, operation func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -150,25 +152,25 @@ func call[T any](ctx context.Context, limit time.Duration, operation func(contex
 	}
 }
 
-// do is call for what returns nothing.
+// do is call for an operation without a result.
 func do(ctx context.Context, operation func(context.Context) error) error {
 	_, err := call(ctx, callLimit, func(ctx context.Context) (struct{}, error) { return struct{}{}, operation(ctx) })
 	return err
 }
 
-// fatal reports whether nothing good can come of a storage after err.
+// fatal reports whether err shows that the storage is unusable.
 func fatal(err error) bool {
 	_, panics := errors.AsType[*panicError](err)
 	return panics || errors.Is(err, errSilent)
 }
 
-// failed is the finding of an error that should not be; what says at what it came.
-// There is no use in going on.
+// failed returns the finding for an unexpected error, which ends the trial. what says
+// what failed.
 func (r *run) failed(what string, err error) Finding {
 	return Finding{Result: Fail, Text: what + ": " + r.show(err), end: true}
 }
 
-// show returns what may be shown of err, which may be one of this package.
+// show returns the text of err that may be shown. err may come from this package.
 func (r *run) show(err error) string {
 	if errors.Is(err, errSilent) {
 		return err.Error()
@@ -176,18 +178,18 @@ func (r *run) show(err error) string {
 	return r.Show(err)
 }
 
-// key returns a key or the name of a lock.
+// key returns a key, or the name of a lock, below the prefix of the run.
 func (r *run) key(name string) string { return r.prefix + "/" + name }
 
-// store stores an entry. It is not interrupted, or what it stores could come after it
-// was deleted.
+// store writes an entry. It is not interrupted: otherwise the write could come after
+// the entry was deleted.
 func (r *run) store(ctx context.Context, s Storage, key string, value []byte) error {
 	note := func(stored bool) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.stored[key] = r.stored[key] || stored
 	}
-	note(false)
+	note(false) // after an error, a part of it may be there
 	err := do(context.WithoutCancel(ctx), func(ctx context.Context) error { return s.Store(ctx, key, value) })
 	note(err == nil || errors.Is(err, errSilent))
 	return err
@@ -198,12 +200,13 @@ func (r *run) load(ctx context.Context, s Storage, key string) ([]byte, error) {
 	return call(ctx, callLimit, func(ctx context.Context) ([]byte, error) { return s.Load(ctx, key) })
 }
 
-// size returns how long the storage says that an entry is.
+// size returns the size of an entry that the storage reports.
 func (r *run) size(ctx context.Context, s Storage, key string) (int64, error) {
 	return call(ctx, callLimit, func(ctx context.Context) (int64, error) { return s.Size(ctx, key) })
 }
 
-// clean deletes what was stored and gives back what is held, and says what it leaves.
+// clean deletes all entries of the run, and releases its locks. It adds a finding about
+// those that stay.
 func (r *run) clean(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, cleanLimit)
 	defer cancel()
@@ -228,7 +231,8 @@ func (r *run) clean(ctx context.Context) {
 			failed = err
 		}
 	}
-	// What a file system makes a directory of. Others may find nothing there.
+	// A file system makes a directory for the prefix. Other storages may find nothing
+	// there.
 	_ = do(ctx, func(ctx context.Context) error { return r.First.Delete(ctx, r.prefix) })
 	if failed != nil {
 		texts = append(texts, "not everything that was stored could be deleted: "+r.show(failed))
@@ -241,8 +245,8 @@ func (r *run) clean(ctx context.Context) {
 	}
 }
 
-// left reports whether an entry is still there that could not be deleted, because of
-// err. It is not if nothing was stored. If that cannot be seen, sure says what Store said.
+// left reports whether an entry is still there after Delete has failed with err. If the
+// entry cannot be read either, sure decides: whether Store has reported success.
 func (r *run) left(ctx context.Context, key string, sure bool, err error) bool {
 	if fatal(err) {
 		return sure

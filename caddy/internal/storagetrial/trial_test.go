@@ -17,7 +17,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/storagetrial"
 )
 
-// A memory is what the instances of a storage have in common.
+// A memory is the state that the instances of a storage share.
 type memory struct {
 	mu      sync.Mutex
 	entries map[string][]byte
@@ -29,45 +29,45 @@ func newMemory() *memory {
 	return &memory{entries: make(map[string][]byte), holders: make(map[string]int)}
 }
 
-// An instance is one of a storage, with the defects that it is given.
+// An instance is an instance of a storage, with the given defects.
 type instance struct {
 	*memory
 	number   int // of the instance
 	slow     time.Duration
-	cache    map[string][]byte // if reads are cached
-	absent   error             // of a missing key
+	cache    map[string][]byte // nil if reads are not cached
+	absent   error             // the error for a missing key
 	empty    bool              // a missing key is an empty value
 	change   func([]byte) []byte
-	lost     bool          // nothing is kept
-	goneSays error         // when the context is over
+	lost     bool          // values are not kept
+	goneSays error         // the error when the context has ended
 	lockless bool          // Lock does nothing
 	refuses  bool          // Lock does not wait
-	spins    bool          // Lock does not look at its context
-	deaf     bool          // Lock heeds its context only for lockTime
-	expires  time.Duration // how long locks live
-	oneSpace bool          // locks and entries have one key space
-	hangs    string        // the operation that does
+	spins    bool          // Lock ignores its context
+	deaf     bool          // Lock ignores its context after lockTime
+	expires  time.Duration // the lifetime of locks
+	oneSpace bool          // locks and entries share one key space
+	hangs    string        // the operation that hangs
 	panics   string
 	fails    map[string]error
-	lockTime time.Duration     // what Lock takes more
-	freeTime time.Duration     // what Unlock takes more
-	grumbles bool              // Unlock gives the lock back, and returns an error
+	lockTime time.Duration     // how long Lock takes
+	freeTime time.Duration     // how long Unlock takes
+	grumbles bool              // Unlock releases the lock, and returns an error
 	size     func(int64) int64 // what Stat says
-	largest  int               // the most that can be stored, if not 0
-	delay    time.Duration     // until what is written is seen, by Stat and Load
-	until    time.Time         // when it can be reached no more
+	largest  int               // the size of the largest value; 0 for any
+	delay    time.Duration     // until Stat and Load see a write
+	until    time.Time         // when it stops being reachable
 	locked   map[string]int
 }
 
-// begin is what every operation begins with.
+// begin is the beginning of every operation.
 func (i *instance) begin(ctx context.Context, operation string) error {
 	if i.hangs == operation {
-		time.Sleep(time.Hour) // of the test's clock
+		time.Sleep(time.Hour) // in the test's fake time
 	}
 	if i.panics == operation {
 		panic("no " + operation + " with password=hunter2")
 	}
-	if operation != "Delete" { // which is to come before what is slow
+	if operation != "Delete" { // deletes come before any delay
 		time.Sleep(i.slow)
 	}
 	if i.goneSays != nil && ctx.Err() != nil {
@@ -190,7 +190,7 @@ func (i *instance) Lock(ctx context.Context, name string) error {
 	}
 }
 
-// take takes a lock that nobody holds, with the mutex held.
+// take takes a free lock. The caller holds the mutex.
 func (i *instance) take(name string) {
 	i.next++
 	holder := i.next
@@ -203,7 +203,7 @@ func (i *instance) take(name string) {
 	}
 }
 
-// free frees a lock if it is still that holder's.
+// free releases a lock if holder still has it.
 func (i *instance) free(name string, holder int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -232,13 +232,13 @@ func (i *instance) Unlock(ctx context.Context, name string) error {
 	return nil
 }
 
-// A process is one that holds a lock.
+// A process is a process that holds a lock.
 type process struct {
 	on      *memory
-	givesUp time.Duration // how long after its death its lock is free
+	givesUp time.Duration // how long after its death the lock is released
 }
 
-// hold has a lock held, whatever the instances say.
+// hold takes a lock, regardless of the instances' defects.
 func (p process) hold(_ context.Context, name string) (func(), error) {
 	p.on.mu.Lock()
 	defer p.on.mu.Unlock()
@@ -266,7 +266,7 @@ func pair(m *memory, defect func(*instance)) (first, second *instance) {
 	return instances[0], instances[1]
 }
 
-// show masks as the tests need it.
+// show masks the secret of the tests.
 func show(err error) string { return strings.ReplaceAll(err.Error(), "hunter2", "***") }
 
 // wantFindings asserts the results that are not ok, and that no text shows a secret.
@@ -292,7 +292,7 @@ func wantFindings(t *testing.T, report storagetrial.Report, verdict storagetrial
 	}
 }
 
-// wantNothingLeft asserts that there are neither entries nor locks.
+// wantNothingLeft asserts that there are no entries and no locks.
 func wantNothingLeft(t *testing.T, m *memory) {
 	t.Helper()
 	m.mu.Lock()
@@ -344,7 +344,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		givesUp time.Duration
 		verdict storagetrial.Verdict
 		want    []string
-		text    map[string]string // part of what a finding says
+		text    map[string]string // parts of the findings' texts, by name
 	}{
 		"Lock does not look at its context": {
 			defect: func(i *instance) { i.spins = true }, verdict: storagetrial.Fit,
@@ -586,7 +586,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 						t.Errorf("%s says %q, want %q", name, f.Text, text)
 					}
 				}
-				time.Sleep(2 * time.Hour) // for what still waits to end
+				time.Sleep(2 * time.Hour) // waiting calls end in this time
 				if first.fails["Delete"] == nil && first.fails["Unlock"] == nil && first.delay == 0 {
 					wantNothingLeft(t, m)
 				}
@@ -595,7 +595,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 	}
 }
 
-// Whatever hangs or panics, the trial comes to its end, and says what it was.
+// Whatever hangs or panics, the trial ends, and names the operation.
 func TestTrialEndsWhateverTheStorageDoes(t *testing.T) {
 	for _, operation := range []string{"Store", "Load", "Delete", "Lock", "Unlock"} {
 		for name, defect := range map[string]func(*instance){
@@ -616,14 +616,15 @@ func TestTrialEndsWhateverTheStorageDoes(t *testing.T) {
 					if n < 0 || (report.Verdict == storagetrial.Unfit) != (operation != "Delete") {
 						t.Errorf("it is %s with %+v, want %q", report.Verdict, report.Findings, want)
 					}
-					time.Sleep(24 * time.Hour) // for what hangs to end
+					time.Sleep(24 * time.Hour) // hanging calls end in this time
 				})
 			})
 		}
 	}
 }
 
-// Who interrupts a trial leaves nothing behind, whether the storage heeds that or not.
+// An interrupted trial leaves nothing behind, whether or not the storage obeys the
+// context.
 func TestInterruptedTrialCleansUp(t *testing.T) {
 	for name, defect := range map[string]func(*instance){
 		"heeded":     func(i *instance) { i.slow, i.goneSays = time.Millisecond, context.Canceled },
@@ -646,7 +647,7 @@ func TestInterruptedTrialCleansUp(t *testing.T) {
 						t.Errorf("it leaves %v", slices.Collect(maps.Keys(m.entries)))
 					}
 					m.mu.Unlock()
-					time.Sleep(time.Hour) // for what still waits, and the dead
+					time.Sleep(time.Hour) // waiting calls, and the dead process's lock, end in this time
 					wantNothingLeft(t, m)
 				})
 			})
@@ -654,7 +655,7 @@ func TestInterruptedTrialCleansUp(t *testing.T) {
 	}
 }
 
-// What was cut short is not said to have been seen.
+// A trial that was interrupted does not report what it has not seen.
 func TestInterruptedTrialSaysNothingOfWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := pair(newMemory(), nil)
@@ -665,7 +666,7 @@ func TestInterruptedTrialSaysNothingOfWaiting(t *testing.T) {
 	})
 }
 
-// A lock that processes do not have from each other is none, even if instances do.
+// If locks work between instances but not between processes, there are no locks.
 func TestTrialOfLocksWithinOneProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := pair(newMemory(), nil)
@@ -674,7 +675,7 @@ func TestTrialOfLocksWithinOneProcess(t *testing.T) {
 	})
 }
 
-// A storage that has gone away keeps no lock.
+// A storage that has become unreachable does not count as keeping a lock.
 func TestTrialOfAStorageThatGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
@@ -703,7 +704,7 @@ func TestTrialWithoutAnotherProcess(t *testing.T) {
 	})
 }
 
-// What is stored elsewhere, and with what delay, is found or not.
+// Values that the other instance sees late are found, unless the delay is too long.
 func TestTrialOfInstancesThatSeeLate(t *testing.T) {
 	for delay, want := range map[time.Duration]storagetrial.Verdict{
 		900 * time.Millisecond:  storagetrial.Slow,
@@ -722,7 +723,7 @@ func TestTrialOfInstancesThatSeeLate(t *testing.T) {
 	}
 }
 
-// A late instance writes what others see later.
+// A late instance writes values that others see later.
 type late struct {
 	*instance
 	delay time.Duration

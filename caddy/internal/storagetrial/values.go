@@ -13,32 +13,34 @@ import (
 )
 
 const (
-	// What is stored is like a token, and like a long discovery document.
+	// These are the sizes, in bytes, of entries like a token, and like a long discovery
+	// document.
 	valueSize = 3 << 10
 	largeSize = 64 << 10
 
-	// maxSize is the size of the largest entry that a server reads.
+	// maxSize is how large an entry may be that servers read.
 	maxSize = 2 << 20
 
-	// A server reads what it has written at once, and again after lateLimit. If it finds
-	// nothing then, it does not share its tokens. The trial looks every lookEvery until
-	// settleLimit, to say how late it is.
+	// A server reads its own write at once, and again after lateLimit. If it finds nothing
+	// then, it stops sharing. The trial reads every lookEvery until settleLimit, to say how
+	// late the write is seen.
 	lateLimit   = time.Second
 	settleLimit = 3 * time.Second
 	lookEvery   = 100 * time.Millisecond
 
-	// Reads and writes are timed until there are speedRounds of both, or speedLimit is
-	// over.
+	// Reads and writes are timed until there are speedRounds of each, or until
+	// speedLimit has passed.
 	speedRounds = 10
 	speedLimit  = 10 * time.Second
 
-	// slowMedian is what is slow for one read or write. A server looks several times
-	// before it asks for a token, with aloneMedian for longer than it has patience.
+	// A median time above slowMedian is slow for one read or write. A server looks
+	// several times before it asks for a token. Above aloneMedian, that exceeds its
+	// patience.
 	slowMedian  = 100 * time.Millisecond
 	aloneMedian = 500 * time.Millisecond
 )
 
-// newValue returns a value that no other is the same as, and that text is not.
+// newValue returns a value that differs from any other, and is not valid text.
 func newValue(size int) []byte {
 	value := make([]byte, size)
 	_, _ = rand.Read(value) // never fails
@@ -46,21 +48,21 @@ func newValue(size int) []byte {
 	return value
 }
 
-// A mismatchError is the error of a read that brings something else than was written.
+// A mismatchError is the error of a read that returns something else than was written.
 type mismatchError struct{ what string }
 
 // Error implements error.
 func (e *mismatchError) Error() string { return e.what }
 
-// A sizeError is what Stat says wrongly of an entry that is there.
+// A sizeError is the error if Stat does not tell a size with which servers read an entry.
 type sizeError struct{ what string }
 
 // Error implements error.
 func (e *sizeError) Error() string { return e.what }
 
-// settle reads an entry until it is want, which was stored in the place of before, and
-// Stat says a size of it with which servers read it. It returns how long that took, zero
-// if it was so at once.
+// settle reads an entry until it is want, which replaced before, and until Stat tells a
+// size with which servers read it. It returns how long that took, or zero if the first
+// read found it.
 func (r *run) settle(ctx context.Context, s Storage, key string, want, before []byte) (time.Duration, error) {
 	start := time.Now()
 	for first := true; ; first = false {
@@ -89,7 +91,8 @@ func (r *run) settle(ctx context.Context, s Storage, key string, want, before []
 	}
 }
 
-// sized returns a *sizeError if Stat says nothing of an entry with which servers read it.
+// sized asks Stat for the size of an entry. It returns a *sizeError if servers do not read
+// an entry of that size.
 func (r *run) sized(ctx context.Context, s Storage, key string, length int) error {
 	size, err := r.size(ctx, s, key)
 	switch {
@@ -103,7 +106,7 @@ func (r *run) sized(ctx context.Context, s Storage, key string, length int) erro
 	return nil
 }
 
-// pause waits, and reports whether ctx is not over.
+// pause waits for d. It reports false if ctx ended before.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -115,7 +118,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// A write is one that the instances from shall see.
+// A write is a value to write with one instance, and to read with others.
 type write struct {
 	to            Storage
 	key           string
@@ -123,7 +126,7 @@ type write struct {
 	from          []Storage
 }
 
-// seen makes writes, and returns how long the slowest took to come back.
+// seen makes writes, and returns how long the slowest took until it could be read.
 func (r *run) seen(ctx context.Context, writes ...write) (time.Duration, *Finding) {
 	var slowest time.Duration
 	for _, w := range writes {
@@ -153,7 +156,7 @@ func (r *run) seen(ctx context.Context, writes ...write) (time.Duration, *Findin
 	return slowest, nil
 }
 
-// unseen is the finding of a write that does not come back from an instance.
+// unseen is the finding if an instance does not read what was written.
 func (r *run) unseen(w write, from Storage, err error) Finding {
 	if other, ok := errors.AsType[*mismatchError](err); ok {
 		instance := "the instance that wrote it"
@@ -175,8 +178,8 @@ func (r *run) unseen(w write, from Storage, err error) Finding {
 	return r.failed(fmt.Sprintf("%d bytes that were written cannot be read", len(w.value)), err)
 }
 
-// value tries whether what is written comes back, also where it was looked for before,
-// as servers do.
+// value tests whether a written value can be read, even if a read has missed the key
+// before, as reads of servers do.
 func (r *run) value(ctx context.Context) Finding {
 	key, other, both := r.key("value"), r.key("other"), []Storage{r.First, r.Second}
 	for _, s := range both {
@@ -193,7 +196,7 @@ func (r *run) value(ctx context.Context) Finding {
 		write{r.Second, other, newValue(valueSize), nil, []Storage{r.First}},
 	)
 	if failure != nil {
-		failure.end = true // whatever else it can
+		failure.end = true // nothing else matters then
 		return *failure
 	}
 	f := Finding{Result: OK, Text: fmt.Sprintf("%d and %d bytes come back as they were written, to another instance too", valueSize, largeSize)}
@@ -214,7 +217,7 @@ func (r *run) value(ctx context.Context) Finding {
 	return f
 }
 
-// overwriting tries whether a new value is seen by who has read the one before.
+// overwriting tests whether an instance that has read the old value sees a new one.
 func (r *run) overwriting(ctx context.Context) Finding {
 	key, both := r.key("overwritten"), []Storage{r.First, r.Second}
 	first, second, third := newValue(valueSize), newValue(valueSize), newValue(valueSize)
@@ -235,7 +238,7 @@ func (r *run) overwriting(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: "a new value is seen at once"}
 }
 
-// missingKey tries how it is said that there is nothing.
+// missingKey tests how the storage reports a missing key.
 func (r *run) missingKey(ctx context.Context) Finding {
 	key := r.key("missing")
 	value, err := r.load(ctx, r.First, key)
@@ -246,7 +249,7 @@ func (r *run) missingKey(ctx context.Context) Finding {
 		}
 	}
 	const (
-		empty = "gateways take that for nothing"
+		empty = "gateways take that for nothing, and warn in their log that an entry was changed"
 		odd   = "gateways cannot tell it from a storage that does not work, and find out by writing"
 	)
 	switch {
@@ -266,7 +269,7 @@ func (r *run) missingKey(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: "Load and Stat say that there is nothing (fs.ErrNotExist)"}
 }
 
-// endedContext tries what is said when there is no time.
+// endedContext tests what the storage reports if the context has ended.
 func (r *run) endedContext(ctx context.Context) Finding {
 	key := r.key("ended")
 	if failure := r.written(ctx, r.First, key, newValue(valueSize)); failure != nil {
@@ -300,7 +303,7 @@ func (r *run) endedContext(ctx context.Context) Finding {
 	return Finding{Result: OK, Text: "a context that is over is an error of its own (" + listed(heeded) + ")"}
 }
 
-// listed is a list as a person reads it.
+// listed joins words to a list in English.
 func listed(words []string) string {
 	last := len(words) - 1
 	if last < 1 {
@@ -309,7 +312,7 @@ func listed(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// written stores an entry that a probe needs, and waits until an instance sees it.
+// written stores an entry that a probe needs, and waits until an instance can read it.
 func (r *run) written(ctx context.Context, from Storage, key string, value []byte) *Finding {
 	err := r.store(ctx, r.First, key, value)
 	if err == nil {
@@ -322,7 +325,7 @@ func (r *run) written(ctx context.Context, from Storage, key string, value []byt
 	return &f
 }
 
-// speed times reads and writes.
+// speed measures the time of reads and writes.
 func (r *run) speed(ctx context.Context) Finding {
 	key, value := r.key("speed"), newValue(valueSize)
 	if failure := r.written(ctx, r.Second, key, value); failure != nil {
@@ -355,7 +358,7 @@ func (r *run) speed(ctx context.Context) Finding {
 	return f
 }
 
-// shown is a duration as a person reads it.
+// shown formats d for a person.
 func shown(d time.Duration) string {
 	switch {
 	case d >= time.Second:
