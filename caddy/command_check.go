@@ -63,13 +63,13 @@ If a client that is used shares its tokens (share_tokens), the storage is tried 
 but for what takes long. With --storage, the storage alone is tried, all of it, whether
 tokens are shared or not, and the OpenID provider is asked for nothing: with two
 instances of the storage, whether what one writes comes back and is seen by the
-other, what is said of a missing key and when there is no time, how long it takes,
-whether one waits for the lock of the other, and what becomes of a lock whose holder
-is busy for 20 seconds, and of one whose holder, a process of its own, is killed. The
-verdict is fit, slow (it works, but costs time or token requests) or unfit (each
-gateway asks for its own tokens). What was stored is deleted at the end, also when the
-check is interrupted. It takes about five minutes at most. Run it as the user that runs the
-gateway.
+other, what is said of a missing key and when there is no time, how long it takes, how
+long it takes to lock what nobody holds, whether one waits for the lock of the other,
+and what becomes of a lock whose holder is busy for 20 seconds, and of one whose
+holder, a process of its own, is killed. The verdict is fit, slow (it works, but costs
+time or token requests) or unfit (each gateway asks for its own tokens). What was
+stored is deleted at the end, also when the check is interrupted. It takes about five
+minutes at most. Run it as the user that runs the gateway.
 
 With --environment or --issuer, it checks one client: its identifier, its secret
 or private key in a file, and each --scope by itself; by default those of all APIs,
@@ -195,9 +195,14 @@ func (f *checkFlags) runStorage(cmd *cobra.Command, cfg *caddy.Config) error {
 }
 
 // interruptible tries the storage of cfg. After a signal, it deletes what it has
-// stored, then ends. After a second signal, it ends at once.
+// stored, then ends. After a second signal, it ends at once. If it was started with
+// nohup, it goes on when its terminal is closed.
 func interruptible(cmd *cobra.Command, cfg *caddy.Config, progress func(string)) (*checkedStorage, error) {
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), signals...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	storage, err := tryStorage(ctx, cfg.StorageRaw, progress)

@@ -1,11 +1,19 @@
 package caddyesign_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+
+	"github.com/caddyserver/certmagic"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -92,7 +100,13 @@ type brokenStorage struct {
 	caddy.StorageConverter
 }
 
-func init() { caddy.RegisterModule(brokenStorage{}) }
+// loads counts the instances of a brokenStorage that loads only once.
+var loads atomic.Int32
+
+func init() {
+	caddy.RegisterModule(brokenStorage{})
+	caddy.RegisterModule(signalledStorage{})
+}
 
 // CaddyModule implements caddy.Module.
 func (brokenStorage) CaddyModule() caddy.ModuleInfo {
@@ -101,8 +115,12 @@ func (brokenStorage) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (b *brokenStorage) Provision(caddy.Context) error {
-	if b.How == "panic" {
+	switch {
+	case b.How == "panic":
 		panic(clientSecret)
+	case b.How == "second" && loads.Add(1) == 1:
+		b.StorageConverter = &signalledStorage{}
+		return nil
 	}
 	return &os.PathError{Op: "dial", Path: "db://gateway:" + b.Password + "@storage.internal/caddy?sslmode=off", Err: os.ErrDeadlineExceeded}
 }
@@ -111,14 +129,84 @@ func (b *brokenStorage) Provision(caddy.Context) error {
 func TestCheckOfAStorageThatCannotBeLoaded(t *testing.T) {
 	t.Setenv("TEST_STORAGE_PASSWORD", clientSecret)
 	config := filepath.Join(t.TempDir(), "caddy.json")
-	for how, want := range map[string]string{
-		"error": "module 'broken': provision caddy.storage.broken: dial db://***@storage.internal/caddy?sslmode=off: i/o timeout",
-		"panic": "FAIL loading the storage panicked while it was loaded",
+	for how, want := range map[string][]string{
+		"error": {
+			"module 'broken': provision caddy.storage.broken: dial db://***@storage.internal/caddy?sslmode=off: i/o timeout",
+			"FAIL verdict unfit for share_tokens: Caddy does not start with this storage",
+		},
+		"panic": {
+			"FAIL loading the storage panicked while it was loaded",
+			"FAIL verdict unfit for share_tokens: Caddy does not start with this storage",
+		},
+		"second": {
+			"FAIL loading a second instance cannot be loaded: loading module 'broken': provision caddy.storage.broken: dial db://***@",
+			"FAIL verdict unfit for share_tokens: only one process at a time can have this storage",
+		},
 	} {
 		raw := `{"storage":{"module":"broken","how":"` + how + `","password":"` + clientSecret + `"}}`
 		if err := os.WriteFile(config, []byte(raw), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		run(t, "check", "--config", config, "--storage").exits(1).prints(want) // run also asserts that no secret is shown
+		run(t, "check", "--config", config, "--storage").exits(1).prints(want...) // run also asserts that no secret is shown
 	}
+}
+
+// A signalledStorage keeps files, and sends a signal to its own process before it stores
+// one. If the process ignores the signal, nothing is stored.
+type signalledStorage struct {
+	Root   string `json:"root"`
+	Signal int    `json:"signal"`
+}
+
+// CaddyModule implements caddy.Module.
+func (signalledStorage) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.signalled", New: func() caddy.Module { return new(signalledStorage) }}
+}
+
+// CertMagicStorage implements caddy.StorageConverter.
+func (s *signalledStorage) CertMagicStorage() (certmagic.Storage, error) {
+	return &signalledFiles{&certmagic.FileStorage{Path: s.Root}, syscall.Signal(s.Signal)}, nil
+}
+
+// signalledFiles are the files of a signalledStorage.
+type signalledFiles struct {
+	*certmagic.FileStorage
+	signal syscall.Signal
+}
+
+// Store implements certmagic.Storage.
+func (s *signalledFiles) Store(ctx context.Context, key string, value []byte) error {
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Signal(s.signal)
+	}
+	if err == nil && signal.Ignored(s.signal) {
+		err = errors.New("the signal is ignored")
+	}
+	if err != nil {
+		return err
+	}
+	return s.FileStorage.Store(ctx, key, value)
+}
+
+// A check leaves nothing behind if it is interrupted, or if its terminal is closed. If
+// it was started with nohup, it goes on.
+func TestCheckOfAStorageThatIsInterrupted(t *testing.T) {
+	check := func(sent syscall.Signal) *output {
+		dir := t.TempDir()
+		config, root := filepath.Join(dir, "caddy.json"), filepath.Join(dir, "storage")
+		raw := fmt.Sprintf(`{"storage":{"module":"signalled","root":%q,"signal":%d}}`, root, int(sent))
+		if err := os.WriteFile(config, []byte(raw), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out := run(t, "check", "--config", config, "--storage").exits(1)
+		wantEmpty(t, root)
+		return out
+	}
+	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		check(sent).prints("Error: interrupted")
+	}
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	check(syscall.SIGHUP).prints("FAIL value 3072 bytes cannot be written: the signal is ignored", "FAIL verdict unfit")
 }

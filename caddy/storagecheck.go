@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/storagetrial"
@@ -35,15 +37,16 @@ type checkedStorage struct {
 	Worst      float64 `json:"worst_seconds,omitempty"`
 	DeadHolder float64 `json:"dead_holder_seconds,omitempty"`
 
-	standard bool // no storage is configured
-	short    bool // whether the slow probes were left out
+	standard bool   // no storage is configured
+	short    bool   // whether the slow probes were left out
+	unfit    string // what follows if the storage is unfit, for the verdict
 }
 
 // tryStorage tries the storage that raw configures; nil means Caddy's default. If
 // progress is not nil, slow probes are tried too, and progress is told before each of
 // them. The error says that nothing could be tried, or that ctx ended.
 func tryStorage(ctx context.Context, raw json.RawMessage, progress func(string)) (*checkedStorage, error) {
-	checked := &checkedStorage{Module: "file_system", standard: raw == nil, short: progress == nil}
+	checked := &checkedStorage{Module: "file_system", standard: raw == nil, short: progress == nil, unfit: "each gateway asks for its own tokens"}
 	if raw != nil {
 		var config struct {
 			Module string `json:"module"`
@@ -62,7 +65,10 @@ func tryStorage(ctx context.Context, raw json.RawMessage, progress func(string))
 	case ctx.Err() != nil:
 		return nil, errInterrupted
 	case err != nil:
-		checked.Verdict = storagetrial.Unfit
+		checked.Verdict, checked.unfit = storagetrial.Unfit, "Caddy does not start with this storage"
+		if errors.Is(err, errSecondInstance) {
+			checked.unfit = "only one process at a time can have this storage"
+		}
 		checked.Findings = []storagetrial.Finding{{Name: "loading", Result: storagetrial.Fail, Text: show(err)}}
 		return checked, nil
 	}
@@ -79,6 +85,9 @@ func tryStorage(ctx context.Context, raw json.RawMessage, progress func(string))
 	checked.Median, checked.Worst, checked.DeadHolder = report.Median.Seconds(), report.Worst.Seconds(), report.DeadHolder.Seconds()
 	return checked, nil
 }
+
+// errSecondInstance is the error if the storage could be loaded once, but not twice.
+var errSecondInstance = errors.New("a second instance cannot be loaded")
 
 // errInterrupted is the error of a check that was interrupted by a signal.
 var errInterrupted = errors.New("interrupted")
@@ -103,7 +112,7 @@ func (s *checkedStorage) print(t *table) {
 	case storagetrial.Slow:
 		t.row(odd, "verdict", "slow for share_tokens: it works, but costs time or token requests")
 	default:
-		t.row(bad, "verdict", "unfit for share_tokens: each gateway asks for its own tokens")
+		t.row(bad, "verdict", "unfit for share_tokens: "+s.unfit)
 	}
 }
 
@@ -157,22 +166,13 @@ func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error
 			cancel()
 		}
 	}()
-	for range n {
-		storage := ctx.Storage() // the default
-		if raw != nil {
-			mod, err := ctx.LoadModule(&struct {
-				Raw json.RawMessage `caddy:"namespace=caddy.storage inline_key=module"`
-			}{raw}, "Raw")
-			if err != nil {
-				return nil, err
-			}
-			converter, ok := mod.(caddy.StorageConverter)
-			if !ok {
-				return nil, fmt.Errorf("module %T is no storage", mod)
-			}
-			if storage, err = converter.CertMagicStorage(); err != nil {
-				return nil, err
-			}
+	for i := range n {
+		storage, err := loadStorage(ctx, raw)
+		if err != nil && i > 0 {
+			err = fmt.Errorf("%w: %w", errSecondInstance, err)
+		}
+		if err != nil {
+			return nil, err
 		}
 		opened.instances = append(opened.instances, sharedStorage{storage})
 	}
@@ -186,6 +186,25 @@ func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error
 		}
 	}
 	return opened, nil
+}
+
+// loadStorage loads one instance of the storage that raw configures; nil means Caddy's
+// default.
+func loadStorage(ctx caddy.Context, raw json.RawMessage) (certmagic.Storage, error) {
+	if raw == nil {
+		return ctx.Storage(), nil
+	}
+	mod, err := ctx.LoadModule(&struct {
+		Raw json.RawMessage `caddy:"namespace=caddy.storage inline_key=module"`
+	}{raw}, "Raw")
+	if err != nil {
+		return nil, err
+	}
+	converter, ok := mod.(caddy.StorageConverter)
+	if !ok {
+		return nil, fmt.Errorf("module %T is no storage", mod)
+	}
+	return converter.CertMagicStorage()
 }
 
 // close releases the instances, or gives up after a time limit. Then it removes the

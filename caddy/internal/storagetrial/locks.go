@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,11 @@ const (
 
 	// returnLimit is how long a Lock may take to return after its context has ended.
 	returnLimit = 3 * time.Second
+
+	// lockLimit is how long Lock may take if nobody holds the lock. For Lock and Unlock,
+	// more than slowLock is slow.
+	lockLimit = 20 * time.Second
+	slowLock  = 500 * time.Millisecond
 
 	// passLimit is how long it may take to get a lock that was released. More than
 	// slowPass is slow. Storages poll locks, every second or so.
@@ -96,13 +102,16 @@ func (r *run) holds(s Storage, name string) {
 
 // lock gets a lock that nobody else holds.
 func (r *run) lock(ctx context.Context, s Storage, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
 	ended := wait(ctx, s, name)
 	select {
 	case err := <-ended:
 		if err == nil {
 			r.holds(s, name)
+		}
+		if err != nil && !fatal(err) && ctx.Err() != nil {
+			return errSilent
 		}
 		return err
 	case <-ctx.Done():
@@ -111,9 +120,17 @@ func (r *run) lock(ctx context.Context, s Storage, name string) error {
 	}
 }
 
-// unlock releases a lock.
+// unlock releases a lock. It ignores an error if Unlock is known to release locks
+// anyway.
 func (r *run) unlock(ctx context.Context, s Storage, name string) error {
-	err := do(ctx, func(ctx context.Context) error { return s.Unlock(ctx, name) })
+	_, err := call(ctx, lockLimit, func(ctx context.Context) (struct{}, error) {
+		ctx, cancel := context.WithTimeout(ctx, callLimit)
+		defer cancel()
+		return struct{}{}, s.Unlock(ctx, name)
+	})
+	if r.freesAnyway && !fatal(err) {
+		err = nil
+	}
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -126,8 +143,70 @@ func (r *run) unlock(ctx context.Context, s Storage, name string) error {
 func noLocks(who string) Finding {
 	return Finding{
 		Result: Fail, Text: "a lock that is held is granted to " + who + ": there are no locks",
-		Hint: "each server asks for its own tokens", end: true,
+		Hint: "each gateway asks for its own tokens", end: true,
 	}
+}
+
+// unobtainable is the finding if a lock that nobody holds could not be obtained.
+func (r *run) unobtainable(ctx context.Context, err error) Finding {
+	what := "a lock that nobody holds cannot be had"
+	if errors.Is(err, errSilent) && ctx.Err() == nil {
+		what += fmt.Sprintf(" within %v", lockLimit)
+	}
+	return r.failed(what, err)
+}
+
+// freeLock measures how long each instance takes to get a lock that nobody holds, and
+// to release it.
+func (r *run) freeLock(ctx context.Context) Finding {
+	name, instances := r.key("free"), []Storage{r.First, r.Second}
+	var unlocking time.Duration
+	var unlockErr error
+	for n, s := range instances {
+		start := time.Now()
+		if err := r.lock(ctx, s, name); err != nil {
+			return r.unobtainable(ctx, err)
+		}
+		r.locking = max(r.locking, time.Since(start))
+		start = time.Now()
+		err := r.unlock(ctx, s, name)
+		unlocking = max(unlocking, time.Since(start))
+		if err == nil {
+			continue
+		}
+		if fatal(err) || !r.hadAgain(ctx, instances[1-n], name) {
+			return r.failed("a lock cannot be given back", err)
+		}
+		unlockErr = err
+	}
+	f := Finding{Result: OK, Text: "a lock that nobody holds is had after " + shown(r.locking) + ", and given back after " + shown(unlocking)}
+	var hints []string
+	if r.locking > slowLock {
+		hints = append(hints, "a call that finds no usable token waits for it, for 20 to 30 seconds at most: gateways cannot tell it from a lock that another one holds")
+	}
+	if unlocking > slowLock {
+		hints = append(hints, "a gateway whose predecessor failed waits that much longer for its turn to ask for a token")
+	}
+	if unlockErr != nil {
+		f.Text += ", though Unlock says: " + r.show(unlockErr)
+		hints = append(hints, "gateways try again to give it back, which may take it from the next that has it: then two ask for a token")
+	}
+	if hints != nil {
+		f.Result, f.costs, f.Hint = Warn, true, strings.Join(hints, "; ")
+	}
+	return f
+}
+
+// hadAgain reports whether another instance can get a lock whose Unlock has returned an
+// error. It releases the lock.
+func (r *run) hadAgain(ctx context.Context, s Storage, name string) bool {
+	limited, cancel := context.WithTimeout(ctx, passLimit)
+	defer cancel()
+	if r.obtain(limited, s, name) != nil {
+		return false
+	}
+	r.freesAnyway = true
+	return r.unlock(ctx, s, name) == nil
 }
 
 // locks tests whether another instance waits for a lock, and gets it when it is
@@ -135,9 +214,9 @@ func noLocks(who string) Finding {
 func (r *run) locks(ctx context.Context) Finding {
 	name, start := r.key("lock"), time.Now()
 	if err := r.lock(ctx, r.First, name); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
-	hold := holdTime + 2*time.Since(start)
+	hold := holdTime + 2*max(r.locking, time.Since(start))
 	ended := wait(ctx, r.Second, name)
 	select {
 	case err := <-ended:
@@ -178,7 +257,7 @@ func (r *run) locks(ctx context.Context) Finding {
 	}
 	f := Finding{Result: OK, Text: "another instance waits for a lock, and has it " + shown(took) + " after it was given back"}
 	if took > slowPass {
-		f.Result, f.costs, f.Hint = Warn, true, "servers find each other's tokens meanwhile, and need not wait for it, but for one whose predecessor failed"
+		f.Result, f.costs, f.Hint = Warn, true, "gateways find each other's tokens meanwhile, and need not wait for it, but for one whose predecessor failed"
 	}
 	return f
 }
@@ -204,7 +283,7 @@ func (r *run) refusing(ctx context.Context, name string, refusal error) Finding 
 	}
 	return Finding{
 		Result: Warn, costs: true, Text: "a lock that is held is refused, in the place of waiting for it: " + r.show(refusal),
-		Hint: "servers that start together look for three seconds for the token of the one that was first, and then ask for one each",
+		Hint: "gateways that start together look for three seconds for the token of the one that was first, and then ask for one each",
 	}
 }
 
@@ -212,10 +291,10 @@ func (r *run) refusing(ctx context.Context, name string, refusal error) Finding 
 func (r *run) endedWaiting(ctx context.Context) Finding {
 	name, start := r.key("waiting"), time.Now()
 	if err := r.lock(ctx, r.First, name); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
 	defer func() { _ = r.unlock(context.WithoutCancel(ctx), r.First, name) }()
-	waiting, cancel := context.WithTimeout(ctx, holdTime+2*time.Since(start))
+	waiting, cancel := context.WithTimeout(ctx, holdTime+2*max(r.locking, time.Since(start)))
 	defer cancel()
 	ended := wait(waiting, r.Second, name)
 	select {
@@ -229,6 +308,9 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 		}
 		return Finding{Result: OK, Text: "nobody waits for a lock"}
 	case <-waiting.Done():
+	}
+	if ctx.Err() != nil { // the trial ended, not the wait
+		return r.failed("a lock that is held", errSilent)
 	}
 	since := time.Now()
 	select {
@@ -245,7 +327,7 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 		forgo(ended, r.Second, name)
 		return Finding{
 			Result: Warn, Text: fmt.Sprintf("a Lock does not come back within %v after its context is over", returnLimit),
-			Hint: "a server that has its token otherwise leaves it waiting behind its back, one for each set of scopes at most",
+			Hint: "a gateway that has its token otherwise leaves it waiting behind its back, one for each set of scopes at most",
 		}
 	}
 }
@@ -254,7 +336,7 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 func (r *run) oneName(ctx context.Context) Finding {
 	key, value := r.key("name"), newValue(valueSize)
 	if err := r.lock(ctx, r.First, key); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
 	err := r.store(ctx, r.Second, key, value)
 	if err == nil {
@@ -275,7 +357,7 @@ func (r *run) oneName(ctx context.Context) Finding {
 	if _, ok := errors.AsType[*mismatchError](err); !ok {
 		err = errors.New(r.show(err))
 	}
-	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): servers give them names of their own"}
+	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): gateways give them names of their own"}
 }
 
 // holders tests what becomes of the locks of a living process and of a dead one. It
@@ -301,7 +383,7 @@ func (r *run) holders(ctx context.Context) {
 func (r *run) livingHolder(ctx context.Context) Finding {
 	name := r.key("living")
 	if err := r.lock(ctx, r.First, name); err != nil {
-		return r.failed("a lock that nobody holds cannot be had", err)
+		return r.unobtainable(ctx, err)
 	}
 	start := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, attemptTime)
@@ -314,7 +396,7 @@ func (r *run) livingHolder(ctx context.Context) Finding {
 		_ = r.unlock(context.WithoutCancel(ctx), r.Second, name)
 		return Finding{
 			Result: Warn, costs: true, Text: "a lock is granted to another instance after " + shown(held) + ", though its holder lives",
-			Hint: "while BankID OIDC answers slowly, servers ask for a token each",
+			Hint: "while BankID OIDC answers slowly, gateways ask for a token each",
 		}
 	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
 		return r.failed("a lock that is held", err)
@@ -337,7 +419,7 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 	}
 	defer kill()
 	r.holds(r.First, name) // clean must release it: nobody else will
-	short, cancel := context.WithTimeout(ctx, holdTime)
+	short, cancel := context.WithTimeout(ctx, holdTime+2*r.locking)
 	defer cancel()
 	if err := r.obtain(short, r.Second, name); err == nil {
 		_ = r.unlock(ctx, r.Second, name)
@@ -355,14 +437,14 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 	case err != nil:
 		return Finding{
 			Result: Warn, costs: true, Text: "a lock cannot be had " + shown(took) + " after its holder has died: " + r.show(err),
-			Hint: "servers wait 20 to 30 seconds for it, and then ask for a token each",
+			Hint: "gateways wait 20 to 30 seconds for it, and then ask for a token each",
 		}
 	}
 	r.report.DeadHolder = took
 	_ = r.unlock(ctx, r.Second, name)
 	f := Finding{Result: OK, Text: "a lock is given up " + shown(took) + " after its holder has died"}
 	if took > waitTime {
-		f.Result, f.costs, f.Hint = Warn, true, "servers wait 20 to 30 seconds for it, and then ask for a token each"
+		f.Result, f.costs, f.Hint = Warn, true, "gateways wait 20 to 30 seconds for it, and then ask for a token each"
 	}
 	return f
 }

@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,7 +19,7 @@ const (
 	callLimit = 10 * time.Second
 
 	// trialLimit is how long all probes may take that need no dying process.
-	trialLimit = 2 * time.Minute
+	trialLimit = 3 * time.Minute
 
 	// cleanLimit is how long it may take to delete the entries and release the locks.
 	cleanLimit = 15 * time.Second
@@ -73,8 +76,11 @@ type run struct {
 	prefix string // of all keys and names
 	report Report
 
+	locking     time.Duration // how long it takes to get a lock that nobody holds
+	freesAnyway bool          // whether Unlock releases a lock although it returns an error
+
 	mu     sync.Mutex
-	stored map[string]bool    // keys
+	stored map[string]bool    // by key, whether Store has reported success
 	held   map[string]Storage // by name of the lock
 }
 
@@ -89,6 +95,7 @@ func (r *run) probe(ctx context.Context) {
 		{"missing key", r.missingKey},
 		{"ended context", r.endedContext},
 		{"speed", r.speed},
+		{"lock", r.freeLock},
 		{"locks", r.locks},
 		{"ended waiting", r.endedWaiting},
 		{"one name", r.oneName},
@@ -177,10 +184,15 @@ func (r *run) key(name string) string { return r.prefix + "/" + name }
 // store writes an entry. It is not interrupted: otherwise the write could come after
 // the entry was deleted.
 func (r *run) store(ctx context.Context, s Storage, key string, value []byte) error {
-	r.mu.Lock()
-	r.stored[key] = true // after an error, a part of it may be there
-	r.mu.Unlock()
-	return do(context.WithoutCancel(ctx), func(ctx context.Context) error { return s.Store(ctx, key, value) })
+	note := func(stored bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.stored[key] = r.stored[key] || stored
+	}
+	note(false) // after an error, a part of it may be there
+	err := do(context.WithoutCancel(ctx), func(ctx context.Context) error { return s.Store(ctx, key, value) })
+	note(err == nil || errors.Is(err, errSilent))
+	return err
 }
 
 // load reads an entry.
@@ -193,20 +205,29 @@ func (r *run) size(ctx context.Context, s Storage, key string) (int64, error) {
 	return call(ctx, callLimit, func(ctx context.Context) (int64, error) { return s.Size(ctx, key) })
 }
 
-// clean deletes all entries of the run, and releases its locks.
+// clean deletes all entries of the run, and releases its locks. It adds a finding about
+// those that stay.
 func (r *run) clean(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, cleanLimit)
 	defer cancel()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for name, s := range r.held {
-		// The lock of a dead process cannot always be released. Then it expires by
-		// itself.
-		_ = do(ctx, func(ctx context.Context) error { return s.Unlock(ctx, name) })
-	}
+	held, stored := maps.Clone(r.held), maps.Clone(r.stored)
+	r.mu.Unlock()
+	var texts, hints []string
 	var failed error
-	for key := range r.stored {
-		if err := do(ctx, func(ctx context.Context) error { return r.First.Delete(ctx, key) }); err != nil {
+	for name, s := range held {
+		if err := r.unlock(ctx, s, name); err != nil {
+			failed = err
+		}
+	}
+	if failed != nil {
+		texts = append(texts, "a lock could not be given back: "+r.show(failed))
+		hints = append(hints, "locks whose names begin with "+r.prefix+" may stay until they expire")
+	}
+	failed = nil
+	for key, sure := range stored {
+		err := do(ctx, func(ctx context.Context) error { return r.First.Delete(ctx, key) })
+		if err != nil && r.left(ctx, key, sure, err) {
 			failed = err
 		}
 	}
@@ -214,9 +235,28 @@ func (r *run) clean(ctx context.Context) {
 	// there.
 	_ = do(ctx, func(ctx context.Context) error { return r.First.Delete(ctx, r.prefix) })
 	if failed != nil {
+		texts = append(texts, "not everything that was stored could be deleted: "+r.show(failed))
+		hints = append(hints, "delete what begins with "+r.prefix)
+	}
+	if texts != nil {
 		r.report.Findings = append(r.report.Findings, Finding{
-			Name: "leftovers", Result: Warn, Text: "not everything that was stored could be deleted: " + r.show(failed),
-			Hint: "delete what begins with " + r.prefix,
+			Name: "leftovers", Result: Warn, Text: strings.Join(texts, "; "), Hint: strings.Join(hints, "; "),
 		})
 	}
+}
+
+// left reports whether an entry is still there after Delete has failed with err. If the
+// entry cannot be read either, sure decides: whether Store has reported success.
+func (r *run) left(ctx context.Context, key string, sure bool, err error) bool {
+	if fatal(err) {
+		return sure
+	}
+	value, err := r.load(ctx, r.First, key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	case err != nil:
+		return sure
+	}
+	return len(value) > 0
 }

@@ -32,21 +32,30 @@ func newMemory() *memory {
 // An instance is an instance of a storage, with the given defects.
 type instance struct {
 	*memory
+	number   int // of the instance
 	slow     time.Duration
 	cache    map[string][]byte // nil if reads are not cached
 	absent   error             // the error for a missing key
+	empty    bool              // a missing key is an empty value
 	change   func([]byte) []byte
 	lost     bool          // values are not kept
 	goneSays error         // the error when the context has ended
 	lockless bool          // Lock does nothing
 	refuses  bool          // Lock does not wait
 	spins    bool          // Lock ignores its context
+	deaf     bool          // Lock ignores its context after lockTime
 	expires  time.Duration // the lifetime of locks
 	oneSpace bool          // locks and entries share one key space
 	hangs    string        // the operation that hangs
 	panics   string
 	fails    map[string]error
-	until    time.Time // when it stops being reachable
+	lockTime time.Duration     // how long Lock takes
+	freeTime time.Duration     // how long Unlock takes
+	grumbles bool              // Unlock releases the lock, and returns an error
+	size     func(int64) int64 // what Stat says
+	largest  int               // the size of the largest value; 0 for any
+	delay    time.Duration     // until Stat and Load see a write
+	until    time.Time         // when it stops being reachable
 	locked   map[string]int
 }
 
@@ -86,8 +95,20 @@ func (i *instance) Store(ctx context.Context, key string, value []byte) error {
 	if i.change != nil {
 		value = i.change(value)
 	}
-	if !i.lost {
-		i.entries[key] = bytes.Clone(value)
+	if i.largest > 0 && len(value) > i.largest {
+		return errors.New("value too long for hunter2")
+	}
+	value = bytes.Clone(value)
+	switch {
+	case i.lost:
+	case i.delay > 0:
+		time.AfterFunc(i.delay, func() {
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.entries[key] = value
+		})
+	default:
+		i.entries[key] = value
 	}
 	return nil
 }
@@ -102,6 +123,9 @@ func (i *instance) Load(ctx context.Context, key string) ([]byte, error) {
 		return value, nil
 	}
 	value, ok := i.entries[key]
+	if !ok && i.empty {
+		return nil, nil
+	}
 	if !ok {
 		return nil, i.missing()
 	}
@@ -112,8 +136,14 @@ func (i *instance) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (i *instance) Size(ctx context.Context, key string) (int64, error) {
+	if err := i.fails["Stat"]; err != nil {
+		return 0, err
+	}
 	value, err := i.Load(ctx, key)
-	return int64(len(value)), err
+	if size := int64(len(value)); err != nil || i.size == nil {
+		return size, err
+	}
+	return i.size(int64(len(value))), nil
 }
 
 func (i *instance) Delete(ctx context.Context, key string) error {
@@ -127,7 +157,15 @@ func (i *instance) Delete(ctx context.Context, key string) error {
 }
 
 func (i *instance) Lock(ctx context.Context, name string) error {
-	if err := i.begin(ctx, "Lock"); err != nil || i.lockless {
+	err := i.begin(ctx, "Lock")
+	if i.lockTime > 0 {
+		select {
+		case <-time.After(i.lockTime):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err != nil || i.lockless {
 		return err
 	}
 	for {
@@ -141,7 +179,7 @@ func (i *instance) Lock(ctx context.Context, name string) error {
 		if i.refuses {
 			return errors.New("key is locked")
 		}
-		if i.spins {
+		if i.spins || i.deaf {
 			ctx = context.Background()
 		}
 		select {
@@ -182,11 +220,15 @@ func (i *instance) Unlock(ctx context.Context, name string) error {
 	if err := i.begin(ctx, "Unlock"); err != nil {
 		return err
 	}
+	time.Sleep(i.freeTime)
 	i.mu.Lock()
 	holder := i.locked[name]
 	delete(i.locked, name)
 	i.mu.Unlock()
 	i.free(name, holder)
+	if i.grumbles {
+		return errors.New("no reply to hunter2")
+	}
 	return nil
 }
 
@@ -216,7 +258,7 @@ func (p process) hold(_ context.Context, name string) (func(), error) {
 func pair(m *memory, defect func(*instance)) (first, second *instance) {
 	instances := make([]*instance, 2)
 	for n := range instances {
-		instances[n] = &instance{memory: m, locked: make(map[string]int)}
+		instances[n] = &instance{memory: m, number: n, locked: make(map[string]int)}
 		if defect != nil {
 			defect(instances[n])
 		}
@@ -284,12 +326,12 @@ func TestTrialOfAStorageThatWorks(t *testing.T) {
 		if report.DeadHolder < 5*time.Second || report.DeadHolder > 7*time.Second {
 			t.Errorf("a dead holder is said to keep its lock for %v", report.DeadHolder)
 		}
-		if len(said) != 1 || len(report.Findings) != 10 {
+		if len(said) != 1 || len(report.Findings) != 11 {
 			t.Errorf("it says %q, of %d probes", said, len(report.Findings))
 		}
 		wantNothingLeft(t, m)
 		trial.Hold = nil
-		if start, report := time.Now(), trial.Run(t.Context()); len(report.Findings) != 8 || time.Since(start) > 5*time.Second {
+		if start, report := time.Now(), trial.Run(t.Context()); len(report.Findings) != 9 || time.Since(start) > 5*time.Second {
 			t.Errorf("the short trial takes %v for %d probes", time.Since(start), len(report.Findings))
 		}
 	})
@@ -321,7 +363,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"Lock does nothing, slowly": {
 			defect: func(i *instance) { i.lockless, i.slow = true, 1500*time.Millisecond }, verdict: storagetrial.Unfit,
-			want: []string{"speed: warn", "locks: fail"},
+			want: []string{"speed: warn", "lock: warn", "locks: fail"},
 		},
 		"locks expire while their holder lives": {
 			defect: func(i *instance) { i.expires = 15 * time.Second }, verdict: storagetrial.Slow,
@@ -354,7 +396,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"an error, when there is no time": {
 			defect: func(i *instance) { i.goneSays = context.DeadlineExceeded }, verdict: storagetrial.Fit,
-			text: map[string]string{"ended context": "[Load Stat Store]"},
+			text: map[string]string{"ended context": "is an error of its own (Load, Stat and Store)"},
 		},
 		"150 ms": {
 			defect: func(i *instance) { i.slow = 150 * time.Millisecond }, verdict: storagetrial.Slow,
@@ -363,8 +405,8 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"1.5 s": {
 			defect: func(i *instance) { i.slow = 1500 * time.Millisecond }, verdict: storagetrial.Slow,
-			want: []string{"speed: warn"},
-			text: map[string]string{"speed": "1.5s for a read or write"},
+			want: []string{"speed: warn", "lock: warn"},
+			text: map[string]string{"speed": "1.5s for a read or write", "lock": "is had after 1.5s, and given back after 1.5s"},
 		},
 		"values change": {
 			defect:  func(i *instance) { i.change = func(b []byte) []byte { return bytes.ToValidUTF8(b, []byte("?")) } },
@@ -384,9 +426,63 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"values end after a while": {
 			defect:  func(i *instance) { i.change = func(b []byte) []byte { return b[:min(len(b), 4096)] } },
-			verdict: storagetrial.Unfit,
-			want:    []string{"value: fail"},
+			verdict: storagetrial.Fit,
+			want:    []string{"value: warn"},
 			text:    map[string]string{"value": "65536 bytes that were written"},
+		},
+		"64 KiB cannot be stored": {
+			defect: func(i *instance) { i.largest = 4096 }, verdict: storagetrial.Fit,
+			want: []string{"value: warn"},
+			text: map[string]string{"value": "65536 bytes cannot be written: value too long for ***"},
+		},
+		"3 KiB cannot be stored": {
+			defect: func(i *instance) { i.largest = 2048 }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "3072 bytes cannot be written: value too long for ***"},
+		},
+		"Stat fails": {
+			defect: func(i *instance) { i.fails = map[string]error{"Stat": errOdd} }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat of one fails: no such row, password=***"},
+		},
+		"Stat says that nothing is there": {
+			defect: func(i *instance) { i.fails = map[string]error{"Stat": fs.ErrNotExist} }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat of one fails: file does not exist"},
+		},
+		"Stat says 1 TiB": {
+			defect: func(i *instance) { i.size = func(int64) int64 { return 1 << 40 } }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat says 1099511627776 bytes of 3072"},
+		},
+		"Stat says 0": {
+			defect: func(i *instance) { i.size = func(int64) int64 { return 0 } }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "Stat says 0 bytes of 3072"},
+		},
+		"Stat says less than one": {
+			defect: func(i *instance) { i.size = func(int64) int64 { return -1 } }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+		},
+		"Stat says a little more": {
+			defect: func(i *instance) { i.size = func(size int64) int64 { return size + 8 } }, verdict: storagetrial.Fit,
+			want: []string{"value: warn"},
+			text: map[string]string{"value": "Stat says 3080 bytes of 3072"},
+		},
+		"a missing key is an empty value": {
+			defect: func(i *instance) { i.empty = true }, verdict: storagetrial.Fit,
+			want: []string{"missing key: warn"},
+			text: map[string]string{"missing key": "Load of a key that is not there brings an empty value"},
+		},
+		"what is written is seen 2 s later": {
+			defect: func(i *instance) { i.delay = 2 * time.Second }, verdict: storagetrial.Unfit,
+			want: []string{"value: fail"},
+			text: map[string]string{"value": "what is written is found only 2"},
+		},
+		"what is written is seen half a second later": {
+			defect: func(i *instance) { i.delay = 480 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"value: warn", "overwriting: warn"},
+			text: map[string]string{"value": "after 500ms", "ended context": "is not looked at", "speed": "less than 1ms for a read"},
 		},
 		"it cannot be deleted from": {
 			defect: func(i *instance) { i.fails = map[string]error{"Delete": errOdd} }, verdict: storagetrial.Fit,
@@ -395,7 +491,80 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		},
 		"locks cannot be given back": {
 			defect: func(i *instance) { i.fails = map[string]error{"Unlock": errOdd} }, verdict: storagetrial.Unfit,
-			want: []string{"locks: fail"},
+			want: []string{"lock: fail", "leftovers: warn"},
+			text: map[string]string{
+				"lock":      "cannot be given back: no such row, password=***",
+				"leftovers": "a lock could not be given back: no such row, password=***",
+			},
+		},
+		"Unlock gives the lock back with an error": {
+			defect: func(i *instance) { i.grumbles = true }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "though Unlock says: no reply to ***"},
+		},
+		"Unlock of the second instance gives the lock back with an error": {
+			defect: func(i *instance) { i.grumbles = i.number == 1 }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "though Unlock says: no reply to ***"},
+		},
+		"Lock takes 700 ms": {
+			defect: func(i *instance) { i.lockTime = 700 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "is had after 700ms, and given back after less than 1ms"},
+		},
+		"Unlock takes 700 ms": {
+			defect: func(i *instance) { i.freeTime = 700 * time.Millisecond }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "is had after less than 1ms, and given back after 700ms"},
+		},
+		"Lock takes 400 ms": {
+			defect: func(i *instance) { i.lockTime = 400 * time.Millisecond }, verdict: storagetrial.Fit,
+		},
+		"Unlock takes 15 s": {
+			defect: func(i *instance) { i.freeTime = 15 * time.Second }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "given back after 15s"},
+		},
+		"Unlock takes 25 s": {
+			defect: func(i *instance) { i.freeTime = 25 * time.Second }, verdict: storagetrial.Unfit,
+			want: []string{"lock: fail", "leftovers: warn"},
+		},
+		"Lock takes 3 s in the second instance": {
+			defect: func(i *instance) {
+				if i.number == 1 {
+					i.lockTime, i.deaf = 3*time.Second, true
+				}
+			},
+			verdict: storagetrial.Slow,
+			want:    []string{"lock: warn", "ended waiting: warn"},
+			text: map[string]string{
+				"lock":          "is had after 3s",
+				"ended waiting": "does not come back within 3s",
+			},
+		},
+		"Lock takes 15 s": {
+			defect: func(i *instance) { i.lockTime = 15 * time.Second }, verdict: storagetrial.Slow,
+			want: []string{"lock: warn"},
+			text: map[string]string{"lock": "is had after 15s", "dead holder": "is given up"},
+		},
+		"Lock takes 15 s, and locks nothing": {
+			defect: func(i *instance) { i.lockTime, i.lockless = 15*time.Second, true }, verdict: storagetrial.Unfit,
+			want: []string{"lock: warn", "locks: fail"},
+		},
+		"Lock takes 25 s": {
+			defect: func(i *instance) { i.lockTime = 25 * time.Second }, verdict: storagetrial.Unfit,
+			want: []string{"lock: fail"},
+			text: map[string]string{"lock": "cannot be had within 20s"},
+		},
+		"nothing can be stored, and nothing deleted": {
+			defect:  func(i *instance) { i.fails = map[string]error{"Store": errOdd, "Delete": errOdd} },
+			verdict: storagetrial.Unfit,
+			want:    []string{"value: fail"},
+		},
+		"nothing is kept, and nothing can be deleted": {
+			defect:  func(i *instance) { i.lost, i.fails = true, map[string]error{"Delete": fs.ErrNotExist} },
+			verdict: storagetrial.Unfit,
+			want:    []string{"value: fail"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -408,7 +577,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 				}
 				start := time.Now()
 				report := storagetrial.Trial{First: first, Second: second, Show: show, Hold: process{m, givesUp}.hold}.Run(t.Context())
-				if took := time.Since(start); took > 4*time.Minute {
+				if took := time.Since(start); took > 5*time.Minute {
 					t.Errorf("it takes %v", took)
 				}
 				wantFindings(t, report, test.verdict, test.want...)
@@ -418,7 +587,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 					}
 				}
 				time.Sleep(2 * time.Hour) // waiting calls end in this time
-				if first.fails == nil {
+				if first.fails["Delete"] == nil && first.fails["Unlock"] == nil && first.delay == 0 {
 					wantNothingLeft(t, m)
 				}
 			})
@@ -486,6 +655,17 @@ func TestInterruptedTrialCleansUp(t *testing.T) {
 	}
 }
 
+// A trial that was interrupted does not report what it has not seen.
+func TestInterruptedTrialSaysNothingOfWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := pair(newMemory(), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
+		defer cancel()
+		report := storagetrial.Trial{First: first, Second: second, Show: show}.Run(ctx)
+		wantFindings(t, report, storagetrial.Unfit, "ended waiting: fail")
+	})
+}
+
 // If locks work between instances but not between processes, there are no locks.
 func TestTrialOfLocksWithinOneProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -527,8 +707,9 @@ func TestTrialWithoutAnotherProcess(t *testing.T) {
 // Values that the other instance sees late are found, unless the delay is too long.
 func TestTrialOfInstancesThatSeeLate(t *testing.T) {
 	for delay, want := range map[time.Duration]storagetrial.Verdict{
-		time.Second: storagetrial.Slow,
-		time.Minute: storagetrial.Unfit,
+		900 * time.Millisecond:  storagetrial.Slow,
+		1500 * time.Millisecond: storagetrial.Unfit,
+		time.Minute:             storagetrial.Unfit,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMemory()

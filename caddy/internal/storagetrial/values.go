@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,11 +18,15 @@ const (
 	valueSize = 3 << 10
 	largeSize = 64 << 10
 
-	// settleLimit is how long it may take until a value can be read. Servers look for
-	// longer, but each second of it delays a caller.
+	// maxSize is how large an entry may be that servers read.
+	maxSize = 2 << 20
+
+	// A server reads its own write at once, and again after lateLimit. If it finds nothing
+	// then, it stops sharing. The trial reads every lookEvery until settleLimit, to say how
+	// late the write is seen.
+	lateLimit   = time.Second
 	settleLimit = 3 * time.Second
-	firstLook   = 50 * time.Millisecond
-	lastLook    = 500 * time.Millisecond
+	lookEvery   = 100 * time.Millisecond
 
 	// Reads and writes are timed until there are speedRounds of each, or until
 	// speedLimit has passed.
@@ -49,20 +54,30 @@ type mismatchError struct{ what string }
 // Error implements error.
 func (e *mismatchError) Error() string { return e.what }
 
-// settle reads an entry until it is want, which replaced before. It returns how long
-// that took, or zero if the first read found it.
+// A sizeError is the error if Stat does not tell a size with which servers read an entry.
+type sizeError struct{ what string }
+
+// Error implements error.
+func (e *sizeError) Error() string { return e.what }
+
+// settle reads an entry until it is want, which replaced before, and until Stat tells a
+// size with which servers read it. It returns how long that took, or zero if the first
+// read found it.
 func (r *run) settle(ctx context.Context, s Storage, key string, want, before []byte) (time.Duration, error) {
 	start := time.Now()
-	for look := firstLook; ; look = min(2*look, lastLook) {
+	for first := true; ; first = false {
 		read := time.Since(start)
 		got, err := r.load(ctx, s, key)
 		switch {
 		case err == nil && bytes.Equal(got, want):
-			if look == firstLook {
+			err = r.sized(ctx, s, key, len(want))
+			if err == nil && first {
 				return 0, nil
 			}
-			return read, nil
-		case errors.Is(err, fs.ErrNotExist):
+			if err == nil {
+				return read, nil
+			}
+		case errors.Is(err, fs.ErrNotExist), err == nil && len(got) == 0:
 			err = &mismatchError{"there is nothing"}
 		case err != nil:
 		case before != nil && bytes.Equal(got, before):
@@ -70,10 +85,25 @@ func (r *run) settle(ctx context.Context, s Storage, key string, want, before []
 		default:
 			err = &mismatchError{fmt.Sprintf("there is another value, of %d bytes", len(got))}
 		}
-		if fatal(err) || time.Since(start) >= settleLimit || !pause(ctx, look) {
+		if fatal(err) || time.Since(start) >= settleLimit || !pause(ctx, lookEvery) {
 			return 0, err
 		}
 	}
+}
+
+// sized asks Stat for the size of an entry. It returns a *sizeError if servers do not read
+// an entry of that size.
+func (r *run) sized(ctx context.Context, s Storage, key string, length int) error {
+	size, err := r.size(ctx, s, key)
+	switch {
+	case fatal(err):
+		return err
+	case err != nil:
+		return &sizeError{"Stat of one fails: " + r.show(err)}
+	case size < 1 || size > maxSize:
+		return &sizeError{fmt.Sprintf("Stat says %d bytes of %d", size, length)}
+	}
+	return nil
 }
 
 // pause waits for d. It reports false if ctx ended before.
@@ -88,11 +118,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// A write is a value to write with one instance, and to read with another.
+// A write is a value to write with one instance, and to read with others.
 type write struct {
-	to, from      Storage
+	to            Storage
 	key           string
 	value, before []byte
+	from          []Storage
 }
 
 // seen makes writes, and returns how long the slowest took until it could be read.
@@ -103,80 +134,106 @@ func (r *run) seen(ctx context.Context, writes ...write) (time.Duration, *Findin
 			f := r.failed(fmt.Sprintf("%d bytes cannot be written", len(w.value)), err)
 			return 0, &f
 		}
-		took, err := r.settle(ctx, w.from, w.key, w.value, w.before)
-		if other, ok := errors.AsType[*mismatchError](err); ok {
-			instance := "the instance that wrote it"
-			if w.to != w.from {
-				instance = "another instance"
+		start := time.Now()
+		for _, from := range w.from {
+			before := time.Since(start)
+			took, err := r.settle(ctx, from, w.key, w.value, w.before)
+			if err != nil {
+				f := r.unseen(w, from, err)
+				return 0, &f
 			}
+			if took > 0 {
+				slowest = max(slowest, before+took)
+			}
+		}
+		if slowest > lateLimit {
 			return 0, &Finding{
-				Result: Fail,
-				Text:   fmt.Sprintf("%d bytes that were written do not come back within %v in %s: %s", len(w.value), settleLimit, instance, other.what),
-				Hint:   "servers do not find each other's tokens",
+				Result: Fail, Text: "what is written is found only " + shown(slowest) + " later",
+				Hint: fmt.Sprintf("gateways look for it for %v, and then take the storage for one that does not keep what is written", lateLimit),
 			}
 		}
-		if err != nil {
-			f := r.failed(fmt.Sprintf("%d bytes that were written cannot be read", len(w.value)), err)
-			return 0, &f
-		}
-		slowest = max(slowest, took)
 	}
 	return slowest, nil
+}
+
+// unseen is the finding if an instance does not read what was written.
+func (r *run) unseen(w write, from Storage, err error) Finding {
+	if other, ok := errors.AsType[*mismatchError](err); ok {
+		instance := "the instance that wrote it"
+		if w.to != from {
+			instance = "another instance"
+		}
+		return Finding{
+			Result: Fail,
+			Text:   fmt.Sprintf("%d bytes that were written do not come back within %v in %s: %s", len(w.value), settleLimit, instance, other.what),
+			Hint:   "gateways do not find each other's tokens",
+		}
+	}
+	if wrong, ok := errors.AsType[*sizeError](err); ok {
+		return Finding{
+			Result: Fail, Text: "values come back, but " + wrong.what,
+			Hint: "gateways read no entry whose size they cannot be told",
+		}
+	}
+	return r.failed(fmt.Sprintf("%d bytes that were written cannot be read", len(w.value)), err)
 }
 
 // value tests whether a written value can be read, even if a read has missed the key
 // before, as reads of servers do.
 func (r *run) value(ctx context.Context) Finding {
-	key, other := r.key("value"), r.key("other")
-	for _, s := range []Storage{r.First, r.Second} {
-		if _, err := r.load(ctx, s, key); fatal(err) {
-			return r.failed("it cannot be read", err)
+	key, other, both := r.key("value"), r.key("other"), []Storage{r.First, r.Second}
+	for _, s := range both {
+		_, sizeErr := r.size(ctx, s, key)
+		_, err := r.load(ctx, s, key)
+		for _, e := range []error{sizeErr, err} {
+			if fatal(e) {
+				return r.failed("it cannot be read", e)
+			}
 		}
 	}
-	value := newValue(valueSize)
 	slowest, failure := r.seen(ctx,
-		write{r.First, r.First, key, value, nil},
-		write{r.First, r.Second, key, value, nil},
-		write{r.First, r.Second, r.key("large"), newValue(largeSize), nil},
-		write{r.Second, r.First, other, newValue(valueSize), nil},
+		write{r.First, key, newValue(valueSize), nil, both},
+		write{r.Second, other, newValue(valueSize), nil, []Storage{r.First}},
 	)
 	if failure != nil {
 		failure.end = true // nothing else matters then
 		return *failure
 	}
+	f := Finding{Result: OK, Text: fmt.Sprintf("%d and %d bytes come back as they were written, to another instance too", valueSize, largeSize)}
+	if slowest > 0 {
+		f = Finding{Result: Warn, costs: true, Text: "values come back, after " + shown(slowest), Hint: "gateways find each other's tokens that much later"}
+	}
 	size, err := r.size(ctx, r.Second, key)
-	switch {
+	switch _, failure := r.seen(ctx, write{r.First, r.key("large"), newValue(largeSize), nil, []Storage{r.Second}}); {
 	case fatal(err):
 		return r.failed("Stat", err)
-	case err != nil:
-		return Finding{Result: Warn, Text: "values come back, but Stat of one fails: " + r.show(err), Hint: "servers cannot see how long an entry is before they read it"}
+	case failure != nil:
+		f.Result, f.Text = Warn, fmt.Sprintf("%d bytes come back as they were written; but %s", valueSize, failure.Text)
+		f.Hint = "tokens are smaller; a discovery document of that size is not shared"
 	case size != valueSize:
-		return Finding{Result: Warn, Text: fmt.Sprintf("values come back, but Stat says %d bytes of %d", size, valueSize), Hint: "servers go by that to read no entry of any length"}
-	case slowest > 0:
-		return Finding{Result: Warn, costs: true, Text: "values come back, after " + shown(slowest), Hint: "servers find each other's tokens that much later"}
+		f.Result, f.Text = Warn, fmt.Sprintf("values come back, but Stat says %d bytes of %d", size, valueSize)
+		f.Hint = fmt.Sprintf("gateways go by that to read no entry of more than %d bytes", maxSize)
 	}
-	return Finding{Result: OK, Text: fmt.Sprintf("%d and %d bytes come back as they were written, to another instance too", valueSize, largeSize)}
+	return f
 }
 
 // overwriting tests whether an instance that has read the old value sees a new one.
 func (r *run) overwriting(ctx context.Context) Finding {
-	key := r.key("overwritten")
+	key, both := r.key("overwritten"), []Storage{r.First, r.Second}
 	first, second, third := newValue(valueSize), newValue(valueSize), newValue(valueSize)
 	slowest, failure := r.seen(ctx,
-		write{r.First, r.First, key, first, nil},
-		write{r.First, r.Second, key, first, nil},
-		write{r.First, r.Second, key, second, first},
-		write{r.First, r.First, key, second, first},
-		write{r.Second, r.First, key, third, second},
+		write{r.First, key, first, nil, both},
+		write{r.First, key, second, first, []Storage{r.Second, r.First}},
+		write{r.Second, key, third, second, []Storage{r.First}},
 	)
 	switch {
 	case failure != nil:
 		if !failure.end {
-			failure.Hint = "if reads are cached, a server that has read an entry does not see the next token in time"
+			failure.Hint = "if reads are cached, a gateway that has read an entry does not see the next token in time"
 		}
 		return *failure
 	case slowest > 0:
-		return Finding{Result: Warn, costs: true, Text: "a new value is seen after " + shown(slowest), Hint: "servers find each other's tokens that much later"}
+		return Finding{Result: Warn, costs: true, Text: "a new value is seen after " + shown(slowest), Hint: "gateways find each other's tokens that much later"}
 	}
 	return Finding{Result: OK, Text: "a new value is seen at once"}
 }
@@ -184,22 +241,30 @@ func (r *run) overwriting(ctx context.Context) Finding {
 // missingKey tests how the storage reports a missing key.
 func (r *run) missingKey(ctx context.Context) Finding {
 	key := r.key("missing")
-	_, err := r.load(ctx, r.First, key)
-	_, sizeErr := r.size(ctx, r.First, key)
+	value, err := r.load(ctx, r.First, key)
+	size, sizeErr := r.size(ctx, r.First, key)
 	for _, e := range []error{err, sizeErr} {
 		if fatal(e) {
 			return r.failed("a key that is not there", e)
 		}
 	}
+	const (
+		empty = "gateways take that for nothing, and warn in their log that an entry was changed"
+		odd   = "gateways cannot tell it from a storage that does not work, and find out by writing"
+	)
 	switch {
-	case err == nil:
+	case len(value) > 0:
 		return Finding{Result: Fail, Text: "Load of a key that is not there finds something"}
-	case sizeErr == nil:
+	case sizeErr == nil && size > 0:
 		return Finding{Result: Fail, Text: "Stat of a key that is not there finds something"}
+	case err == nil:
+		return Finding{Result: Warn, Text: "Load of a key that is not there brings an empty value, instead of fs.ErrNotExist", Hint: empty}
+	case sizeErr == nil:
+		return Finding{Result: Warn, Text: fmt.Sprintf("Stat of a key that is not there says %d bytes, instead of fs.ErrNotExist", size), Hint: empty}
 	case !errors.Is(err, fs.ErrNotExist):
-		return Finding{Result: Warn, Text: "Load of a key that is not there fails otherwise than by fs.ErrNotExist: " + r.show(err), Hint: "servers cannot tell it from a storage that does not work, and find out by writing"}
+		return Finding{Result: Warn, Text: "Load of a key that is not there fails otherwise than by fs.ErrNotExist: " + r.show(err), Hint: odd}
 	case !errors.Is(sizeErr, fs.ErrNotExist):
-		return Finding{Result: Warn, Text: "Stat of a key that is not there fails otherwise than by fs.ErrNotExist: " + r.show(sizeErr), Hint: "servers cannot tell it from a storage that does not work, and find out by writing"}
+		return Finding{Result: Warn, Text: "Stat of a key that is not there fails otherwise than by fs.ErrNotExist: " + r.show(sizeErr), Hint: odd}
 	}
 	return Finding{Result: OK, Text: "Load and Stat say that there is nothing (fs.ErrNotExist)"}
 }
@@ -207,8 +272,8 @@ func (r *run) missingKey(ctx context.Context) Finding {
 // endedContext tests what the storage reports if the context has ended.
 func (r *run) endedContext(ctx context.Context) Finding {
 	key := r.key("ended")
-	if err := r.store(ctx, r.First, key, newValue(valueSize)); err != nil {
-		return r.failed("it cannot be written", err)
+	if failure := r.written(ctx, r.First, key, newValue(valueSize)); failure != nil {
+		return *failure
 	}
 	over, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))
 	defer cancel()
@@ -226,7 +291,7 @@ func (r *run) endedContext(ctx context.Context) Finding {
 		case errors.Is(err, fs.ErrNotExist):
 			return Finding{
 				Result: Warn, Text: name + " with a context that is over says of an entry that is there that there is none (fs.ErrNotExist)",
-				Hint: "it may say the same when it cannot be reached; servers do not believe it alone, and find out by writing",
+				Hint: "it may say the same when it cannot be reached; gateways do not believe it alone, and find out by writing",
 			}
 		case err != nil:
 			heeded = append(heeded, name)
@@ -235,12 +300,37 @@ func (r *run) endedContext(ctx context.Context) Finding {
 	if len(heeded) == 0 {
 		return Finding{Result: OK, Text: "a context that is over is not looked at"}
 	}
-	return Finding{Result: OK, Text: fmt.Sprintf("a context that is over is an error of its own (%v)", heeded)}
+	return Finding{Result: OK, Text: "a context that is over is an error of its own (" + listed(heeded) + ")"}
+}
+
+// listed joins words to a list in English.
+func listed(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// written stores an entry that a probe needs, and waits until an instance can read it.
+func (r *run) written(ctx context.Context, from Storage, key string, value []byte) *Finding {
+	err := r.store(ctx, r.First, key, value)
+	if err == nil {
+		_, err = r.settle(ctx, from, key, value, nil)
+	}
+	if err == nil {
+		return nil
+	}
+	f := r.failed("an entry cannot be written and read", err)
+	return &f
 }
 
 // speed measures the time of reads and writes.
 func (r *run) speed(ctx context.Context) Finding {
 	key, value := r.key("speed"), newValue(valueSize)
+	if failure := r.written(ctx, r.Second, key, value); failure != nil {
+		return *failure
+	}
 	var took []time.Duration
 	timed := func(operation func() error) error {
 		begin := time.Now()
@@ -263,7 +353,7 @@ func (r *run) speed(ctx context.Context) Finding {
 		f.Result, f.costs, f.Hint = Warn, true, "a call that finds no usable token waits several times as long for the storage"
 	}
 	if r.report.Median > aloneMedian {
-		f.Hint = "a call that finds no usable token waits two seconds for the storage, and then goes on by itself: servers that start together ask for a token each"
+		f.Hint = "a call that finds no usable token waits two seconds for the storage, and then goes on by itself: gateways that start together ask for a token each"
 	}
 	return f
 }
