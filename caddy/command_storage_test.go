@@ -203,6 +203,9 @@ func TestCheckOfAStorageThatIsInterrupted(t *testing.T) {
 		wantEmpty(t, root)
 		return out
 	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // or it is ignored where the tests were started with nohup
+	defer signal.Stop(hangups)
 	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		check(sent).prints("Error: interrupted")
 	}
