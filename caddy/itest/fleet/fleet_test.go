@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -326,14 +327,18 @@ func (f *fleet) agree(gateways ...int) {
 	f.eventually(func() bool { return f.bank.useNewest(addresses...) })
 }
 
-// freePort returns a port at which nothing listens.
+// freePort returns a port at which nothing listens. It is none of those that the kernel
+// gives to connections, which could take it before the server does.
 func freePort(t *testing.T, host string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", host+":0")
-	if err != nil {
-		t.Fatal(err)
+	for port := 20000; port < 30000; port++ {
+		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		listener.Close()
+		return strconv.Itoa(port)
 	}
-	defer listener.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
+	t.Fatal("no port is free at " + host)
+	return ""
 }
