@@ -231,7 +231,7 @@ type receivedBody struct {
 	cancel func() // may be nil
 
 	since atomic.Int64  // when the present reading began, in nanoseconds of the Unix time; 0 if there is none
-	over  chan struct{} // closed at the end of the body
+	over  chan struct{} // closed at the end of the body; nil if the request has no body
 	once  sync.Once
 
 	// res is the response with this body, if its trailers must not show the secrets;
@@ -243,10 +243,10 @@ type receivedBody struct {
 // newReceivedBody returns the body of a response that must make progress within limit
 // while it is read. The progress of sent, the request body, counts too; sent may be nil.
 func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, cancel func()) *receivedBody {
-	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel, over: make(chan struct{})}
+	b := &receivedBody{ReadCloser: body, limit: limit, cancel: cancel}
 	b.stall.expire = func() { _ = body.Close() } // this ends the reading
 	if sent != nil {
-		b.stall.moved = sent.moved
+		b.stall.moved, b.over = sent.moved, make(chan struct{})
 	}
 	return b
 }
@@ -254,9 +254,13 @@ func newReceivedBody(body io.ReadCloser, limit time.Duration, sent *sentBody, ca
 // Read implements io.Reader.
 func (b *receivedBody) Read(p []byte) (int, error) {
 	b.stall.begin(PhaseRead, b.limit)
-	b.since.Store(time.Now().UnixNano())
+	if b.over != nil {
+		b.since.Store(time.Now().UnixNano())
+	}
 	n, err := b.ReadCloser.Read(p)
-	b.since.Store(0)
+	if b.over != nil {
+		b.since.Store(0)
+	}
 	b.stall.end()
 	if err == nil {
 		return n, nil
@@ -284,7 +288,11 @@ func (b *receivedBody) waits(now time.Time) bool {
 }
 
 // end notes that the body is at its end.
-func (b *receivedBody) end() { b.once.Do(func() { close(b.over) }) }
+func (b *receivedBody) end() {
+	if b.over != nil {
+		b.once.Do(func() { close(b.over) })
+	}
+}
 
 // Close implements io.Closer.
 func (b *receivedBody) Close() error {
