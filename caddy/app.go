@@ -20,15 +20,16 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// replayBudget is the size, in bytes, of the memory for all request bodies that are
+// requestBudget is the size, in bytes, of the memory for all request bodies that are
 // held in case they must be sent again.
-const replayBudget = 64 << 20
+const requestBudget = 64 << 20
 
 // App holds the clients of BankID OIDC, and what the gateway knows of the OpenID
 // provider. A client's tokens outlive a reload of the configuration, as long as the
@@ -88,7 +89,7 @@ type App struct {
 
 	env      bankid.Environment
 	provider *tokenauth.Provider
-	budget   *tokenauth.Budget
+	budget   *gateway.Budget
 	held     *heldAnswers
 	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]bool
@@ -171,8 +172,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.budget, err = use(&a.refs, budgetKey{}, func() (*tokenauth.Budget, error) {
-		return tokenauth.NewBudget(replayBudget), nil
+	a.budget, err = use(&a.refs, budgetKey{}, func() (*gateway.Budget, error) {
+		return gateway.NewBudget(requestBudget), nil
 	})
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // These are proxy error types (RFC 9209 section 2.3).
@@ -45,7 +46,7 @@ const (
 // statusClientClosedRequest is the status that Caddy uses when the caller has left.
 const statusClientClosedRequest = 499
 
-// unprocessedRetryAfter is how long a caller is told to wait before it repeats a call
+// unprocessedRetryAfter is how long a caller is told to wait before it retries a call
 // that the API's host did not process, although the gateway sent it several times.
 const unprocessedRetryAfter = time.Second
 
@@ -64,21 +65,21 @@ func (e *gatewayError) Error() string { return e.message }
 // asGatewayError translates an error of package tokenauth. It returns nil for any other
 // error, since Caddy interprets those by their own types.
 func asGatewayError(err error) *gatewayError {
-	if callErr, ok := errors.AsType[*tokenauth.CallError](err); ok {
+	if callErr, ok := errors.AsType[*gateway.CallError](err); ok {
 		e := &gatewayError{status: callErr.Status, kind: clientErrorType(callErr.Status), message: callErr.Reason}
 		if callErr.Status >= http.StatusInternalServerError {
 			e.kind = proxyConfiguration
 		}
 		return e
 	}
-	if _, ok := errors.AsType[*tokenauth.UnprocessedError](err); ok {
+	if _, ok := errors.AsType[*gateway.UnprocessedError](err); ok {
 		return &gatewayError{
 			status: http.StatusServiceUnavailable, kind: destinationUnavailable,
 			message:    "the API's host did not process the call, which can be made again",
 			retryAfter: time.Now().Add(unprocessedRetryAfter),
 		}
 	}
-	if errors.Is(err, tokenauth.ErrSwitched) {
+	if errors.Is(err, gateway.ErrSwitched) {
 		return &gatewayError{status: http.StatusBadGateway, kind: protocolError, message: "the API's host " + strings.TrimPrefix(err.Error(), "the server ")}
 	}
 	tokenErr, ok := errors.AsType[*tokenauth.Error](err)

@@ -14,8 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 func init() {
@@ -68,7 +68,7 @@ type Handler struct {
 	// refused.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
-	table  *tokenauth.Table
+	table  *gateway.Table
 	routes map[string]*route // by API
 	name   string            // in Proxy-Status
 	held   *heldAnswers
@@ -215,8 +215,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body
 }
 
 // serve makes the call.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
-	if call.OneShot {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *gateway.Call, next caddyhttp.Handler) error {
+	if call.Download {
 		return h.serveOneShot(w, r, call, next)
 	}
 	return h.forward(w, r, call, next)
@@ -276,10 +276,10 @@ func (h *Handler) admitted(r *http.Request) error {
 }
 
 // lookUp returns the call that r makes, or an error if r must not be made.
-func (h *Handler) lookUp(r *http.Request) (*tokenauth.Call, error) {
+func (h *Handler) lookUp(r *http.Request) (*gateway.Call, error) {
 	call := h.table.Lookup(r)
 	if call == nil {
-		refusal := asGatewayError(tokenauth.NoCall(r))
+		refusal := asGatewayError(gateway.NoCall(r))
 		if hint := bankid.Hint(r.Method, r.URL.EscapedPath()); hint != "" {
 			refusal.message = hint
 		}
@@ -295,7 +295,7 @@ func (h *Handler) lookUp(r *http.Request) (*tokenauth.Call, error) {
 }
 
 // forward makes the call. It ends with the context of r.
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, call *gateway.Call, next caddyhttp.Handler) error {
 	if err := h.ready(r, call); err != nil {
 		return err
 	}
@@ -303,11 +303,11 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, call *tokenaut
 }
 
 // ready waits until the call can be made, which may need a token.
-func (h *Handler) ready(r *http.Request, call *tokenauth.Call) error {
+func (h *Handler) ready(r *http.Request, call *gateway.Call) error {
 	transport := h.routes[call.Group].transport
 	// The wait is here, not in the transport: there the reverse proxy would blame the
 	// API's host for a failure.
-	if err := transport.core.Ready(r, call, transport.delivery(r.Context())); err != nil {
+	if err := transport.ready(r, call); err != nil {
 		return waitError(err)
 	}
 	return nil
@@ -316,9 +316,9 @@ func (h *Handler) ready(r *http.Request, call *tokenauth.Call) error {
 // leaving returns r with only the header fields that may leave the gateway. So a value
 // that the operator adds to a field is not appended to a value of the caller. If all
 // fields may leave, as with most callers, which are programs, it returns r itself.
-func (h *Handler) leaving(r *http.Request, call *tokenauth.Call) *http.Request {
+func (h *Handler) leaving(r *http.Request, call *gateway.Call) *http.Request {
 	leaves := func(name string) bool {
-		return tokenauth.Leaves(name) || (name == "Authorization" && call.Kind == tokenauth.Pass)
+		return gateway.Leaves(name) || (name == "Authorization" && call.Kind == gateway.Pass)
 	}
 	stays := false
 	for name := range r.Header {

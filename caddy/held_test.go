@@ -26,7 +26,7 @@ func TestAnswersOutliveReloads(t *testing.T) {
 		// The answer is kept for another configuration too. Caddy drops the old
 		// configuration when it believes that its requests have ended.
 		reloaded := make(chan error, 1)
-		config := adapt(t, f.caddyfile("header X-Config second\n"+strings.Replace(localSite, "callers local", "callers local\nreplay_buffer 2MiB", 1)))
+		config := adapt(t, f.caddyfile("header X-Config second\n"+strings.Replace(localSite, "callers local", "callers local\nrequest_buffer 2MiB", 1)))
 		go func() { reloaded <- caddy.Load(config, true) }()
 		eventually(t, func() bool { return f.do("GET", download("y"), "").Header.Get("X-Config") == "second" })
 		o.goOn <- struct{}{}
@@ -97,7 +97,7 @@ func TestMetricsAndLogOfHeldAnswers(t *testing.T) {
 		t.Errorf("%v answers are held, of %v bytes", n, size)
 	}
 	for _, message := range []string{goesOn, isKept, handedOver} {
-		line := f.oneShotLog(message, "secret-order")[0]
+		line := f.downloadLog(message, "secret-order")[0]
 		if strings.Contains(line, "secret-order") || !strings.Contains(line, `"api":"signdoc"`) {
 			t.Errorf("the log says %s", line)
 		}

@@ -86,7 +86,7 @@ func TestBadJSON(t *testing.T) {
 		{"plain http upstream", goodApp, handler(`"upstreams": {"signdoc": "http://x.example"}`), "must be https"},
 		{"upstream with a path", goodApp, handler(`"upstreams": {"signdoc": "https://x.example/y"}`), "can only have"},
 		{"bad call", goodApp, handler(`"calls": [{"api": "signdoc", "method": "GET", "path": "x", "kind": "none"}]`), "path 'x'"},
-		{"huge replay_buffer", goodApp, handler(`"replay_buffer": 1073741824`), "replay_buffer"},
+		{"huge request_buffer", goodApp, handler(`"request_buffer": 1073741824`), "request_buffer"},
 		{"proxy is no object", goodApp, handler(`"proxy": []`), "decoding proxy"},
 		{"proxy.transport is no object", goodApp, proxy(`"transport": 1`), "proxy.transport"},
 		{"unknown proxy field", goodApp, proxy(`"x": 1`), "unknown field"},

@@ -162,7 +162,7 @@ func TestBrokenBodyEndsItsConnection(t *testing.T) {
 			t.Run(name+" "+buffer, func(t *testing.T) {
 				f := newFixture(t)
 				f.issuer.HandleToken(token)
-				f.start("bankid_esign signdoc {\ncallers local\nreplay_buffer " + buffer + "\nupstream signdoc " + f.upstream.URL + "\n}")
+				f.start("bankid_esign signdoc {\ncallers local\nrequest_buffer " + buffer + "\nupstream signdoc " + f.upstream.URL + "\n}")
 				f.do("GET", path, "")
 				conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n"+
 					"1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n1000\r\nnot all")

@@ -17,7 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // aloneFor is how long a call continues after its caller has left: the default limit
@@ -33,7 +33,7 @@ type clientKey struct{ Issuer, ClientID string }
 // memory, as often as the same caller asks for it while it is held. Two calls for the
 // same answer are made one after the other, so that the second gets the answer of the
 // first.
-func (h *Handler) serveOneShot(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
+func (h *Handler) serveOneShot(w http.ResponseWriter, r *http.Request, call *gateway.Call, next caddyhttp.Handler) error {
 	key, order, ok := h.answerKey(r, call)
 	if !ok {
 		return h.forward(w, r, call, next)
@@ -55,7 +55,7 @@ func (h *Handler) serveOneShot(w http.ResponseWriter, r *http.Request, call *tok
 // answerKey returns the key under which the answer to r is held, made of site, caller
 // and order. ok is false if the caller or the order is not known, since the answer
 // could be handed to nobody then. order is in a form that can be logged.
-func (h *Handler) answerKey(r *http.Request, call *tokenauth.Call) (key answerKey, order string, ok bool) {
+func (h *Handler) answerKey(r *http.Request, call *gateway.Call) (key answerKey, order string, ok bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]
 	caller := h.callerIdentity(r)
@@ -79,7 +79,7 @@ func (h *Handler) answerKey(r *http.Request, call *tokenauth.Call) (key answerKe
 
 // obtain makes the call, and reports whether its answer is held. If it is not held, the
 // caller has got the answer, or obtain returns an error.
-func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, answer *heldAnswer, next caddyhttp.Handler) (held bool, err error) {
+func (h *Handler) obtain(w http.ResponseWriter, r *http.Request, call *gateway.Call, answer *heldAnswer, next caddyhttp.Handler) (held bool, err error) {
 	if err := h.ready(r, call); err != nil {
 		h.held.abandon(answer)
 		return false, err

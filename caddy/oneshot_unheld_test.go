@@ -114,7 +114,7 @@ func TestTooLargeAnswerEndsWithItsCaller(t *testing.T) {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
-		if len(f.oneShotLog(goesOn, "x")) != 0 || len(f.oneShotLog(isKept+":", "x")) != 0 {
+		if len(f.downloadLog(goesOn, "x")) != 0 || len(f.downloadLog(isKept+":", "x")) != 0 {
 			t.Error("the log says that it was held")
 		}
 	}

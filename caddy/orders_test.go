@@ -185,11 +185,11 @@ func orderHash(signID string) string {
 // noticed waits until the log has the message about the order n times.
 func (f *fixture) noticed(message, signID string, n int) {
 	f.t.Helper()
-	eventually(f.t, func() bool { return len(f.oneShotLog(message, signID)) == n })
+	eventually(f.t, func() bool { return len(f.downloadLog(message, signID)) == n })
 }
 
-// oneShotLog returns the lines of the log that have the message about an order.
-func (f *fixture) oneShotLog(message, signID string) []string {
+// downloadLog returns the lines of the log that have the message about an order.
+func (f *fixture) downloadLog(message, signID string) []string {
 	f.t.Helper()
 	var lines []string
 	for line := range strings.Lines(f.logged()) {

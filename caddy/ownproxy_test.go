@@ -64,12 +64,12 @@ func TestNothingOfABodyIsACall(t *testing.T) {
 		"no such call":       {upstream: newAnsweringAPI(t, 200, 0), path: "/nowhere"},
 		"no host":            {upstream: "http://" + freeAddress(t)},
 		"200":                {upstream: newAnsweringAPI(t, 200, 0)},
-		"200, streamed":      {upstream: newAnsweringAPI(t, 200, 1<<10), transport: "replay_buffer 1KiB"},
+		"200, streamed":      {upstream: newAnsweringAPI(t, 200, 1<<10), transport: "request_buffer 1KiB"},
 		"401":                {upstream: newAnsweringAPI(t, 401, 0)},
-		"413, streamed":      {upstream: newAnsweringAPI(t, 413, 1<<20), transport: "replay_buffer 1KiB"},
-		"502, handled":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "replay_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nrespond handled 502\n}"},
-		"502, dropped":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "replay_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nvars dropped true\n}"},
-		"502, retries":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "replay_buffer 1KiB", proxy: "lb_retries 2\nrequest_buffers 2KiB"},
+		"413, streamed":      {upstream: newAnsweringAPI(t, 413, 1<<20), transport: "request_buffer 1KiB"},
+		"502, handled":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nrespond handled 502\n}"},
+		"502, dropped":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nvars dropped true\n}"},
+		"502, retries":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "lb_retries 2\nrequest_buffers 2KiB"},
 	} {
 		for kind, site := range map[string]string{
 			"gateway":   gatewayTo(test.upstream, test.proxy, test.transport),
@@ -119,7 +119,7 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 
 // The guard is active wherever an operator's own reverse_proxy can be.
 func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
-	own := ownProxy(newAnsweringAPI(t, 200, 1<<10), "", "replay_buffer 1KiB")
+	own := ownProxy(newAnsweringAPI(t, 200, 1<<10), "", "request_buffer 1KiB")
 	for name, test := range map[string]struct {
 		before, site string
 		byHost       bool

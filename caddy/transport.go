@@ -18,6 +18,7 @@ import (
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 func init() {
@@ -53,7 +54,7 @@ const (
 // Transport is Caddy's HTTP transport for a reverse proxy in front of BankID's eSign
 // APIs. It puts on every call exactly the authorization that the call needs, on a copy
 // of the request that nothing else in the server sees. If the token was refused, it
-// repeats the call where that is safe. Calls that its table does not name get 404.
+// retries the call where that is safe. Calls that its table does not name get 404.
 //
 // It does not check who the caller is: the handler `bankid_esign` does. So, unlike that
 // handler, it cannot keep the only copy of a signed document for a caller that leaves
@@ -90,7 +91,7 @@ type Transport struct {
 	// unless it is a loopback address. Default: the origin that the environment has.
 	Upstream string `json:"upstream,omitempty"`
 
-	core *tokenauth.Transport
+	core *gateway.Transport
 	// varKey is the request variable in which the delivery of a call is kept while a
 	// reverse proxy tries.
 	varKey string
@@ -149,16 +150,16 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return err
 	}
 	t.varKey = fmt.Sprintf("bankid_esign.delivery.%p", t)
-	t.core = &tokenauth.Transport{
-		Base:         t.HTTPTransport,
-		Table:        table,
-		Sources:      sources,
-		Origin:       origin,
-		Headers:      headers,
-		ReplayBuffer: t.replayBuffer(),
-		Budget:       app.budget,
-		Limits:       limits,
-		Traits: tokenauth.BaseTraits{
+	t.core = &gateway.Transport{
+		Base:          t.HTTPTransport,
+		Table:         table,
+		Sources:       sources,
+		Origin:        origin,
+		Headers:       headers,
+		RequestBuffer: t.requestBuffer(),
+		Budget:        app.budget,
+		Limits:        limits,
+		Traits: gateway.BaseTraits{
 			Cleartext:       origin.Scheme == "http" && slices.Contains(t.Versions, "h2c"),
 			OnlyUnprocessed: true, // Caddy uses the HTTP/2 of golang.org/x/net/http2
 		},
@@ -173,7 +174,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 
 // provisionHTTP provisions the HTTP transport, and returns the limits that it does not
 // enforce itself.
-func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits tokenauth.Limits, err error) {
+func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits gateway.Limits, err error) {
 	if err := checkTransport(t.HTTPTransport); err != nil {
 		return limits, err
 	}
@@ -211,7 +212,7 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits to
 // setLimits sets the limit of each phase, and returns the limits that Caddy does not
 // enforce. Caddy would apply read_timeout and write_timeout to connections, where the
 // wait for a header, and for the next call, counts as well.
-func (t *Transport) setLimits() tokenauth.Limits {
+func (t *Transport) setLimits() gateway.Limits {
 	setDefault(&t.ResponseHeaderTimeout, defaultResponseHeaderTimeout)
 	setDefault(&t.ExpectContinueTimeout, defaultExpectContinueTimeout)
 	setDefault(&t.ReadTimeout, defaultReadTimeout)
@@ -226,7 +227,7 @@ func (t *Transport) setLimits() tokenauth.Limits {
 	if t.HTTPTransport.TLS != nil {
 		connect += time.Duration(t.HTTPTransport.TLS.HandshakeTimeout)
 	}
-	limits := tokenauth.Limits{
+	limits := gateway.Limits{
 		Connect: 2 * connect, // through an egress proxy, there are two connections to make
 		Write:   time.Duration(t.WriteTimeout),
 		Header:  time.Duration(t.ResponseHeaderTimeout),
@@ -341,7 +342,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	res, err := t.core.Deliver(withBody(req, body), t.delivery(req.Context()))
+	res, err := t.core.Try(withBody(req, body), t.delivery(req.Context()))
 	if err == nil {
 		if detached != nil {
 			detached.status = res.StatusCode
@@ -393,13 +394,20 @@ func (t *Transport) refuse(req *http.Request, e *gatewayError) *http.Response {
 	return e.response(req)
 }
 
+// ready waits for the token that call needs.
+func (t *Transport) ready(r *http.Request, call *gateway.Call) error {
+	x := t.delivery(r.Context())
+	x.Call = call
+	return t.core.Ready(r, x)
+}
+
 // delivery returns the delivery of the call that ctx belongs to. Outside of a request,
 // such as in a health check, it returns a new one.
-func (t *Transport) delivery(ctx context.Context) *tokenauth.Delivery {
-	if d, ok := caddyhttp.GetVar(ctx, t.varKey).(*tokenauth.Delivery); ok {
+func (t *Transport) delivery(ctx context.Context) *gateway.Exchange {
+	if d, ok := caddyhttp.GetVar(ctx, t.varKey).(*gateway.Exchange); ok {
 		return d
 	}
-	d := new(tokenauth.Delivery)
+	d := new(gateway.Exchange)
 	caddyhttp.SetVar(ctx, t.varKey, d)
 	return d
 }
