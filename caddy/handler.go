@@ -275,12 +275,21 @@ func (h *Handler) admitted(r *http.Request) error {
 	return nil
 }
 
+// hint says why r makes no call of the table. It returns "" if it has no advice.
+func (h *Handler) hint(r *http.Request) string {
+	apis := make([]bankid.API, 0, len(h.APIs))
+	for _, name := range h.APIs {
+		apis = append(apis, bankid.API(name))
+	}
+	return bankid.Hint(r.Method, r.URL.EscapedPath(), apis...)
+}
+
 // lookUp returns the call that r makes, or an error if r must not be made.
 func (h *Handler) lookUp(r *http.Request) (*gateway.Call, error) {
 	call := h.table.Lookup(r)
 	if call == nil {
 		refusal := asGatewayError(gateway.NoCall(r))
-		if hint := bankid.Hint(r.Method, r.URL.EscapedPath()); hint != "" {
+		if hint := h.hint(r); hint != "" {
 			refusal.message = hint
 		}
 		return nil, handlerError(refusal)

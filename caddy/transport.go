@@ -116,9 +116,6 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
-	if err := checkReached(ctx.Modules()); err != nil {
-		return err
-	}
 	t.ofHandler = isOfHandler(ctx.Modules())
 	if !t.ofHandler {
 		if err := guardBodies(ctx); err != nil {
