@@ -90,6 +90,7 @@ type App struct {
 	provider *tokenauth.Provider
 	budget   *tokenauth.Budget
 	held     *heldAnswers
+	drainers drainers
 	sandbox  *sandboxServer
 	sources  map[*tokenauth.Source]bool
 	used     map[string][]*tokenauth.Source // by client name, "default" for the default one
@@ -174,6 +175,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.budget, err = use(&a.refs, budgetKey{}, func() (*tokenauth.Budget, error) {
 		return tokenauth.NewBudget(replayBudget), nil
 	})
+	if err != nil {
+		return err
+	}
+	a.drainers, err = use(&a.refs, drainersKey{}, func() (drainers, error) { return newDrainers(), nil })
 	if err != nil {
 		return err
 	}
