@@ -86,18 +86,18 @@ type App struct {
 	// Default: at a random time when 70 to 80 % of its lifetime have passed.
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
-	env      bankid.Environment
-	provider *tokenauth.Provider
-	budget   *tokenauth.Budget
-	held     *heldAnswers
-	drainers drainers
-	sandbox  *sandboxServer
-	sources  map[*tokenauth.Source]bool
-	used     map[string][]*tokenauth.Source // by client name, "default" for the default one
-	bound    map[string]bool                // by client_id: whether its tokens are bound to a key
-	refs     references
-	metrics  *sourceMetrics
-	events   *emitter
+	env       bankid.Environment
+	provider  *tokenauth.Provider
+	budget    *tokenauth.Budget
+	downloads downloadStore
+	drainers  drainers
+	sandbox   *sandboxServer
+	sources   map[*tokenauth.Source]bool
+	used      map[string][]*tokenauth.Source // by client name, "default" for the default one
+	bound     map[string]bool                // by client_id: whether its tokens are bound to a key
+	refs      references
+	metrics   *sourceMetrics
+	events    *emitter
 
 	logger  *zap.Logger
 	http    *http.Client
@@ -182,9 +182,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.held, err = use(&a.refs, heldKey{}, func() (*heldAnswers, error) {
-		return newHeldAnswers(heldLimit), nil
-	})
+	a.downloads, err = use(&a.refs, downloadsKey{}, func() (downloadStore, error) { return newDownloadStore(), nil })
 	return err
 }
 

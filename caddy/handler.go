@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/upload"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -69,13 +70,13 @@ type Handler struct {
 	// refused.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
-	table    *tokenauth.Table
-	routes   map[string]*route // by API
-	name     string            // in Proxy-Status
-	held     *heldAnswers
-	orders   clientKey // the client whose orders the calls are about
-	drainers drainers
-	logger   *zap.Logger
+	table     *tokenauth.Table
+	routes    map[string]*route // by API
+	name      string            // in Proxy-Status
+	downloads *download.Store
+	orders    clientKey // the client whose orders the calls are about
+	drainers  drainers
+	logger    *zap.Logger
 
 	subrouteErrors bool // whether a subroute around the handler has its own error routes
 }
@@ -137,7 +138,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.held, h.orders = app.held, clientKey{app.env.Issuer, client.ClientID}
+	h.downloads, h.orders = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
 	h.drainers = app.drainers
 	return standBefore(ctx, h.name, h.drainers)
 }
@@ -210,7 +211,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body
 // serve makes the call.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *tokenauth.Call, next caddyhttp.Handler) error {
 	if call.OneShot {
-		return h.serveOneShot(w, r, call, next)
+		return h.serveDownload(w, r, call, next)
 	}
 	return h.forward(w, r, call, next)
 }

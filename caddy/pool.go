@@ -17,12 +17,12 @@ var pool = caddy.NewUsagePool()
 
 // These are the types of the keys of the pool.
 type (
-	providerKey [sha256.Size]byte
-	sourceKey   [sha256.Size]byte
-	budgetKey   struct{}
-	heldKey     struct{}
-	drainersKey struct{}
-	sandboxKey  struct{}
+	providerKey  [sha256.Size]byte
+	sourceKey    [sha256.Size]byte
+	budgetKey    struct{}
+	downloadsKey struct{}
+	drainersKey  struct{}
+	sandboxKey   struct{}
 )
 
 // digest returns a hash of v, so that no key shows a secret.

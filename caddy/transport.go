@@ -326,9 +326,9 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
-	detached := detachedFrom(req.Context())
-	if err := detached.left(); err != nil {
-		return nil, err
+	forDownload := downloadCallFrom(req.Context())
+	if forDownload != nil && forDownload.Left() != nil {
+		return nil, forDownload.Left() // nothing is lost yet, and the caller can ask again
 	}
 	body := bodyFrom(req.Context())
 	if body != nil && !t.ofHandler {
@@ -344,8 +344,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := t.core.Deliver(withBody(req, body), t.delivery(req.Context()))
 	if err == nil {
-		if detached != nil {
-			detached.status = res.StatusCode
+		if forDownload != nil {
+			forDownload.status = res.StatusCode
 		}
 		t.logReference(req, res)
 		return res, nil
