@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/upload"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
@@ -68,12 +70,13 @@ type Handler struct {
 	// refused.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
-	table  *gateway.Table
-	routes map[string]*route // by API
-	name   string            // in Proxy-Status
-	held   *heldAnswers
-	orders clientKey // the client whose orders the calls are about
-	logger *zap.Logger
+	table     *gateway.Table
+	routes    map[string]*route // by API
+	name      string            // in Proxy-Status
+	downloads *download.Store
+	orders    clientKey // the client whose orders the calls are about
+	drainers  drainers
+	logger    *zap.Logger
 
 	subrouteErrors bool // whether a subroute around the handler has its own error routes
 }
@@ -135,8 +138,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.held, h.orders = app.held, clientKey{app.env.Issuer, client.ClientID}
-	return standBefore(ctx, h.name)
+	h.downloads, h.orders = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
+	h.drainers = app.drainers
+	return standBefore(ctx, h.name, h.drainers)
 }
 
 // validate returns an error for a fault that can be found without the app.
@@ -157,67 +161,57 @@ func (h *Handler) validate() error {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	body := linger(r)
+	body := wrapBody(r)
 	if body != nil {
-		body.ours.Store(true)
+		body.KeepOpen()
 	}
 	if err := h.admitted(r); err != nil {
-		return h.refuse(w, r, err, body, strangerPlaces)
+		return h.refuse(w, r, err, body, h.drainers.strangers)
 	}
 	call, err := h.lookUp(r)
 	if err != nil {
-		return h.refuse(w, r, err, body, callerPlaces)
+		return h.refuse(w, r, err, body, h.drainers.callers)
 	}
 	if body == nil {
 		return h.fail(w, r, h.serve(w, r, call, next))
 	}
-	answer, returned := &earlyAnswer{ResponseWriter: w, body: body, deals: func() bool { return true }}, false
-	answer.refused = func() *gatewayError {
-		refusal, _ := caddyhttp.GetVar(r.Context(), refusalVar).(*gatewayError)
-		return refusal
-	}
-	defer func() {
-		if !returned { // the proxy panics when a response breaks off
-			answer.breakOff()
-		}
-	}()
-	err = h.serve(answer, r, call, next)
-	returned = true
+	var refusal *gatewayError // of the transport
+	early := &upload.EarlyResponse{ResponseWriter: w, Body: body.Body, Drainer: h.drainers.callers, Discard: func() bool {
+		refusal, _ = caddyhttp.GetVar(r.Context(), refusalVar).(*gatewayError)
+		return refusal != nil
+	}}
+	err = early.Serve(func(w http.ResponseWriter) error { return h.serve(w, r, call, next) })
 	switch {
-	case answer.refusal != nil:
-		_, err = h.mark(w, r, handlerError(answer.refusal)) // the transport has counted it
-	case err == nil:
-		answer.end()
-		return nil
-	default:
+	case refusal != nil:
+		_, err = h.mark(w, r, handlerError(refusal)) // the transport has counted it
+	case err != nil:
 		err = h.fail(w, r, err)
+	default:
+		return nil
 	}
-	answer.settle()
 	switch transport := h.routes[call.Group].transport; {
 	case r.Context().Err() != nil: // the caller has left
-		body.hear(http.NewResponseController(w), nil)
+		body.Drain(w, nil)
 	case h.hasErrorRoutes(r):
-		body.keepFor(w, r, callerPlaces, func() io.ReadCloser {
-			return transport.core.Body(r, body.begun.Load(), transport.delivery(r.Context()))
-		})
+		body.HandOver(w, r, h.drainers.callers, func() io.ReadCloser { return transport.bodyInMemory(r, body) })
 	default:
-		body.refuse(w, errorStatus(err), callerPlaces)
+		body.Refuse(w, errorStatus(err), h.drainers.callers)
 	}
 	return err
 }
 
 // refuse prepares the response to r, which was refused with err before it was
 // forwarded. It returns err.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body *lingeringBody, places chan struct{}) error {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body *requestBody, drainer *upload.Drainer) error {
 	err = h.fail(w, r, err)
-	body.settle(w, r, err, h.hasErrorRoutes(r), places)
+	body.settle(w, r, err, h.hasErrorRoutes(r), drainer)
 	return err
 }
 
 // serve makes the call.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *gateway.Call, next caddyhttp.Handler) error {
 	if call.Download {
-		return h.serveOneShot(w, r, call, next)
+		return h.serveDownload(w, r, call, next)
 	}
 	return h.forward(w, r, call, next)
 }

@@ -105,7 +105,7 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 		"length, cut":   "Content-Length: 5000\r\n\r\n",
 	} {
 		conn := f.dial(t, "")
-		_ = conn.SetDeadline(time.Now().Add(lingerTime / 2))
+		_ = conn.SetDeadline(time.Now().Add(drainTime / 2))
 		go func() {
 			_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\n"+body+smuggled)
 			_ = conn.(*net.TCPConn).CloseWrite()
@@ -217,7 +217,7 @@ func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
 								sender.Close()
 							}
 						}()
-						ctx, cancel := context.WithTimeout(t.Context(), lingerTime/2)
+						ctx, cancel := context.WithTimeout(t.Context(), drainTime/2)
 						defer cancel()
 						req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
 						req.Header.Set("Accept", length)

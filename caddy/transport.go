@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -117,14 +118,14 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return err
 	}
 	t.ofHandler = isOfHandler(ctx.Modules())
-	if !t.ofHandler {
-		if err := guardBodies(ctx); err != nil {
-			return err
-		}
-	}
 	app, err := loadApp(ctx)
 	if err != nil {
 		return err
+	}
+	if !t.ofHandler {
+		if err := guardBodies(ctx, app.drainers); err != nil {
+			return err
+		}
 	}
 	origin, err := t.origin(app)
 	if err != nil {
@@ -323,13 +324,13 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
-	detached := detachedFrom(req.Context())
-	if err := detached.left(); err != nil {
-		return nil, err
+	forDownload := downloadCallFrom(req.Context())
+	if forDownload != nil && forDownload.Left() != nil {
+		return nil, forDownload.Left() // nothing is lost yet, and the caller can ask again
 	}
-	body := lingering(req.Context())
+	body := bodyFrom(req.Context())
 	if body != nil && !t.ofHandler {
-		body.ours.Store(true)
+		body.KeepOpen()
 		body.own.Store(t)
 	}
 	if !t.ofHandler { // the handler has checked this already
@@ -341,8 +342,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := t.core.Try(withBody(req, body), t.delivery(req.Context()))
 	if err == nil {
-		if detached != nil {
-			detached.status = res.StatusCode
+		if forDownload != nil {
+			forDownload.status = res.StatusCode
 		}
 		t.logReference(req, res)
 		return res, nil
@@ -367,13 +368,19 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // withBody returns req with body, which may be nil, in the form for a transport to
 // send.
-func withBody(req *http.Request, body *lingeringBody) *http.Request {
+func withBody(req *http.Request, body *requestBody) *http.Request {
 	if body == nil || req.Body == nil || req.Body == http.NoBody {
 		return req
 	}
 	out := *req
-	out.Body = body.sentBy(req.Body)
+	out.Body = body.Outgoing(req.Body)
 	return &out
+}
+
+// bodyInMemory returns the body of req, a call that has failed, from its beginning. It
+// returns nil if the body is not in memory.
+func (t *Transport) bodyInMemory(req *http.Request, body *requestBody) io.ReadCloser {
+	return t.core.Body(req, body.Begun(), t.delivery(req.Context()))
 }
 
 // refusalVar is the request variable that holds why the transport of a handler has

@@ -113,7 +113,7 @@ func TestEarlyAnswerOverHTTP1ComesAtOnce(t *testing.T) {
 			t.Run(answer+" "+kind, func(t *testing.T) {
 				f := newFixture(t).start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, answer) + "\n}")
 				conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\n"+kind+"\r\n\r\n"+body)
-				_ = conn.SetReadDeadline(time.Now().Add(lingerTime / 2))
+				_ = conn.SetReadDeadline(time.Now().Add(drainTime / 2))
 				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
 					t.Fatal(err)
@@ -262,7 +262,7 @@ func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := f.dial(t, "POST /nowhere "+head)
-			_ = conn.SetReadDeadline(time.Now().Add(lingerTime / 2))
+			_ = conn.SetReadDeadline(time.Now().Add(drainTime / 2))
 			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Fatal(err)
