@@ -1,7 +1,6 @@
 package caddyesign
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // clientKey identifies a client at its issuer, and so the orders that it can see.
@@ -28,18 +26,18 @@ type clientKey struct{ Issuer, ClientID string }
 // memory, as often as the same caller asks for it while it is kept. Two calls for the
 // same download are made one after the other, so that the second gets the response of
 // the first.
-func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, call *gateway.Call, next caddyhttp.Handler) error {
-	key, order, ok := h.downloadKey(r, call)
+func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *exchange, next caddyhttp.Handler) error {
+	key, order, ok := h.downloadKey(r, x)
 	if !ok {
-		return h.forward(w, r, call, next)
+		return h.forward(w, r, x, next)
 	}
-	log := downloadLog{zap.String("api", call.Group), zap.String("order", order)}
+	log := downloadLog{zap.String("api", x.Call.Group), zap.String("order", order)}
 	d, first, err := h.downloads.Claim(r.Context(), key, log)
 	if err != nil {
 		return caddyhttp.Error(statusClientClosedRequest, errors.New("the caller left while waiting for an earlier call for the same order"))
 	}
 	if first {
-		kept, err := h.fetchDownload(w, r, call, d, log, next)
+		kept, err := h.fetchDownload(w, r, x, d, log, next)
 		if !kept {
 			return err
 		}
@@ -51,11 +49,11 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, call *ga
 // downloadKey returns the key under which the response to r is kept, made of site,
 // caller and order. ok is false if the caller or the order is not known, since the
 // response could be handed over to nobody then. order is in a form that can be logged.
-func (h *Handler) downloadKey(r *http.Request, call *gateway.Call) (key download.Key, order string, ok bool) {
+func (h *Handler) downloadKey(r *http.Request, x *exchange) (key download.Key, order string, ok bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]
 	caller := h.callerIdentity(r)
-	within := downloadCallFrom(r.Context()) != nil // whether r is in a route of such a call
+	within := x.download != nil // whether r is in a route of such a call
 	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
 		return key, "", false
 	}
@@ -68,15 +66,15 @@ func (h *Handler) downloadKey(r *http.Request, call *gateway.Call) (key download
 	// The values are quoted, so that no two lists look the same.
 	about := fmt.Sprintf("%q", append(listen,
 		strings.ToLower(r.Host), h.orders.Issuer, h.orders.ClientID,
-		h.routes[call.Group].transport.core.Origin.String(), call.Method, call.Path, caller, ids[0]))
+		x.transport.core.Origin.String(), x.Call.Method, x.Call.Path, caller, ids[0]))
 	hash := sha256.Sum256([]byte(ids[0]))
 	return sha256.Sum256([]byte(about)), hex.EncodeToString(hash[:8]), true
 }
 
 // fetchDownload makes the call, and reports whether its response is kept. If it is not
 // kept, the caller has got the response, or fetchDownload returns an error.
-func (h *Handler) fetchDownload(w http.ResponseWriter, r *http.Request, call *gateway.Call, d *download.Download, log downloadLog, next caddyhttp.Handler) (kept bool, err error) {
-	if err := h.ready(r, call); err != nil {
+func (h *Handler) fetchDownload(w http.ResponseWriter, r *http.Request, x *exchange, d *download.Download, log downloadLog, next caddyhttp.Handler) (kept bool, err error) {
+	if err := x.ready(r); err != nil {
 		d.Abandon()
 		return false, err
 	}
@@ -91,27 +89,11 @@ func (h *Handler) fetchDownload(w http.ResponseWriter, r *http.Request, call *ga
 		}
 		kept = recorder.End(whole)
 	}()
-	made := &downloadCall{Detached: detached}
-	ctx = context.WithValue(ctx, downloadCallKey{}, made)
-	err = h.routes[call.Group].proxy.ServeHTTP(recorder, h.leaving(r.WithContext(ctx), call), next)
+	x.download, x.status = detached, 0
+	defer func() { x.download = nil }()
+	err = h.routes[x.Call.Group].proxy.ServeHTTP(recorder, leaving(r.WithContext(ctx), x.Call), next)
 	// A response of the operator's handle_response instead of an error is not the
 	// document.
-	whole = err == nil && made.status == http.StatusOK
+	whole = err == nil && x.status == http.StatusOK
 	return false, err
-}
-
-// downloadCallKey is the context key of a *downloadCall.
-type downloadCallKey struct{}
-
-// A downloadCall is a call for a download on its way.
-type downloadCall struct {
-	*download.Detached
-	status int // of the server's last response
-}
-
-// downloadCallFrom returns the call for a download that ctx belongs to, or nil if there
-// is none.
-func downloadCallFrom(ctx context.Context) *downloadCall {
-	call, _ := ctx.Value(downloadCallKey{}).(*downloadCall)
-	return call
 }

@@ -2,9 +2,7 @@ package caddyesign
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -161,87 +159,51 @@ func (h *Handler) validate() error {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	body := wrapBody(r)
-	if body != nil {
-		body.KeepOpen()
+	x := beginExchange(r)
+	if x.body != nil {
+		x.body.KeepOpen()
 	}
 	if err := h.admitted(r); err != nil {
-		return h.refuse(w, r, err, body, h.drainers.strangers)
+		return h.finish(w, r, x, err, h.drainers.strangers)
 	}
 	call, err := h.lookUp(r)
 	if err != nil {
-		return h.refuse(w, r, err, body, h.drainers.callers)
+		return h.finish(w, r, x, err, h.drainers.callers)
 	}
-	if body == nil {
-		return h.fail(w, r, h.serve(w, r, call, next))
+	x = h.routes[call.Group].transport.exchange(r.Context())
+	x.Call = call
+	if x.body == nil {
+		err = h.serve(w, r, x, next)
+	} else {
+		early := &upload.EarlyResponse{
+			ResponseWriter: w, Body: x.body, Drainer: h.drainers.callers,
+			Discard: func() bool { return x.refusal != nil },
+		}
+		err = early.Serve(func(w http.ResponseWriter) error { return h.serve(w, r, x, next) })
+		if x.refusal != nil {
+			err = handlerError(x.refusal)
+		}
 	}
-	var refusal *gatewayError // of the transport
-	early := &upload.EarlyResponse{ResponseWriter: w, Body: body.Body, Drainer: h.drainers.callers, Discard: func() bool {
-		refusal, _ = caddyhttp.GetVar(r.Context(), refusalVar).(*gatewayError)
-		return refusal != nil
-	}}
-	err = early.Serve(func(w http.ResponseWriter) error { return h.serve(w, r, call, next) })
-	switch {
-	case refusal != nil:
-		_, err = h.mark(w, r, handlerError(refusal)) // the transport has counted it
-	case err != nil:
-		err = h.fail(w, r, err)
-	default:
-		return nil
-	}
-	switch transport := h.routes[call.Group].transport; {
-	case r.Context().Err() != nil: // the caller has left
-		body.Drain(w, nil)
-	case h.hasErrorRoutes(r):
-		body.HandOver(w, r, h.drainers.callers, func() io.ReadCloser { return transport.bodyInMemory(r, body) })
-	default:
-		body.Refuse(w, errorStatus(err), h.drainers.callers)
-	}
-	return err
-}
-
-// refuse prepares the response to r, which was refused with err before it was
-// forwarded. It returns err.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, body *requestBody, drainer *upload.Drainer) error {
-	err = h.fail(w, r, err)
-	body.settle(w, r, err, h.hasErrorRoutes(r), drainer)
-	return err
-}
-
-// serve makes the call.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, call *gateway.Call, next caddyhttp.Handler) error {
-	if call.Download {
-		return h.serveDownload(w, r, call, next)
-	}
-	return h.forward(w, r, call, next)
-}
-
-// hasErrorRoutes reports whether error routes handle r when it has failed.
-func (h *Handler) hasErrorRoutes(r *http.Request) bool {
-	return h.subrouteErrors || hasErrorRoutes(r)
-}
-
-// fail prepares the response to r for err, if err is not nil. It returns err with the
-// right status: Caddy does not treat a connection that cannot be made in time as a
-// timeout.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) error {
 	if err == nil {
 		return nil
 	}
-	kind, err := h.mark(w, r, err)
-	countRefusal(h.Client, kind, errorStatus(err))
-	return err
+	return h.finish(w, r, x, err, h.drainers.callers)
 }
 
-// mark is fail without the metric. It also returns the proxy error type.
-func (h *Handler) mark(w http.ResponseWriter, r *http.Request, err error) (kind string, marked error) {
-	kind = setErrorHeader(w.Header(), h.name, err)
-	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
-		handlerErr.StatusCode = http.StatusGatewayTimeout
-		err = handlerErr
+// serve makes the call.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange, next caddyhttp.Handler) error {
+	if x.Call.Download {
+		return h.serveDownload(w, r, x, next)
 	}
-	setErrorPlaceholder(r, kind)
-	return kind, err
+	return h.forward(w, r, x, next)
+}
+
+// finish ends r with err, and returns the error for error routes.
+func (h *Handler) finish(w http.ResponseWriter, r *http.Request, x *exchange, err error, drainer *upload.Drainer) error {
+	kind, err := finish(w.Header(), r, h.name, err)
+	x.count(h.Client, kind, err)
+	x.settle(w, r, err, h.subrouteErrors || hasErrorRoutes(r), drainer)
+	return err
 }
 
 // admitted returns an error if the caller may not make r, and nil if it may.
@@ -298,28 +260,17 @@ func (h *Handler) lookUp(r *http.Request) (*gateway.Call, error) {
 }
 
 // forward makes the call. It ends with the context of r.
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, call *gateway.Call, next caddyhttp.Handler) error {
-	if err := h.ready(r, call); err != nil {
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, x *exchange, next caddyhttp.Handler) error {
+	if err := x.ready(r); err != nil {
 		return err
 	}
-	return h.routes[call.Group].proxy.ServeHTTP(w, h.leaving(r, call), next)
-}
-
-// ready waits until the call can be made, which may need a token.
-func (h *Handler) ready(r *http.Request, call *gateway.Call) error {
-	transport := h.routes[call.Group].transport
-	// The wait is here, not in the transport: there the reverse proxy would blame the
-	// API's host for a failure.
-	if err := transport.ready(r, call); err != nil {
-		return waitError(err)
-	}
-	return nil
+	return h.routes[x.Call.Group].proxy.ServeHTTP(w, leaving(r, x.Call), next)
 }
 
 // leaving returns r with only the header fields that may leave the gateway. So a value
 // that the operator adds to a field is not appended to a value of the caller. If all
 // fields may leave, as with most callers, which are programs, it returns r itself.
-func (h *Handler) leaving(r *http.Request, call *gateway.Call) *http.Request {
+func leaving(r *http.Request, call *gateway.Call) *http.Request {
 	leaves := func(name string) bool {
 		return gateway.Leaves(name) || (name == "Authorization" && call.Kind == gateway.Pass)
 	}

@@ -46,36 +46,36 @@ func (*site) CaddyModule() caddy.ModuleInfo {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	body := wrapBody(r)
-	err := s.serve(w, r, body, next)
+	x := beginExchange(r)
+	err := s.serve(w, r, x, next)
 	if err == nil {
 		return nil
 	}
-	if s.name != "" {
-		setErrorPlaceholder(r, setErrorHeader(w.Header(), s.name, err))
+	x = exchangeOf(r.Context()) // of the gateway that the request has come to
+	if s.name != "" && !x.settled {
+		finish(w.Header(), r, s.name, err)
 	}
-	// The gateway has already dealt with the bodies of its own callers.
 	drainer := s.drainers.strangers
-	if body != nil && body.own.Load() != nil {
+	if x.transport != nil {
 		drainer = s.drainers.callers
 	}
 	if first, ok := r.Context().Value(caddyhttp.ErrorCtxKey).(error); ok {
-		body.settle(w, r, first, false, drainer) // the error routes have failed; Caddy responds with the first error
-	} else {
-		body.settle(w, r, err, hasErrorRoutes(r), drainer)
+		x.settle(w, r, first, false, drainer) // the error routes have failed; Caddy responds with the first error
+	} else if !x.settled {
+		x.settle(w, r, err, hasErrorRoutes(r), drainer)
 	}
 	return err
 }
 
 // serve calls the handlers of the site. If the operator's own reverse_proxy makes a
-// call there, the response is written in a way that fits body.
-func (s *site) serve(w http.ResponseWriter, r *http.Request, body *requestBody, next caddyhttp.Handler) error {
-	if !s.guards || body == nil {
+// call there, the response is written in a way that fits its body.
+func (s *site) serve(w http.ResponseWriter, r *http.Request, x *exchange, next caddyhttp.Handler) error {
+	if !s.guards || x.body == nil {
 		return s.behind(next).ServeHTTP(w, r)
 	}
 	early := &upload.EarlyResponse{
-		ResponseWriter: w, Body: body.Body, Drainer: s.drainers.callers,
-		Concerned: func() bool { return body.own.Load() != nil },
+		ResponseWriter: w, Body: x.body, Drainer: s.drainers.callers,
+		Concerned: func() bool { x := exchangeOf(r.Context()); return x.transport != nil && !x.transport.ofHandler },
 	}
 	return early.Serve(func(w http.ResponseWriter) error { return s.behind(next).ServeHTTP(w, r) })
 }
