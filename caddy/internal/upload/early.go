@@ -52,7 +52,7 @@ type EarlyResponse struct {
 // Serve calls handle, which must write the response to e, and returns its error. If the
 // response is complete, Serve sends what was held back, and drains the body. If handle
 // panics, as a reverse proxy does when a response breaks off, the client gets what was
-// held back. If handle returns an error, or the response is discarded, the client gets
+// held back, and the body ends. If handle returns an error, or the response is discarded, the client gets
 // no more of it, and the body is not drained yet.
 func (e *EarlyResponse) Serve(handle func(w http.ResponseWriter) error) error {
 	returned := false
@@ -192,12 +192,17 @@ func (e *EarlyResponse) stop() {
 }
 
 // breakOff sends the part that is held back, if any, of a response that has broken off,
-// so that the client sees its status.
+// so that the client sees its status. It also ends the body: a transport may still be
+// sending it.
 func (e *EarlyResponse) breakOff() {
 	e.stop()
-	if e.concerned() && e.release() == nil && e.passing {
+	if !e.concerned() {
+		return
+	}
+	if e.release() == nil && e.passing {
 		_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // there is none
 	}
+	e.Body.Drain(e.ResponseWriter, nil)
 }
 
 // end sends the part that is held back, with its length, and drains the body.
