@@ -31,6 +31,10 @@ func (r Report) OK() bool { return r.Err == nil && len(r.MissingScopes) == 0 && 
 // Check tries config: it obtains a token with client and drops it. An error means that
 // config is not valid, as for NewSource. All other failures are in the report.
 func Check(ctx context.Context, config Config, client *http.Client) (Report, error) {
+	config, err := config.complete() // so that all attempts share one Provider
+	if err != nil {
+		return Report{}, err
+	}
 	report, err := try(ctx, config, client)
 	if err != nil || report.OK() {
 		return report, err

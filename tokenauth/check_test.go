@@ -365,7 +365,7 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 		"trouble":                      {"https://issuer.test", answering(503, ""), "trouble of its own"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			provider, err := tokenauth.NewProvider(test.issuer, true)
+			provider, err := tokenauth.NewProvider(test.issuer)
 			if err != nil {
 				t.Fatal(err)
 			}

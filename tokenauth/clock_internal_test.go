@@ -25,7 +25,7 @@ func TestClockThatIsSetIsNotCorrected(t *testing.T) {
 		"suspended":             {time.Hour, 0, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			provider, err := NewProvider("https://issuer.test", true)
+			provider, err := NewProvider("https://issuer.test")
 			if err != nil {
 				t.Fatal(err)
 			}

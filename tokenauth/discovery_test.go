@@ -83,7 +83,7 @@ func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
 					test.issuer = issuer
 				}
 				s := &site{pages: test.pages}
-				provider, err := tokenauth.NewProvider(test.issuer, true)
+				provider, err := tokenauth.NewProvider(test.issuer)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -120,7 +120,7 @@ func TestDocumentOfAServerWithoutOpenIDIsCheckedToo(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := &site{pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }}}
-		provider, err := tokenauth.NewProvider("https://as.test", test.pinned)
+		provider, err := tokenauth.NewProvider("https://as.test", tokenHost(test.pinned)...)
 		if err != nil {
 			t.Fatal(err)
 		}

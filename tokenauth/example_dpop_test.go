@@ -47,7 +47,7 @@ func Example_dpop() {
 	base := tokenauthtest.HandlerTransport{Handler: bankID}
 	environment := bankid.Sandbox
 
-	provider, err := tokenauth.NewProvider(environment.Issuer, true)
+	provider, err := tokenauth.NewProvider(environment.Issuer)
 	if err != nil {
 		fmt.Println(err)
 		return

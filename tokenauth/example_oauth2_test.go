@@ -23,7 +23,7 @@ func ExampleSource_OAuth2() {
 	}))
 	defer api.Close()
 
-	provider, err := tokenauth.NewProvider(server.Issuer(), true)
+	provider, err := tokenauth.NewProvider(server.Issuer())
 	if err != nil {
 		fmt.Println(err)
 		return

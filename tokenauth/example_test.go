@@ -22,7 +22,7 @@ func Example() {
 	server, stop := startSandbox()
 	defer stop()
 
-	provider, err := tokenauth.NewProvider(server+"/auth/realms/sandbox", true)
+	provider, err := tokenauth.NewProvider(server + "/auth/realms/sandbox")
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -77,7 +77,7 @@ func (e *Error) Hint() string {
 		case errors.Is(e.Err, errNoAlgorithm):
 			return "use a key of another type"
 		case errors.Is(e.Err, errDetached):
-			return "attach a Runtime to the source before it is used (Source.Attach): it has the client that reaches the issuer"
+			return "attach a Runtime to the source before it is used again (Source.Attach): it has the client that reaches the issuer"
 		}
 		// the error itself says what is wrong
 	}

@@ -87,7 +87,7 @@ func (s *Source) jump(d time.Duration) {
 // newClockSource returns a source of server's tokens.
 func newClockSource(t *testing.T, server *tokenauthtest.Server) *Source {
 	t.Helper()
-	provider, err := NewProvider(server.Issuer(), true)
+	provider, err := NewProvider(server.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}

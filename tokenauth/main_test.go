@@ -38,7 +38,7 @@ func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 // newTestProvider returns the Provider for server.
 func newTestProvider(t *testing.T, server *tokenauthtest.Server) *tokenauth.Provider {
 	t.Helper()
-	provider, err := tokenauth.NewProvider(server.Issuer(), true)
+	provider, err := tokenauth.NewProvider(server.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func newTestSource(t *testing.T, server *tokenauthtest.Server, options ...func(*
 	return source
 }
 
-// newDetachedSource is newTestSource without a runtime.
+// newDetachedSource is newTestSource without a runtime: none is attached any more.
 func newDetachedSource(t *testing.T, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) *tokenauth.Source {
 	t.Helper()
 	config := tokenauth.Config{
@@ -69,6 +69,7 @@ func newDetachedSource(t *testing.T, server *tokenauthtest.Server, options ...fu
 	if err != nil {
 		t.Fatal(err)
 	}
+	source.Attach(tokenauth.Runtime{})()
 	t.Cleanup(source.Close)
 	return source
 }

@@ -59,15 +59,25 @@ type discovered struct {
 // errNoIssuer is the error for the zero Provider.
 var errNoIssuer = errors.New("the provider has no issuer: it was not made by NewProvider")
 
+// A ProviderOption changes what NewProvider returns. AnyTokenHost is one.
+type ProviderOption func(*Provider)
+
+// AnyTokenHost is the ProviderOption for a provider whose token endpoint is not on the
+// issuer's host. The credentials are sent to the host that the provider's document names.
+func AnyTokenHost(p *Provider) { p.pinned = false }
+
 // NewProvider returns the provider with the given issuer identifier, which ParseIssuer
-// must accept. If pinned is true, the token endpoint must be on the issuer's own host.
-// Otherwise it may be on any host that the provider's document names, as some providers
-// have it, and the credentials are sent there.
-func NewProvider(issuer string, pinned bool) (*Provider, error) {
+// must accept. The token endpoint must be on the issuer's own host, unless AnyTokenHost is
+// among the options.
+func NewProvider(issuer string, options ...ProviderOption) (*Provider, error) {
 	if _, err := ParseIssuer(issuer); err != nil {
 		return nil, fmt.Errorf("issuer %q %w", issuer, err)
 	}
-	return &Provider{issuer: issuer, pinned: pinned, turn: make(chan struct{}, 1)}, nil
+	p := &Provider{issuer: issuer, pinned: true, turn: make(chan struct{}, 1)}
+	for _, option := range options {
+		option(p)
+	}
+	return p, nil
 }
 
 // NewInsecureProvider returns the provider with the given issuer identifier, which

@@ -34,10 +34,16 @@ const credentialWait = time.Second
 
 // A Config says which tokens a Source obtains, and how.
 type Config struct {
-	// Provider issues the tokens. Required.
+	// Issuer is the issuer identifier of the provider that issues the tokens, as for
+	// NewProvider. Required, unless there is a Provider.
+	Issuer string
+
+	// Provider issues the tokens. Several Sources can share it, so that they read its
+	// configuration once. Default: NewProvider(Issuer).
 	Provider *Provider
 
-	// Credentials returns the client's credentials. It is called for every attempt, so
+	// Credentials returns the client's credentials: ClientSecret and PrivateKey make
+	// functions for credentials that do not change. It is called for every attempt, so
 	// that new credentials need no restart. If it blocks, the attempt fails when its
 	// time is over. Its error becomes part of an Error and must not hold a secret.
 	// Required.
@@ -141,52 +147,76 @@ func (f *flight) hurryUp() {
 var (
 	errNotMade  = errors.New("the token source was not made by NewSource")
 	errClosed   = errors.New("the token source is closed")
-	errDetached = errors.New("nobody is using the token source: nothing is attached to it")
+	errDetached = errors.New("no runtime is attached to the token source any more")
 )
 
-// NewSource returns a Source. The Source makes no request until it is asked for a
-// token. It needs a Runtime for its requests: see Attach. The error says what is
-// wrong with config.
-func NewSource(config Config) (*Source, error) {
-	if config.Provider == nil || config.Credentials == nil {
-		return nil, errors.New("a token source needs a provider and credentials")
+// complete returns the configuration with a Provider and all defaults. The error says what
+// is wrong with c.
+func (c Config) complete() (Config, error) {
+	switch {
+	case c.Issuer == "" && c.Provider == nil:
+		return c, errors.New("a token source needs an issuer or a provider")
+	case c.Issuer != "" && c.Provider != nil:
+		return c, errors.New("a token source has an issuer or a provider, and not both")
+	case c.Credentials == nil:
+		return c, errors.New("a token source needs credentials")
+	case c.Provider == nil:
+		provider, err := NewProvider(c.Issuer)
+		if err != nil {
+			return c, err
+		}
+		c.Issuer, c.Provider = "", provider
+	case c.Provider.issuer == "":
+		return c, errNoIssuer
 	}
-	if config.Provider.issuer == "" {
-		return nil, errNoIssuer
+	if c.AuthMethod != "" && !slices.Contains(AuthMethods(), c.AuthMethod) {
+		return c, fmt.Errorf("unknown client authentication method '%s': must be one of %v", c.AuthMethod, AuthMethods())
 	}
-	if config.AuthMethod != "" && !slices.Contains(AuthMethods(), config.AuthMethod) {
-		return nil, fmt.Errorf("unknown client authentication method '%s': must be one of %v", config.AuthMethod, AuthMethods())
-	}
-	for _, scope := range config.Scopes {
+	for _, scope := range c.Scopes {
 		if err := CheckScope(scope); err != nil {
-			return nil, err
+			return c, err
 		}
 	}
-	if err := CheckAudience(config.Audience); err != nil {
-		return nil, fmt.Errorf("audience %q %w", config.Audience, err)
+	if err := CheckAudience(c.Audience); err != nil {
+		return c, fmt.Errorf("audience %q %w", c.Audience, err)
 	}
-	if config.Audience == "" {
-		config.Audience = config.Provider.Issuer()
+	if c.Audience == "" {
+		c.Audience = c.Provider.Issuer()
 	}
-	if config.Timeout <= 0 {
-		config.Timeout = DefaultTimeout
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return c, nil
+}
+
+// NewSource returns a Source. The Source makes no request until it is asked for a
+// token. It sends its requests with http.DefaultClient, unless a Runtime is attached. The
+// error says what is wrong with config.
+func NewSource(config Config) (*Source, error) {
+	config, err := config.complete()
+	if err != nil {
+		return nil, err
 	}
 	s := &Source{
 		requester: requester{config: config}, operations: newOperations(),
 		readings: make(chan struct{}, credentialReadings),
 	}
 	s.identified = s.remember
+	s.users.initial = s.newUser(Runtime{})
 	return s, nil
 }
 
-// Attach makes r the runtime that the Source uses, until detach is called or
-// another runtime is attached. A Source without a runtime makes no requests: a call
-// that needs one returns an error.
-func (s *Source) Attach(r Runtime) (detach func()) {
+// Attach makes r the runtime that the Source uses, until detach is called or another
+// runtime is attached. If the last runtime is detached, the Source does not return to
+// http.DefaultClient: it makes no requests, and a call that needs one returns an error.
+func (s *Source) Attach(r Runtime) (detach func()) { return s.users.attach(s.newUser(r)) }
+
+// newUser returns a user with the runtime r.
+func (s *Source) newUser(r Runtime) *user {
 	if r.Client == nil {
 		r.Client = http.DefaultClient
 	}
-	return s.users.attach(&user{r, s.supplier(r)})
+	return &user{r, s.supplier(r)}
 }
 
 // Token returns a token that can be used now. If there is none, it waits for

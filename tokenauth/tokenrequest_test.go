@@ -269,7 +269,7 @@ func FuzzTokenResponse(f *testing.F) {
 		f.Add(400, []byte(seed))
 	}
 	document := `{"issuer":"https://a.test","token_endpoint":"https://a.test/t"}`
-	provider, err := tokenauth.NewProvider("https://a.test", true)
+	provider, err := tokenauth.NewProvider("https://a.test")
 	if err != nil {
 		f.Fatal(err)
 	}
