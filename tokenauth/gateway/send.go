@@ -45,7 +45,11 @@ func (t *Transport) sendOnce(req *http.Request, x *Exchange) (*http.Response, er
 	t.setBody(out, req, x)
 	attempt.secrets = x.secrets
 	x.sent = true
-	res, err := attempt.roundTrip(t.Base, out)
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	res, err := attempt.roundTrip(base, out)
 	if err != nil {
 		return nil, t.sendError(req, x, err)
 	}
