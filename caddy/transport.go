@@ -153,7 +153,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Sources:       sources,
 		Origin:        origin,
 		Headers:       headers,
-		RequestBuffer: t.requestBuffer(),
+		RequestBuffer: t.RequestBuffer, // both have the same default
 		Budget:        app.budget,
 		Limits:        limits,
 		Traits: gateway.BaseTraits{
