@@ -31,9 +31,9 @@ func TestClockThatIsSetIsNotCorrected(t *testing.T) {
 			}
 			date := time.Now().Add(ahead).UTC().Format(http.TimeFormat)
 			provider.measure(http.Header{"Date": {date}}, time.Now())
-			told := *provider.told.Load()
-			told.at = later(told.at, -test.wall, -test.mono)
-			provider.told.Store(&told)
+			skew := *provider.skew.Load()
+			skew.at = later(skew.at, -test.wall, -test.mono)
+			provider.skew.Store(&skew)
 			clock := provider.Clock()
 			if clock.Known != test.known || (clock.Ahead != 0) != test.known {
 				t.Errorf("%s: the clock is %+v", name, clock)

@@ -14,7 +14,7 @@ type requester struct {
 	config     Config
 	nonces     nonces
 	key        *Key           // generated
-	identified func(identity) // is told the identity before each request
+	identified func(identity) // is called with the identity before each request
 }
 
 // direct is the supplier that asks the provider.

@@ -52,8 +52,8 @@ func TestTellIsAsFarFromTheWallClockAsFromThePresent(t *testing.T) {
 	now := readClocks()
 	// The wall clock has been set back by an hour since the deadline was computed.
 	deadline := instant{wall: now.wall.Add(time.Hour + time.Minute), mono: now.mono.Add(time.Minute)}
-	if got := now.tell(deadline).Round(0).Sub(now.wall); got != time.Minute {
-		t.Errorf("a deadline that is a minute away is told as one in %v", got)
+	if got := now.wallTime(deadline).Round(0).Sub(now.wall); got != time.Minute {
+		t.Errorf("a deadline that is a minute away is shown as one in %v", got)
 	}
 }
 
@@ -70,7 +70,7 @@ func (s *Source) jump(d time.Duration) {
 			}
 		}
 	}
-	for _, token := range []*Token{s.current.Load(), s.before, s.newer} {
+	for _, token := range []*Token{s.current.Load(), s.previous, s.newest} {
 		if token != nil {
 			move(&token.issued, &token.obtained, &token.refreshAt, &token.expiresAt, &token.endsAt)
 		}
@@ -78,7 +78,7 @@ func (s *Source) jump(d time.Duration) {
 	if s.failure != nil {
 		move(&s.failure.retryAt)
 	}
-	move(&s.checked, &s.renewed, &s.attempted, &s.heldUntil, &s.looked)
+	move(&s.lastCredentialCheck, &s.lastRenewal, &s.lastAttempt, &s.retryAfterUntil, &s.lastStoreLook)
 	if d := s.config.Provider.current.Load(); d != nil {
 		move(&d.at, &d.staleAt)
 	}

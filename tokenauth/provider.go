@@ -45,7 +45,7 @@ type Provider struct {
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
 
-	told atomic.Pointer[toldTime] // nil if no answer had a time that can be used
+	skew atomic.Pointer[measuredSkew] // nil if no response had a time that can be used
 }
 
 // discovered is one reading of the document.
@@ -105,7 +105,7 @@ func (p *Provider) Discovered() (*Metadata, time.Time) {
 	if d.at == (instant{}) {
 		return d.metadata, time.Time{} // another process has read it
 	}
-	return d.metadata, readClocks().tell(d.at)
+	return d.metadata, readClocks().wallTime(d.at)
 }
 
 // Metadata returns the provider's configuration. If there is no fresh copy, it reads the
@@ -195,7 +195,7 @@ func (p *Provider) locations() []string {
 	return locations
 }
 
-// absent reports whether err says that a location has no document: the answer is an
+// absent reports whether err says that a location has no document: the response is an
 // error status, such as 404 or 401, or something else than a document, such as a login
 // page.
 func absent(err error) bool {
@@ -225,7 +225,7 @@ func (p *Provider) readAt(ctx context.Context, client *http.Client, location str
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
-	p.measure(res.header, sent) // only now it is known to be the provider's answer
+	p.measure(res.header, sent) // only now it is known to be the provider's response
 	now := readClocks()
 	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.plus(metadataAge(res.header))}, nil
 }

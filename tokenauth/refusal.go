@@ -26,9 +26,9 @@ type requestFacts struct {
 	encoded bool
 	oddity  string
 
-	// clock is the provider's clock as known after the answer. dated is the difference
+	// clock is the provider's clock as known after the response. dated is the difference
 	// from this machine's clock with which the assertion or proof was dated. at is the
-	// time of the answer.
+	// time of the response.
 	clock Clock
 	dated time.Duration
 	at    time.Time
@@ -171,7 +171,7 @@ func (e *Error) mayBeAboutProof() bool {
 	return e.Code == "invalid_request" || e.Code == "invalid_grant"
 }
 
-// refusalHint returns the hint for an answer that refuses the client or its request.
+// refusalHint returns the hint for a response that refuses the client or its request.
 func (e *Error) refusalHint() string {
 	if e.Op == opDiscovery {
 		return "the provider's configuration is public, yet access to it is refused: look for a proxy in between"
@@ -188,8 +188,8 @@ func (e *Error) refusalHint() string {
 	return hint
 }
 
-// unusableHint returns the hint for an answer that is not a response of a token endpoint,
-// or not the expected one.
+// unusableHint returns the hint for a response that is not that of a token endpoint, or
+// not the expected one.
 func (e *Error) unusableHint() string {
 	switch {
 	case gone(e.Status):

@@ -32,7 +32,7 @@ type shared struct {
 	store      Store
 	operations operations
 	background func(func())     // runs work that goes on after the attempt
-	observe    func(StoreEvent) // is told about failures
+	observe    func(StoreEvent) // is called for failures
 
 	mu      sync.Mutex
 	visits  int           // number of visits so far
@@ -123,8 +123,8 @@ func (s *shared) release(turn *turn) {
 	}
 }
 
-// tell tells the observer about a failure that has only cost time.
-func (s *shared) tell(failure *StoreError) {
+// notify tells the observer about a failure that has only cost time.
+func (s *shared) notify(failure *StoreError) {
 	s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure})
 }
 
@@ -211,12 +211,12 @@ func (v *visit) write(value, document []byte, turn *turn) *StoreError {
 		}
 	}
 	if failure != nil {
-		s.tell(failure)
+		s.notify(failure)
 		return failure
 	}
 	if document != nil {
 		if failure := s.save(v.entries.document, document); failure != nil {
-			s.tell(failure) // only the document is missing, not the token
+			s.notify(failure) // only the document is missing, not the token
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ type need struct {
 	credentials Credentials
 	deadline    time.Time         // for discovery and the token request; with a store, for discovery
 	limit       time.Duration     // with a store, for the token request
-	hurry       <-chan struct{}   // closed when a caller waits
+	awaited     <-chan struct{}   // closed when a caller waits
 	better      func(*Token) bool // reports whether a token is better than the present one
 	event       *Event            // the attempt writes its results here
 }
@@ -38,9 +38,9 @@ func (s *Source) supplier(r Runtime) supplier {
 		return direct
 	}
 	var observing sync.Mutex
-	return newShared(direct, r.Store, s.operations, s.writing.Go, func(e StoreEvent) {
+	return newShared(direct, r.Store, s.operations, s.storeWrites.Go, func(e StoreEvent) {
 		if r.ObserveStore != nil {
-			tell(&observing, func() { r.ObserveStore(e) })
+			notify(&observing, func() { r.ObserveStore(e) })
 		}
 	})
 }

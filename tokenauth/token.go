@@ -19,7 +19,7 @@ type Token struct {
 	expiresAt instant  // with leeway
 	endsAt    instant  // without leeway
 	prover    *prover  // makes the proofs for it; nil for a bearer token
-	scopes    []string // granted; nil if the answer did not say
+	scopes    []string // granted; nil if the response did not say
 	singleUse bool     // its lifetime is zero: only the callers that waited get it
 	used      atomic.Bool
 	rejected  atomic.Bool // an API has rejected it, and none has accepted it since

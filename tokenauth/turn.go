@@ -91,7 +91,7 @@ func (s *shared) unlock(e *entry) {
 		if err == nil {
 			return
 		}
-		s.tell(storeError(err))
+		s.notify(storeError(err))
 		if wait > lockWait {
 			return
 		}
@@ -144,14 +144,14 @@ func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token
 			turn.end()
 		}
 	}()
-	hurry := v.need.hurry
+	awaited := v.need.awaited
 	if v.urgent() {
-		hurry = nil // already known
+		awaited = nil // already known
 	}
 	for {
 		select {
-		case <-hurry:
-			hurry = nil
+		case <-awaited:
+			awaited = nil
 			look.Reset(0) // look at once whether there is time left for the caller to wait
 		case <-turn.hasCome():
 			if token := v.take(ctx, metadata); token != nil {

@@ -73,7 +73,7 @@ func (v *visit) urgent() bool {
 		return true
 	}
 	select {
-	case <-v.need.hurry:
+	case <-v.need.awaited:
 		v.hurried, v.budget = time.Now(), min(v.budget, v.spent+storeBudget)
 		return true
 	default:
@@ -83,9 +83,9 @@ func (v *visit) urgent() bool {
 
 // run runs an operation of the store within the budget.
 func (v *visit) run(ctx context.Context, operation func(context.Context) error) error {
-	hurry := v.need.hurry
+	awaited := v.need.awaited
 	if v.urgent() {
-		hurry = nil // already known
+		awaited = nil // already known
 	}
 	if v.spent >= v.budget {
 		return errSilent
@@ -101,8 +101,8 @@ func (v *visit) run(ctx context.Context, operation func(context.Context) error) 
 		select {
 		case err := <-result:
 			return err
-		case <-hurry:
-			hurry = nil
+		case <-awaited:
+			awaited = nil
 			v.spent += time.Since(start)
 			start = time.Now()
 			v.urgent()
@@ -121,7 +121,7 @@ func (v *visit) fail(ctx context.Context, failure *StoreError) {
 		return // if the context is over, Close has ended the attempt
 	}
 	v.failed = append(v.failed, failure)
-	v.shared.tell(failure)
+	v.shared.notify(failure)
 }
 
 // has reports whether there was a failure of the given kind.
