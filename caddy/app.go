@@ -332,7 +332,7 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 		// Otherwise HTTP/2 would use it again for the next attempt.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 		MaxResponseHeaderBytes: 64 << 10,
-		OnProxyConnectResponse: tokenauth.CheckEgressAnswer,
+		OnProxyConnectResponse: tokenauth.CheckEgressResponse,
 	}}
 	return nil
 }

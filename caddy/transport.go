@@ -191,7 +191,7 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits ga
 		return limits, err
 	}
 	transport := t.HTTPTransport.Transport
-	transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
+	transport.OnProxyConnectResponse = tokenauth.CheckEgressResponse
 	transport.HTTP2 = &http.HTTP2Config{
 		SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: limits.Write,
 	}

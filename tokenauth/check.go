@@ -41,7 +41,7 @@ func Check(ctx context.Context, config Config, client *http.Client) (Report, err
 	}
 	report.Hint = report.Status.Hint()
 	if report.Hint == "" && report.Err == nil {
-		report.Hint = "the token has no life, so that no API takes it: have the lifespan of access tokens set at the provider, for the client or as a whole"
+		report.Hint = "the lifetime of the token is zero, so no API accepts it: have the lifespan of access tokens set at the provider, for the client or as a whole"
 	}
 	if report.Err != nil && report.Err.Cause == CauseRefused && report.Err.Code == "invalid_scope" {
 		report.MissingScopes, err = refusedScopes(ctx, config, client)

@@ -85,7 +85,7 @@ func proxyFaultOf(err error) fault {
 	case strings.HasPrefix(opErr.Op, "socks "):
 		return faultProxyFails
 	}
-	// Without CheckEgressAnswer, the error is the reason phrase of the proxy's response.
+	// Without CheckEgressResponse, the error is the reason phrase of the proxy's response.
 	for _, status := range []int{
 		http.StatusForbidden, http.StatusProxyAuthRequired,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,

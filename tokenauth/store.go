@@ -96,7 +96,7 @@ const (
 )
 
 // errSilent is the error if an operation does not end in time.
-var errSilent = errors.New("the storage does not answer")
+var errSilent = errors.New("the storage does not respond")
 
 // operations counts the operations of a store that are under way.
 type operations struct {

@@ -126,7 +126,7 @@ func (t *turn) isRefused() <-chan error {
 
 // errHeld is the error if this process does not get the lock, and no other process leaves
 // a token.
-var errHeld = errors.New("the lock cannot be had, and no other server leaves a token")
+var errHeld = errors.New("this server does not get the lock, and no other server leaves a token")
 
 // await waits for this process's turn to ask the provider, and returns the turn. If another
 // process obtains a token meanwhile, it returns that token. If neither comes in time, or
