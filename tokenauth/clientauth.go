@@ -58,8 +58,9 @@ func (c Credentials) equal(other Credentials) bool {
 // fits reports whether c has the credential that m needs.
 func (m AuthMethod) fits(c Credentials) bool { return (m == PrivateKeyJWT) == (c.Key != nil) }
 
-// errNoMethod is the error if there is no method to use.
-var errNoMethod = errors.New("the provider lists no client authentication method that goes with the client's credentials")
+// errNoMethod is the error if there is no method to use. The message goes on with the
+// provider's list.
+var errNoMethod = errors.New("the provider lists no client authentication method that fits the client's credentials")
 
 // chooseMethod returns the configured method, or else the first method that fits the
 // credentials and is listed by the provider. It never tries methods: that would send the

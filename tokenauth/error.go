@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// A Cause says who has caused that there is no token, and so where an operator should
-// look.
+// A Cause says why there is no token, and so where an operator should look.
 type Cause int
 
 // The causes of an Error.

@@ -50,7 +50,7 @@ func (s *Source) inUse(now instant) *Token {
 // refused. It returns false if there is no previous token that can be used.
 func (s *Source) usePreviousLocked(now instant) bool {
 	previous := s.previous
-	s.previous = nil // it is used in this way once
+	s.previous = nil // it replaces a refused token only once
 	if !previous.usable(now) {
 		previous = previous.toTheEnd(now)
 	}

@@ -22,9 +22,9 @@ type requestFacts struct {
 	algorithm                           string
 
 	// encoded reports whether form-encoding changes the client identifier or the secret
-	// in HTTP Basic. oddity says what looks wrong about the credentials.
-	encoded bool
-	oddity  string
+	// in HTTP Basic. suspicion says what looks wrong about the credentials.
+	encoded   bool
+	suspicion string
 
 	// clock is the provider's clock as known after the response. dated is the difference
 	// from this machine's clock with which the assertion or proof was dated. at is the
@@ -38,7 +38,7 @@ type requestFacts struct {
 func (r *tokenRequest) facts() *requestFacts {
 	c := r.credentials
 	facts := &requestFacts{
-		method: r.method, proof: r.prover != nil, metadata: r.metadata, oddity: c.Hint(),
+		method: r.method, proof: r.prover != nil, metadata: r.metadata, suspicion: c.Hint(),
 		clock: r.provider.Clock(), dated: r.dated, at: time.Now(),
 	}
 	switch r.method {
@@ -131,7 +131,7 @@ var reasons = []reason{
 		}
 		return e.topics.about(topicMethod|other) || !f.lists(f.method)
 	}},
-	{hint: oddityHint, applies: func(_ *Error, f *requestFacts) bool { return f.oddity != "" }},
+	{hint: suspicionHint, applies: func(_ *Error, f *requestFacts) bool { return f.suspicion != "" }},
 	{hint: secretHint, applies: func(e *Error, f *requestFacts) bool { return e.aboutSecret(f) }},
 	{hint: requestHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
 		unsaid := e.Code == "invalid_request" && !e.topics.about(topicKey) || e.mayBeAboutProof() && f.method != PrivateKeyJWT
@@ -192,7 +192,7 @@ func (e *Error) refusalHint() string {
 // not the expected one.
 func (e *Error) unusableHint() string {
 	switch {
-	case gone(e.Status):
+	case noEndpoint(e.Status):
 		return "there is no token endpoint where the provider's configuration has it: look at host, path and realm of the issuer, which may have been renamed or removed, and for a proxy that responds instead of the provider"
 	case e.tokenType == nil || e.request == nil:
 		// the error is not about the token's type
@@ -273,7 +273,7 @@ func timeHint(*Error, *requestFacts) string {
 	return "the provider says that what is signed here is too old, or dated in the future"
 }
 
-func oddityHint(_ *Error, f *requestFacts) string { return f.oddity }
+func suspicionHint(_ *Error, f *requestFacts) string { return f.suspicion }
 
 func methodHint(_ *Error, f *requestFacts) string {
 	if listed := f.metadata.TokenEndpointAuthMethods; !f.lists(f.method) {

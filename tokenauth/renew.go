@@ -11,8 +11,8 @@ const (
 	// an API may reject every new token too.
 	renewalBrake = 30 * time.Second
 
-	// lookBrake is the least time between two looks for a token that another process
-	// has renewed. The looks take the place of renewals while renewalBrake forbids them.
+	// lookBrake is the least time between two looks for a token that another process has
+	// renewed. The Source looks for one while renewalBrake forbids a renewal.
 	lookBrake = time.Second
 )
 

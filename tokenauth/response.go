@@ -49,7 +49,7 @@ var errLong = errors.New("the response is longer")
 func (r *response) failure(op, code string) *Error {
 	e := &Error{Op: op, Status: r.status, Code: knownCode(code)}
 	switch {
-	case gone(r.status):
+	case noEndpoint(r.status):
 		e.Cause = CauseUnusable
 	case r.status == http.StatusTooManyRequests, r.status >= 500,
 		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
@@ -66,8 +66,8 @@ func (r *response) failure(op, code string) *Error {
 	return e
 }
 
-// gone reports whether status says that there is no such endpoint.
-func gone(status int) bool {
+// noEndpoint reports whether status says that there is no such endpoint.
+func noEndpoint(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusGone
 }
 

@@ -116,7 +116,8 @@ func (us *users) attach(u *user) (detach func()) {
 }
 
 // newest returns the user whose runtime is to be used now, nil if there is no user. After
-// the last user has gone, nothing may be sent: the runtime decides which servers are trusted.
+// the last runtime was detached, nothing may be sent: the runtime decides which servers are
+// trusted.
 func (us *users) newest() *user {
 	us.mu.Lock()
 	defer us.mu.Unlock()

@@ -54,7 +54,7 @@ func (s *Source) better(token *Token) bool {
 	case !token.usable(now):
 		return false
 	case s.knownLocked(token):
-		return false // it is to be replaced, since it is stale or was rejected
+		return false // it must be replaced, since it is stale or was rejected
 	case latest != nil && latest.rejected.Load() && token.issued.wall.Before(latest.issued.wall):
 		return false // it is older than the rejected token, which never reached the store
 	case latest.usable(now) && !latest.rejected.Load() && now.until(token.expiresAt) <= now.until(latest.expiresAt):

@@ -55,10 +55,10 @@ type tokenRequest struct {
 	dated      time.Duration // time in the last assertion or proof minus this machine's
 }
 
-// send asks the token endpoint. It asks again, with a new assertion and proof, in two
-// cases: if the request failed on a kept-alive connection that the provider had closed,
-// since net/http does not retry a POST by itself; and if the provider wants a nonce in
-// the proof (RFC 9449 section 8). The error is an *Error.
+// send asks the token endpoint. It retries once, with a new assertion and proof, in each of
+// two cases: if the request failed on a kept-alive connection that the provider had closed,
+// since net/http does not retry a POST by itself; and if the provider wants a nonce in the
+// proof (RFC 9449 section 8). The error is an *Error.
 func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenResponse, error) {
 	var reconnected bool // each case leads to one retry at most
 	for {
@@ -108,7 +108,7 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 // error code, and its status is not 404, 405, 410 or 5xx. A proxy in between may also
 // respond with JSON and an error if the provider is down, and its Date is the proxy's.
 func (e *Error) ofProvider() bool {
-	return e.Code != "" && e.Code != otherCode && e.Status < http.StatusInternalServerError && !gone(e.Status)
+	return e.Code != "" && e.Code != otherCode && e.Status < http.StatusInternalServerError && !noEndpoint(e.Status)
 }
 
 // build makes the HTTP request (RFC 6749 section 4.4.2).
@@ -131,7 +131,7 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 	}
 	req.Header = header
 	if r.prover != nil || r.method == PrivateKeyJWT {
-		// Otherwise net/http may send the same assertion and proof again over HTTP/2.
+		// Otherwise net/http may retry with the same assertion and proof over HTTP/2.
 		req.GetBody = nil
 	}
 	if r.prover != nil {
@@ -174,7 +174,7 @@ func parseTokenResponse(res *response, want string) (*tokenResponse, error) {
 		// The error of encoding/json may quote the response, so it is not used.
 		return unusable("the response is not a token response in JSON")
 	case fields.says("error"):
-		return unusable("the response has an error whose code is no string")
+		return unusable("the response has an error whose code is not a string")
 	case accessToken == "":
 		return unusable("the response has no access_token")
 	case strings.ContainsFunc(accessToken, func(r rune) bool { return r <= ' ' || r > '~' }):

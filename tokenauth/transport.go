@@ -12,37 +12,37 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/resend"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
 // Bounds of a call.
 const (
 	// uploadLife is how long a token must be valid when a call begins whose body cannot
-	// be sent again.
+	// be sent in a retry.
 	uploadLife = time.Minute
 
 	// maxDrain is how many bytes of a response are read before it is dropped, so that
 	// its connection can be used again.
 	maxDrain = 64 << 10
 
-	// maxResends is how often a call goes out again because its connection ended.
-	maxResends = 3
+	// maxRetries is how often a call is retried because its connection ended.
+	maxRetries = 3
 )
 
 // A Transport is an http.RoundTripper that makes calls to one origin with the tokens of a
-// Source. It puts the token on a copy of the request, and makes a proof for every sending if
+// Source. It puts the token on a copy of the request, and makes a proof for every attempt if
 // the token is bound to a key (DPoP, RFC 9449).
 //
-// It sends a call again in these cases, if the call has no body or has GetBody:
+// It retries a call in these cases, if the call has no body or has GetBody:
 //
-//   - The response is 401 (RFC 9110 section 15.5.2), and the Source has another token. The
-//     call is sent once more.
+//   - The response is 401 (RFC 9110 section 15.5.2), and the Source has another token. There
+//     is one such retry.
 //   - The server wants its nonce in the proof.
-//   - The connection of a call with a proof ended, and Base wanted to send the same proof
-//     again. The call gets a new proof.
+//   - The connection of a call with a proof ended, and Base wanted to retry with the same
+//     proof. The retry has a new proof.
 //
-// Otherwise the response reaches the caller. Package gateway has a Transport that makes
-// only the calls of a table, and knows for each of them what may be sent again.
+// Otherwise the caller gets the response. Package gateway has a Transport that makes only
+// the calls of a table, which says for each of them when it may be retried.
 type Transport struct {
 	// Source has the tokens. Required.
 	Source *Source
@@ -137,13 +137,13 @@ type call struct {
 	begun bool // Base has the body
 }
 
-// make makes the call, and once more if the token is refused.
+// make makes the call, and retries it once if the token is refused.
 func (c *call) make() (*http.Response, error) {
 	if err := c.check(c.req); err != nil {
 		return nil, err
 	}
 	life := time.Duration(0)
-	if !c.resendable() {
+	if !c.retryable() {
 		life = uploadLife
 	}
 	token, err := c.Source.TokenFor(c.req.Context(), life)
@@ -154,7 +154,7 @@ func (c *call) make() (*http.Response, error) {
 	if err != nil || !refuses(res, token) {
 		return res, err
 	}
-	if !c.resendable() {
+	if !c.retryable() {
 		c.Source.Reject(token, res.StatusCode) // so that later calls get another token
 		return res, nil
 	}
@@ -178,32 +178,32 @@ func refuses(res *http.Response, token *Token) bool {
 	return res.StatusCode == http.StatusUnauthorized && (token.prover == nil || !WantsNonce(res))
 }
 
-// sendWithNonce sends the call, and once more if the server wants a nonce in the proof.
+// sendWithNonce sends the call, and retries it once if the server wants a nonce in the proof.
 func (c *call) sendWithNonce(token *Token) (*http.Response, error) {
 	res, err := c.send(token, "")
 	if err != nil || token.prover == nil {
 		return res, err
 	}
 	nonce := NextNonce(res.Header)
-	if WantsNonce(res) && c.resendable() {
+	if WantsNonce(res) && c.retryable() {
 		// The nonce may be good for one call only, so no other call may learn it before
 		// this one has used it.
 		drain(res)
 		if res, err = c.send(token, nonce); err != nil {
 			return nil, err
 		}
-		// If the server gives no other nonce, it goes on taking this one.
+		// If the server gives no other nonce, it still accepts this one.
 		nonce = cmp.Or(NextNonce(res.Header), nonce)
 	}
 	c.Source.KeepNonce(c.Origin, nonce)
 	return res, nil
 }
 
-// send sends the call, and again with another proof if Base wanted to send it again.
+// send sends the call, and retries it with another proof if Base wanted to retry it.
 func (c *call) send(token *Token, nonce string) (*http.Response, error) {
 	for n := 0; ; n++ {
 		res, err := c.sendOnce(token, nonce)
-		if !errors.Is(err, errEnded) || n == maxResends || !c.resendable() || c.req.Context().Err() != nil {
+		if !errors.Is(err, errEnded) || n == maxRetries || !c.retryable() || c.req.Context().Err() != nil {
 			return res, err
 		}
 	}
@@ -244,12 +244,12 @@ func (c *call) sendOnce(token *Token, nonce string) (*http.Response, error) {
 	return res, err
 }
 
-// resendable reports whether the body can be sent again.
-func (c *call) resendable() bool {
+// retryable reports whether the body, if any, can be sent in a retry.
+func (c *call) retryable() bool {
 	return c.req.Body == nil || c.req.Body == http.NoBody || c.req.GetBody != nil
 }
 
-// body returns the body for the next sending.
+// body returns the body for the next attempt.
 func (c *call) body() (io.ReadCloser, error) {
 	if !c.begun || c.req.GetBody == nil {
 		c.begun = true
@@ -273,13 +273,13 @@ func shows(err error, secret Secret) bool {
 	return !secret.Empty() && strings.Contains(err.Error(), secret.Reveal())
 }
 
-// errEnded is the error for a call that Base wanted to send again with the same proof.
+// errEnded is the error for a call that Base wanted to retry with the same proof.
 var errEnded = fmt.Errorf("the connection ended before a response came, and the call may have been carried out: %w", io.EOF)
 
-// roundTripOnce is base.RoundTrip, but base does not send req again by itself.
+// roundTripOnce is base.RoundTrip, but base does not retry req by itself.
 func roundTripOnce(base http.RoundTripper, req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
-	guard := &resend.Guard{Cancel: cancel}
+	guard := &retry.Guard{Cancel: cancel}
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: guard.GotConn}))
 	if req.Body == http.NoBody {
 		req.Body = nil

@@ -7,7 +7,7 @@ import (
 	"net/textproto"
 	"time"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/resend"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
 // Limits says how long a call may make no progress. Zero means no limit.
@@ -44,7 +44,7 @@ type BaseTraits struct {
 // how long the call may make no progress before its response comes.
 type attempt struct {
 	limits  Limits
-	guard   resend.Guard
+	guard   retry.Guard
 	interim func(code int, header textproto.MIMEHeader) error // for interim responses; may be nil
 	cancel  context.CancelFunc                                // nil if nothing can end the attempt
 	trace   httptrace.ClientTrace

@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/resend"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
 // send sends a call. It sends the call again while the server promises that it has not
@@ -111,7 +111,7 @@ func (t *Transport) setBody(out, req *http.Request, x *Exchange) {
 		}
 	case !x.empty():
 		out.Body, out.ContentLength = x.held.reader(), x.held.length
-	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && !x.Call.safe() && resend.RetriesOverHTTP1(out):
+	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && !x.Call.safe() && retry.RetriesOverHTTP1(out):
 		// net/http would retry this call by itself. Over TLS, gotConn prevents that;
 		// here, a body that cannot be read again does.
 		out.Body = emptyBody{}

@@ -1,6 +1,6 @@
-// Package resend prevents the HTTP client of Go from sending a request again by itself:
-// it would send the same DPoP proof, and would retry calls that may have been processed.
-package resend
+// Package retry prevents the HTTP client of Go from retrying a request by itself: it would
+// send the same DPoP proof, and would retry calls that may have been processed.
+package retry
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"net/http/httptrace"
 )
 
-// A Guard stops a base http.RoundTripper that is about to send a request again. It is for
-// one sending, and is used by the goroutine of RoundTrip.
+// A Guard stops a base http.RoundTripper that is about to retry a request. It is for one
+// attempt, and is used by the goroutine of RoundTrip.
 type Guard struct {
 	// Cleartext says that the base speaks HTTP/2 over connections without TLS.
 	Cleartext bool
@@ -23,7 +23,7 @@ type Guard struct {
 	// retries after RST_STREAM(PROTOCOL_ERROR), which promises nothing.
 	OnlyUnprocessed bool
 
-	// Safe says that the same request may be sent twice over HTTP/1.1.
+	// Safe says that the base may retry the request over HTTP/1.1.
 	Safe bool
 
 	// Cancel ends the context of the request.
@@ -36,14 +36,14 @@ type Guard struct {
 }
 
 // errStopped is the error for a base that wants to read the body again.
-var errStopped = errors.New("the request must not be sent again")
+var errStopped = errors.New("the request must not be retried")
 
 // Watch begins to guard req, which the base is about to send. It replaces GetBody.
 func (g *Guard) Watch(req *http.Request) {
 	g.req = req
 	req.GetBody = nil
 	if req.Body != nil && !RetriesOverHTTP1(req) {
-		// The base calls GetBody only if it wants to send the request again.
+		// The base calls GetBody only if it wants to retry the request.
 		req.GetBody = func() (io.ReadCloser, error) {
 			g.stop(g.OnlyUnprocessed)
 			return nil, errStopped
@@ -85,7 +85,7 @@ func (g *Guard) stop(proven bool) {
 // promised that it did not process the request.
 func (g *Guard) Stopped() (stopped, unprocessed bool) { return g.stopped, g.proven }
 
-// RetriesOverHTTP1 reports whether net/http sends req again if a reused HTTP/1.1 connection
+// RetriesOverHTTP1 reports whether net/http retries req if a reused HTTP/1.1 connection
 // ends. It does that only if it knows that the body is empty, or can read the body again
 // (Request.isReplayable).
 func RetriesOverHTTP1(req *http.Request) bool {
