@@ -281,7 +281,7 @@ func TestHintsAtWhatTheProviderDoesNotList(t *testing.T) {
 	}
 }
 
-func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
+func TestHintsIfNobodyRespondsProperly(t *testing.T) {
 	plain := tokenauthtest.NewHTTPServer()
 	defer plain.Close()
 	secure := tokenauthtest.NewTLSServer()
@@ -359,10 +359,10 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 		"no TLS":                       {"https" + strings.TrimPrefix(plain.Issuer(), "http"), new(http.Client), "does not speak TLS"},
 		"timeout":                      {"https://issuer.test", &http.Client{Transport: failing(context.DeadlineExceeded)}, "does not respond"},
 		"reset":                        {"https://issuer.test", &http.Client{Transport: failing(errors.New("connection reset"))}, "cannot be reached"},
-		"realm":                        {"https://issuer.test", answering(404, "{}"), "there is no OpenID provider"},
-		"other":                        {"https://issuer.test", answering(200, `{"issuer":"https://other.test","token_endpoint":"https://other.test/t"}`), "is not the provider of that name"},
-		"forbidden":                    {"https://issuer.test", answering(403, ""), "look for a proxy in between"},
-		"trouble":                      {"https://issuer.test", answering(503, ""), "trouble of its own"},
+		"realm":                        {"https://issuer.test", responding(404, "{}"), "there is no OpenID provider"},
+		"other":                        {"https://issuer.test", responding(200, `{"issuer":"https://other.test","token_endpoint":"https://other.test/t"}`), "is not the provider of that name"},
+		"forbidden":                    {"https://issuer.test", responding(403, ""), "look for a proxy in between"},
+		"trouble":                      {"https://issuer.test", responding(503, ""), "trouble of its own"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			provider, err := tokenauth.NewProvider(test.issuer)
@@ -391,8 +391,8 @@ func failing(err error) roundTripFunc {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// answering returns a client that gets the same answer to every request.
-func answering(status int, body string) *http.Client {
+// responding returns a client that gets the same response to every request.
+func responding(status int, body string) *http.Client {
 	return &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, body)

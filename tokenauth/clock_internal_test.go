@@ -12,7 +12,7 @@ import (
 func TestClockThatIsSetIsNotCorrected(t *testing.T) {
 	const ahead = 2 * time.Minute
 	for name, test := range map[string]struct {
-		wall, mono time.Duration // time that passes on the clocks after the provider's answer
+		wall, mono time.Duration // time that passes on the clocks after the provider's response
 		known      bool
 	}{
 		"nothing":               {0, 0, true},

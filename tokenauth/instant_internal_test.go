@@ -217,13 +217,13 @@ func TestBrakesDoNotOutliveASuspension(t *testing.T) {
 			}
 		}
 		for name, test := range map[string]struct {
-			answer http.HandlerFunc
-			after  time.Duration
+			response http.HandlerFunc
+			after    time.Duration
 		}{"refusal": {refused, 10 * time.Second}, "Retry-After": {busy, 10 * time.Minute}} {
 			synctest.Test(t, func(t *testing.T) {
 				server := tokenauthtest.NewServer()
 				source := newClockSource(t, server)
-				server.HandleToken(test.answer)
+				server.HandleToken(test.response)
 				if _, err := source.Token(t.Context()); err == nil {
 					t.Fatal("no error")
 				}

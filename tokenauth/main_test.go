@@ -169,15 +169,15 @@ func advance(d time.Duration) {
 	synctest.Wait()
 }
 
-// hang does not answer until the client gives up.
+// hang does not respond until the client gives up.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// respondToken answers with the same token every time.
+// respondToken responds with the same token every time.
 func respondToken(token string, expiresIn any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, token, expiresIn) }
 }
 
-// respondError answers with an error every time.
+// respondError responds with an error every time.
 func respondError(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, status, code) }
 }

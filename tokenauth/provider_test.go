@@ -167,7 +167,7 @@ func TestF39DiscoveryFollowsNoRedirect(t *testing.T) {
 	}
 }
 
-func TestDiscoveryAnswerIsClassified(t *testing.T) {
+func TestDiscoveryResponseIsClassified(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string

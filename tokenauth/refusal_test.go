@@ -21,9 +21,9 @@ const (
 	hintKeyDigest     = "GYGCMqHdMT9TtdW5WuPTJXDheLpY1tWQaYn8KZsA4y8"
 )
 
-// A refusalCase is an answer of a provider, with the hint that it should lead to.
+// A refusalCase is a response of a provider, with the hint that it should lead to.
 type refusalCase struct {
-	provider     string // that answers so; the description is from its source code
+	provider     string // that responds so; the description is from its source code
 	status       int
 	code         string
 	description  string

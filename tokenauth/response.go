@@ -22,7 +22,7 @@ type response struct {
 // nobody configured, or the response would come from there.
 func exchange(client *http.Client, req *http.Request, op string, limit int64) (*response, error) {
 	direct := *client
-	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	direct.CheckRedirect = noRedirect
 	direct.Jar = nil
 	res, err := direct.Do(req)
 	if err != nil {

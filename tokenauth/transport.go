@@ -65,12 +65,12 @@ func (s *Source) Client(origin string) (*http.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("origin %q %w", origin, err)
 	}
-	return &http.Client{Transport: &Transport{Source: s, Origin: u}, CheckRedirect: NoRedirect}, nil
+	return &http.Client{Transport: &Transport{Source: s, Origin: u}, CheckRedirect: noRedirect}, nil
 }
 
-// NoRedirect is a function for http.Client.CheckRedirect. The client returns a redirect as
+// noRedirect is a function for http.Client.CheckRedirect. The client returns a redirect as
 // the response, and sends nothing to where it leads.
-func NoRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // ParseOrigin parses an origin: the scheme, host and port of an API, without a path. It must
 // be https, or http on a loopback address. The error says what is wrong, as in "must not
@@ -86,8 +86,9 @@ func ParseOrigin(origin string) (*url.URL, error) {
 	return u, CheckSecure(u)
 }
 
-// RoundTrip implements http.RoundTripper. An error is an *Error, an *OriginError, the error
-// of the request's context, or an error of Base. It shows no token.
+// RoundTrip implements http.RoundTripper. An error is an *Error, the error of the request's
+// context, or an error of Base. It shows no token. If the call is directed to another origin,
+// the error is an *Error with CauseConfiguration.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := &call{Transport: t, req: req}
 	res, err := c.make()
@@ -101,34 +102,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// An OriginError says that a call was not made, because it is directed to another origin
-// than the Transport's.
-type OriginError struct {
-	// Reason says what is wrong, with both origins.
-	Reason string
-}
-
-// Error implements error.
-func (e *OriginError) Error() string { return e.Reason }
-
 // check returns the reason why req must not be sent, or nil.
 func (t *Transport) check(req *http.Request) error {
 	if t.Source == nil || t.Origin == nil {
-		return &Error{Op: opCall, Cause: CauseConfiguration, Err: errors.New("the transport has no source or no origin")}
+		return errors.New("the transport has no source or no origin")
 	}
 	if err := CheckSecure(t.Origin); err != nil {
-		return &Error{Op: opCall, Cause: CauseConfiguration, Err: fmt.Errorf("its origin %w", err)}
+		return fmt.Errorf("the origin %s %w", origin(t.Origin), err)
 	}
-	// The Host field decides too which server gets the call.
+	// The Host field too decides which server gets the call.
 	target := &url.URL{Scheme: req.URL.Scheme, Host: cmp.Or(req.Host, req.URL.Host)}
 	if own := origin(t.Origin); req.URL.Opaque != "" || origin(req.URL) != own || origin(target) != own {
-		return &OriginError{fmt.Sprintf("the call is directed to %.200q, and may go to %s only", origin(target), own)}
+		return fmt.Errorf("the call is directed to %.200q, and may go to %s only", origin(target), own)
 	}
 	return nil
 }
-
-// opCall is the operation "sending the call" in errors.
-const opCall = "sending the call"
 
 // call is one call that a Transport makes.
 type call struct {
@@ -140,7 +128,7 @@ type call struct {
 // make makes the call, and retries it once if the token is refused.
 func (c *call) make() (*http.Response, error) {
 	if err := c.check(c.req); err != nil {
-		return nil, err
+		return nil, &Error{Op: "sending the call", Cause: CauseConfiguration, Err: err}
 	}
 	life := time.Duration(0)
 	if !c.retryable() {

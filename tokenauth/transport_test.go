@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -197,8 +199,9 @@ func TestClientCallsNoOtherOrigin(t *testing.T) {
 		if err == nil {
 			res.Body.Close()
 		}
-		if _, ok := errors.AsType[*tokenauth.OriginError](err); !ok || !strings.Contains(err.Error(), "may go to https://api.example only") {
-			t.Errorf("another %s: error is %v, want an OriginError", name, err)
+		wantMisconfigured(t, "another "+name, err)
+		if !strings.Contains(err.Error(), "may go to https://api.example only") {
+			t.Errorf("another %s: error is %v", name, err)
 		}
 		if !body.closed {
 			t.Errorf("another %s: the body stays open", name)
@@ -468,6 +471,64 @@ func TestClientNeverSendsAProofTwice(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// retrying is a base that wants to retry every request by itself on another connection, as
+// net/http does. It counts the proofs.
+type retrying struct {
+	proofs map[string]bool
+	bodies int
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.proofs[req.Header.Get("DPoP")] = true
+	if req.Body != nil {
+		r.bodies++
+		req.Body.Close()
+	}
+	trace := httptrace.ContextClientTrace(req.Context())
+	for range 2 {
+		conn, peer := net.Pipe()
+		defer conn.Close()
+		defer peer.Close()
+		trace.GotConn(httptrace.GotConnInfo{Conn: conn})
+	}
+	if req.GetBody != nil {
+		if _, err := req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	<-req.Context().Done()
+	return nil, req.Context().Err()
+}
+
+// If the connections of a call end again and again, the call fails in the end. Every attempt
+// has another proof.
+func TestClientGivesUpAfterSomeRetries(t *testing.T) {
+	for name, test := range map[string]struct {
+		method, body string
+		repeatable   bool
+		attempts     int
+	}{
+		"GET":                           {http.MethodGet, "", true, 4},
+		"POST with GetBody":             {http.MethodPost, "paid", true, 4},
+		"POST with a body to read once": {http.MethodPost, "paid", false, 1},
+	} {
+		base := &retrying{proofs: make(map[string]bool)}
+		client, _, _ := newClient(t, base, withDPoP)
+		req := request(t, test.method, "/orders/42", test.body)
+		if !test.repeatable {
+			req.GetBody = nil
+		}
+		res, err := client.Do(req)
+		if err == nil {
+			res.Body.Close()
+		}
+		if !errors.Is(err, io.EOF) || len(base.proofs) != test.attempts || (test.body != "" && base.bodies != test.attempts) {
+			t.Errorf("%s: error is %v after %d proofs and %d bodies, want %d", name, err, len(base.proofs), base.bodies, test.attempts)
+		}
 	}
 }
 

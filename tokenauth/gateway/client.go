@@ -25,6 +25,8 @@ func NewClient(origin string, calls []Call, source *tokenauth.Source) (*http.Cli
 		}
 		sources[call.Group] = source
 	}
-	transport := &Transport{Table: NewTable(calls...), Sources: sources, Origin: u}
-	return &http.Client{Transport: transport, CheckRedirect: tokenauth.NoRedirect}, nil
+	return &http.Client{
+		Transport:     &Transport{Table: NewTable(calls...), Sources: sources, Origin: u},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
