@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// A State says how a Source would answer a call of Token.
+// A State says what a call of Source.Token would do.
 type State string
 
 // The states of a Source.
 const (
-	StateFresh      State = "fresh"       // from memory
-	StateStale      State = "stale"       // from memory, and renewed in the background
-	StateNone       State = "none"        // by waiting for a fetch
-	StateBackingOff State = "backing_off" // with an error, until the next attempt
+	StateFresh      State = "fresh"       // return the token in memory
+	StateStale      State = "stale"       // return it, and renew it in the background
+	StateNone       State = "none"        // wait for an attempt
+	StateBackingOff State = "backing_off" // return an error, until the next attempt
 )
 
 // A Status describes a Source at one moment. It holds nothing secret.
 type Status struct {
-	// State says how the Source would answer now.
+	// State says what a call of Token would do now.
 	State State
 
 	// Issuer is the issuer identifier of the provider.
