@@ -33,7 +33,7 @@ func TestCheckOfASharedStorage(t *testing.T) {
 	f.issuer.Close()
 	out := run(t, "check", "--config", f.writeConfig(localSite)).exits(1).prints(
 		"FAIL discovery",
-		"storage file_system ok value 3072 and 65536 bytes come back as they were written",
+		"storage file_system ok value 3072 and 65536 bytes are read as they were written",
 		"ok overwriting a new value is seen at once",
 		"ok missing key", "ok ended context", "ok speed",
 		"ok locks another instance waits for a lock", "ok ended waiting", "ok one name",
