@@ -341,7 +341,7 @@ func TestAdminFollowsReloads(t *testing.T) {
 func TestClientCannotBeCalledDefault(t *testing.T) {
 	f := newFixture(t)
 	config := strings.Replace(string(adapt(t, f.caddyfile(localSite))), `"client_id":`, `"clients":{"default":{"client_id":"x","client_secret":"{env.X}"}},"client_id":`, 1)
-	if err := caddy.Load([]byte(config), true); err == nil || !strings.Contains(err.Error(), "what the default client is called") {
+	if err := caddy.Load([]byte(config), true); err == nil || !strings.Contains(err.Error(), "the default client has this name") {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -41,7 +41,7 @@ const requestBudget = 64 << 20
 // ------|------|-----
 // `bankid_esign_token_obtained` | when a token is obtained or renewed | `client_id`; `lifetime` in seconds; `failed_attempts`, the number of failed attempts before this one: more than 0 means that a failure has ended
 // `bankid_esign_token_failed` | when an attempt fails for another reason than the attempt before, or when a failure has lasted until the token expired | `cause` (`unavailable`, `timeout`, `refused`, `unusable` or `configuration`); `code`, the OAuth error code or empty; `error`; `attempt`, the number of attempts since the last success; `token_usable`; `next_attempt`, the earliest time of the next attempt (RFC 3339)
-// `bankid_esign_token_unavailable` | in addition, when an attempt fails and there is no usable token any more; not again until there is a token; this can be one step of back-off after the token expired | the same
+// `bankid_esign_token_unavailable` | in addition, when an attempt fails and no usable token is left; again only after a token was obtained; this can be one step of back-off after the token expired | the same
 //
 // All events also have `client`, `issuer` and `scope` (space-separated). Event
 // handlers are called one after the other. Calls do not wait for them, but logs and
@@ -61,7 +61,7 @@ type App struct {
 
 	// Whether the issuer may be plain `http` on another machine, as in a rehearsal in a
 	// network of containers. Everybody in that network can read the credentials and the
-	// tokens, and answer in the issuer's name. So there are restrictions. The token
+	// tokens, and respond in the issuer's name. So there are restrictions. The token
 	// endpoint must be on the issuer's own host. Neither the issuer nor an upstream can
 	// be a host of BankID, and their host names can only have plain letters, digits,
 	// `-`, `_` and `.`. A client cannot use a credential that another client, under any
@@ -88,7 +88,7 @@ type App struct {
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
 	env bankid.Environment
-	// showsProxy says that the configuration may read placeholders of Caddy's reverse
+	// showsProxy is whether the configuration may read placeholders of Caddy's reverse
 	// proxy, which the short way does not set.
 	showsProxy bool
 	provider   *tokenauth.Provider
@@ -276,7 +276,7 @@ func unknownEnvironment(name, typed string) error {
 // provisionClients checks the clients.
 func (a *App) provisionClients() error {
 	if _, ok := a.Clients[defaultClient]; ok {
-		return fmt.Errorf("client '%s': that is what the default client is called; give this one another name", defaultClient)
+		return fmt.Errorf("client '%s': the default client has this name; give this one another name", defaultClient)
 	}
 	clients := maps.Clone(a.Clients)
 	if clients == nil {

@@ -34,8 +34,8 @@ type checkReport struct {
 	Error         *tokenError `json:"error,omitempty"`
 	Hint          string      `json:"hint,omitempty"`
 
-	// ESignBaseURL is where the provider says that the APIs are, left out if it does
-	// not say so. ESignBaseURLDiffers reports whether calls go elsewhere.
+	// ESignBaseURL is the URL of the APIs as given by the provider, left out if it
+	// gives none. ESignBaseURLDiffers reports whether calls go elsewhere.
 	ESignBaseURL        string `json:"esign_baseurl,omitempty"`
 	ESignBaseURLDiffers bool   `json:"esign_baseurl_differs"`
 
@@ -80,7 +80,7 @@ type checkedCredentials struct {
 	ClientID string `json:"client_id,omitempty"`
 	Key      bool   `json:"key"`
 
-	// Error says why they cannot be read, and Hint what looks wrong about them.
+	// Error is why they cannot be read. Hint is what looks wrong about them.
 	Error *tokenError `json:"error,omitempty"`
 	Hint  string      `json:"hint,omitempty"`
 }
@@ -131,7 +131,7 @@ type checkedToken struct {
 	LifetimeGiven   float64 `json:"lifetime_given_seconds,omitempty"`
 	LifetimeAssumed bool    `json:"lifetime_assumed,omitempty"`
 
-	// Error says why there is no token. Hint is the likely mistake.
+	// Error is why there is no token. Hint is the likely mistake.
 	Error *tokenError `json:"error,omitempty"`
 	Hint  string      `json:"hint,omitempty"`
 }
@@ -241,8 +241,8 @@ func (r *checkReport) client(name string) *checkedClient {
 	return &r.Clients[i]
 }
 
-// ended says why no further token of the client is asked for, or "" if there is no
-// reason. Repeated failed logins can lock a client out.
+// ended returns why no further token of the client is asked for, or "" if the check
+// goes on. Several failed logins can lock a client out.
 func (c *checkedClient) ended() string {
 	for _, token := range c.Tokens {
 		switch e := token.Error; {

@@ -158,7 +158,7 @@ func checkWrittenKey(typed string) error {
 		return err
 	}
 	if _, err := parseKey(text, ""); err != nil {
-		return fmt.Errorf("what is written here is no private key (%v); if it is the name of a file, write {file./run/secrets/seal.pem}", err)
+		return fmt.Errorf("the value is not a private key (%v); if it is the name of a file, write {file./run/secrets/seal.pem}", err)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// badSkew is the difference between two clocks from which on it is reported.
+// badSkew is the smallest difference between two clocks that is reported.
 const badSkew = 5 * time.Second
 
 // skewed reports whether the clocks are known to differ by badSkew or more.
@@ -44,7 +44,7 @@ func printClock(t *table, c tokenauth.Clock, now time.Time) {
 	case c.Correctable():
 		t.row(odd, "clock", "the provider's is "+aheadOrBehind(c.Ahead))
 	default:
-		t.row(odd, "clock", "the provider's is "+aheadOrBehind(c.Ahead)+", too far off to be corrected for: it says "+utc(now.Add(c.Ahead))+", and this machine's "+utc(now))
+		t.row(odd, "clock", "the provider's is "+aheadOrBehind(c.Ahead)+", too far to be corrected: it shows "+utc(now.Add(c.Ahead))+", and this machine's shows "+utc(now))
 	}
 }
 

@@ -83,15 +83,15 @@ func keygenCommand() *cobra.Command {
 		Short: "Makes a private key and prints its public JWKS",
 		Long: `
 Makes a private key for private_key_jwt (or for dpop_key), writes it to a new
-file that only its owner can read, and prints the public key as a JWKS, which is
-what BankID's support asks for to register the key of a client.
+file that only its owner can read, and prints the public key as a JWKS. BankID's
+support asks for that JWKS to register the key of a client.
 
-With --public, it makes no key, and prints that of a private key that is there
-already: PEM or a JWK.
+With --public, it makes no key, and prints the public JWKS of an existing private
+key (PEM or JWK).
 
-The kid is the thumbprint of the key (RFC 7638), which the gateway uses too, or
-that of the JWK. A key_id of the configuration takes its place.`,
-		Args: noArguments("the file for a new key is named by --out"),
+The kid is that of the JWK, or else the thumbprint of the key (RFC 7638), as in the
+gateway. A key_id in the configuration replaces it.`,
+		Args: noArguments("use --out to name the file for a new key"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkKeygenFlags(cmd); err != nil {
 				return unchecked(cmd, err)
@@ -115,7 +115,7 @@ that of the JWK. A key_id of the configuration takes its place.`,
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "The file to write the private key to, which must not exist")
 	cmd.Flags().StringVar(&alg, "alg", "ES256", "The algorithm to sign with: ES256 or RS256")
-	cmd.Flags().StringVar(&file, "public", "", "The file of a private key whose public JWKS to print, in the place of making one")
+	cmd.Flags().StringVar(&file, "public", "", "The file of a private key whose public JWKS to print, instead of making one")
 	return cmd
 }
 
@@ -160,7 +160,7 @@ func keygen(out string, key *tokenauth.Key) (string, error) {
 		err = closeErr
 	}
 	if err != nil {
-		_ = os.Remove(out) // half a key would be in the way of the next try
+		_ = os.Remove(out) // the partial file would block the next attempt
 		return "", fmt.Errorf("writing the private key: %w", err)
 	}
 	return jwks, nil
@@ -174,7 +174,7 @@ func publicJWKS(file string) (string, error) {
 	}
 	key, err := tokenauth.ParseKey(tokenauth.NewSecret(string(raw)), "")
 	if err != nil {
-		return "", fmt.Errorf("%s holds no private key that can be used: %w", file, err)
+		return "", fmt.Errorf("%s is not a usable private key: %w", file, err)
 	}
 	return jwksOf(key)
 }

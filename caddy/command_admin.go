@@ -52,7 +52,7 @@ func (f *adminFlags) ask(cmd *cobra.Command, method, path string, v any) error {
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("reading the answer of the admin API at %s: %w", address, err)
+		return fmt.Errorf("reading the response of the admin API at %s: %w", address, err)
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return noGateway(address)
@@ -134,7 +134,7 @@ func adminFailure(address string, err error) error {
 		if strings.HasSuffix(match[1], "permission denied") {
 			return fmt.Errorf("the admin address %s is of another user (%s): ask as the user that the gateway runs as, or as root", address, printable(match[1]))
 		}
-		return fmt.Errorf("no Caddy answers at the admin address %s (%s): start the gateway, without 'admin off', or say by --address or --config where its admin API is", address, printable(match[1]))
+		return fmt.Errorf("no Caddy responds at the admin address %s (%s): start the gateway, without 'admin off', or name its admin API by --address or --config", address, printable(match[1]))
 	}
 	match := adminRefused.FindStringSubmatch(err.Error())
 	if match == nil {
@@ -142,15 +142,15 @@ func adminFailure(address string, err error) error {
 	}
 	var answer struct{ Error string }
 	if json.Unmarshal([]byte(match[2]), &answer) == nil && answer.Error != "" {
-		return fmt.Errorf("the admin API at %s says: %s", address, printable(answer.Error))
+		return fmt.Errorf("the admin API at %s returned an error: %s", address, printable(answer.Error))
 	}
 	if match[1] == fmt.Sprint(http.StatusNotFound) {
 		return noGateway(address)
 	}
-	return fmt.Errorf("what is at the admin address %s answers with HTTP status %s: say by --address or --config where the gateway's admin API is", address, match[1])
+	return fmt.Errorf("the server at the admin address %s responded with HTTP status %s: name the gateway's admin API by --address or --config", address, match[1])
 }
 
 // noGateway returns the error for a server at address that is not a gateway.
 func noGateway(address string) error {
-	return fmt.Errorf("what answers at the admin address %s is no Caddy with this gateway in it: say by --address or --config where its admin API is", address)
+	return fmt.Errorf("the server at the admin address %s is not a Caddy with this gateway: name its admin API by --address or --config", address)
 }

@@ -204,22 +204,22 @@ func TestCheckReadsConfigurations(t *testing.T) {
 
 func TestCheckOfWrongUsage(t *testing.T) {
 	for want, args := range map[string][]string{
-		"nothing to check: there is no Caddyfile":            {},
-		"unknown flag: --nothing":                            {"--nothing"},
-		"unexpected argument 'x'":                            {"x"},
-		"--environment or --issuer is missing":               {"--client-id", "x"},
-		"--client-id is missing":                             {"--environment", "current"},
-		"--secret-file or --key-file is missing":             {"--environment", "current", "--client-id", "x"},
-		"leave out the flags that describe a client":         {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
-		"do not go with it":                                  {"--config", "x", "--dpop"},
-		"exclude each other":                                 {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
-		"must not have braces":                               {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
-		"unknown environment 'preprod'":                      {"--environment", "preprod", "--client-id", "x", "--secret-file", "a"},
-		"must be https: plain http":                          {"--issuer", "http://bankid.example", "--client-id", "x", "--secret-file", "a"},
-		"has a comma or a space: these are several scopes":   {"--environment", "sandbox", "--scope", "a,b"},
-		"unknown auth_method 'x'":                            {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--auth-method", "x"},
-		"environment and issuer exclude each other":          {"--environment", "current", "--issuer", "https://x", "--client-id", "x", "--secret-file", "a"},
-		"in production, BankID lets no client with a secret": {"--environment", "production", "--client-id", "x", "--secret-file", "a", "--dpop"},
+		"nothing to check: there is no Caddyfile":                   {},
+		"unknown flag: --nothing":                                   {"--nothing"},
+		"unexpected argument 'x'":                                   {"x"},
+		"--environment or --issuer is missing":                      {"--client-id", "x"},
+		"--client-id is missing":                                    {"--environment", "current"},
+		"--secret-file or --key-file is missing":                    {"--environment", "current", "--client-id", "x"},
+		"leave out the flags that describe a client":                {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
+		"do not go with it":                                         {"--config", "x", "--dpop"},
+		"exclude each other":                                        {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
+		"must not have braces":                                      {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
+		"unknown environment 'preprod'":                             {"--environment", "preprod", "--client-id", "x", "--secret-file", "a"},
+		"must be https: plain http":                                 {"--issuer", "http://bankid.example", "--client-id", "x", "--secret-file", "a"},
+		"has a comma or a space: these are several scopes":          {"--environment", "sandbox", "--scope", "a,b"},
+		"unknown auth_method 'x'":                                   {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--auth-method", "x"},
+		"environment and issuer exclude each other":                 {"--environment", "current", "--issuer", "https://x", "--client-id", "x", "--secret-file", "a"},
+		"in production, BankID does not let a client with a secret": {"--environment", "production", "--client-id", "x", "--secret-file", "a", "--dpop"},
 	} {
 		run(t, append([]string{"check"}, args...)...).exits(2).prints(want)
 	}

@@ -26,10 +26,10 @@ func sandboxCommand() *cobra.Command {
 		Long: `
 Serves the simulated BankID for tests, until it gets SIGINT or SIGTERM: BankID
 OIDC and the eSign APIs, below one address. It prints what it serves, and the
-credentials of its clients, which are published and guard nothing.
+credentials of its clients, which are published and protect nothing.
 
-It asks for no token before it lets a test play the signer or inject faults, so
-it listens on loopback addresses only. With port 0 the system chooses one.`,
+A test needs no token to act as the signer or to inject faults. So the sandbox
+listens on loopback addresses only. With port 0, the system chooses a port.`,
 		Args: noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
@@ -125,7 +125,7 @@ func loopbackAddress(listen string) (*net.TCPAddr, error) {
 		return nil, fmt.Errorf("listen address %q must be a host and a port such as %s: %v", listen, sandbox.Address, err)
 	}
 	if !address.IP.IsLoopback() {
-		return nil, fmt.Errorf("listen address %q is not a loopback address such as %s: whoever can reach the sandbox can drive it", listen, sandbox.Address)
+		return nil, fmt.Errorf("listen address %q is not a loopback address such as %s: everybody who can reach the sandbox controls it", listen, sandbox.Address)
 	}
 	return address, nil
 }

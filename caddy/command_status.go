@@ -115,7 +115,7 @@ func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error
 	var failing error
 	for _, client := range clients {
 		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return !k.usable() }) {
-			return errors.New("not every access token can be had")
+			return errors.New("not every access token can be obtained")
 		}
 		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return len(k.MissingScopes) > 0 }) {
 			return errors.New("not every access token has all scopes that were asked for")

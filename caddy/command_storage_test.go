@@ -140,7 +140,7 @@ func TestCheckOfAStorageThatCannotBeLoaded(t *testing.T) {
 		},
 		"second": {
 			"FAIL loading a second instance cannot be loaded: loading module 'broken': provision caddy.storage.broken: dial db://***@",
-			"FAIL verdict unfit for share_tokens: only one process at a time can have this storage",
+			"FAIL verdict unfit for share_tokens: only one process at a time can use this storage",
 		},
 	} {
 		raw := `{"storage":{"module":"broken","how":"` + how + `","password":"` + clientSecret + `"}}`

@@ -99,9 +99,9 @@ func TestUnknownCommands(t *testing.T) {
 // A user who forgets a flag did not mean a command.
 func TestUnexpectedArguments(t *testing.T) {
 	for command, want := range map[string]string{
-		"check two.caddyfile":     "Error: unexpected argument 'two.caddyfile': a configuration is named by --config",
-		"check --config a.json b": "Error: unexpected argument 'b': a configuration is named by --config",
-		"keygen k.pem":            "Error: unexpected argument 'k.pem': the file for a new key is named by --out",
+		"check two.caddyfile":     "Error: unexpected argument 'two.caddyfile': use --config to name a configuration",
+		"check --config a.json b": "Error: unexpected argument 'b': use --config to name a configuration",
+		"keygen k.pem":            "Error: unexpected argument 'k.pem': use --out to name the file for a new key",
 		"status seal":             "Error: unexpected argument 'seal'",
 		"sandbox now":             "Error: unexpected argument 'now'",
 		"version bogus":           "Error: unexpected argument 'bogus'",
@@ -134,7 +134,7 @@ func TestKeygenPublic(t *testing.T) {
 		}
 		out := run(t, "keygen", "--public", other)
 		if want != "" {
-			out.exits(1).prints("Error: " + other + " holds no private key that can be used: " + want)
+			out.exits(1).prints("Error: " + other + " is not a usable private key: " + want)
 			continue
 		}
 		out.exits(0).prints(`"kid": "mine"`, `"alg": "ES256"`)

@@ -47,8 +47,8 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *excha
 }
 
 // downloadKey returns the key under which the response to r is kept, made of site,
-// caller and order. ok is false if the caller or the order is not known, since the
-// response could be handed over to nobody then. order is in a form that can be logged.
+// caller and order. ok is false if the caller or the order is not known: then no later
+// call could get the response. order is in a form that can be logged.
 func (h *Handler) downloadKey(r *http.Request, x *exchange) (key download.Key, order string, ok bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]

@@ -21,8 +21,8 @@ const egressVar = "reverse_proxy.proxy"
 type egressError struct {
 	proxy string
 	err   error
-	// connecting says that the proxy did not connect in time.
-	connecting bool
+	// connectTimedOut is whether the proxy did not connect in time.
+	connectTimedOut bool
 }
 
 // throughEgress returns err together with the egress proxy of the request in ctx. If
@@ -36,7 +36,7 @@ func throughEgress(ctx context.Context, err error) error {
 		proxy: tokenauth.EgressProxy(proxy), err: err,
 		// net/http gives a proxy a minute, and then returns the bare error of its own
 		// context.
-		connecting: err == context.DeadlineExceeded && ctx.Err() == nil, //nolint:errorlint // others only look like it
+		connectTimedOut: err == context.DeadlineExceeded && ctx.Err() == nil, //nolint:errorlint // others only look like it
 	}
 }
 
@@ -59,14 +59,14 @@ func (e *egressError) Temporary() bool { return e.Timeout() }
 
 // failure classifies the error. whole is the reverse proxy's error that contains it.
 func (e *egressError) failure(whole caddyhttp.HandlerError) failure {
-	if answer, ok := errors.AsType[*tokenauth.EgressError](e.err); ok {
-		return failure{kind: destinationUnavailable, details: answer.Error()}
+	if egressErr, ok := errors.AsType[*tokenauth.EgressError](e.err); ok {
+		return failure{kind: destinationUnavailable, details: egressErr.Error()}
 	}
 	opErr, _ := errors.AsType[*net.OpError](e.err)
 	switch {
 	case opErr != nil && strings.HasPrefix(opErr.Op, "socks "):
 		return failure{kind: destinationUnavailable, details: "the egress proxy " + e.proxy + " does not connect: " + opErr.Err.Error()}
-	case e.connecting:
+	case e.connectTimedOut:
 		return failure{kind: connectionTimeout, details: "the egress proxy " + e.proxy + " does not connect in time"}
 	}
 	f := ownFailureOf(whole)

@@ -16,7 +16,7 @@ import (
 // before cmd runs.
 func takeEnvFiles(cmd *cobra.Command) {
 	var files []string
-	cmd.Flags().StringSliceVar(&files, "envfile", nil, "A file of environment variables in KEY=VALUE format, as for 'caddy run'; can be repeated")
+	cmd.Flags().StringSliceVar(&files, "envfile", nil, "A file of environment variables in KEY=VALUE format, as for 'caddy run'; can be given several times")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		for _, file := range files {
 			if err := loadEnvFile(file); err != nil {

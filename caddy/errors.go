@@ -57,7 +57,7 @@ type gatewayError struct {
 	kind       string // the proxy error type
 	message    string
 	retryAfter time.Time // zero if it is not known
-	noToken    bool      // there is no access token
+	noToken    bool      // whether an access token is missing
 }
 
 // Error implements error.
@@ -76,7 +76,7 @@ func asGatewayError(err error) *gatewayError {
 	if _, ok := errors.AsType[*gateway.UnprocessedError](err); ok {
 		return &gatewayError{
 			status: http.StatusServiceUnavailable, kind: destinationUnavailable,
-			message:    "the API's host did not process the call, which can be made again",
+			message:    "the API's host did not process the call, which can be retried",
 			retryAfter: time.Now().Add(unprocessedRetryAfter),
 		}
 	}
@@ -91,7 +91,7 @@ func asGatewayError(err error) *gatewayError {
 	switch tokenErr.Cause {
 	case tokenauth.CauseTimeout:
 		e.status, e.kind = http.StatusGatewayTimeout, connectionTimeout
-		e.message = "no access token: BankID OIDC did not answer in time"
+		e.message = "no access token: BankID OIDC did not respond in time"
 	case tokenauth.CauseUnavailable:
 		e.status, e.kind = http.StatusServiceUnavailable, destinationUnavailable
 		e.message = "no access token: BankID OIDC is not available"
@@ -100,10 +100,10 @@ func asGatewayError(err error) *gatewayError {
 		e.message = "no access token: BankID OIDC refused the gateway's client"
 	case tokenauth.CauseConfiguration:
 		e.status, e.kind = http.StatusBadGateway, proxyConfiguration
-		e.message = "no access token: the gateway's client is not usable as it is configured; its log says why"
+		e.message = "no access token: the gateway's client is not usable as it is configured; see the gateway's log"
 	default:
 		e.status, e.kind = http.StatusBadGateway, proxyInternal
-		e.message = "no access token: the answer of BankID OIDC is not usable"
+		e.message = "no access token: the response of BankID OIDC is not usable"
 	}
 	if tokenErr.Code != "" && tokenErr.Code != "other" {
 		e.message += " (" + tokenErr.Code + ")"
@@ -122,7 +122,7 @@ func waitError(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return handlerError(&gatewayError{
 			status: http.StatusGatewayTimeout, kind: connectionTimeout,
-			message: "no access token: BankID OIDC did not answer before the deadline of the call",
+			message: "no access token: BankID OIDC did not respond before the deadline of the call",
 		})
 	}
 	return handlerError(asGatewayError(err))

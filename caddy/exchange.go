@@ -98,7 +98,7 @@ func (x *exchange) outgoing(req *http.Request) *http.Request {
 	return &out
 }
 
-// settle deals with the body of r, which has ended with err. errorRoutes says whether
+// settle deals with the body of r, which has ended with err. errorRoutes is whether
 // error routes handle r.
 func (x *exchange) settle(w http.ResponseWriter, r *http.Request, err error, errorRoutes bool, drainer *upload.Drainer) {
 	x.settled = true

@@ -17,10 +17,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
-// A failure says, in terms of RFC 9209, why the reverse proxy has no response.
+// A failure is why the reverse proxy has no response, in terms of RFC 9209.
 type failure struct {
-	kind    string          // the proxy error type, "" if there is no caller left to tell
-	details string          // what the type does not say, or ""
+	kind    string          // the proxy error type; "" if the caller has left
+	details string          // what the type does not show, or ""
 	params  *httpsfv.Params // extra parameters of the type, nil if there are none
 }
 
@@ -141,7 +141,7 @@ func dialFailureOf(err reverseproxy.DialError) failure {
 	case strings.Contains(text, "lookup ") && strings.Contains(text, "no such host"):
 		return failure{kind: dnsError, details: "the DNS knows no such host"}
 	case strings.Contains(text, "lookup "):
-		return failure{kind: dnsError, details: "the DNS gives no answer that can be used"}
+		return failure{kind: dnsError, details: "the response of the DNS is not usable"}
 	case timeout:
 		return failure{kind: connectionTimeout}
 	case has(syscall.ECONNREFUSED):

@@ -52,7 +52,7 @@ var forwardingPrefixes = []string{
 	"X-Forward",   // X-Forwarded-*: Squid, Apache mod_proxy, Caddy, HAProxy, ELB, ngrok, cloudflared, tailscale serve …
 	"X-Original-", // -Host, -URL: Azure Application Gateway, ARR; -Forwarded-For: ingress-nginx; -Host: ngrok
 
-	"Cf-",               // Cloudflare "HTTP headers"; cloudflared hands them on
+	"Cf-",               // Cloudflare "HTTP headers"; cloudflared forwards them
 	"Fastly-",           // Fastly "HTTP headers": Fastly-Client-IP, Fastly-FF, Fastly-SSL
 	"Fly-",              // Fly.io "Request headers"
 	"X-Akamai-",         // Akamai "Content Targeting (EdgeScape)"

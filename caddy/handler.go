@@ -63,8 +63,8 @@ type Handler struct {
 	Upstreams map[string]string `json:"upstreams,omitempty"`
 
 	// The reverse proxy that sends the calls, configured as in the `reverse_proxy`
-	// handler, but without `upstreams`, and with no `protocol` of the transport but
-	// `http`. Options that could send a token elsewhere, or make a call twice, are
+	// handler, but without `upstreams`, and with `http` as the only `protocol` of the
+	// transport. Options that could send a token elsewhere, or retry a call, are
 	// refused.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
@@ -231,7 +231,7 @@ func (h *Handler) admitted(r *http.Request) error {
 	return nil
 }
 
-// hint says why r makes no call of the table. It returns "" if it has no advice.
+// hint explains why the table has no call for r. It returns "" if it cannot.
 func (h *Handler) hint(r *http.Request) string {
 	apis := make([]bankid.API, 0, len(h.APIs))
 	for _, name := range h.APIs {

@@ -42,15 +42,15 @@ var plainHost = regexp.MustCompile(`^[A-Za-z0-9._:-]*[A-Za-z0-9_:-]$`)
 func checkRehearsal(u *url.URL) error {
 	switch host := u.Hostname(); {
 	case !plainHost.MatchString(host):
-		return errors.New("is refused: insecure_http_issuer goes only with hosts of the letters a to z, digits, '-', '_' and '.', and no '.' at the end")
+		return errors.New("is refused: with insecure_http_issuer, a host name has only letters from a to z, digits, '-', '_' and '.', and does not end with '.'")
 	case bankid.Owns(host):
-		return errors.New("is a host of BankID, which insecure_http_issuer is never for")
+		return errors.New("is a host of BankID, where insecure_http_issuer cannot be used")
 	}
 	return nil
 }
 
 // errInsecureEnvironment is the error for an environment with insecure_http_issuer.
-var errInsecureEnvironment = errors.New("insecure_http_issuer goes with issuer, and with no environment")
+var errInsecureEnvironment = errors.New("insecure_http_issuer needs issuer, and excludes environment")
 
 // checkOrigin returns an error if calls must not go to u. With an issuer that is plain
 // http, calls cannot go to BankID's own hosts, so that nobody uses it for real.
@@ -161,7 +161,7 @@ func cleanPaths(typed string) string {
 // warnInsecure warns, at every load, that the issuer is plain http.
 func (a *App) warnInsecure() {
 	if a.InsecureHTTPIssuer {
-		a.logger.Warn("the issuer is plain http (insecure_http_issuer): everybody in the network can read the credentials and tokens, and answer in its place; this is for rehearsals only",
+		a.logger.Warn("the issuer is plain http (insecure_http_issuer): everybody in the network can read the credentials and tokens, and respond in its name; this is for rehearsals only",
 			zap.String("issuer", a.env.Issuer))
 	}
 }

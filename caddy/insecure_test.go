@@ -40,7 +40,7 @@ func TestInsecureIssuerOfARehearsal(t *testing.T) {
 	args := []string{"check", "--issuer", f.issuer.Issuer(), "--client-id", "test-client", "--secret-file", f.secret}
 	run(t, args...).exits(2).prints(refusal)
 	run(t, append(args, "--insecure-http-issuer")...).exits(0).prints("ok esign token of 5m0s", warning)
-	run(t, "check", "--environment", "current", "--client-id", "x", "--secret-file", f.secret, "--insecure-http-issuer").exits(2).prints("goes with issuer")
+	run(t, "check", "--environment", "current", "--client-id", "x", "--secret-file", f.secret, "--insecure-http-issuer").exits(2).prints("needs issuer")
 	run(t, "check", "--config", f.writeConfig(localSite), "--insecure-http-issuer").exits(2).prints("do not go with it")
 }
 
@@ -158,7 +158,7 @@ func TestInsecureIssuerGetsNoSecureCredentialByAnotherName(t *testing.T) {
 }
 
 func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
-	const plainHost = "goes only with hosts of the letters a to z"
+	const plainHost = "a host name has only letters from a to z"
 	const credentials = "\nclient_id x\nclient_secret {env.X}\n"
 	site := func(upstream string) string {
 		return "\n:80 {\nbankid_esign signdoc {\nupstream signdoc " + upstream + "\n}\n}"
@@ -171,11 +171,11 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 		want      string
 		line      int // 0 if not known
 	}{
-		"issuer":                           {"issuer http://auth.current.bankid.no/auth/realms/current\ninsecure_http_issuer", site("https://a.test"), "issuer 'http://auth.current.bankid.no/auth/realms/current' is a host of BankID, which insecure_http_issuer is never for", 3},
+		"issuer":                           {"issuer http://auth.current.bankid.no/auth/realms/current\ninsecure_http_issuer", site("https://a.test"), "issuer 'http://auth.current.bankid.no/auth/realms/current' is a host of BankID, where insecure_http_issuer cannot be used", 3},
 		"flag first":                       {"insecure_http_issuer\nissuer http://AUTH.bankid.no:8080/x", site("https://a.test"), "issuer 'http://AUTH.bankid.no:8080/x' is a host of BankID", 4},
-		"environment":                      {"environment current\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer goes with issuer", 4},
-		"environment, later":               {"insecure_http_issuer\nenvironment production", site("https://a.test"), "insecure_http_issuer goes with issuer", 4},
-		"sandbox":                          {"environment sandbox\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer goes with issuer", 0},
+		"environment":                      {"environment current\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer needs issuer", 4},
+		"environment, later":               {"insecure_http_issuer\nenvironment production", site("https://a.test"), "insecure_http_issuer needs issuer", 4},
+		"sandbox":                          {"environment sandbox\ninsecure_http_issuer", site("https://a.test"), "insecure_http_issuer needs issuer", 0},
 		"upstream":                         {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://api.preprod.esign-stoetest.cloud"), "upstream https://api.preprod.esign-stoetest.cloud is a host of BankID", 0},
 		"upstream in capitals":             {"issuer http://mock:8080/x\ninsecure_http_issuer", site("https://CSC-GW.esign-stoe.cloud:443"), "is a host of BankID", 0},
 		"upstream of one's own":            {"issuer http://mock:8080/x\ninsecure_http_issuer", own("https://api.esign-stoe.cloud"), "upstream https://api.esign-stoe.cloud is a host of BankID", 0},
@@ -226,8 +226,8 @@ func TestInsecureIssuerIsNeverBankIDs(t *testing.T) {
 		return `{"handler": "bankid_esign", "apis": ["signdoc"], "upstreams": {"signdoc": "` + upstream + `"}}`
 	}
 	for want, test := range map[string][2]string{
-		"goes with issuer": {`"environment": "current"`, goodHandler},
-		"is a host of BankID, which insecure_http_issuer":              {`"issuer": "http://auth.bankid.no/x"`, handler("https://a.test")},
+		"needs issuer": {`"environment": "current"`, goodHandler},
+		"is a host of BankID, where insecure_http_issuer":              {`"issuer": "http://auth.bankid.no/x"`, handler("https://a.test")},
 		"issuer '{env.ISSUER_OF_BANKID}' is a host of BankID":          {`"issuer": "{env.ISSUER_OF_BANKID}"`, handler("https://a.test")},
 		"upstream https://api.esign-stoe.cloud is a host of BankID":    {`"issuer": "http://mock:8080/x"`, handler("https://api.esign-stoe.cloud")},
 		"upstream https://api.esign-stoe.cloud is a host of BankID, w": {`"issuer": "http://mock:8080/x"`, handler("{env.UPSTREAM_OF_BANKID}")},

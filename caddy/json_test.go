@@ -62,7 +62,7 @@ func TestBadJSON(t *testing.T) {
 		{"b2b and others with one client", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), matched(`{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`) + `, {"handler": "bankid_esign", "apis": ["csc"], "client": "x"}`, "is used for b2b and for another API"},
 		{"b2b and others with one client by two names", app(`"environment": "current", "clients": {"x": {"client_id": "id", "private_key": "{env.X}"}, "y": {"client_id": "id", "private_key": "{env.X}"}}`), matched(`{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`) + `, {"handler": "bankid_esign", "apis": ["csc"], "client": "y"}`, "is used for b2b and for another API"},
 		{"bearer call of b2b", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x", "calls": [{"api": "b2b", "method": "POST", "path": "/x", "kind": "bearer"}]}`, "are not of kind bearer"},
-		{"b2b with a secret in production", app(`"environment": "production", "clients": {"x": {"client_id": "x", "client_secret": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`, "lets no client with a secret seal"},
+		{"b2b with a secret in production", app(`"environment": "production", "clients": {"x": {"client_id": "x", "client_secret": "{env.X}"}}`), `{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`, "does not let a client with a secret seal"},
 		{"no client id", app(`"environment": "current", "client_secret": "{env.X}"`), goodHandler, "client_id is missing"},
 		{"no client", app(`"environment": "current"`), goodHandler, "no default client is configured"},
 		{"null client", app(`"environment": "current", "clients": {"x": null}`), goodHandler, "client 'x': client_id is missing"},
@@ -72,8 +72,8 @@ func TestBadJSON(t *testing.T) {
 		{"negative timeout", app(`"environment": "current", "timeout": -1`), goodHandler, "must not be negative"},
 		{"timeout without a unit", app(`"environment": "current", "timeout": 10`), goodHandler, `timeout 10ns is too short to be meant: write it with a unit, as in "10s"`},
 		{"refresh_before without a unit", app(`"environment": "current", "refresh_before": 60`), goodHandler, `refresh_before 60ns is too short to be meant`},
-		{"private_key that is a path", app(`"environment": "current", "client_id": "x", "private_key": "/run/secrets/seal.pem"`), goodHandler, "private_key: what is written here is no private key (it is neither PEM nor a JWK); if it is the name of a file"},
-		{"dpop_key that is no key", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "dpop_key": "x"`), goodHandler, "dpop_key: what is written here is no private key"},
+		{"private_key that is a path", app(`"environment": "current", "client_id": "x", "private_key": "/run/secrets/seal.pem"`), goodHandler, "private_key: the value is not a private key (it is neither PEM nor a JWK); if it is the name of a file"},
+		{"dpop_key that is no key", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "dpop_key": "x"`), goodHandler, "dpop_key: the value is not a private key"},
 		{"unknown app field", app(`"environment": "current", "secret": "x"`), goodHandler, "unknown field"},
 		{"no APIs", goodApp, `{"handler": "bankid_esign"}`, "no API is given"},
 		{"unknown API", goodApp, `{"handler": "bankid_esign", "apis": ["x"]}`, "unknown API 'x'"},
@@ -209,7 +209,7 @@ func TestKeyThatIsWrittenOut(t *testing.T) {
 		private.Reveal(): "",
 		jwk:              "",
 		strings.Replace(private.Reveal(), "M", "N", 1): "its PRIVATE KEY block cannot be read",
-		strings.Replace(jwk, "870MB6", "planted", 1):   "no private key (it is not a valid JWK)",
+		strings.Replace(jwk, "870MB6", "planted", 1):   "not a private key (it is not a valid JWK)",
 		"planted-secret": "it is neither PEM nor a JWK",
 	} {
 		quoted, err := json.Marshal(key)

@@ -19,7 +19,7 @@ type sourceUser struct {
 	client string
 	events *emitter
 
-	// These are what the log says already. Only observe uses them, and observe is not
+	// These are what the log has already. Only observe uses them, and observe is not
 	// called concurrently.
 	obtained, assumed, lifeless, missing, elsewhere bool
 	clock                                           tokenauth.Clock
@@ -93,11 +93,11 @@ func (u *sourceUser) log(e tokenauth.Event) {
 		)
 	}
 	if e.LifetimeAssumed && !u.assumed {
-		logger.Warn("the provider does not say how long its tokens live", zap.Duration("assumed", e.Lifetime))
+		logger.Warn("the provider does not give the lifetime of its tokens", zap.Duration("assumed", e.Lifetime))
 	}
 	lifeless := e.Lifetime <= 0
 	if lifeless && !u.lifeless {
-		logger.Warn("the token has no life: no API takes it, and every call asks for another one")
+		logger.Warn("the token has no lifetime: no API accepts it, and every call asks for another one")
 	}
 	missing := len(e.MissingScopes) > 0
 	if missing && !u.missing {
@@ -116,7 +116,7 @@ func (u *sourceUser) observeProvider(m *tokenauth.Metadata) {
 	base := m.Text("esign-baseurl")
 	elsewhere := u.env.Elsewhere(base)
 	if elsewhere && !u.elsewhere {
-		u.logger.Warn("the provider names another host for the eSign APIs than calls go to",
+		u.logger.Warn("the provider names another host for the eSign APIs; calls do not go there",
 			zap.String("esign_baseurl", base), zap.String("upstream", u.env.ESign))
 	}
 	u.elsewhere = elsewhere

@@ -43,7 +43,7 @@ func (a *App) warnOpenAdmin(cfg *caddy.Config) {
 		}
 	}
 	if len(private) > 0 {
-		a.logger.Warn("every user of this machine can load a configuration that sends these credentials elsewhere, which not all of them may read: have the admin endpoint listen on a socket of your own, as by 'admin unix//run/esign-gateway/admin.sock|0600', or say 'admin off'",
+		a.logger.Warn("every user of this machine can load a configuration that sends these credentials elsewhere, which not all of them may read: have the admin endpoint listen on a socket of your own, as by 'admin unix//run/esign-gateway/admin.sock|0600', or set 'admin off'",
 			zap.String("admin", address), zap.Strings("credentials", private))
 	}
 }

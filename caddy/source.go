@@ -156,7 +156,7 @@ func (a *App) checkBinding(name string, client Client, dpop bool) error {
 		return fmt.Errorf("client '%s' has no dpop_key: without one, each server binds its tokens to a key of its own, and share_tokens is of no use", name)
 	}
 	if dpop && a.env == bankid.Production && client.PrivateKey == "" {
-		return fmt.Errorf("client '%s' has no private_key: in production, BankID lets no client with a secret seal", name)
+		return fmt.Errorf("client '%s' has no private_key: in production, BankID does not let a client with a secret seal", name)
 	}
 	return nil
 }

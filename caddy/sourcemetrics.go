@@ -29,7 +29,7 @@ var (
 
 	discoveryAge = prometheus.NewDesc(
 		prometheus.BuildFQName(metricsNamespace, metricsSubsystem, "discovery_age_seconds"),
-		"For how long the present copy of the OpenID provider's configuration has been held.",
+		"Age of the present copy of the OpenID provider's configuration.",
 		nil, nil)
 )
 

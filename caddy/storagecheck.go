@@ -67,7 +67,7 @@ func tryStorage(ctx context.Context, raw json.RawMessage, progress func(string))
 	case err != nil:
 		checked.Verdict, checked.unfit = storagetrial.Unfit, "Caddy does not start with this storage"
 		if errors.Is(err, errSecondInstance) {
-			checked.unfit = "only one process at a time can have this storage"
+			checked.unfit = "only one process at a time can use this storage"
 		}
 		checked.Findings = []storagetrial.Finding{{Name: "loading", Result: storagetrial.Fail, Text: show(err)}}
 		return checked, nil
@@ -151,8 +151,8 @@ func openStorages(ctx context.Context, raw json.RawMessage, n int) (*openedStora
 
 // loadStorages loads n instances of a storage.
 func loadStorages(raw json.RawMessage, n int) (opened *openedStorages, err error) {
-	// The storage's log is not for this process, and may say more than is allowed to be
-	// shown. Whatever matters of it comes back as an error.
+	// The storage's log is not for this process, and may contain secrets. What matters
+	// is returned as an error.
 	outer, err := caddy.ProvisionContext(&caddy.Config{Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "FATAL"}},
 	}}})
@@ -202,7 +202,7 @@ func loadStorage(ctx caddy.Context, raw json.RawMessage) (certmagic.Storage, err
 	}
 	converter, ok := mod.(caddy.StorageConverter)
 	if !ok {
-		return nil, fmt.Errorf("module %T is no storage", mod)
+		return nil, fmt.Errorf("module %T is not a storage", mod)
 	}
 	return converter.CertMagicStorage()
 }

@@ -42,9 +42,9 @@ const (
 	defaultExpectContinueTimeout = time.Second
 )
 
-// If nothing came from an HTTP/2 connection for pingAfter, it is sent a ping. If it
-// does not answer within pingTimeout, it is closed: a firewall may have forgotten it.
-// The time is long because the answer may wait behind a large body on a slow line.
+// If nothing came from an HTTP/2 connection for pingAfter, it is sent a ping. If no
+// response comes within pingTimeout, it is closed: a firewall may have forgotten it.
+// The time is long because the response may wait behind a large body on a slow line.
 const (
 	pingAfter   = 3 * time.Second
 	pingTimeout = 7 * time.Second
@@ -59,10 +59,10 @@ const (
 // handler, it cannot keep the only copy of a signed document for a caller that leaves
 // during the download. Use the handler for downloads.
 //
-// If a body breaks off, or its call is answered early, the rest of the body is read,
-// and not taken for another call, as with that handler. To do so, the transport closes
-// the body of a call itself, without the wrappers that other handlers have put around
-// it. Refused uploads to any route of the site are treated like that.
+// If a body breaks off, or the response comes before its end, the rest of the body is
+// read, and not taken for another call, as with that handler. To do so, the transport
+// closes the body of a call itself, without the wrappers that other handlers have put
+// around it. Refused uploads to any route of the site are treated like that.
 //
 // If it refuses a call, the response looks as if it came from the upstream, with
 // `Proxy-Status` (RFC 9209), because a reverse proxy would take an error for a failure
@@ -354,7 +354,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // HTTP transport as they are: Caddy looks at their types.
 func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, error) {
 	if x.download != nil && x.download.Left() != nil {
-		return nil, x.download.Left() // nothing is lost yet, and the caller can ask again
+		return nil, x.download.Left() // nothing is lost yet, and the caller can retry
 	}
 	if !t.ofHandler { // the handler has done this already
 		if x.body != nil {

@@ -67,7 +67,7 @@ func checkUserID(cfg *caddy.Config) error {
 		for _, name := range slices.Sorted(maps.Keys(servers)) {
 			for _, part := range beforeGateways(servers[name], "/apps/http/servers/"+name) {
 				if at := namesUser(part.value, part.path); at != "" {
-					return fmt.Errorf("%s sets {%s}, which admits callers to a gateway of the same server, and authenticates nobody: leave it out, or put an authentication handler such as basic_auth there instead; where something else decides who may call, say 'callers any'", at, userID)
+					return fmt.Errorf("%s sets {%s}, which admits callers to a gateway of the same server, and authenticates nobody: leave it out, or put an authentication handler such as basic_auth there instead; where something else decides who may call, use 'callers any'", at, userID)
 				}
 			}
 		}
