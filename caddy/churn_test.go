@@ -231,7 +231,7 @@ func (c *churn) callOnce() bool {
 		c.again = append(c.again, id)
 		c.mu.Unlock()
 	case err != nil:
-		c.t.Errorf("the answer to a %s is lost: %v", call.method, err)
+		c.t.Errorf("the response to a %s is lost: %v", call.method, err)
 	case res.StatusCode == http.StatusOK && string(body) == id:
 		c.done.Add(1)
 		return true

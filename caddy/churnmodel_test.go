@@ -123,7 +123,7 @@ func (m *churnModel) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveAPI is the API. It checks the token of a call. After a while, it answers with
+// serveAPI is the API. It checks the token of a call. After a while, it responds with
 // the call's name.
 func (m *churnModel) serveAPI(w http.ResponseWriter, r *http.Request) {
 	now, last := m.now(), m.loading.Load()

@@ -106,7 +106,7 @@ func TestCheckOfABoundClient(t *testing.T) {
 	if c := run(t, append(args, "--dpop", "--json")...).exits(0).checked().Clients; len(c) != 1 || c[0].Tokens[0].KeyID != kid {
 		t.Errorf("the clients are %+v, want the kid %s", c, kid)
 	}
-	f.issuer.HandleToken(answerWith(400, "invalid_request"))
+	f.issuer.HandleToken(respondWith(400, "invalid_request"))
 	run(t, append(args, "--scope", "esign/b2b")...).exits(1).prints("hint the provider may demand DPoP for this client", "is registered; the flag for DPoP is --dpop")
 	if out := run(t, append(args, "--dpop")...).exits(1); strings.Contains(out.stdout, "the flag for DPoP") {
 		t.Errorf("it prints %s", out.stdout)

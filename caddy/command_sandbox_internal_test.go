@@ -54,14 +54,14 @@ func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string)
 // token asks the sandbox for a token, and returns the status.
 func token(t *testing.T, issuer string) int {
 	t.Helper()
-	answer, err := http.PostForm(issuer+"/protocol/openid-connect/token", url.Values{
+	response, err := http.PostForm(issuer+"/protocol/openid-connect/token", url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {sandbox.ClientID}, "client_secret": {sandbox.ClientSecret},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	return answer.StatusCode
+	_ = response.Body.Close()
+	return response.StatusCode
 }
 
 func TestSandboxCommand(t *testing.T) {
@@ -187,23 +187,23 @@ func TestSandboxCommandEndsWhileAClientHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(r)
+		response, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer answer.Body.Close()
-		list, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			t.Fatalf("status %d, %v", answer.StatusCode, err)
+		defer response.Body.Close()
+		list, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("status %d, %v", response.StatusCode, err)
 		}
 		return strings.TrimSpace(string(list))
 	}
 	faults(http.MethodPost, `{"effect":"hang","count":1}`)
 	hung := make(chan error, 1)
 	go func() {
-		answer, err := http.Get(issuer + "/.well-known/openid-configuration")
+		response, err := http.Get(issuer + "/.well-known/openid-configuration")
 		if err == nil {
-			_ = answer.Body.Close()
+			_ = response.Body.Close()
 		}
 		hung <- err
 	}()
@@ -214,6 +214,6 @@ func TestSandboxCommandEndsWhileAClientHangs(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 	if err := <-hung; err == nil {
-		t.Error("the client got an answer")
+		t.Error("the client got a response")
 	}
 }

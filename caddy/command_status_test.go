@@ -101,7 +101,7 @@ func TestRefreshTooSoon(t *testing.T) {
 // A token that was obtained just now, as after an outage, needs no refresh.
 func TestRefreshAfterARetryThatWentWell(t *testing.T) {
 	f := newFixture(t)
-	f.issuer.HandleToken(answerWith(http.StatusServiceUnavailable, ""))
+	f.issuer.HandleToken(respondWith(http.StatusServiceUnavailable, ""))
 	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	eventually(t, func() bool { return a.client("default", "backing_off").Tokens[0].Failures > 0 })
 	f.issuer.HandleToken(nil)

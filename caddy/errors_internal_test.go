@@ -69,7 +69,7 @@ func TestFailuresThatAreRare(t *testing.T) {
 	}
 }
 
-// An egress proxy that does not answer has a minute.
+// An egress proxy that does not respond has a minute.
 func TestSilentEgressProxy(t *testing.T) {
 	ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{
 		egressVar: &url.URL{Scheme: "http", User: url.UserPassword("gateway", "planted"), Host: "proxy.example:3128"},

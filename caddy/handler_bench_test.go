@@ -17,7 +17,7 @@ import (
 
 func init() { caddy.RegisterModule(noopTransport{}) }
 
-// noopTransport is a transport that answers at once, without a network.
+// noopTransport is a transport that responds at once, without a network.
 type noopTransport struct{}
 
 // CaddyModule returns the Caddy module information.

@@ -235,7 +235,7 @@ func TestJourneyOfAnOrderThatIsTooLarge(t *testing.T) {
 	}
 	req.ContentLength = 64<<20 + 1
 	req.Header.Set("Content-Type", "application/json")
-	r := &reply{answer: roundTrip(t, req)}
+	r := &reply{response: roundTrip(t, req)}
 	r.seen = j.bank.seen()
 	r.passed(1, 413).says(`"the body is too large"`)
 }

@@ -62,15 +62,15 @@ func faults() []fault {
 	always := func(matrixCall) bool { return true }
 	safeGet := func(c matrixCall) bool { return c.Retry == gateway.Safe && c.Method == http.MethodGet }
 	return []fault{
-		{name: "401", script: answers("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
+		{name: "401", script: respond("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
 		// In CSC, the code may be what is refused.
-		{name: "401 of a code", script: answers("401 Unauthorized", ambiguous), again: refusedFor(bankid.SignDoc, bankid.Timestamp, bankid.B2B), status: 401},
-		{name: "403 for a new token", script: answers("403 Forbidden", ""), status: 403},
-		{name: "403 for an old token", script: answers("403 Forbidden", ""), prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
-		{name: "101", script: answers("101 Switching Protocols", ""), again: safeGet, status: 502, error: "http_protocol_error"},
-		{name: "425", script: answers("425 Too Early", ""), status: 425},
-		{name: "502", script: answers("502 Bad Gateway", ""), status: 502},
-		{name: "503", script: answers("503 Service Unavailable", ""), status: 503},
+		{name: "401 of a code", script: respond("401 Unauthorized", ambiguous), again: refusedFor(bankid.SignDoc, bankid.Timestamp, bankid.B2B), status: 401},
+		{name: "403 for a new token", script: respond("403 Forbidden", ""), status: 403},
+		{name: "403 for an old token", script: respond("403 Forbidden", ""), prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
+		{name: "101", script: respond("101 Switching Protocols", ""), again: safeGet, status: 502, error: "http_protocol_error"},
+		{name: "425", script: respond("425 Too Early", ""), status: 425},
+		{name: "502", script: respond("502 Bad Gateway", ""), status: 502},
+		{name: "503", script: respond("503 Service Unavailable", ""), status: 503},
 		{name: "connection refused", prepare: func(m *matrix) { m.upstream.Close() }, status: 502, error: "connection_refused", unseen: true},
 		{name: "reset of an idle connection on reuse", script: resets(""), prepare: (*matrix).warm, again: safeGet, status: 502, error: terminated},
 		{name: "reset before the response", script: resets(""), again: safeGet, status: 502, error: terminated},
@@ -83,7 +83,7 @@ func faults() []fault {
 		{name: "INTERNAL_ERROR of a stream", script2: resetsStream(http2.ErrCodeInternal), again: safeGet, status: 502, error: terminated},
 		{name: "reset of an HTTP2 connection", script2: resets2, again: safeGet, status: 502, error: broken},
 		{name: "timeout of a stream", script2: hangs2, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
-		{name: "early data", script: answers("200 OK", "ok"), header: []string{"Early-Data", "1"}, spares: safeGet, status: 425, error: "http_request_denied", unseen: true},
+		{name: "early data", script: respond("200 OK", "ok"), header: []string{"Early-Data", "1"}, spares: safeGet, status: 425, error: "http_request_denied", unseen: true},
 	}
 }
 
@@ -173,8 +173,8 @@ func newMatrix(t *testing.T, fault fault) *matrix {
 	return m
 }
 
-// A matrixAnswer is the answer that the caller got.
-type matrixAnswer struct {
+// A matrixResponse is the response that the caller got.
+type matrixResponse struct {
 	status int
 	proxy  string // Proxy-Status
 	body   string
@@ -182,10 +182,10 @@ type matrixAnswer struct {
 }
 
 // call makes a call. Its query identifies it.
-func (m *matrix) call(c matrixCall, query string) matrixAnswer {
+func (m *matrix) call(c matrixCall, query string) matrixResponse {
 	req, err := http.NewRequestWithContext(m.t.Context(), c.Method, m.url+c.target(query), strings.NewReader(c.body))
 	if err != nil {
-		return matrixAnswer{err: err}
+		return matrixResponse{err: err}
 	}
 	req.Header.Set("X-Call", fmt.Sprint(c.n))
 	req.Header.Set("Authorization", "Bearer callers-own")
@@ -195,11 +195,11 @@ func (m *matrix) call(c matrixCall, query string) matrixAnswer {
 	transport := &http.Transport{DisableKeepAlives: true}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		return matrixAnswer{err: err}
+		return matrixResponse{err: err}
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	return matrixAnswer{res.StatusCode, res.Header.Get("Proxy-Status"), string(body), err}
+	return matrixResponse{res.StatusCode, res.Header.Get("Proxy-Status"), string(body), err}
 }
 
 // target returns the request target of a call.
@@ -208,8 +208,8 @@ func (c matrixCall) target(query string) string {
 }
 
 // each makes all calls at the same time.
-func (m *matrix) each(query string) []matrixAnswer {
-	got := make([]matrixAnswer, len(m.calls))
+func (m *matrix) each(query string) []matrixResponse {
+	got := make([]matrixResponse, len(m.calls))
 	var wg sync.WaitGroup
 	for i, c := range m.calls {
 		wg.Go(func() { got[i] = m.call(c, query) })
@@ -254,7 +254,7 @@ func TestRetryMatrix(t *testing.T) {
 }
 
 // check checks the result of a call.
-func (m *matrix) check(t *testing.T, fault fault, c matrixCall, got matrixAnswer) {
+func (m *matrix) check(t *testing.T, fault fault, c matrixCall, got matrixResponse) {
 	want, proxy, cut, seen := fault.status, "", fault.cut, 1
 	switch {
 	case fault.again != nil && fault.again(c):

@@ -65,10 +65,10 @@ func TestIssuerOutage(t *testing.T) {
 	close(stop)
 	callers.Wait()
 	f.upstream.seen()
-	answer := f.do("GET", path, "").is(503).byGateway("destination_unavailable")
-	seconds, err := strconv.Atoi(answer.Header.Get("Retry-After"))
+	response := f.do("GET", path, "").is(503).byGateway("destination_unavailable")
+	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
 	if err != nil || seconds < 1 || seconds > 30 {
-		t.Fatalf("Retry-After is %q, want 1 to 30 seconds", answer.Header.Get("Retry-After"))
+		t.Fatalf("Retry-After is %q, want 1 to 30 seconds", response.Header.Get("Retry-After"))
 	}
 	if calls := len(f.upstream.seen()); calls > 0 {
 		t.Errorf("upstream saw %d calls without a token", calls)

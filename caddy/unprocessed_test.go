@@ -52,8 +52,8 @@ func TestCallThatIsNeverProcessed(t *testing.T) {
 	}`)
 	for method, body := range map[string]string{"POST": "{}", "DELETE": ""} {
 		streams.Store(0)
-		answer := f.do(method, path, body).is(503).byGateway("destination_unavailable")
-		if answer.Header.Get("Retry-After") == "" {
+		response := f.do(method, path, body).is(503).byGateway("destination_unavailable")
+		if response.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: there is no Retry-After", method)
 		}
 		if n := streams.Load(); n != 11 {

@@ -91,7 +91,7 @@ func TestUserThatIsNotAuthenticatedIsRefusedAtLoad(t *testing.T) {
 		{"the same site", `"routes": [` + site("x.example", setsVars, gateway) + `]`, here + "routes/0/handle/0/routes/0/handle/0 (vars)"},
 		{"a site that goes on", `"routes": [` + route(subroute(route(setsVars))) + `,` + site("x.example", gateway) + `]`, here + "routes/0/handle/0/routes/0/handle/0 (vars)"},
 		{"other spellings", `"ROUTES": [{"Handle": [{"handler": "map", "Destinations": ["{http.auth\u002euser.id}"], "destinations": ["{y}"], "source": "x", "defaults": ["x"]}, {"handler": "bankid_esign", "apis": ["signdoc"], "Callers": "authenticated"}]}]`, here + "ROUTES/0/Handle/0 (map)"},
-		{"the answer to another proxy", `"routes": [` + route(`{"handler": "reverse_proxy", "upstreams": [{"dial": "127.0.0.1:1"}], "handle_response": [{"routes": [`+route(setsVars)+`]}]}`, gateway) + `]`, here + "routes/0/handle/0/handle_response/0/routes/0/handle/0 (vars)"},
+		{"the response to another proxy", `"routes": [` + route(`{"handler": "reverse_proxy", "upstreams": [{"dial": "127.0.0.1:1"}], "handle_response": [{"routes": [`+route(setsVars)+`]}]}`, gateway) + `]`, here + "routes/0/handle/0/handle_response/0/routes/0/handle/0 (vars)"},
 
 		{"error routes after the gateway", `"routes": [` + route(gateway) + `], "errors": {"routes": [` + route(setsVars) + `]}`, ""},
 		{"another site", `"routes": [` + site("x.example", setsVars, other) + `,` + site("y.example", gateway) + `]`, ""},

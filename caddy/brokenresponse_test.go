@@ -11,8 +11,8 @@ import (
 
 // A response that is not HTTP, or only part of a response, is not the gateway's own
 // fault. The gateway's error does not say that it is.
-func TestBrokenAnswers(t *testing.T) {
-	for name, test := range map[string]struct{ answer, kind string }{
+func TestBrokenResponses(t *testing.T) {
+	for name, test := range map[string]struct{ response, kind string }{
 		"nothing":                    {"", "connection_terminated"},
 		"half of a status line":      {"HTTP/1.1 20", "http_protocol_error"},
 		"a status line only":         {"HTTP/1.1 200 OK\r\n", "http_response_incomplete"},
@@ -41,7 +41,7 @@ func TestBrokenAnswers(t *testing.T) {
 					}
 					if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 						_, _ = io.Copy(io.Discard, req.Body)
-						_, _ = io.WriteString(conn, test.answer)
+						_, _ = io.WriteString(conn, test.response)
 					}
 					conn.Close()
 				}
