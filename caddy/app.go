@@ -150,7 +150,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := checkUserID(cfg); err != nil {
 		return err
 	}
-	a.warnOpenAdmin(cfg)
+	if cfg != nil && a.sandbox == nil { // the sandbox's credentials are published
+		warnOpenAdmin(a.logger, cfg.Admin, a.allClients())
+	}
 	if err := errors.Join(checkDuration("timeout", a.Timeout), checkDuration("refresh_before", a.RefreshBefore)); err != nil {
 		return err
 	}
@@ -209,7 +211,7 @@ func checkDuration(name string, d caddy.Duration) error {
 // checkIssuer returns an error if issuer cannot be used. If the only fault is plain
 // http, the error names the option that allows it.
 func (a *App) checkIssuer(issuer string) error {
-	err := a.parseIssuer(issuer)
+	err := parseIssuer(issuer, a.InsecureHTTPIssuer)
 	if err == nil || a.InsecureHTTPIssuer {
 		return err
 	}
@@ -244,7 +246,9 @@ func (a *App) provisionEnvironment() error {
 			return fmt.Errorf("issuer '%s' %v", a.Issuer, err)
 		}
 		a.env = bankid.Environment{Issuer: issuer}
-		a.warnInsecure()
+		if a.InsecureHTTPIssuer {
+			warnInsecure(a.logger, issuer)
+		}
 	default:
 		return errors.New("neither environment nor issuer is given: there is no default, so that nobody signs for real by accident")
 	}
@@ -278,25 +282,16 @@ func (a *App) provisionClients() error {
 	if _, ok := a.Clients[defaultClient]; ok {
 		return fmt.Errorf("client '%s': the default client has this name; give this one another name", defaultClient)
 	}
-	clients := maps.Clone(a.Clients)
-	if clients == nil {
-		clients = make(map[string]*Client)
-	}
-	if !a.Client.empty() {
-		clients[""] = &a.Client
-	}
+	clients := a.allClients()
 	for _, name := range slices.Sorted(maps.Keys(clients)) {
 		client := clients[name]
-		if client == nil {
-			client = new(Client)
-		}
 		if a.sandbox != nil {
 			continue // the sandbox supplies its own clients
 		}
 		if err := client.validate(); err != nil {
 			return fmt.Errorf("client '%s': %v", clientLabel(name), err)
 		}
-		if err := a.provisionSecrecy(name, client); err != nil {
+		if err := provisionSecrecy(&a.refs, name, client, !a.InsecureHTTPIssuer); err != nil {
 			return err
 		}
 		if names := client.writtenOut(); len(names) > 0 {
@@ -305,6 +300,22 @@ func (a *App) provisionClients() error {
 		}
 	}
 	return nil
+}
+
+// allClients returns the configured clients by name. The name of the default client is
+// "".
+func (a *App) allClients() map[string]*Client {
+	clients := make(map[string]*Client, len(a.Clients)+1)
+	for name, client := range a.Clients {
+		if client == nil { // as JSON can have it
+			client = new(Client)
+		}
+		clients[name] = client
+	}
+	if !a.Client.empty() {
+		clients[""] = &a.Client
+	}
+	return clients
 }
 
 // provisionHTTP creates the HTTP client for requests to the provider.
@@ -368,6 +379,18 @@ func (a *App) Cleanup() error {
 		a.http.CloseIdleConnections()
 	}
 	return err
+}
+
+// loadApp returns the bankid_esign app.
+func loadApp(ctx caddy.Context) (*App, error) {
+	mod, err := ctx.AppIfConfigured("bankid_esign")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mod.(*App), nil
 }
 
 // Interface guards

@@ -189,8 +189,7 @@ func TestCallerIdentity(t *testing.T) {
 		if user != "" {
 			repl.Set("http.auth.user.id", user)
 		}
-		h := &Handler{Callers: callers}
-		return h.callerIdentity(r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)))
+		return callerIdentity(r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)), callers)
 	}
 	seen := make(map[string]bool)
 	for _, id := range []string{

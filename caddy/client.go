@@ -225,3 +225,11 @@ func from(value string) string {
 	}
 	return ""
 }
+
+// clientLabel returns the client's name as metrics, logs and the admin API show it.
+func clientLabel(name string) string {
+	if name == "" {
+		return defaultClient
+	}
+	return name
+}

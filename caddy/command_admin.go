@@ -112,15 +112,6 @@ func savedAdmin() string {
 	return address
 }
 
-// adminAddress returns the address of the admin endpoint that admin configures. The
-// endpoint must not be disabled.
-func adminAddress(admin *caddy.AdminConfig) (string, error) {
-	if admin == nil || admin.Listen == "" {
-		return caddy.DefaultAdminListen, nil
-	}
-	return caddy.NewReplacer().ReplaceOrErr(admin.Listen, true, true) // as Caddy does
-}
-
 // These match Caddy's errors for a failed request to the admin API, which have only a
 // text.
 var (

@@ -17,7 +17,9 @@ import (
 // gateway, such as in error routes. Each of those has its own.
 type exchange struct {
 	gateway.Exchange
-	transport *Transport // that makes the call; nil before the request has come to one
+
+	core      *gateway.Transport // makes the call; nil before the request has come to one
+	ofHandler bool               // whether core belongs to a handler bankid_esign
 
 	body     *upload.Body       // of the request; nil if there is none
 	download *download.Detached // nil if the call ends with its caller
@@ -55,34 +57,16 @@ func beginExchange(r *http.Request) *exchange {
 	return x
 }
 
-// exchange returns the exchange of t for a request with the context ctx. Outside of a
-// request, it returns a new one each time.
-func (t *Transport) exchange(ctx context.Context) *exchange {
-	newest := exchangeOf(ctx)
-	for x := newest; x != nil; x = x.previous {
-		if x.transport == t {
-			return x
-		}
-	}
-	if newest.transport == nil {
-		newest.transport = t
-		return newest
-	}
-	x := &exchange{transport: t, body: newest.body, download: newest.download, previous: newest}
-	caddyhttp.SetVar(ctx, exchangeVar, x)
-	return x
-}
-
 // bodyInMemory returns the body of r, a call that has failed, from its beginning. It
 // returns nil if the body is not in memory.
 func (x *exchange) bodyInMemory(r *http.Request) io.ReadCloser {
-	return x.transport.core.Body(r, x.body.Begun(), &x.Exchange)
+	return x.core.Body(r, x.body.Begun(), &x.Exchange)
 }
 
 // ready waits until the call can be made, which may need a token. The wait is before the
 // reverse proxy, which would blame the API's host for a failure.
 func (x *exchange) ready(r *http.Request) error {
-	if err := x.transport.core.Ready(r, &x.Exchange); err != nil {
+	if err := x.core.Ready(r, &x.Exchange); err != nil {
 		return waitError(err)
 	}
 	return nil
@@ -105,12 +89,12 @@ func (x *exchange) settle(w http.ResponseWriter, r *http.Request, err error, err
 	switch {
 	case x.body == nil:
 	case r.Context().Err() != nil: // the caller has left
-		if x.transport != nil {
+		if x.core != nil {
 			x.body.Drain(w, nil)
 		}
 	case !errorRoutes:
 		x.body.Refuse(w, errorStatus(err), drainer)
-	case x.transport == nil:
+	case x.core == nil:
 		x.body.HandOver(w, r, drainer, nil)
 	default:
 		x.body.HandOver(w, r, drainer, func() io.ReadCloser { return x.bodyInMemory(r) })

@@ -14,15 +14,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
-
-// A failure is why the reverse proxy has no response, in terms of RFC 9209.
-type failure struct {
-	kind    string          // the proxy error type; "" if the caller has left
-	details string          // what the type does not show, or ""
-	params  *httpsfv.Params // extra parameters of the type, nil if there are none
-}
 
 // failureOf classifies an error of Caddy's reverse proxy.
 func failureOf(err error) failure {
@@ -201,4 +195,35 @@ var alertMessages = map[int]string{
 	109: "missing_extension", 110: "unsupported_extension", 112: "unrecognized_name",
 	113: "bad_certificate_status_response", 115: "unknown_psk_identity", 116: "certificate_required",
 	117: "general_error", 120: "no_application_protocol", 121: "ech_required",
+}
+
+// failure classifies the error. whole is the reverse proxy's error that contains it.
+func (e *egressError) failure(whole caddyhttp.HandlerError) failure {
+	if egressErr, ok := errors.AsType[*tokenauth.EgressError](e.err); ok {
+		return failure{kind: destinationUnavailable, details: egressErr.Error()}
+	}
+	opErr, _ := errors.AsType[*net.OpError](e.err)
+	switch {
+	case opErr != nil && strings.HasPrefix(opErr.Op, "socks "):
+		return failure{kind: destinationUnavailable, details: "the egress proxy " + e.proxy + " does not connect: " + opErr.Err.Error()}
+	case e.connectTimedOut:
+		return failure{kind: connectionTimeout, details: "the egress proxy " + e.proxy + " does not connect in time"}
+	}
+	f := ownFailureOf(whole)
+	switch {
+	case f.kind == "":
+	case opErr != nil && opErr.Op == "proxyconnect":
+		f.details = "the egress proxy " + e.proxy + " cannot be reached" + because(f.details)
+	default:
+		f.details = "through the egress proxy " + e.proxy + because(f.details)
+	}
+	return f
+}
+
+// because formats details as the end of a sentence.
+func because(details string) string {
+	if details == "" {
+		return ""
+	}
+	return ": " + details
 }

@@ -22,9 +22,6 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// defaultProxyName names the gateway in the Proxy-Status field.
-const defaultProxyName = "bankid_esign"
-
 // Handler is a gateway to BankID's eSign APIs. Applications call it as they
 // would call BankID, with the same methods and paths, but without credentials.
 // It decides whether the caller is admitted, waits for an access token if the call
@@ -141,6 +138,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return standBefore(ctx, h.name, h.drainers)
 }
 
+// callTable returns the calls that can be made. The transport of the handler has the
+// same table.
+func (h *Handler) callTable() *gateway.Table { return h.table }
+
 // validate returns an error for a fault that can be found without the app.
 func (h *Handler) validate() error {
 	if err := h.Access.validate(); err != nil {
@@ -208,7 +209,7 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, x *exchange, er
 
 // admitted returns an error if the caller may not make r, and nil if it may.
 func (h *Handler) admitted(r *http.Request) error {
-	if refusal := h.admit(r); refusal != nil {
+	if refusal := admit(r, h.Callers); refusal != nil {
 		if r.TLS != nil && !r.TLS.HandshakeComplete {
 			// A client certificate counts only after the handshake (RFC 8470).
 			return handlerError(&gatewayError{

@@ -121,3 +121,51 @@ func (u *sourceUser) observeProvider(m *tokenauth.Metadata) {
 	}
 	u.elsewhere = elsewhere
 }
+
+// observeClock logs once that the clocks differ. A small difference is a warning, since
+// signed assertions and proofs are corrected for it. A larger one is an error.
+func (u *sourceUser) observeClock(c tokenauth.Clock) {
+	was := u.clock
+	u.clock = c
+	if !skewed(c) || skewed(was) && was.Correctable() == c.Correctable() {
+		return
+	}
+	level := zapcore.WarnLevel
+	if !c.Correctable() {
+		level = zapcore.ErrorLevel
+	}
+	if entry := u.logger.Check(level, "this machine's clock differs from the provider's"); entry != nil {
+		now := time.Now()
+		entry.Write(
+			zap.Duration("provider_ahead_by", c.Ahead),
+			zap.Bool("corrected", c.Correctable()),
+			zap.String("provider_time", utc(now.Add(c.Ahead))),
+			zap.String("machine_time", utc(now)),
+		)
+	}
+}
+
+// emit emits the events of an attempt. was is the state before that attempt.
+func (u *sourceUser) emit(e tokenauth.Event, was failing) {
+	if u.events == nil {
+		return
+	}
+	data := map[string]any{"client": u.client, "issuer": u.env.Issuer, "scope": e.Scopes}
+	if e.Err == nil {
+		data["client_id"] = e.ClientID
+		data["lifetime"] = e.Lifetime.Seconds()
+		data["failed_attempts"] = e.Failures
+		u.events.emit(eventTokenObtained, data)
+		return
+	}
+	if u.failing == was {
+		return
+	}
+	data["cause"], data["code"], data["error"] = e.Err.Cause.String(), e.Err.Code, e.Err.Error()
+	data["attempt"], data["token_usable"] = e.Failures, e.Usable
+	data["next_attempt"] = e.Err.RetryAt.UTC().Format(time.RFC3339)
+	u.events.emit(eventTokenFailed, data)
+	if !e.Usable && (!was.yes || was.usable) {
+		u.events.emit(eventTokenUnavailable, data)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
@@ -112,8 +113,8 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
-	h, short := handlerOf(ctx.Modules())
-	t.ofHandler = h != nil
+	handler, short := handlerOf(ctx.Modules())
+	t.ofHandler = handler != nil
 	app, err := loadApp(ctx)
 	if err != nil {
 		return err
@@ -129,7 +130,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	}
 	var table *gateway.Table
 	if t.ofHandler {
-		table = h.table
+		table = handler.callTable()
 	} else if table, err = t.table(); err != nil {
 		return err
 	}
@@ -241,17 +242,20 @@ func setDefault(d *caddy.Duration, value time.Duration) {
 	}
 }
 
+// A tableHandler is a handler bankid_esign.
+type tableHandler interface{ callTable() *gateway.Table }
+
 // handlerOf returns the handler bankid_esign that the transport at the end of a lineage
-// belongs to, or nil if it belongs to another. short says that it is the handler's short
-// way, so that no reverse proxy stands between them.
-func handlerOf(lineage []caddy.Module) (h *Handler, short bool) {
+// belongs to, or nil if it belongs to another. short is whether it is the handler's
+// short way, so that no reverse proxy stands between them.
+func handlerOf(lineage []caddy.Module) (h tableHandler, short bool) {
 	if len(lineage) >= 2 {
-		if h, ok := lineage[len(lineage)-2].(*Handler); ok {
+		if h, ok := lineage[len(lineage)-2].(tableHandler); ok {
 			return h, true
 		}
 	}
 	if len(lineage) >= 3 {
-		h, _ = lineage[len(lineage)-3].(*Handler)
+		h, _ = lineage[len(lineage)-3].(tableHandler)
 	}
 	return h, false
 }
@@ -277,52 +281,6 @@ func (t *Transport) origin(app *App) (*url.URL, error) {
 		origin = next
 	}
 	return origin, nil
-}
-
-// resolveUpstream resolves the origin of an API. An error shows it as it was typed.
-func resolveUpstream(typed string) (*url.URL, error) {
-	upstream, err := resolve(typed)
-	if err != nil {
-		return nil, fmt.Errorf("upstream: %v", err)
-	}
-	u, err := parseUpstream(upstream)
-	if err != nil {
-		return nil, fmt.Errorf("upstream '%s' %v", typed, err)
-	}
-	return u, nil
-}
-
-// parseUpstream parses and checks the origin of an API.
-func parseUpstream(upstream string) (*url.URL, error) {
-	u, err := url.Parse(upstream)
-	if err != nil || u.Host == "" || u.Hostname() == "" {
-		return nil, errors.New("is not a URL such as https://api.example.com")
-	}
-	if u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
-		return nil, errors.New("can only have a scheme, a host and a port")
-	}
-	return u, tokenauth.CheckSecure(u)
-}
-
-// dialAddress returns the host and port of u.
-func dialAddress(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-// loadApp returns the bankid_esign app.
-func loadApp(ctx caddy.Context) (*App, error) {
-	mod, err := ctx.AppIfConfigured("bankid_esign")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return mod.(*App), nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -390,6 +348,24 @@ func (t *Transport) respond(req *http.Request, x *exchange, e *gatewayError) *ht
 	kind, err := finish(res.Header, req, defaultProxyName, handlerError(e))
 	x.count(t.Client, kind, err)
 	return res
+}
+
+// exchange returns the exchange of t for a request with the context ctx. Outside of a
+// request, it returns a new one each time.
+func (t *Transport) exchange(ctx context.Context) *exchange {
+	newest := exchangeOf(ctx)
+	for x := newest; x != nil; x = x.previous {
+		if x.core == t.core {
+			return x
+		}
+	}
+	if newest.core == nil {
+		newest.core, newest.ofHandler = t.core, t.ofHandler
+		return newest
+	}
+	x := &exchange{core: t.core, ofHandler: t.ofHandler, body: newest.body, download: newest.download, previous: newest}
+	caddyhttp.SetVar(ctx, exchangeVar, x)
+	return x
 }
 
 // Interface guards

@@ -18,9 +18,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// parseIssuer returns an error if issuer is not valid.
-func (a *App) parseIssuer(issuer string) error {
-	if !a.InsecureHTTPIssuer {
+// parseIssuer returns an error if issuer is not valid. insecure is whether it may be
+// plain http.
+func parseIssuer(issuer string, insecure bool) error {
+	if !insecure {
 		_, err := tokenauth.ParseIssuer(issuer)
 		return err
 	}
@@ -52,18 +53,6 @@ func checkRehearsal(u *url.URL) error {
 // errInsecureEnvironment is the error for an environment with insecure_http_issuer.
 var errInsecureEnvironment = errors.New("insecure_http_issuer needs issuer, and excludes environment")
 
-// checkOrigin returns an error if calls must not go to u. With an issuer that is plain
-// http, calls cannot go to BankID's own hosts, so that nobody uses it for real.
-func (a *App) checkOrigin(u *url.URL) error {
-	if !a.InsecureHTTPIssuer {
-		return nil
-	}
-	if err := checkRehearsal(u); err != nil {
-		return fmt.Errorf("upstream %s %w", u, err)
-	}
-	return nil
-}
-
 // usedCredential is the key of a credential in the pool while a configuration uses the
 // credential.
 type usedCredential struct {
@@ -76,8 +65,9 @@ type usedCredential struct {
 // http and with one protected by TLS, whichever is configured first. The check covers
 // all configurations in use: a file that both name is read at every token request, so a
 // reload could otherwise send in the clear what an older configuration still protects.
-func (a *App) provisionSecrecy(name string, client *Client) error {
-	secure := !a.InsecureHTTPIssuer
+// name is that of the client, secure is whether its issuer is protected by TLS, and refs
+// are those of the configuration.
+func provisionSecrecy(refs *references, name string, client *Client, secure bool) error {
 	for _, field := range client.fields() {
 		if !field.secret || *field.value == "" {
 			continue
@@ -87,7 +77,7 @@ func (a *App) provisionSecrecy(name string, client *Client) error {
 			return err
 		}
 		own := usedCredential{typed: typed, key: field.name != "client_secret", secure: secure}
-		if _, err := use(&a.refs, own, func() (tokenauth.Secret, error) { return tokenauth.NewSecret(*field.value), nil }); err != nil {
+		if _, err := use(refs, own, func() (tokenauth.Secret, error) { return tokenauth.NewSecret(*field.value), nil }); err != nil {
 			return err
 		}
 		if !sharesCredential(own, *field.value) {
@@ -159,9 +149,7 @@ func cleanPaths(typed string) string {
 }
 
 // warnInsecure warns, at every load, that the issuer is plain http.
-func (a *App) warnInsecure() {
-	if a.InsecureHTTPIssuer {
-		a.logger.Warn("the issuer is plain http (insecure_http_issuer): everybody in the network can read the credentials and tokens, and respond in its name; this is for rehearsals only",
-			zap.String("issuer", a.env.Issuer))
-	}
+func warnInsecure(logger *zap.Logger, issuer string) {
+	logger.Warn("the issuer is plain http (insecure_http_issuer): everybody in the network can read the credentials and tokens, and respond in its name; this is for rehearsals only",
+		zap.String("issuer", issuer))
 }

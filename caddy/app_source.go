@@ -168,3 +168,15 @@ func (a *App) origin(api bankid.API) (*url.URL, error) {
 	}
 	return url.Parse(a.env.Origin(api))
 }
+
+// checkOrigin returns an error if calls must not go to u. With an issuer that is plain
+// http, calls cannot go to BankID's own hosts, so that nobody uses it for real.
+func (a *App) checkOrigin(u *url.URL) error {
+	if !a.InsecureHTTPIssuer {
+		return nil
+	}
+	if err := checkRehearsal(u); err != nil {
+		return fmt.Errorf("upstream %s %w", u, err)
+	}
+	return nil
+}

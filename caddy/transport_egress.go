@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/url"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -56,34 +55,3 @@ func (e *egressError) Timeout() bool {
 
 // Temporary implements net.Error.
 func (e *egressError) Temporary() bool { return e.Timeout() }
-
-// failure classifies the error. whole is the reverse proxy's error that contains it.
-func (e *egressError) failure(whole caddyhttp.HandlerError) failure {
-	if egressErr, ok := errors.AsType[*tokenauth.EgressError](e.err); ok {
-		return failure{kind: destinationUnavailable, details: egressErr.Error()}
-	}
-	opErr, _ := errors.AsType[*net.OpError](e.err)
-	switch {
-	case opErr != nil && strings.HasPrefix(opErr.Op, "socks "):
-		return failure{kind: destinationUnavailable, details: "the egress proxy " + e.proxy + " does not connect: " + opErr.Err.Error()}
-	case e.connectTimedOut:
-		return failure{kind: connectionTimeout, details: "the egress proxy " + e.proxy + " does not connect in time"}
-	}
-	f := ownFailureOf(whole)
-	switch {
-	case f.kind == "":
-	case opErr != nil && opErr.Op == "proxyconnect":
-		f.details = "the egress proxy " + e.proxy + " cannot be reached" + because(f.details)
-	default:
-		f.details = "through the egress proxy " + e.proxy + because(f.details)
-	}
-	return f
-}
-
-// because formats details as the end of a sentence.
-func because(details string) string {
-	if details == "" {
-		return ""
-	}
-	return ": " + details
-}

@@ -17,25 +17,15 @@ import (
 
 // warnOpenAdmin warns, at every load, if every user of this machine can reach the admin
 // endpoint, and a credential is not readable for all of them: with a configuration of
-// their own, they could make this process send the credential anywhere.
-func (a *App) warnOpenAdmin(cfg *caddy.Config) {
-	if cfg == nil || a.sandbox != nil { // its credentials are published
-		return
-	}
-	address, open := openAdmin(cfg.Admin)
+// their own, they could make this process send the credential anywhere. clients are the
+// configured clients by name.
+func warnOpenAdmin(logger *zap.Logger, admin *caddy.AdminConfig, clients map[string]*Client) {
+	address, open := openAdmin(admin)
 	if !open {
 		return
 	}
 	var private []string
-	clients := maps.Clone(a.Clients)
-	if clients == nil {
-		clients = make(map[string]*Client)
-	}
-	clients[""] = &a.Client
 	for _, name := range slices.Sorted(maps.Keys(clients)) {
-		if clients[name] == nil {
-			continue
-		}
 		for _, field := range clients[name].fields() {
 			if field.secret && isPrivate(*field.value) {
 				private = append(private, clientLabel(name)+" "+field.name)
@@ -43,7 +33,7 @@ func (a *App) warnOpenAdmin(cfg *caddy.Config) {
 		}
 	}
 	if len(private) > 0 {
-		a.logger.Warn("every user of this machine can load a configuration that sends these credentials elsewhere, which not all of them may read: have the admin endpoint listen on a socket of your own, as by 'admin unix//run/esign-gateway/admin.sock|0600', or set 'admin off'",
+		logger.Warn("every user of this machine can load a configuration that sends these credentials elsewhere, which not all of them may read: have the admin endpoint listen on a socket of your own, as by 'admin unix//run/esign-gateway/admin.sock|0600', or set 'admin off'",
 			zap.String("admin", address), zap.Strings("credentials", private))
 	}
 }
@@ -116,4 +106,13 @@ func readableByAll(path string) bool {
 		}
 		path = parent
 	}
+}
+
+// adminAddress returns the address of the admin endpoint that admin configures. The
+// endpoint must not be disabled.
+func adminAddress(admin *caddy.AdminConfig) (string, error) {
+	if admin == nil || admin.Listen == "" {
+		return caddy.DefaultAdminListen, nil
+	}
+	return caddy.NewReplacer().ReplaceOrErr(admin.Listen, true, true) // as Caddy does
 }

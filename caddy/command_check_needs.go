@@ -3,55 +3,14 @@ package caddyesign
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
-
-// readConfig reads a configuration as `caddy validate` does: as JSON, or with the given
-// adapter. The default adapter is the Caddyfile's if the file's name looks like a
-// Caddyfile's. The file "-" is the standard input.
-func readConfig(file, adapter string, stdin io.Reader) (*caddy.Config, error) {
-	var raw []byte
-	var err error
-	if file == "-" {
-		raw, err = io.ReadAll(stdin)
-	} else {
-		raw, err = os.ReadFile(file)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	name := strings.ToLower(filepath.Base(file))
-	if adapter == "" && !strings.HasSuffix(name, ".json") && (strings.HasPrefix(name, "caddyfile") || strings.HasSuffix(name, ".caddyfile")) {
-		adapter = "caddyfile"
-	}
-	if adapter != "" {
-		a := caddyconfig.GetAdapter(adapter)
-		if a == nil {
-			return nil, fmt.Errorf("unrecognized config adapter: %s", adapter)
-		}
-		if raw, _, err = a.Adapt(raw, map[string]any{"filename": file}); err != nil {
-			return nil, fmt.Errorf("adapting the configuration using %s: %w", adapter, err)
-		}
-	}
-	cfg := new(caddy.Config)
-	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), cfg); err != nil {
-		if adapter == "" {
-			return nil, fmt.Errorf("decoding the configuration %s: %w; if it is not JSON, name its adapter by --adapter", file, err)
-		}
-		return nil, fmt.Errorf("decoding the configuration %s: %w", file, err)
-	}
-	return cfg, nil
-}
 
 // findNeeds returns the tokens that the handlers and transports of cfg use. It searches
 // the JSON for their names, instead of loading the servers around them with their
@@ -132,4 +91,11 @@ func sortNeeds(needs []need) []need {
 		return slices.Compare(x.scopes, y.scopes)
 	})
 	return slices.CompactFunc(needs, func(x, y need) bool { return reflect.DeepEqual(x, y) })
+}
+
+// need is a token that a configuration uses.
+type need struct {
+	client string // "" for the default client
+	scopes []string
+	dpop   bool
 }

@@ -136,13 +136,6 @@ type checkedToken struct {
 	Hint  string      `json:"hint,omitempty"`
 }
 
-// need is a token that a configuration uses.
-type need struct {
-	client string // "" for the default client
-	scopes []string
-	dpop   bool
-}
-
 // check obtains the tokens in needs, with the provider and the clients of the app that
 // cfg configures. It starts no server. It returns an error if cfg cannot be loaded.
 func check(ctx context.Context, cfg *caddy.Config, needs []need) (*checkReport, error) {
