@@ -127,7 +127,7 @@ func (a *App) source(clientName string, scopes []string, dpop bool) (*tokenauth.
 	if !a.sources[source.Source] {
 		// This is done here, not in Start: apps start in no particular order, and a
 		// handler of this configuration may be called before this app starts.
-		user := newSourceUser(a.logger, a.env, clientName, a.events)
+		user := newSourceObserver(a.logger, a.env, clientName, a.events)
 		a.metrics.add(user.client, source.Source)
 		runtime := tokenauth.Runtime{Client: a.http, Observe: user.observe}
 		if client.ShareTokens {

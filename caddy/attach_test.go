@@ -297,7 +297,7 @@ func TestOffersAreIgnored(t *testing.T) {
 				f.do(method, path, body, offer...).is(200)
 				calls := f.upstream.seen()
 				if len(calls) != 1 || string(calls[0].body) != body {
-					t.Fatalf("%s %s with %q: the upstream saw %d calls, of which one should be", method, path, offer, len(calls))
+					t.Fatalf("%s %s with %q: the upstream saw %d calls, want 1", method, path, offer, len(calls))
 				}
 				for i := 0; i < len(offer); i += 2 {
 					if got := calls[0].Header[http.CanonicalHeaderKey(offer[i])]; got != nil {

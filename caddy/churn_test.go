@@ -51,7 +51,7 @@ func TestChurn(t *testing.T) {
 	after := c.atRest(func(u usage) bool { return u.goroutines <= before.goroutines })
 
 	m := c.model
-	t.Logf("%d callers in %v: %d calls done, %d without a token to be had, %d made again after a reload, %d arrived late",
+	t.Logf("%d callers in %v: %d calls done, %d without an obtainable token, %d made again after a reload, %d arrived late",
 		churnCallers, duration, c.done.Load(), c.without.Load(), len(c.again), m.late.Load())
 	t.Logf("%d reloads, %d secrets, %d clients; %d tokens given, %d requests failed, %d refused for an old secret",
 		c.reloads, m.secrets.Load(), m.loaded.Load(), m.given.Load(), m.failed.Load(), m.refused.Load())

@@ -71,10 +71,10 @@ func (c Client) validate() error {
 		return errors.New("either client_secret or private_key is needed, and not both")
 	}
 	if c.KeyID != "" && c.PrivateKey == "" {
-		return errors.New("key_id goes with private_key")
+		return errors.New("key_id needs private_key")
 	}
 	if c.Audience != "" && c.PrivateKey == "" {
-		return errors.New("audience goes with private_key: it is that of client assertions")
+		return errors.New("audience needs private_key: it is the audience of client assertions")
 	}
 	for _, field := range c.fields() {
 		if err := field.check(); err != nil {
@@ -85,7 +85,7 @@ func (c Client) validate() error {
 		return err
 	}
 	if c.AuthMethod != "" && (c.AuthMethod == string(tokenauth.PrivateKeyJWT)) != (c.PrivateKey != "") {
-		return fmt.Errorf("auth_method %s does not go with the client's credential", c.AuthMethod)
+		return fmt.Errorf("auth_method %s does not fit the client's credential", c.AuthMethod)
 	}
 	return nil
 }

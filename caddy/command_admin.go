@@ -66,7 +66,7 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 	case f.address != "" && f.config != "":
 		return "", unchecked(cmd, errors.New("--address and --config exclude each other: a configuration has the address"))
 	case f.adapter != "" && f.config == "":
-		return "", unchecked(cmd, errors.New("--adapter goes with --config"))
+		return "", unchecked(cmd, errors.New("--adapter needs --config"))
 	case f.address != "":
 		return f.address, nil
 	}

@@ -250,10 +250,10 @@ func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
 	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.audience + f.authMethod
 	if single != "" || f.scopes != nil || f.dpop || f.insecure {
 		if f.storage {
-			return nil, nil, errors.New("--storage is about the storage of a configuration: the flags that describe one client do not go with it")
+			return nil, nil, errors.New("--storage is about the storage of a configuration: the flags that describe one client cannot be combined with it")
 		}
 		if f.config != "" || f.adapter != "" {
-			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client do not go with it")
+			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client cannot be combined with it")
 		}
 		return f.client()
 	}

@@ -72,7 +72,7 @@ func TestCheckHintsAreCures(t *testing.T) {
 	bySecret := append(args, "--secret-file", f.secret)
 	run(t, bySecret...).exits(1).prints("characters that client_secret_basic encodes", "set auth_method client_secret_post", "the flag for auth_method is --auth-method")
 	run(t, append(bySecret, "--auth-method", "client_secret_post")...).exits(0)
-	run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "c", "--secret-file", f.secret, "--audience", "x").exits(2).prints("audience goes with private_key")
+	run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "c", "--secret-file", f.secret, "--audience", "x").exits(2).prints("audience needs private_key")
 }
 
 // The same holds in a configuration, where a kid can also be left out.

@@ -66,7 +66,7 @@ func TestCheckGoesOnAfterTrouble(t *testing.T) {
 		"asked too often":  {respondWith(429, ""), 1, []string{"warn authentication", "it is not known whether that is right", "esign/csc not tried, since the provider has been asked too often"}},
 		"trouble":          {respondWith(503, ""), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 503", "ok esign/csc token of"}},
 		"another refusal":  {respondWith(400, "invalid_request"), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 400: invalid_request", "ok esign/csc token of"}},
-		"what is no token": {respondWith(200, ""), 3, []string{"ok authentication", "FAIL esign", "ok esign/qtsa token of"}},
+		"not a token": {respondWith(200, ""), 3, []string{"ok authentication", "FAIL esign", "ok esign/qtsa token of"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

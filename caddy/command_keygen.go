@@ -65,9 +65,9 @@ func checkKeygenFlags(cmd *cobra.Command) error {
 	case file.Changed && file.Value.String() == "":
 		return errors.New("--public is empty: name the file of a private key")
 	case file.Changed && out.Changed:
-		return errors.New("--public and --out exclude each other: one is for a key that is there already, the other for a new one")
+		return errors.New("--public and --out exclude each other: one is for an existing key, the other for a new key")
 	case file.Changed && flags.Changed("alg"):
-		return errors.New("--alg goes with --out: a key that is there already has its algorithm")
+		return errors.New("--alg needs --out: an existing key has its algorithm")
 	case !file.Changed && out.Value.String() == "":
 		return errors.New("--out is missing: name the file to write the private key to")
 	}

@@ -144,7 +144,7 @@ func TestStatusOfWrongUsage(t *testing.T) {
 	}
 	run(t, "status", "--config", "absent").exits(2).prints("open absent: no such file")
 	run(t, "status", "--address", "localhost:2019", "--config", "absent").exits(2).prints("exclude each other")
-	run(t, "status", "--adapter", "caddyfile").exits(2).prints("--adapter goes with --config")
+	run(t, "status", "--adapter", "caddyfile").exits(2).prints("--adapter needs --config")
 }
 
 func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {

@@ -144,6 +144,6 @@ func TestKeygenPublic(t *testing.T) {
 	}
 	run(t, "keygen", "--public", filepath.Join(t.TempDir(), "absent")).exits(1).prints("Error: reading the private key: open", "no such file")
 	run(t, "keygen", "--public", file, "--out", other).exits(2).prints("--public and --out exclude each other")
-	run(t, "keygen", "--public", file, "--alg", "RS256").exits(2).prints("--alg goes with --out")
+	run(t, "keygen", "--public", file, "--alg", "RS256").exits(2).prints("--alg needs --out")
 	run(t, "keygen", "--public", "").exits(2).prints("--public is empty")
 }

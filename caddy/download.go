@@ -65,7 +65,7 @@ func (h *Handler) downloadKey(r *http.Request, x *exchange) (key download.Key, o
 	}
 	// The values are quoted, so that no two lists look the same.
 	about := fmt.Sprintf("%q", append(listen,
-		strings.ToLower(r.Host), h.orders.Issuer, h.orders.ClientID,
+		strings.ToLower(r.Host), h.client.Issuer, h.client.ClientID,
 		x.core.Origin.String(), x.Call.Method, x.Call.Path, caller, ids[0]))
 	hash := sha256.Sum256([]byte(ids[0]))
 	return sha256.Sum256([]byte(about)), hex.EncodeToString(hash[:8]), true

@@ -76,7 +76,7 @@ func TestSilentEgressProxy(t *testing.T) {
 	})
 	err := throughEgress(ctx, context.DeadlineExceeded)
 	if netErr, ok := err.(net.Error); !ok || !netErr.Timeout() { //nolint:errorlint // as Caddy looks at it
-		t.Errorf("%v is no timeout to Caddy", err)
+		t.Errorf("%v is not a timeout to Caddy", err)
 	}
 	f := failureOf(caddyhttp.Error(http.StatusGatewayTimeout, err))
 	if f.kind != connectionTimeout || f.details != "the egress proxy http://proxy.example:3128 does not connect in time" {

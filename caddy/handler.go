@@ -69,7 +69,7 @@ type Handler struct {
 	routes    map[string]*route // by API
 	name      string            // in Proxy-Status
 	downloads *download.Store
-	orders    clientKey // the client whose orders the calls are about
+	client    clientKey // the client whose orders the calls are about
 	drainers  drainers
 	logger    *zap.Logger
 
@@ -133,7 +133,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.downloads, h.orders = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
+	h.downloads, h.client = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
 	h.drainers = app.drainers
 	return standBefore(ctx, h.name, h.drainers)
 }

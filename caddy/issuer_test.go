@@ -38,7 +38,7 @@ func TestF03HungIssuerHurtsNobodyElse(t *testing.T) {
 	f.do("POST", "/csc/v2/info", "{}").is(200) // this call needs no token
 	f.do("GET", path, "").is(504).byGateway("connection_timeout")
 	if n := len(f.upstream.seen()); n != 1 {
-		t.Errorf("upstream saw %d calls, want only the one that needs no token", n)
+		t.Errorf("upstream saw %d calls, want only the call that needs no token", n)
 	}
 }
 

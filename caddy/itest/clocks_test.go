@@ -9,7 +9,7 @@ import (
 )
 
 // A machine that was suspended has a clock on the wall that is ahead of the monotonic
-// one. That cannot be had in a test, but a program can be built with a package time
+// one. A test cannot have that, but a program can be built with a package time
 // whose clock on the wall can be moved.
 func TestClocksThatDiffer(t *testing.T) {
 	dir := t.TempDir()

@@ -26,10 +26,10 @@ func init() {
 
 // The defects.
 const (
-	// A lock is kept in the place of the entry of its name, and overwrites it.
+	// A lock is stored as the entry of its name, and overwrites it.
 	OneKeySpace = "one_key_space"
 
-	// Lock tries again for ever, and does not succeed any more when its context is over.
+	// Lock tries again for ever, and does not succeed any more after its context has ended.
 	LockForEver = "lock_for_ever"
 
 	// Lock of a lock that is held is an error at once.
