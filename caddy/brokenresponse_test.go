@@ -13,18 +13,18 @@ import (
 // fault. The gateway's error does not say that it is.
 func TestBrokenResponses(t *testing.T) {
 	for name, test := range map[string]struct{ response, kind string }{
-		"nothing":                    {"", "connection_terminated"},
-		"half of a status line":      {"HTTP/1.1 20", "http_protocol_error"},
-		"a status line only":         {"HTTP/1.1 200 OK\r\n", "http_response_incomplete"},
-		"half of a field":            {"HTTP/1.1 200 OK\r\nDat", "http_protocol_error"},
-		"another protocol":           {"220 smtp.example.com ESMTP\r\n\r\n", "http_protocol_error"},
+		"nothing":                       {"", "connection_terminated"},
+		"half of a status line":         {"HTTP/1.1 20", "http_protocol_error"},
+		"a status line only":            {"HTTP/1.1 200 OK\r\n", "http_response_incomplete"},
+		"half of a field":               {"HTTP/1.1 200 OK\r\nDat", "http_protocol_error"},
+		"another protocol":              {"220 smtp.example.com ESMTP\r\n\r\n", "http_protocol_error"},
 		"a status that is not a number": {"HTTP/1.1 good\r\n\r\n", "http_protocol_error"},
 		"a length that is not a number": {"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "http_protocol_error"},
-		"two lengths":                {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "http_protocol_error"},
-		"an unknown coding":          {"HTTP/1.1 200 OK\r\nTransfer-Encoding: zip\r\n\r\n", "http_response_transfer_coding"},
-		"two codings":                {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n", "http_response_transfer_coding"},
-		"a field that is none":       {"HTTP/1.1 200 OK\r\nno field\r\n\r\n", "http_protocol_error"},
-		"a header of 11 MiB":         {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 11<<20) + "\r\n\r\n", "http_response_header_section_size"},
+		"two lengths":                   {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "http_protocol_error"},
+		"an unknown coding":             {"HTTP/1.1 200 OK\r\nTransfer-Encoding: zip\r\n\r\n", "http_response_transfer_coding"},
+		"two codings":                   {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n", "http_response_transfer_coding"},
+		"a field that is none":          {"HTTP/1.1 200 OK\r\nno field\r\n\r\n", "http_protocol_error"},
+		"a header of 11 MiB":            {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 11<<20) + "\r\n\r\n", "http_response_header_section_size"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

@@ -61,12 +61,12 @@ func TestCheckGoesOnAfterTrouble(t *testing.T) {
 		requests int
 		want     []string
 	}{
-		"refused":          {respondWith(401, ""), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
-		"wrong secret":     {respondWith(400, "unauthorized_client"), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
-		"asked too often":  {respondWith(429, ""), 1, []string{"warn authentication", "it is not known whether that is right", "esign/csc not tried, since the provider has been asked too often"}},
-		"trouble":          {respondWith(503, ""), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 503", "ok esign/csc token of"}},
-		"another refusal":  {respondWith(400, "invalid_request"), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 400: invalid_request", "ok esign/csc token of"}},
-		"not a token": {respondWith(200, ""), 3, []string{"ok authentication", "FAIL esign", "ok esign/qtsa token of"}},
+		"refused":         {respondWith(401, ""), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
+		"wrong secret":    {respondWith(400, "unauthorized_client"), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
+		"asked too often": {respondWith(429, ""), 1, []string{"warn authentication", "it is not known whether that is right", "esign/csc not tried, since the provider has been asked too often"}},
+		"trouble":         {respondWith(503, ""), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 503", "ok esign/csc token of"}},
+		"another refusal": {respondWith(400, "invalid_request"), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 400: invalid_request", "ok esign/csc token of"}},
+		"not a token":     {respondWith(200, ""), 3, []string{"ok authentication", "FAIL esign", "ok esign/qtsa token of"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

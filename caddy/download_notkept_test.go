@@ -176,7 +176,7 @@ func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 	}
 }
 
-// If the call was not sent yet, nothing is lost, and the caller can ask again.
+// If the call was not sent yet, nothing is lost, and the caller can retry.
 func TestCallerThatLeftIsNotCalledFor(t *testing.T) {
 	t.Run("waiting for a token", func(t *testing.T) {
 		f := newFixture(t)

@@ -16,7 +16,7 @@ import (
 // proxyPassword is the password of the egress proxy. It must not be shown anywhere.
 const proxyPassword = "pr0xy-planted"
 
-// connectServer returns a proxy that responses CONNECT with response. If that is 200, it
+// connectServer returns a proxy that responds to CONNECT with response. If that is 200, it
 // forwards to target.
 func connectServer(response, target string) func(net.Conn) {
 	return func(conn net.Conn) {
@@ -31,8 +31,8 @@ func connectServer(response, target string) func(net.Conn) {
 }
 
 // socksServer returns a SOCKS5 proxy that requires a user and a password. It responds
-// to these with login, and to the connect request with reply. If both are 0, it forwards to
-// target.
+// to these with login, and to the connect request with reply. If both are 0, it forwards
+// to target.
 func socksServer(login, reply byte, target string) func(net.Conn) {
 	return func(conn net.Conn) {
 		reader := bufio.NewReader(conn)

@@ -25,7 +25,7 @@ func exchange(t *testing.T, addr, raw string) []int {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	// The gateway may response, and close the connection, before everything is written.
+	// The gateway may respond, and close the connection, before everything is written.
 	go func() { _, _ = io.WriteString(conn, raw) }()
 	var statuses []int
 	reader := bufio.NewReader(conn)

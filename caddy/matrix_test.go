@@ -29,7 +29,7 @@ type fault struct {
 	header  []string      // of the request
 	prepare func(*matrix) // called before the calls are made
 
-	// again reports whether the call is sent again, and then succeeds. nil means never.
+	// again reports whether the call is retried, and then succeeds. nil means never.
 	again func(matrixCall) bool
 
 	// spares reports whether the fault does not affect the call. nil means that it
@@ -57,7 +57,7 @@ func faults() []fault {
 		broken     = "(http_response_incomplete|connection_terminated)"
 		brief      = "response_header_timeout 2s"
 	)
-	// A call that the upstream promises not to have processed is sent again, if its
+	// A call that the upstream promises not to have processed is retried, if its
 	// body is held.
 	always := func(matrixCall) bool { return true }
 	safeGet := func(c matrixCall) bool { return c.Retry == gateway.Safe && c.Method == http.MethodGet }
@@ -87,7 +87,7 @@ func faults() []fault {
 	}
 }
 
-// refusedFor returns a condition: the call is sent again when its token is refused, in
+// refusedFor returns a condition: the call is retried when its token is refused, in
 // a way that has this meaning only for the given APIs.
 func refusedFor(apis ...bankid.API) func(matrixCall) bool {
 	return func(c matrixCall) bool {

@@ -26,8 +26,8 @@ type script func(conn net.Conn) (keep bool)
 type script2 func(conn net.Conn, framer *http2.Framer, stream uint32) (keep bool)
 
 // A scriptedUpstream is an API host that is faulty the first time that it sees a call.
-// Afterwards it responds with 200 and "ok". It responds to a call with "warm" in its query at
-// once.
+// Afterwards it responds with 200 and "ok". If a call has "warm" in its query, it is not
+// faulty.
 type scriptedUpstream struct {
 	net.Listener
 	url     string
@@ -228,5 +228,5 @@ func resets2(conn net.Conn, _ *http2.Framer, _ uint32) bool {
 	return false
 }
 
-// hangs2 is a script that does not response.
+// hangs2 is a script that does not respond.
 func hangs2(net.Conn, *http2.Framer, uint32) bool { return true }

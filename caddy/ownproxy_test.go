@@ -49,9 +49,9 @@ func newRespondingAPI(t *testing.T, status int, some int64) (url string) {
 	return api.URL
 }
 
-// The rest of a body is not taken for a call if the body breaks off or its call is
-// followed early by its response, whichever handler responds. The same holds behind an operator's own
-// reverse_proxy.
+// The rest of a body is not taken for a call if the body breaks off, or if the response
+// comes before its end, whichever handler responds. The same holds behind an operator's
+// own reverse_proxy.
 func TestNothingOfABodyIsACall(t *testing.T) {
 	// Without full duplex, Go's server reads most of a body before it responds.
 	servers := map[string][]string{"gateway": {"enable_full_duplex"}, "own proxy": {"", "enable_full_duplex"}}

@@ -202,7 +202,7 @@ func TestF31SecretIsReadAtEveryTokenRequest(t *testing.T) {
 	f.start(localSite)
 	f.do("GET", "/v1/signdoc/pades", "").is(502).byGateway("proxy_configuration_error")
 	f.writeSecret("rotated")
-	// Attempts are held back, but the credentials are read again within a second.
+	// Attempts are delayed, but the credentials are read again within a second.
 	eventually(t, func() bool { return f.do("GET", "/v1/signdoc/pades", "").StatusCode == 200 })
 }
 

@@ -117,7 +117,7 @@ func TestErrorRoutesGetTheBodyOfARefusedCall(t *testing.T) {
 
 // A body that is too large gets the same response in both cases: its length was declared,
 // and request_body refuses it; or it was not, and the transport does. The error routes
-// response, with the same Proxy-Status and placeholder.
+// respond, with the same Proxy-Status and placeholder.
 func TestBodyThatIsTooLargeIsOneError(t *testing.T) {
 	for name, routes := range map[string]string{
 		"error routes": "\nhandle_errors 413 {\nheader X-Routes yes\nrespond {http.bankid_esign.error}\n}",
