@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -109,7 +110,7 @@ func TestJourneyOfASeal(t *testing.T) {
 // Each path of the B2B signer is called, each time with a new proof.
 func TestJourneyOfEverySeal(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
-	hash, pdf := hashOf([]byte("text")), encoded([]byte("%PDF-1.7"))
+	hash, pdf := hashOf([]byte("text")), encoded(pdftest.Plain("Avtale"))
 	tbs := `{"hash":"` + hash + `","mime_type":"text/plain","description":"d"}`
 	const algorithms = `"hashAlgorithmOID":"` + sha256OID + `","signAlgo":"` + sha256WithRSA + `"`
 	var seals struct {

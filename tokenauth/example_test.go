@@ -2,6 +2,7 @@ package tokenauth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
@@ -61,7 +63,8 @@ func Example() {
 
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server+"/v1/signdoc/pades", strings.NewReader(
 		`{"signProperties": {"orderName": "Contract", "redirectUrl": "https://app.example/signed"},
-		  "documents": [{"description": "Contract", "pdf": "JVBERi0xLjcKJSVFT0YK"}]}`))
+		  "padesSignProperties": {"addVisualSeals": false},
+		  "documents": [{"description": "Contract", "pdf": "`+base64.StdEncoding.EncodeToString(pdftest.Plain("Contract"))+`"}]}`))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -79,7 +82,7 @@ func Example() {
 	_, err = client.Get(server + "/v1/signdoc/../timestamp/token") //nolint:noctx,bodyclose // there is no response
 	fmt.Println(strings.HasSuffix(err.Error(), "no such call: the method and path are not in the call table"))
 	// Output:
-	// 200 OK true <nil>
+	// 201 Created true <nil>
 	// true
 }
 

@@ -16,6 +16,20 @@ type Assumptions struct {
 	// 403, as SignDoc v0 does. Default: with 401.
 	SignDocForbids bool
 
+	// CreatedOrder is the status of the answer to a new order of SignDoc v1 or
+	// timestamping: 201 or 200. Default: 201, which SignDoc v0 has.
+	CreatedOrder int
+
+	// StateMember is the member that has the state in the status of an order of
+	// SignDoc v1 or timestamping: "orderState", beside "signId" and "orderName" as in
+	// SignDoc v0, or "status", beside "sign_id" alone. Default: "orderState".
+	StateMember string
+
+	// LTAWithoutScope says that an order may ask for extendToLTA with a token that
+	// lacks the scope esign/qtsa. Default: such an order is refused, as a call with
+	// an insufficient scope is.
+	LTAWithoutScope bool
+
 	// UnfinishedOrder is the status of the DELETE of an order that is not
 	// complete, from 400 to 499. Default: 400.
 	UnfinishedOrder int
@@ -60,6 +74,12 @@ type Assumptions struct {
 }
 
 func (a Assumptions) withDefaults() Assumptions {
+	if a.CreatedOrder == 0 {
+		a.CreatedOrder = http.StatusCreated
+	}
+	if a.StateMember == "" {
+		a.StateMember = "orderState"
+	}
 	if a.UnfinishedOrder == 0 {
 		a.UnfinishedOrder = http.StatusBadRequest
 	}
@@ -90,6 +110,10 @@ func (a Assumptions) withDefaults() Assumptions {
 
 func (a Assumptions) validate() error {
 	switch {
+	case a.CreatedOrder != http.StatusOK && a.CreatedOrder != http.StatusCreated:
+		return fmt.Errorf("CreatedOrder %d is neither 200 nor 201", a.CreatedOrder)
+	case a.StateMember != "orderState" && a.StateMember != "status":
+		return fmt.Errorf("StateMember %q is neither orderState nor status", a.StateMember)
 	case a.UnfinishedOrder < 400 || a.UnfinishedOrder > 499:
 		return fmt.Errorf("UnfinishedOrder %d is not from 400 to 499", a.UnfinishedOrder)
 	case a.OrderRetention < 0:

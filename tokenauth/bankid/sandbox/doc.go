@@ -35,8 +35,9 @@
 //
 // Tokens, their expiry, scopes and binding, single use of codes, service tokens,
 // signature activation data, assertions and proofs, the order of CSC's
-// endpoints, and one-shot downloads are enforced, with the statuses and bodies
-// that BankID documents for each API. Paths are compared as they are escaped on
+// endpoints, and one-shot downloads are enforced. Statuses and bodies are those
+// that BankID documents, and where it documents none, those of the assumptions
+// below. Paths are compared as they are escaped on
 // the wire; another spelling is 404.
 //
 // # What only the sandbox has
@@ -87,13 +88,12 @@
 // # What it does not
 //
 //   - In SignDoc and timestamping no document is signed, converted or
-//     timestamped: what comes back are the bytes that were uploaded, and a
-//     "sandbox" member of the answer says so. The Go library that could sign a
-//     PDF (digitorus/pdfsign) has no release and four dependencies that Caddy
-//     does not have, which is too much for a simulation.
+//     timestamped. What comes back is what was uploaded, with a comment after
+//     the end of the PDF that says so; that comment is also the padesAppendix.
+//     A document that was to be converted comes back with a warning.
 //   - No person signs: an order that nobody drives is complete when
 //     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
-//   - No SignerInfo is issued; /v1/signdoc/jwks has the keys of access tokens.
+//   - The keys of SignerInfo are those of access tokens, at /v1/signdoc/jwks too.
 //   - No person consents: CSC's authorize endpoint redirects at once. For tests
 //     without a browser every code that starts with "sandbox-" is good too,
 //     once, with any redirect_uri. Codes that it issues start with "SANDBOX-".
@@ -104,10 +104,10 @@
 //   - B2B makes real detached CMS signatures and real PKCS #1 signatures, but no
 //     OCSP response, no SEID-SDO, no PAdES and no XAdES: in their place is text
 //     or the uploaded document, and the answer says so in its own members.
-//   - Documents are not checked beyond their first bytes, and for signatures
-//     where they are to be converted. Of the other members of an order only
-//     timeoutSeconds and useConversion have an effect, and unknown ones are
-//     ignored.
+//   - Of a PDF the structure is read, as far as it takes to find its pages and
+//     signatures, but no signature is verified. A cross-reference that is broken
+//     is not repaired. Of an order, addVisualSeals and redirectUrl have no
+//     effect, and unknown members are ignored.
 //
 // # Assumptions
 //
@@ -137,20 +137,38 @@
 //     stays compatible with; all without a body. (Documented: "401 or 403", body
 //     optional.) That goes for conversion and its specs too, and the orders of
 //     v0 and v1 are apart.
-//   - SignDoc v0 has the bodies of v1, but for "resultContent".
+//   - SignDoc v0 is as the older service (documented): a new order is answered
+//     with 201, its state is the orderState beside signId and orderName, and
+//     orderName, addVisualSeals and a resultContent with padesSignedPdf or
+//     padesAppendix are required. The hashes are base64, as there.
+//   - SignDoc v1 requires the same but for resultContent, answers a new order
+//     with 201 (CreatedOrder), has the members of v0 in a status (StateMember),
+//     and in a result the document with both hashes, and with SignerInfo if
+//     resultContent asks for it.
+//   - A timestamp order is one of v1, but only its documents are required. What
+//     is documented of it: its path, sign_id, the scope, 400, 403 and 404.
+//   - What is wrong with an order is a JSON string (documented for both versions;
+//     the older service had an object with "errors"). What is wrong with a PDF is
+//     said per document, in the members of a conversion. A PDF that cannot be
+//     read "is corrupt", in BankID's words; that it "is encrypted" or, for a
+//     timestamp, "contains no signatures", are the sandbox's own.
+//   - An order with extendToLTA needs the scope esign/qtsa too (LTAWithoutScope).
+//   - A SignerInfo is a member of the result, beside the documents, and valid for
+//     ten minutes. It has the national identity number if the token that created
+//     the order had the scope esign/nnin.
 //   - The body of v1 conversion is a list of {pdfSpec, description, pdf}, that of
 //     v0 an object with this list as "documents", and both have the answer of
 //     the older service: "conversionResults", with status 400 if one document
 //     could not be converted. /signdoc/convert is /signdoc/convert/pdf.
 //     "pdfSpecs" is a list. (The specification of v1 describes a list and types
-//     a string.)
+//     a string.) The reason why a PDF is corrupt is a warning.
 //   - /v1/signdoc/jwks is the full path of "the /jwks endpoint", without a token.
 //   - A timeoutSeconds of 0 is the default, 1800.
 //   - An order that is not complete cannot be downloaded, also one that never
 //     will be because it is REJECTED, FAILED or TIMED_OUT: 400
 //     (UnfinishedOrder), with its state in the body. It stays.
 //   - An order can be collected for two hours (OrderRetention), by every client.
-//   - Status and download of a timestamp order are GET and DELETE as in SignDoc.
+//   - Status and download of a timestamp order are GET and DELETE as in SignDoc v1.
 //   - /v1/timestamp/token takes POST, needs the scope esign/qtsa, and speaks the
 //     Time-Stamp Protocol over HTTP (application/timestamp-query) or JSON, which
 //     has the shape of signatures/timestamp of CSC API v2: {hash, hashAlgo,

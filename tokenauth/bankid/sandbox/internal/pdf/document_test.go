@@ -9,18 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/pdf"
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/pdf/pdftest"
 )
-
-func signed(t testing.TB) []byte {
-	t.Helper()
-	file, err := pdftest.Signed("Contract", func(hash []byte) ([]byte, error) { return hash, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
 
 // packed is a PDF 1.5 whose objects are in an object stream, and whose
 // cross-reference is a stream with a predictor.
@@ -94,7 +85,7 @@ func TestOpen(t *testing.T) {
 	}{
 		"plain":                {file: plain},
 		"packed":               {file: packed(t)},
-		"signed":               {file: signed(t), signatures: 1},
+		"signed":               {file: pdftest.Signed("Contract"), signatures: 1},
 		"after other bytes":    {file: append([]byte("\xef\xbb\xbf"), plain...)},
 		"before other bytes":   {file: append(slices.Clone(plain), make([]byte, 900)...)},
 		"encrypted":            {file: edited(t, "/Size 6 /Root 1 0 R", "/Encrypt 5 0 R     "), encrypted: true},
@@ -118,7 +109,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestSignature(t *testing.T) {
-	file := signed(t)
+	file := pdftest.Signed("Contract")
 	d, err := pdf.Open(file)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +132,7 @@ func TestUnfilledSignatureFieldIsNotSigned(t *testing.T) {
 		{"/AcroForm <<", "/BcroForm <<"},
 		{"/ByteRange [0 000", "/ByteRange [0 900"},
 	} {
-		file := bytes.Replace(signed(t), []byte(pair[0]), []byte(pair[1]), 1)
+		file := bytes.Replace(pdftest.Signed("Contract"), []byte(pair[0]), []byte(pair[1]), 1)
 		d, err := pdf.Open(file)
 		if err != nil {
 			t.Fatal(pair, err)
@@ -207,7 +198,7 @@ func TestOpenBoundsMemory(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	f.Add(pdftest.Plain("Contract"))
 	f.Add(packed(f))
-	f.Add(signed(f))
+	f.Add(pdftest.Signed("Contract"))
 	f.Add(edited(f, "/Kids [3 0 R]", "/Kids [2 0 R]"))
 	f.Add([]byte("%PDF-1.7\n1 0 obj<</A(\\053\\\r\n))/B<4>/C#20[+1 -.5 true null]>>stream\nxref\n0 0 trailer<</Root 1 0 R/Prev 9>>startxref 60"))
 	f.Fuzz(func(t *testing.T, file []byte) {

@@ -22,19 +22,19 @@ func Plain(text string) []byte {
 	return u.Bytes()
 }
 
-// maxCMS is how long a CMS may be that Signed puts into a file.
-const maxCMS = 4096
+// contentsSize is how many bytes there are for a signature.
+const contentsSize = 4096
 
-// Signed returns Plain(text) with an invisible signature, which sign makes of
-// the SHA-256 hash of what it covers.
-func Signed(text string, sign func(hash []byte) ([]byte, error)) ([]byte, error) {
+// Signed returns Plain(text) with an invisible signature. In the place of its CMS
+// is the SHA-256 hash that the CMS would be for.
+func Signed(text string) []byte {
 	plain := Plain(text)
 	u := update{number: 6}
 	u.Write(plain)
 	// The places of ByteRange and Contents are filled in below.
 	const room = "[0 0000000000 0000000000 0000000000]"
 	u.object("<< /Type /Sig /Filter /Adobe.PPKLite /SubFilter /ETSI.CAdES.detached\n/ByteRange " + room +
-		"\n/Contents <" + string(bytes.Repeat([]byte{'0'}, 2*maxCMS)) + "> >>")
+		"\n/Contents <" + string(bytes.Repeat([]byte{'0'}, 2*contentsSize)) + "> >>")
 	u.object("<< /Type /Annot /Subtype /Widget /FT /Sig /T (Signature1) /V 6 0 R /Rect [0 0 0 0] /F 132 /P 3 0 R >>")
 	catalog := u.Len()
 	u.WriteString("1 0 obj\n<< /Type /Catalog /Pages 2 0 R /AcroForm << /SigFlags 3 /Fields [7 0 R] >> >>\nendobj\n")
@@ -47,18 +47,14 @@ func Signed(text string, sign func(hash []byte) ([]byte, error)) ([]byte, error)
 
 	file := u.Bytes()
 	start := bytes.Index(file, []byte("/Contents <00")) + len("/Contents ")
-	end := start + 2*maxCMS + len("<>")
+	end := start + 2*contentsSize + len("<>")
 	at := bytes.Index(file, []byte(room))
 	copy(file[at:], fmt.Sprintf("[0 %010d %010d %010d]", start, end, len(file)-end))
 	hash := sha256.New()
 	hash.Write(file[:start])
 	hash.Write(file[end:])
-	cms, err := sign(hash.Sum(nil))
-	if err != nil || len(cms) > maxCMS {
-		return nil, fmt.Errorf("a signature of %d bytes: %w", len(cms), err)
-	}
-	copy(file[start+1:], fmt.Appendf(nil, "%x", cms))
-	return file, nil
+	copy(file[start+1:], fmt.Appendf(nil, "%x", hash.Sum(nil)))
+	return file
 }
 
 // An update is a part of a file that ends with a cross-reference table.
