@@ -101,9 +101,11 @@
 //     CSC's csc_user_keys_limit is only had by a fault.
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
-//   - B2B makes real detached CMS signatures and real PKCS #1 signatures, but no
-//     OCSP response, no SEID-SDO, no PAdES and no XAdES: in their place is text
-//     or the uploaded document, and the answer says so in its own members.
+//   - B2B makes real detached CMS signatures, real PKCS #1 signatures and real
+//     OCSP responses, but no SEID-SDO, no PAdES and no XAdES: in their place is
+//     text or the uploaded document, and the answer says so in its own members.
+//     Of the signatures that come to be packed, the first signer's hash is read,
+//     and nothing is verified; elements that are named in XML are not looked for.
 //   - Of a PDF the structure is read, as far as it takes to find its pages and
 //     signatures, but no signature is verified. A cross-reference that is broken
 //     is not repaired. Of an order, addVisualSeals and redirectUrl have no
@@ -212,12 +214,21 @@
 //   - Refusals have status 401 with a DPoP challenge. A missing DPoP header
 //     counts before a missing token; a proof by another key than the token is
 //     bound to is invalid_dpop_proof; and the scope is looked at last.
-//   - What is wrong with a request itself, its content type included, is 400
-//     (413 if it is larger than the sandbox reads) and "invalid_request --
-//     SANDBOX": BankID's own codes are not public.
-//   - A request has 1 to 15 hashes or documents, in CSC 1 to 50 hashes, texts of
-//     5,000,000 characters and descriptions of 128 at most, and hashes are
-//     SHA-256. What is signed of BIDXML is its xml and then its xsl.
+//   - BankID has three codes for a member that fails validation, SIG_BB600 to
+//     602, with the same words. Here it is "json_validation_error -- SIG_BB600",
+//     and that also for a body that is not the JSON of the request, of another
+//     content type, or larger than the sandbox reads (413). What cannot be signed,
+//     such as a PDF that cannot be read, is "invalid_request -- SIG-BB607", and
+//     CMS and OCSP responses that cannot be packed are SIG-BB608.
+//   - In CSC there are 1 to 50 hashes. (Documented for the signer: 1 to 15 hashes
+//     or documents, or from none for CMS alone; texts of 5,000,000 characters and
+//     descriptions of 128 at most, empty only in sdos_from_hashes; SHA-256.)
+//   - What is signed of BIDXML is its xml and then its xsl.
+//   - The OCSP response is a BasicOCSPResponse (documented for CSC), and in
+//     pades/cmses_from_hashes the OCSPResponse around it. sdo_from_cmses takes
+//     both. Responses are valid for an hour.
+//   - signAlgoParams may be left out with PSS, as BankID's sample does. If it is
+//     given, it must name hashAlgorithmOID, twice, and a salt of that length.
 //   - CSC refuses unknown and null members as the B2B signer does. Names of
 //     members are compared without regard to case.
 //

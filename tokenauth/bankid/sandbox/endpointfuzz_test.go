@@ -166,8 +166,8 @@ func journeyBodies() map[string]string {
 		`{"credentialID":"sandbox-b2b-credential","signAlgo":"1.2.840.113549.1.1.11","hashes":["{hash}"]}`,
 		`{"hash":"{hash}","hashAlgo":"2.16.840.1.101.3.4.2.1","nonce":"1f"}`, `["{hash}"]`,
 		`{"hash":"{hash}","mime_type":"text/plain","description":"x"}`, `{"text_to_sign":"x","description":"x"}`,
-		`{"tbs_documents":[{"pdf":"JVBERi0=","description":"x"}]}`,
-		`{"pdfBytesB64":"JVBERi0=","padesType":"B","hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","signAlgo":"1.2.840.113549.1.1.11"}`,
+		`{"tbs_documents":[{"pdf":"` + pdf("x") + `","description":"x"}]}`,
+		`{"pdfBytesB64":"` + pdf("x") + `","padesType":"B","hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","signAlgo":"1.2.840.113549.1.1.11"}`,
 	}
 	bodies := map[string]string{
 		"grant_type=client_credentials&scope=esign":                                        formType,
