@@ -303,7 +303,7 @@ var differing = []struct {
 	form *regexp.Regexp
 	as   string
 }{
-	{regexp.MustCompile(`sandbox-[A-Z0-9]{26}`), "sandbox-…"},
+	{regexp.MustCompile(`(sandbox|SANDBOX)-[A-Z0-9]{26}`), "$1-…"},
 	{regexp.MustCompile(`"signatures":\["[A-Za-z0-9+/=]+"\]`), `"signatures":["…"]`},
 	{regexp.MustCompile(`"signingTime":"[^"]+"`), `"signingTime":"…"`},
 	{regexp.MustCompile(`expires in \w+`), "expires in …"},
