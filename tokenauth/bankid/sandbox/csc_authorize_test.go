@@ -65,8 +65,14 @@ func TestAuthorize(t *testing.T) {
 		decode[map[string]any](t, exchangeWith(t, s, authorization, url.Values{"code": added["code"], "redirect_uri": {target}}), http.StatusOK)
 	}
 	for _, more := range []url.Values{
-		{"lang": {"nb"}}, {"lang": {"nn"}}, {"lang": {"en"}}, {"lang": {""}}, {"lang": {"no"}}, {"lang": {"NB"}},
-		{"scope": {""}}, {"scope": {"esign/csc"}},
+		{"lang": {"nb"}},
+		{"lang": {"nn"}},
+		{"lang": {"en"}},
+		{"lang": {""}},
+		{"lang": {"no"}},
+		{"lang": {"NB"}},
+		{"scope": {""}},
+		{"scope": {"esign/csc"}},
 	} {
 		if added := redirected(t, authorizeWith(t, s, more), redirectURI); !added.Has("code") {
 			t.Errorf("%v: %v", more, added)
