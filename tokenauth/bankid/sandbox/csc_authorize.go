@@ -34,7 +34,7 @@ func (s *Server) authorize(rawQuery string) (string, *oauthError) {
 			return "", badRequest("invalid_request", name+" must be given once")
 		}
 	}
-	if _, ok := s.clients[query.Get("client_id")]; !ok {
+	if _, ok := s.clients.get(query.Get("client_id")); !ok {
 		return "", badRequest("unauthorized_client", "The client is unknown")
 	}
 	redirect, ok := parseRedirectURI(query.Get("redirect_uri"))

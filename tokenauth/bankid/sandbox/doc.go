@@ -41,7 +41,7 @@
 //
 // # What only the sandbox has
 //
-// Three paths that BankID does not have. They ask for no token, so whatever
+// Four paths that BankID does not have. They ask for no token, so whatever
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
@@ -54,6 +54,9 @@
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
 //     credential of CSC, the seal of B2B and the time-stamping authority. Each
 //     sandbox makes its own and throws it away.
+//   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
+//     of a client, instead of those that it had. In Go, that is
+//     [Server.RegisterKeys].
 //   - POST /sandbox/faults with a [Fault] in JSON makes something go wrong, GET
 //     lists the faults there are, and DELETE ends them. In Go, that is
 //     [Server.Inject], [Server.Faults] and [Server.ClearFaults].
