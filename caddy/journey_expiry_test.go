@@ -45,6 +45,6 @@ func TestJourneyThatTakesTooLong(t *testing.T) {
 		// A younger order with the same lifetime shows when that lifetime is over.
 		query := j.create(signDoc, pdf)
 		eventually(t, func() bool { return j.call("GET", signDoc+query, "").StatusCode == 404 })
-		s.at(signHash, signature(credential, sad, hash)).passed(1, 400).says(`"errorCode":"invalid_request"`, "SAD expired")
+		s.at(signHash, signature(credential, sad, hash)).passed(1, 400).says(`"errorCode":"invalid_sad"`, "SAD expired")
 	})
 }

@@ -109,7 +109,7 @@ func TestJourneyOfAnotherCallTable(t *testing.T) {
 	j.load("call csc POST "+cscToken+" none never", "call b2b POST "+cmsesFromHashes+" pass never")
 	j.post(cmsesFromHashes, body, "Authorization", own, "DPoP", "callers").passed(1, 401).says(`"error":"use_dpop_header"`)
 	code := j.consent()
-	j.exchange(code, redirectURI).passed(1, 401).says(`"error":"invalid_token"`)
+	j.exchange(code, redirectURI).passed(1, 401).says(`"error":"invalid_client"`)
 	j.load("", "")
 	j.exchange(code, redirectURI).passed(1, 200) // the code is still valid
 	j.post(cmsesFromHashes, body).sealed()

@@ -123,7 +123,7 @@ func TestJourneyWithTokensThatAreAlwaysRefused(t *testing.T) {
 // A token without the scope is not a reason to obtain another one.
 func TestJourneyWithATokenWithoutTheScope(t *testing.T) {
 	says := map[string]string{
-		"POST " + cscToken:       `"error":"insufficient_scope"`,
+		"POST " + cscToken:       `"error":"unauthorized_client"`,
 		"POST " + timestampToken: `"code":"SIG-TG403"`,
 		"POST " + lta:            `"access token lacks scope esign/qtsa"`,
 	}
@@ -134,7 +134,11 @@ func TestJourneyWithATokenWithoutTheScope(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			j := newJourney(t, sandbox.Options{})
 			token := j.bank.token(t, "esign/nnin")
-			test.do(j, func() { j.bank.tamper(carry("Bearer " + token)) }).passed(1, 403).says(says[test.name])
+			status := 403
+			if strings.HasSuffix(test.name, " "+cscToken) {
+				status = 400 // BankID's document has no 403 here
+			}
+			test.do(j, func() { j.bank.tamper(carry("Bearer " + token)) }).passed(1, status).says(says[test.name])
 		})
 	}
 }

@@ -63,9 +63,10 @@ type Assumptions struct {
 	// Default: the former.
 	BadProof string
 
-	// BadExchange is the error code of CSC's token route for a missing or bad token
-	// of BankID OIDC: "invalid_token", or "invalid_client", which is the only 401 of
-	// this route in BankID's document; it does not say of what. Default: the former.
+	// BadExchange is the error code of CSC's token route for a missing or bad token of
+	// BankID OIDC, with status 401: "invalid_client", or "invalid_token" of RFC 6750.
+	// Default: the former, which is the only 401 of this route in BankID's document; it
+	// does not say what for.
 	BadExchange string
 
 	// TokenType is how the token endpoint spells the type of bearer tokens.
@@ -87,7 +88,7 @@ func (a Assumptions) withDefaults() Assumptions {
 		a.BadProof = "invalid_dpop_proof"
 	}
 	if a.BadExchange == "" {
-		a.BadExchange = "invalid_token"
+		a.BadExchange = "invalid_client"
 	}
 	if a.TokenType == "" {
 		a.TokenType = "bearer"
@@ -127,7 +128,7 @@ func (a Assumptions) validate() error {
 	case a.BadProof != "invalid_dpop_proof" && a.BadProof != "invalid_request":
 		return fmt.Errorf("BadProof %q is neither invalid_dpop_proof nor invalid_request", a.BadProof)
 	case a.BadExchange != "invalid_token" && a.BadExchange != "invalid_client":
-		return fmt.Errorf("BadExchange %q is neither invalid_token nor invalid_client", a.BadExchange)
+		return fmt.Errorf("BadExchange %q is neither invalid_client nor invalid_token", a.BadExchange)
 	case !strings.EqualFold(a.TokenType, "bearer"):
 		return fmt.Errorf("TokenType %q is not a spelling of bearer", a.TokenType)
 	}

@@ -104,10 +104,10 @@ func TestAssumedLifetimesOfCSC(t *testing.T) {
 }
 
 func TestAssumedRefusalOfTheExchange(t *testing.T) {
-	for i, s := range assuming(t, sandbox.Assumptions{BadExchange: "invalid_client"}) {
+	for i, s := range assuming(t, sandbox.Assumptions{BadExchange: "invalid_token"}) {
 		for _, authorization := range []string{"", "Bearer x"} {
 			body := decode[map[string]string](t, exchange(t, s, authorization, "sandbox-unspent"), http.StatusUnauthorized)
-			if want := []string{"invalid_token", "invalid_client"}[i]; body["error"] != want {
+			if want := []string{"invalid_client", "invalid_token"}[i]; body["error"] != want {
 				t.Errorf("body is %v, want %s", body, want)
 			}
 		}

@@ -42,7 +42,7 @@
 //
 // # What only the sandbox has
 //
-// Three paths that BankID does not have. They ask for no token, so whatever
+// Four paths that BankID does not have. They ask for no token, so whatever
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
@@ -55,6 +55,9 @@
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
 //     credential of CSC, the seal of B2B and the time-stamping authority. Each
 //     sandbox makes its own and throws it away.
+//   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
+//     of a client, instead of those that it had. In Go, that is
+//     [Server.RegisterKeys].
 //   - POST /sandbox/faults with a [Fault] in JSON makes something go wrong, GET
 //     lists the faults there are, and DELETE ends them. In Go, that is
 //     [Server.Inject], [Server.Faults] and [Server.ClearFaults].
@@ -95,8 +98,9 @@
 //     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
 //   - The keys of SignerInfo are those of access tokens, at /v1/signdoc/jwks too.
 //   - No person consents: CSC's authorize endpoint redirects at once. For tests
-//     without a browser every code that starts with "sandbox-" is good too,
-//     once, with any redirect_uri. Codes that it issues start with "SANDBOX-".
+//     without a browser every code that starts with "sandbox-" is good too, once,
+//     with any redirect_uri and with [CodeVerifier] as its code_verifier. Codes that
+//     it issues start with "SANDBOX-".
 //   - Everyone who signs is the same person with the same credential, so that
 //     CSC's csc_user_keys_limit is only had by a fault.
 //   - Of the endpoints that the discovery document names, only the token
@@ -183,13 +187,16 @@
 //
 // CSC:
 //
-//   - The token route takes the OIDC token as "Authorization: Bearer" and
-//     answers a bad one as RFC 6750 says (BadExchange). That token is all the client
-//     authentication it asks for; client_id, client_secret and PKCE are ignored.
+//   - The token route takes the OIDC token as "Authorization: Bearer", answers a bad
+//     one with 401 and invalid_client (BadExchange), and one without the scope with
+//     400 and unauthorized_client. That token is all the client authentication it
+//     asks for; client_id and client_secret are ignored.
 //   - Codes live 60 s (CodeLifetime), service tokens 300 s
 //     (ServiceTokenLifetime), and signature activation data 60 s (SADLifetime).
-//     A code that comes with another redirect_uri than it was issued for is
-//     lost.
+//     A code that comes with another redirect_uri or code_verifier, or from another
+//     client, than it was issued for is lost. One that comes without code_verifier,
+//     or with something that cannot be one, is invalid_request and stays good.
+//   - The only scope of the authorize endpoint is esign/csc.
 //   - An unknown client is unauthorized_client at the authorize endpoint: 400,
 //     without redirect.
 //   - Every redirect URI is registered for the client that is https, or http to
@@ -200,10 +207,12 @@
 //     nothing. One that comes too late is token_already_used, like a replay.
 //   - A service token is used up at an endpoint even if the call is refused for
 //     its content.
-//   - Requests and answers are those of the CSC API v2.0.0.2, with the
-//     authorization mode "explicit" without anything to enter. numSignatures is
-//     the number of hashes, and signHash signs all authorized hashes, in any
-//     order, or none.
+//   - Where BankID's OpenAPI document and its page of errors are silent, requests are
+//     those of the CSC API v2.0.0.2. The authorization mode is "explicit" without
+//     anything to enter. numSignatures is the number of hashes, and signHash signs
+//     all authorized hashes, in any order, or none.
+//   - Of the two codes for a parameter that is missing or malformed, invalid_request
+//     and invalid_parameters, the sandbox has the former.
 //   - A body of another content type than JSON is invalid_request, and one of
 //     more than 64 KiB is document_too_large. No body at all is an empty object.
 //
