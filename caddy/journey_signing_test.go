@@ -193,7 +193,7 @@ func TestJourneyOfAnOrderBroken(t *testing.T) {
 		}
 		t.Run("not JSON"+path, func(t *testing.T) {
 			j.in(t)
-			j.call("POST", path, one, "Content-Type", "text/plain").passed(1, 415).says("not application/json")
+			j.call("POST", path, one, "Content-Type", "text/plain").passed(1, 400).says("not application/json")
 		})
 		for _, method := range []string{"GET", "DELETE"} {
 			t.Run(method+path, func(t *testing.T) {

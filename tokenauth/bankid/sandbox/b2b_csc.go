@@ -209,6 +209,7 @@ func (s *sealer) credential(certificates string, certInfo, authInfo bool) map[st
 		"key":       map[string]any{"status": "enabled", "algo": b2bSignatureAlgorithms(), "len": s.key.N.BitLen()},
 		"cert":      newCertificateInfo(s.chain, certificates, certInfo),
 		"multisign": maxB2BHashes,
+		"SCAL":      "1", // there is no signature activation data
 	}
 	if authInfo {
 		info["auth"] = map[string]any{"mode": "implicit"}

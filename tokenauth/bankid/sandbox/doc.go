@@ -182,7 +182,7 @@
 //     number in its error codes "SIG-TG###" is the HTTP status: 401 for a missing
 //     or bad token, 403 for an insufficient scope. In the Time-Stamp Protocol a
 //     query that cannot be granted is answered with 200 and a rejection.
-//   - A body of another content type is 415.
+//   - A body of another content type is 400, and one that is too large 413.
 //   - SignDoc, timestamping and CSC refuse bound tokens, with either scheme.
 //
 // CSC:

@@ -104,7 +104,7 @@ func TestConvertRefusals(t *testing.T) {
 			}
 		}
 		w := send(t, s, call{method: "POST", target: target, authorization: authorization, contentType: formType, body: strings.NewReader(wrap("[]"))})
-		decode[string](t, w, http.StatusUnsupportedMediaType)
+		decode[string](t, w, http.StatusBadRequest)
 	}
 	// What one version takes the other does not.
 	list := "[" + toConvert(pdf("")) + "]"

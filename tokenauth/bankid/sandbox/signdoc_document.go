@@ -92,7 +92,7 @@ func (p pdfFile) MarshalText() ([]byte, error) {
 // readDocuments reads a body that carries documents.
 func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Decoder) error) *orderError {
 	if !hasMediaType(r, "application/json") {
-		return &orderError{http.StatusUnsupportedMediaType, "the body is not application/json"}
+		return badOrder("the body is not application/json") // no 415, in any document
 	}
 	tooLarge := &orderError{http.StatusRequestEntityTooLarge, "the body is too large"}
 	if r.ContentLength > maxOrder {

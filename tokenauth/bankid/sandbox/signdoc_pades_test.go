@@ -237,7 +237,7 @@ func TestOrderRefusals(t *testing.T) {
 			method: "POST", target: "/v1/signdoc/pades", authorization: authorization,
 			contentType: contentType, body: strings.NewReader(documents(1)),
 		})
-		decode[string](t, w, http.StatusUnsupportedMediaType)
+		decode[string](t, w, http.StatusBadRequest)
 	}
 	w := send(t, s, call{
 		method: "POST", target: "/v1/signdoc/pades", authorization: authorization,

@@ -45,7 +45,7 @@ func (s *Server) timestampToken(w http.ResponseWriter, r *http.Request) {
 	case "application/json":
 		s.timestampJSON(w, r)
 	default:
-		timestampError(w, http.StatusUnsupportedMediaType, "The body is neither "+timestampQuery+" nor application/json")
+		timestampError(w, http.StatusBadRequest, "The body is neither "+timestampQuery+" nor application/json")
 	}
 }
 
