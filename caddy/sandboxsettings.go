@@ -31,7 +31,7 @@ import (
 // `order_retention` | How long an order can be collected, from its creation | `2h`
 // `created_order` | The status of the response to a new order of SignDoc v1 or timestamping: 201 or 200 | 201
 // `state_member` | The member with the state of an order of SignDoc v1 or timestamping: `orderState` or `status` | `orderState`
-// `lta_without_scope` | Whether an order may ask for `extendToLTA` without the scope `esign/qtsa` | false
+// `extend_without_scope` | Whether an order may ask for `extendToLTA` without the scope `esign/qtsa` | false
 // `unfinished_order` | The status for the download of an order that is not complete | 400
 // `signdoc_forbids` | Whether SignDoc v1 refuses a token with 403, as SignDoc v0 does | false: with 401
 // `b2b_nonce` | Whether B2B demands a nonce in each DPoP proof | false
@@ -61,7 +61,7 @@ func (s *SandboxSettings) all() []sandboxSetting {
 		{"order_retention", "How long an order can be collected, from its creation (default 2h)", &assume.OrderRetention},
 		{"created_order", "The status of the response to a new order of SignDoc v1 or timestamping: 201 (default) or 200", &assume.CreatedOrder},
 		{"state_member", "The member with the state of such an order: orderState (default) or status", &assume.StateMember},
-		{"lta_without_scope", "An order may ask for extendToLTA without the scope esign/qtsa", &assume.LTAWithoutScope},
+		{"extend_without_scope", "An order may ask for extendToLTA without the scope esign/qtsa", &assume.ExtendWithoutScope},
 		{"unfinished_order", "The status for the download of an order that is not complete (default 400)", &assume.UnfinishedOrder},
 		{"signdoc_forbids", "SignDoc v1 refuses a token with 403 (default: with 401)", &assume.SignDocForbids},
 		{"b2b_nonce", "B2B demands a nonce in each DPoP proof", &assume.B2BNonce},

@@ -25,10 +25,10 @@ type Assumptions struct {
 	// SignDoc v0, or "status", beside "sign_id" alone. Default: "orderState".
 	StateMember string
 
-	// LTAWithoutScope says that an order may ask for extendToLTA with a token that
+	// ExtendWithoutScope says that an order may ask for extendToLTA with a token that
 	// lacks the scope esign/qtsa. Default: such an order is refused, as a call with
 	// an insufficient scope is.
-	LTAWithoutScope bool
+	ExtendWithoutScope bool
 
 	// UnfinishedOrder is the status of the DELETE of an order that is not
 	// complete, from 400 to 499. Default: 400.

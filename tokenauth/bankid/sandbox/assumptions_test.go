@@ -65,7 +65,7 @@ func TestAssumedAnswersAboutOrders(t *testing.T) {
 }
 
 func TestAssumedScopeOfLTA(t *testing.T) {
-	for i, s := range assuming(t, sandbox.Assumptions{LTAWithoutScope: true}) {
+	for i, s := range assuming(t, sandbox.Assumptions{ExtendWithoutScope: true}) {
 		for _, target := range []string{"/v1/signdoc/pades", "/signdoc/pades"} {
 			body := strings.Replace(orderAt(target, pdf("x")), `"extendToLTA": false`, `"extendToLTA": true`, 1)
 			w := create(t, s, target, bearer(t, s, "esign"), strings.NewReader(body))

@@ -158,7 +158,7 @@
 //     said per document, in the members of a conversion. A PDF that cannot be
 //     read "is corrupt", in BankID's words; that it "is encrypted" or, for a
 //     timestamp, "contains no signatures", are the sandbox's own.
-//   - An order with extendToLTA needs the scope esign/qtsa too (LTAWithoutScope).
+//   - An order with extendToLTA needs the scope esign/qtsa too (ExtendWithoutScope).
 //   - A SignerInfo is a member of the result, beside the documents, and valid for
 //     ten minutes. It has the national identity number if the token that created
 //     the order had the scope esign/nnin.

@@ -63,7 +63,7 @@ func (s *Server) lta() *padesAPI {
 func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admission), decode func(*json.Decoder) (orderRequest, error)) *padesAPI {
 	return &padesAPI{
 		tokens: s.tokens, orders: s.orders, path: path, refuse: refuse, decode: decode,
-		freeLTA: s.assume.LTAWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
+		freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
 		unfinished: s.assume.UnfinishedOrder, signerInfo: s.signerInfo,
 	}
 }
