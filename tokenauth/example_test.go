@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
@@ -61,10 +61,15 @@ func Example() {
 		RequestBuffer: 1 << 20,
 	}}
 
+	contract, err := os.ReadFile("../caddy/examples/contract.pdf")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server+"/v1/signdoc/pades", strings.NewReader(
 		`{"signProperties": {"orderName": "Contract", "redirectUrl": "https://app.example/signed"},
 		  "padesSignProperties": {"addVisualSeals": false},
-		  "documents": [{"description": "Contract", "pdf": "`+base64.StdEncoding.EncodeToString(pdftest.Plain("Contract"))+`"}]}`))
+		  "documents": [{"description": "Contract", "pdf": "`+base64.StdEncoding.EncodeToString(contract)+`"}]}`))
 	if err != nil {
 		fmt.Println(err)
 		return

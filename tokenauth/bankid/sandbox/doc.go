@@ -111,9 +111,9 @@
 //     Of the signatures that come to be packed, the first signer's hash is read,
 //     and nothing is verified; elements that are named in XML are not looked for.
 //   - Of a PDF the structure is read, as far as it takes to find its pages and
-//     signatures, but no signature is verified. A cross-reference that is broken
-//     is not repaired. Of an order, addVisualSeals and redirectUrl have no
-//     effect, and unknown members are ignored.
+//     signatures, but no signature is verified. If its cross-reference is broken,
+//     its objects are searched for, as readers do. Of an order, addVisualSeals and
+//     redirectUrl have no effect, and unknown members are ignored.
 //
 // # Assumptions
 //

@@ -17,7 +17,7 @@ func TestUnfitDocuments(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	authorization := bearer(t, s, "esign esign/qtsa")
 	encrypted := bytes.Replace(pdftest.Plain("x"), []byte("/Size 6 /Root 1 0 R"), []byte("/Root 1 0 R /Encrypt 5 0 R"), 1)
-	truncated := pdftest.Plain("x")[:300]
+	truncated := pdftest.Plain("x")[:100]
 	const signDoc, signDocV0, lta = "/v1/signdoc/pades", "/signdoc/pades", "/v1/timestamp/pades/lta"
 	for _, test := range []struct {
 		target, document string

@@ -102,6 +102,9 @@ func (c resultContent) result(d document) documentResult {
 // a file, so the end of the document comes again.
 func mark(pdf []byte) []byte {
 	const comment = "\n%SANDBOX: nothing was signed, extended or timestamped\n"
-	start := bytes.LastIndex(pdf, []byte("startxref"))
-	return append([]byte(comment), pdf[max(0, start):]...)
+	end := pdf[max(0, len(pdf)-1024):] // where readers look for it
+	if start := bytes.LastIndex(end, []byte("startxref")); start >= 0 {
+		return append([]byte(comment), end[start:]...)
+	}
+	return []byte(comment + "%%EOF\n") // they will search for its objects
 }

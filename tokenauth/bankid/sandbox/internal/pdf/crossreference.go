@@ -46,6 +46,13 @@ func (s section) find(number int) (entry, bool) {
 
 // readCrossReference reads all sections, the newest first.
 func (d *Document) readCrossReference() error {
+	if err := d.readSections(); err != nil {
+		return fmt.Errorf("the cross-reference: %w", err)
+	}
+	return nil
+}
+
+func (d *Document) readSections() error {
 	tail := d.file[max(0, len(d.file)-tailSize):]
 	start := bytes.LastIndex(tail, []byte("startxref"))
 	if start < 0 {

@@ -42,9 +42,10 @@ type Document struct {
 // A budget is what is left to be read.
 type budget struct{ bytes, values, inflated int }
 
-// Open reads the cross-reference of a file and finds its first page. The file
-// must not change as long as the document is in use. The first page of an
-// encrypted file is not looked for.
+// Open reads the cross-reference of a file and finds its first page. If it cannot,
+// it makes a cross-reference of its own, as readers do. The file must not change as
+// long as the document is in use. The first page of an encrypted file is not looked
+// for.
 func Open(file []byte) (*Document, error) {
 	start := bytes.Index(file[:min(len(file), headSize)], []byte("%PDF-"))
 	if start < 0 {
@@ -56,24 +57,33 @@ func Open(file []byte) (*Document, error) {
 		packed:  make(map[int]*objectStream),
 		budget:  budget{bytes: maxReadings*len(file) + spareReading, values: maxValues, inflated: maxInflated},
 	}
-	if err := d.readCrossReference(); err != nil {
-		return nil, fmt.Errorf("the cross-reference: %w", err)
+	broken := d.readCrossReference()
+	if broken == nil {
+		broken = d.findFirstPage()
 	}
+	if broken != nil && (d.repair() != nil || d.findFirstPage() != nil) {
+		return nil, broken
+	}
+	return d, nil
+}
+
+// findFirstPage follows the way from the trailer to a page.
+func (d *Document) findFirstPage() error {
 	if d.Encrypted() {
-		return d, nil
+		return nil
 	}
 	catalog, err := d.catalog()
 	if err != nil {
-		return nil, fmt.Errorf("the catalog: %w", err)
+		return fmt.Errorf("the catalog: %w", err)
 	}
 	pages, err := d.dict(catalog["Pages"])
+	if err == nil {
+		err = d.findPage(pages, 0)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the page tree: %w", err)
+		return fmt.Errorf("the page tree: %w", err)
 	}
-	if err := d.findPage(pages, 0); err != nil {
-		return nil, fmt.Errorf("the page tree: %w", err)
-	}
-	return d, nil
+	return nil
 }
 
 // Encrypted reports whether the file needs a password or a key, be it an empty
@@ -186,7 +196,11 @@ func (d *Document) objectAt(position, number int) (any, error) {
 		return nil, err
 	}
 	if dict, ok := value.(Dict); ok && p.keyword("stream") {
-		return p.stream(dict)
+		stream, err := p.stream(dict)
+		if err != nil {
+			return nil, err
+		}
+		return stream, nil
 	}
 	if !p.keyword("endobj") {
 		return nil, errors.New("it has no end")

@@ -143,31 +143,60 @@ func TestUnfilledSignatureFieldIsNotSigned(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+// Readers open these, so the sandbox does too.
+func TestOpenRepairs(t *testing.T) {
 	plain := pdftest.Plain("Contract")
 	table := bytes.Index(plain, []byte("xref\n"))
+	for name, file := range map[string][]byte{
+		"no startxref":                plain[:bytes.Index(plain, []byte("startxref"))],
+		"no cross-reference":          plain[:table],
+		"no position":                 bytes.Replace(plain, []byte(fmt.Sprintf("startxref\n%d", table)), []byte("startxref\n"), 1),
+		"position outside":            bytes.Replace(plain, []byte(fmt.Sprintf("startxref\n%d", table)), []byte("startxref\n99999"), 1),
+		"all positions wrong":         append([]byte("%PDF-1.4\n"), plain...),
+		"lines end with CR and LF":    bytes.ReplaceAll(plain, []byte("\n"), []byte("\r\n")),
+		"sections in a circle":        edited(t, "<< /Size 6 /Root 1 0 R", fmt.Sprintf("<</Prev %d/Root 1 0 R", table)),
+		"more entries than there are": edited(t, "xref\n0 6", "xref\n0 9"),
+		"wrong root":                  edited(t, "/Root 1 0 R", "/Root 9 0 R"),
+		"wrong length":                edited(t, "/Length 39", "/Length 93"),
+		"packed, no startxref":        bytes.Split(packed(t), []byte("startxref"))[0],
+		"packed, wrong filter":        packed(t, "/W[1 2 1]/Root 1 0 R/Filter/FlateDecode", "/W[1 2 1]/Root 1 0 R/Filter/LZWDecode"),
+		"packed, wrong predictor":     packed(t, "/Predictor 12", "/Predictor 2"),
+		"packed, too many entries":    packed(t, "/Size 7", "/Size 8"),
+		"packed, wrong widths":        packed(t, "/W[1 2 1]", "/W[1 2 9]"),
+		"packed, wrong length":        packed(t, "/Columns 4>>/Length ", "/Columns 4>>/Length 9"),
+	} {
+		if _, err := pdf.Open(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	damaged := bytes.ReplaceAll(pdftest.Signed("Contract"), []byte("startxref"), []byte("startXref"))
+	d, err := pdf.Open(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signatures, err := d.Signatures(); err != nil || len(signatures) != 1 {
+		t.Errorf("%d signatures: %v", len(signatures), err)
+	}
+	d, err = pdf.Open(bytes.ReplaceAll(edited(t, "/Size 6 /Root 1 0 R", "/Encrypt 5 0 R     "), []byte("startxref"), nil))
+	if err != nil || !d.Encrypted() {
+		t.Errorf("encrypted: %v", err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
 	for want, file := range map[string][]byte{
 		"there is no header":                                  []byte("Hello"),
 		"there is no startxref at the end":                    []byte("%PDF-1.7\n%%EOF\n"),
+		"the cross-reference: there is no startxref":          []byte("%PDF-1.7\n" + strings.Repeat("junk 1 0 obj", 100)),
 		"there is no position after startxref":                []byte("%PDF-1.7\nstartxref\n%%EOF\n"),
 		"it is outside of the file":                           []byte("%PDF-1.7\nstartxref\n99\n%%EOF\n"),
-		"it is not where the cross-reference says":            append([]byte("%PDF-"), plain...),
-		"its sections do not lead to an end":                  edited(t, "<< /Size 6 /Root 1 0 R", fmt.Sprintf("<</Prev %d/Root 1 0 R", table)),
-		"the table has fewer entries than it says":            edited(t, "xref\n0 6", "xref\n0 9"),
-		"an entry of the table is neither n nor f":            edited(t, "65535 f", "65535 x"),
-		"the catalog: there is something other than a dict":   edited(t, "/Root 1 0 R", "/Root 9 0 R"),
 		"the page tree: there is something other than a dict": edited(t, "/Pages 2 0 R", "/Pages 9 0 R"),
 		"the page tree: it has no pages":                      edited(t, "/Kids [3 0 R]", "/Kids [     ]"),
 		"the page tree: it is too deep":                       edited(t, "/Kids [3 0 R]", "/Kids [2 0 R]"),
 		"it has no end":                                       edited(t, "/Pages 2 0 R >>\nendobj", "/Pages 2 0 R >>\nendOBJ"),
 		"it is not written as an object is":                   edited(t, "/Pages 2 0 R >>", "/Pages 2 0 X >>"),
 		"references lead to references":                       edited(t, "<< /Type /Catalog /Pages 2 0 R >>", "1 0 R                            "),
-		"its filter is not FlateDecode":                       packed(t, "/XRef/Size 7/W[1 2 1]/Root 1 0 R/Filter/FlateDecode", "/XRef/Size 7/W[1 2 1]/Root 1 0 R/Filter/LZWDecode"),
-		"its predictor is not one of PNG's":                   packed(t, "/Predictor 12", "/Predictor 2"),
-		"it has fewer entries than it says":                   packed(t, "/Size 7", "/Size 8"),
-		"the widths of its fields are wrong":                  packed(t, "/W[1 2 1]", "/W[1 2 9]"),
 		"it has fewer objects than it says":                   packed(t, "/N 3", "/N 30"),
-		"it is longer than the file":                          packed(t, "/Columns 4>>/Length ", "/Columns 4>>/Length 9"),
 	} {
 		if _, err := pdf.Open(file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %q", err, want)
@@ -199,6 +228,8 @@ func FuzzOpen(f *testing.F) {
 	f.Add(pdftest.Plain("Contract"))
 	f.Add(packed(f))
 	f.Add(pdftest.Signed("Contract"))
+	f.Add([]byte("%PDF- 0 0 obj<<>>stream"))
+	f.Add(packed(f, "startxref", ""))
 	f.Add(edited(f, "/Kids [3 0 R]", "/Kids [2 0 R]"))
 	f.Add([]byte("%PDF-1.7\n1 0 obj<</A(\\053\\\r\n))/B<4>/C#20[+1 -.5 true null]>>stream\nxref\n0 0 trailer<</Root 1 0 R/Prev 9>>startxref 60"))
 	f.Fuzz(func(t *testing.T, file []byte) {

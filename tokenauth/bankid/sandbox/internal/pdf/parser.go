@@ -311,17 +311,20 @@ func (p *parser) stream(dict Dict) (*Stream, error) {
 	if p.peek() == '\n' {
 		p.position++
 	}
+	start := p.position
 	length, err := resolved[int](p.document, dict["Length"], "a length")
-	if err != nil {
-		return nil, err
+	if err == nil && length >= 0 && length <= len(p.data)-start {
+		p.position += length
+		if p.keyword("endstream") {
+			return &Stream{Dict: dict, Data: p.data[start : start+length]}, nil
+		}
 	}
-	if length < 0 || length > len(p.data)-p.position {
-		return nil, errors.New("it is longer than the file")
+	// The length is wrong, as that of many a file. Readers look for the end.
+	length = bytes.Index(p.data[start:], []byte("endstream"))
+	if length < 0 {
+		p.position = len(p.data)
+		return nil, errors.New("it has no end")
 	}
-	data := p.data[p.position : p.position+length]
-	p.position += length
-	if !p.keyword("endstream") {
-		return nil, errors.New("it does not end where its length says")
-	}
-	return &Stream{Dict: dict, Data: data}, nil
+	p.position = start + length + len("endstream")
+	return &Stream{Dict: dict, Data: p.data[start : start+length]}, nil
 }
