@@ -16,7 +16,7 @@ type Assumptions struct {
 	// 403, as SignDoc v0 does. Default: with 401.
 	SignDocForbids bool
 
-	// CreatedOrder is the status of the answer to a new order of SignDoc v1 or
+	// CreatedOrder is the status of the response to a new order of SignDoc v1 or
 	// timestamping: 201 or 200. Default: 201, which SignDoc v0 has.
 	CreatedOrder int
 

@@ -16,7 +16,7 @@ import (
 // the greatest request but for BIDXML, fit in.
 const maxB2B = 80 << 20
 
-// A b2bError is an error answer of B2B; see
+// A b2bError is an error response of B2B; see
 // https://developer.bankid.no/bankid-esign-provider/apis/b2b/v0/errors.
 type b2bError struct {
 	status      int
@@ -24,18 +24,18 @@ type b2bError struct {
 	description string
 }
 
-// badB2B is the answer to a request of which a member fails validation. BankID has
+// badB2B is the response to a request of which a member fails validation. BankID has
 // three codes for it, with the same words; which is for what is not public.
 func badB2B(description string) *b2bError {
 	return &b2bError{http.StatusBadRequest, "json_validation_error -- SIG_BB600", description}
 }
 
-// unsupportedB2B is the answer to a request with what cannot be signed in it.
+// unsupportedB2B is the response to a request with what cannot be signed in it.
 func unsupportedB2B(description string) *b2bError {
 	return &b2bError{http.StatusBadRequest, "invalid_request -- SIG-BB607", description}
 }
 
-// badCMS is the answer to signatures and OCSP responses of a wrong form.
+// badCMS is the response to signatures and OCSP responses of a wrong form.
 func badCMS(description string) *b2bError {
 	return &b2bError{http.StatusBadRequest, "invalid_request -- SIG-BB608", description}
 }
@@ -81,7 +81,7 @@ func (s *Server) admitB2B(r *http.Request) *b2bError {
 
 // A b2bRequest is the body of a B2B request.
 type b2bRequest interface {
-	// fault is the answer if something is wrong with it.
+	// fault is the response if something is wrong with it.
 	fault() *b2bError
 }
 
@@ -120,7 +120,7 @@ func b2b[R b2bRequest](s *Server, respond func(*sealer, R) (any, error)) http.Ha
 	}
 }
 
-// unavailable is the answer if the machine can make no key or signature. BankID
+// unavailable is the response if the machine can make no key or signature. BankID
 // has 400 for it.
 func unavailable() *b2bError {
 	return &b2bError{http.StatusBadRequest, "internal_error -- SIG_BB699", "The sandbox could not sign"}

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// What answers say of what the sandbox cannot make.
+// What responses say of what the sandbox cannot make.
 const (
 	noSDO  = "SANDBOX: this is no SEID-SDO; the CMS is a real one, by a key that nobody vouches for"
 	noAdES = "SANDBOX: not signed, these are the uploaded bytes"
 )
 
-// The bodies of answers.
+// The bodies of responses.
 type (
 	hashAndSDO struct {
 		Hash []byte `json:"signed_hash"`
@@ -159,7 +159,7 @@ func packSDO(_ *sealer, request sdoFromCMSes) (any, error) {
 	return sdo.with(hash)
 }
 
-// ades returns a document as it was uploaded, under the name that an answer has
+// ades returns a document as it was uploaded, under the name that a response has
 // for it.
 func (s *sealer) ades(name, document string) (any, error) {
 	response, err := s.basicResponse()

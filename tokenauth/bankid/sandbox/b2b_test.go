@@ -121,7 +121,7 @@ func (p *prover) callB2B(t testing.TB, s http.Handler, token, path, body string)
 	})
 }
 
-// wantB2BError checks an error answer of B2B.
+// wantB2BError checks an error response of B2B.
 func wantB2BError(t testing.TB, w *httptest.ResponseRecorder, status int, code string) {
 	t.Helper()
 	body := decode[map[string]string](t, w, status)

@@ -25,7 +25,7 @@ const (
 	someSignatures               // there is nothing to timestamp without
 )
 
-// Answer about documents: that of a conversion, and the refusal of an order. See
+// Response about documents: that of a conversion, and the refusal of an order. See
 // https://developer.bankid.no/bankid-oidc-provider/api/signing/signdoc-convert
 // and https://developer.bankid.no/bankid-esign-provider/apis/signdoc/errors.
 type (

@@ -21,7 +21,7 @@ type padesAPI struct {
 	decode     func(*json.Decoder) (orderRequest, error)
 	rule       signatureRule                   // for documents that are not to be converted
 	freeLTA    bool                            // extendToLTA needs no further scope
-	created    int                             // status of the answer to a new order
+	created    int                             // status of the response to a new order
 	plain      bool                            // a status has "status" instead of "orderState"
 	unfinished int                             // status of the download of an order that is not complete
 	signerInfo func(nnin bool) (string, error) // returns a JWT

@@ -52,7 +52,7 @@ func contentLTA(json.RawMessage) (resultContent, error) {
 	return resultContent{signed: true, hashes: true}, nil
 }
 
-// Answers about orders.
+// Responses about orders.
 type (
 	orderStatus struct {
 		SignID string `json:"signId"`

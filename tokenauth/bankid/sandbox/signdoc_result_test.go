@@ -18,7 +18,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// collected is the answer to the download of an order that is complete.
+// collected is the response to the download of an order that is complete.
 func collected(t *testing.T, s http.Handler, authorization, body string) orderAnswer {
 	t.Helper()
 	const target = "/v1/signdoc/pades"

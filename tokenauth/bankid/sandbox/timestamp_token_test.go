@@ -148,7 +148,7 @@ type timestampError struct {
 	Message, Code, RequestID, ErrorReference string
 }
 
-// wantTimestampError checks an error answer of the token endpoint.
+// wantTimestampError checks an error response of the token endpoint.
 func wantTimestampError(t testing.TB, s http.Handler, c call, status int, code string) {
 	t.Helper()
 	w := send(t, s, c)
