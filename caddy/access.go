@@ -7,11 +7,12 @@ import (
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
-// defaultReplayBuffer is the default size, in bytes, of the largest request body that
+// defaultRequestBuffer is the default size, in bytes, of the largest request body that
 // is held in case it must be sent again.
-const defaultReplayBuffer = 1 << 20
+const defaultRequestBuffer = 1 << 20
 
 // Access says which calls can be made, and with which client's tokens.
 type Access struct {
@@ -30,8 +31,8 @@ type Access struct {
 	Calls []Call `json:"calls,omitempty"`
 
 	// The size, in bytes, of the largest request body that is held in memory
-	// so that the call can be repeated with a new token. Default: 1 MiB.
-	ReplayBuffer int64 `json:"replay_buffer,omitempty"`
+	// so that the call can be retried with a new token. Default: 1 MiB.
+	RequestBuffer int64 `json:"request_buffer,omitempty"`
 }
 
 // Call is a row of the call table.
@@ -51,20 +52,20 @@ type Call struct {
 
 	// When the call may be sent twice: `safe`, `rejected` (once, when its
 	// credential was refused) or `never`. Default: `never`.
-	Replay string `json:"replay,omitempty"`
+	Retry string `json:"retry,omitempty"`
 }
 
 // call returns the row in the form of the call table.
-func (c Call) call() (tokenauth.Call, error) {
+func (c Call) call() (gateway.Call, error) {
 	api, err := parseAPI(c.API)
 	if err != nil {
-		return tokenauth.Call{}, err
+		return gateway.Call{}, err
 	}
-	replay := tokenauth.Replay(c.Replay)
-	if replay == "" {
-		replay = tokenauth.Never
+	retry := gateway.Retry(c.Retry)
+	if retry == "" {
+		retry = gateway.Never
 	}
-	return bankid.NewCall(api, c.Method, c.Path, tokenauth.Kind(c.Kind), replay)
+	return bankid.NewCall(api, c.Method, c.Path, gateway.Kind(c.Kind), retry)
 }
 
 // parseAPI finds an API by name.
@@ -111,8 +112,8 @@ func (a Access) validate() error {
 			return fmt.Errorf("call %s %s: API '%s' is not among those of this directive", c.Method, c.Path, c.API)
 		}
 	}
-	if a.ReplayBuffer < 0 || a.ReplayBuffer > replayBudget {
-		return fmt.Errorf("replay_buffer must be between 0 and %d bytes", int64(replayBudget))
+	if a.RequestBuffer < 0 || a.RequestBuffer > requestBudget {
+		return fmt.Errorf("request_buffer must be between 0 and %d bytes", int64(requestBudget))
 	}
 	return nil
 }
@@ -135,7 +136,7 @@ func (a Access) validateScope(scope string) error {
 func (a Access) has(api bankid.API) bool { return slices.Contains(a.APIs, string(api)) }
 
 // table returns the calls that can be made.
-func (a Access) table() (*tokenauth.Table, error) {
+func (a Access) table() (*gateway.Table, error) {
 	apis := make([]bankid.API, len(a.APIs))
 	for i, name := range a.APIs {
 		apis[i] = bankid.API(name)
@@ -148,7 +149,7 @@ func (a Access) table() (*tokenauth.Table, error) {
 		}
 		calls = append(calls, call)
 	}
-	return tokenauth.NewTable(calls...), nil
+	return gateway.NewTable(calls...), nil
 }
 
 // sources returns the source of each API's tokens.
@@ -165,10 +166,10 @@ func (a Access) sources(app *App) (map[string]*tokenauth.Source, error) {
 	return sources, nil
 }
 
-// replayBuffer returns the size, in bytes, of the largest body that is held.
-func (a Access) replayBuffer() int64 {
-	if a.ReplayBuffer == 0 {
-		return defaultReplayBuffer
+// requestBuffer returns the size, in bytes, of the largest body that is held.
+func (a Access) requestBuffer() int64 {
+	if a.RequestBuffer == 0 {
+		return defaultRequestBuffer
 	}
-	return a.ReplayBuffer
+	return a.RequestBuffer
 }

@@ -20,15 +20,16 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// replayBudget is the size, in bytes, of the memory for all request bodies that are
+// requestBudget is the size, in bytes, of the memory for all request bodies that are
 // held in case they must be sent again.
-const replayBudget = 64 << 20
+const requestBudget = 64 << 20
 
 // App holds the clients of BankID OIDC, and what the gateway knows of the OpenID
 // provider. A client's tokens outlive a reload of the configuration, as long as the
@@ -90,17 +91,18 @@ type App struct {
 	// Default: at a random time when 70 to 80 % of its lifetime have passed.
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
-	env      bankid.Environment
-	provider *tokenauth.Provider
-	budget   *tokenauth.Budget
-	held     *heldAnswers
-	sandbox  *sandboxServer
-	sources  map[*tokenauth.Source]bool
-	used     map[string][]*tokenauth.Source // by client name, "default" for the default one
-	bound    map[string]bool                // by client_id: whether its tokens are bound to a key
-	refs     references
-	metrics  *sourceMetrics
-	events   *emitter
+	env       bankid.Environment
+	provider  *tokenauth.Provider
+	budget    *gateway.Budget
+	downloads downloadStore
+	drainers  drainers
+	sandbox   *sandboxServer
+	sources   map[*tokenauth.Source]bool
+	used      map[string][]*tokenauth.Source // by client name, "default" for the default one
+	bound     map[string]bool                // by client_id: whether its tokens are bound to a key
+	refs      references
+	metrics   *sourceMetrics
+	events    *emitter
 
 	logger  *zap.Logger
 	http    *http.Client
@@ -175,15 +177,17 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.budget, err = use(&a.refs, budgetKey{}, func() (*tokenauth.Budget, error) {
-		return tokenauth.NewBudget(replayBudget), nil
+	a.budget, err = use(&a.refs, budgetKey{}, func() (*gateway.Budget, error) {
+		return gateway.NewBudget(requestBudget), nil
 	})
 	if err != nil {
 		return err
 	}
-	a.held, err = use(&a.refs, heldKey{}, func() (*heldAnswers, error) {
-		return newHeldAnswers(heldLimit), nil
-	})
+	a.drainers, err = use(&a.refs, drainersKey{}, func() (drainers, error) { return newDrainers(), nil })
+	if err != nil {
+		return err
+	}
+	a.downloads, err = use(&a.refs, downloadsKey{}, func() (downloadStore, error) { return newDownloadStore(), nil })
 	return err
 }
 

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 func TestEachRowCarriesItsAuthorization(t *testing.T) {
@@ -37,17 +37,17 @@ func TestEachRowCarriesItsAuthorization(t *testing.T) {
 			}
 			got := calls[0].Header["Authorization"]
 			switch row.Kind {
-			case tokenauth.Bearer:
+			case gateway.Bearer:
 				if len(got) != 1 || !strings.HasPrefix(got[0], "Bearer token-") {
 					t.Errorf("Authorization is %q, want the gateway's token", got)
 				} else {
 					scopes[row.Group] = got[0]
 				}
-			case tokenauth.Pass:
+			case gateway.Pass:
 				if !slices.Equal(got, []string{own}) {
 					t.Errorf("Authorization is %q, want the caller's own", got)
 				}
-			case tokenauth.None, tokenauth.DPoP:
+			case gateway.None, gateway.DPoP:
 				if got != nil {
 					t.Errorf("Authorization is %q, want none", got)
 				}

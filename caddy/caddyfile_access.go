@@ -60,19 +60,19 @@ func (a *Access) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 	case "call":
 		return true, a.unmarshalCall(d)
 
-	case "replay_buffer":
+	case "request_buffer":
 		var size string
-		if a.ReplayBuffer != 0 {
-			return true, d.Err("replay_buffer already specified")
+		if a.RequestBuffer != 0 {
+			return true, d.Err("request_buffer already specified")
 		}
 		if !d.AllArgs(&size) {
 			return true, d.ArgErr()
 		}
 		bytes, err := humanize.ParseBytes(size)
-		if err != nil || bytes == 0 || bytes > replayBudget {
-			return true, d.Errf("bad replay_buffer value '%s': must be a size such as 1MiB, at most %s", size, humanize.IBytes(replayBudget))
+		if err != nil || bytes == 0 || bytes > requestBudget {
+			return true, d.Errf("bad request_buffer value '%s': must be a size such as 1MiB, at most %s", size, humanize.IBytes(requestBudget))
 		}
-		a.ReplayBuffer = int64(bytes) //nolint:gosec // bounded above
+		a.RequestBuffer = int64(bytes) //nolint:gosec // bounded above
 
 	default:
 		return false, nil
@@ -88,7 +88,7 @@ func (a *Access) unmarshalCall(d *caddyfile.Dispenser) error {
 	}
 	c := Call{API: args[0], Method: args[1], Path: args[2], Kind: args[3]}
 	if len(args) == 5 {
-		c.Replay = args[4]
+		c.Retry = args[4]
 	}
 	if !slices.Contains(a.APIs, c.API) {
 		return d.Errf("API '%s' is not among those of this directive: %s", c.API, strings.Join(a.APIs, ", "))

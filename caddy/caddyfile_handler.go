@@ -22,7 +22,7 @@ import (
 //	    callers       authenticated|local|any
 //	    upstream      <api> <url>
 //	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
-//	    replay_buffer <size>
+//	    request_buffer <size>
 //
 //	    # any subdirective of reverse_proxy, except those that could send a
 //	    # token elsewhere, change a body or make a call twice
@@ -44,7 +44,7 @@ func parseHandler(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 	d.Reset()
 	proxy := new(reverseproxy.Handler)
 	if err := proxy.UnmarshalCaddyfile(d); err != nil {
-		return nil, unrecognizedBy(d, err, "client, scope, callers, upstream, call, replay_buffer, or one of reverse_proxy")
+		return nil, unrecognizedBy(d, err, "client, scope, callers, upstream, call, request_buffer, or one of reverse_proxy")
 	}
 	if err := proxy.FinalizeUnmarshalCaddyfile(helper); err != nil {
 		return nil, err

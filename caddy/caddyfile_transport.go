@@ -12,7 +12,7 @@ import (
 //	    scope         <scopes...>
 //	    upstream      <url>
 //	    call          <api> <method> <path> bearer|dpop|pass|none [safe|rejected|never]
-//	    replay_buffer <size>
+//	    request_buffer <size>
 //
 //	    # any subdirective of the http transport, except those that could show
 //	    # a token to others or change a body
@@ -48,7 +48,7 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	// subdirective is only misspelt.
 	d.Reset()
 	if err := t.HTTPTransport.UnmarshalCaddyfile(d); err != nil {
-		return unrecognizedBy(d, err, "api, client, scope, upstream, call, replay_buffer, or one of the http transport")
+		return unrecognizedBy(d, err, "api, client, scope, upstream, call, request_buffer, or one of the http transport")
 	}
 	d.Reset()
 	d.Next() // errors about the whole block point to its first line

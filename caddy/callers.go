@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // These are the values of Handler.Callers.
@@ -139,8 +140,8 @@ func (h *Handler) callerIdentity(r *http.Request) string {
 // checkOwnBearer returns an error if call passes the caller's Authorization on, and
 // that field may be what authenticated the caller to the gateway itself. Handlers do
 // not say which field they looked at, so any handler that has set a user counts.
-func checkOwnBearer(call *tokenauth.Call, r *http.Request) *gatewayError {
-	if call.Kind != tokenauth.Pass || len(r.Header["Authorization"]) == 0 || namedUser(r) == "" {
+func checkOwnBearer(call *gateway.Call, r *http.Request) *gatewayError {
+	if call.Kind != gateway.Pass || len(r.Header["Authorization"]) == 0 || namedUser(r) == "" {
 		return nil
 	}
 	return &gatewayError{

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // These are names for OpenTelemetry.
@@ -52,14 +53,14 @@ func newCallObserver(client string, apis []string, logger *zap.Logger) *callObse
 		}
 		// The counters exist from the start, so that monitoring sees the step from 0 to
 		// 1.
-		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatRejected))
-		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatRetry))
-		replays.WithLabelValues(o.client, api, string(tokenauth.RepeatUnprocessed))
+		retries.WithLabelValues(o.client, api, string(gateway.ReasonRejected))
+		retries.WithLabelValues(o.client, api, string(gateway.ReasonProxy))
+		retries.WithLabelValues(o.client, api, string(gateway.ReasonUnprocessed))
 	}
 	return o
 }
 
-// Served implements tokenauth.Observer.
+// Served implements gateway.Observer.
 func (o *callObserver) Served(api string, state tokenauth.State) {
 	switch served := o.apis[api]; state {
 	case tokenauth.StateFresh:
@@ -71,7 +72,7 @@ func (o *callObserver) Served(api string, state tokenauth.State) {
 	}
 }
 
-// Waited implements tokenauth.Observer.
+// Waited implements gateway.Observer.
 func (o *callObserver) Waited(ctx context.Context, api string, start time.Time, err error) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -86,7 +87,7 @@ func (o *callObserver) Waited(ctx context.Context, api string, start time.Time, 
 	span.End()
 }
 
-// Rejected implements tokenauth.Observer.
+// Rejected implements gateway.Observer.
 func (o *callObserver) Rejected(api string, status int) {
 	rejections.WithLabelValues(o.client, api, strconv.Itoa(status)).Inc()
 	o.apis[api].rejected.Do(func() {
@@ -94,17 +95,17 @@ func (o *callObserver) Rejected(api string, status int) {
 	})
 }
 
-// Repeated implements tokenauth.Observer.
-func (o *callObserver) Repeated(api string, reason tokenauth.Repeat) {
-	if reason == tokenauth.RepeatNonce {
-		nonceRepeats.WithLabelValues(o.client, api).Inc()
+// Retried implements gateway.Observer.
+func (o *callObserver) Retried(api string, reason gateway.Reason) {
+	if reason == gateway.ReasonNonce {
+		nonceRetries.WithLabelValues(o.client, api).Inc()
 		return
 	}
-	replays.WithLabelValues(o.client, api, string(reason)).Inc()
+	retries.WithLabelValues(o.client, api, string(reason)).Inc()
 }
 
 // Interface guards
 var (
-	_ tokenauth.Observer   = (*callObserver)(nil)
+	_ gateway.Observer     = (*callObserver)(nil)
 	_ prometheus.Collector = (*sourceMetrics)(nil)
 )

@@ -93,7 +93,7 @@ type churn struct {
 	calls, done, without atomic.Int64
 
 	mu    sync.Mutex
-	again []string // calls that did not arrive, and were repeated
+	again []string // calls that did not arrive, and were retried
 }
 
 // newChurn starts everything but the gateway.

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // These are proxy error types (RFC 9209 section 2.3).
@@ -45,7 +46,7 @@ const (
 // statusClientClosedRequest is the status that Caddy uses when the caller has left.
 const statusClientClosedRequest = 499
 
-// unprocessedRetryAfter is how long a caller is told to wait before it repeats a call
+// unprocessedRetryAfter is how long a caller is told to wait before it retries a call
 // that the API's host did not process, although the gateway sent it several times.
 const unprocessedRetryAfter = time.Second
 
@@ -56,6 +57,7 @@ type gatewayError struct {
 	kind       string // the proxy error type
 	message    string
 	retryAfter time.Time // zero if it is not known
+	noToken    bool      // there is no access token
 }
 
 // Error implements error.
@@ -64,28 +66,28 @@ func (e *gatewayError) Error() string { return e.message }
 // asGatewayError translates an error of package tokenauth. It returns nil for any other
 // error, since Caddy interprets those by their own types.
 func asGatewayError(err error) *gatewayError {
-	if callErr, ok := errors.AsType[*tokenauth.CallError](err); ok {
+	if callErr, ok := errors.AsType[*gateway.CallError](err); ok {
 		e := &gatewayError{status: callErr.Status, kind: clientErrorType(callErr.Status), message: callErr.Reason}
 		if callErr.Status >= http.StatusInternalServerError {
 			e.kind = proxyConfiguration
 		}
 		return e
 	}
-	if _, ok := errors.AsType[*tokenauth.UnprocessedError](err); ok {
+	if _, ok := errors.AsType[*gateway.UnprocessedError](err); ok {
 		return &gatewayError{
 			status: http.StatusServiceUnavailable, kind: destinationUnavailable,
 			message:    "the API's host did not process the call, which can be made again",
 			retryAfter: time.Now().Add(unprocessedRetryAfter),
 		}
 	}
-	if errors.Is(err, tokenauth.ErrSwitched) {
+	if errors.Is(err, gateway.ErrSwitched) {
 		return &gatewayError{status: http.StatusBadGateway, kind: protocolError, message: "the API's host " + strings.TrimPrefix(err.Error(), "the server ")}
 	}
 	tokenErr, ok := errors.AsType[*tokenauth.Error](err)
 	if !ok {
 		return nil
 	}
-	e := new(gatewayError)
+	e := &gatewayError{noToken: true}
 	switch tokenErr.Cause {
 	case tokenauth.CauseTimeout:
 		e.status, e.kind = http.StatusGatewayTimeout, connectionTimeout
@@ -132,16 +134,18 @@ func handlerError(e *gatewayError) caddyhttp.HandlerError {
 	return caddyhttp.Error(e.status, e)
 }
 
-// response returns the error in the form of a response from the upstream.
-func (e *gatewayError) response(req *http.Request) *http.Response {
-	res := &http.Response{
-		Status: http.StatusText(e.status), StatusCode: e.status, Request: req,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header), Body: http.NoBody,
+// finish prepares the response to r for err, which has ended it. It adds Proxy-Status and
+// Retry-After to header, and sets the placeholder. name is that of the gateway in
+// Proxy-Status. finish returns the proxy error type, and err with the right status: Caddy
+// does not treat a connection that cannot be made in time as a timeout.
+func finish(header http.Header, r *http.Request, name string, err error) (kind string, finished error) {
+	kind = setErrorHeader(header, name, err)
+	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
+		handlerErr.StatusCode = http.StatusGatewayTimeout
+		err = handlerErr
 	}
-	setErrorHeader(res.Header, defaultProxyName, handlerError(e))
-	setErrorPlaceholder(req, e.kind)
-	return res
+	setErrorPlaceholder(r, kind)
+	return kind, err
 }
 
 // setErrorPlaceholder tells error routes and the access log the kind of the error.

@@ -11,10 +11,10 @@ import (
 
 	"github.com/dunglas/httpsfv"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
+
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
 // A failure says, in terms of RFC 9209, why the reverse proxy has no response.
@@ -52,7 +52,7 @@ func ownFailureOf(err caddyhttp.HandlerError) failure {
 	case err.StatusCode >= http.StatusBadRequest && err.StatusCode < http.StatusInternalServerError:
 		f := failure{kind: clientErrorType(err.StatusCode)} // by another handler, such as request_body
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			f.details = tokenauth.TooLarge
+			f.details = gateway.TooLarge
 		}
 		return f
 	case err.StatusCode == http.StatusGatewayTimeout:
@@ -72,13 +72,13 @@ func ownFailureOf(err caddyhttp.HandlerError) failure {
 
 // timeoutType classifies a timeout that came before the header of the response.
 func timeoutType(err error) string {
-	if timeout, ok := errors.AsType[*tokenauth.TimeoutError](err); ok {
+	if timeout, ok := errors.AsType[*gateway.TimeoutError](err); ok {
 		switch timeout.Phase {
-		case tokenauth.PhaseConnect:
+		case gateway.PhaseConnect:
 			return connectionTimeout
-		case tokenauth.PhaseWrite:
+		case gateway.PhaseWrite:
 			return connectionWriteTimeout
-		case tokenauth.PhaseHeader, tokenauth.PhaseRead:
+		case gateway.PhaseHeader, gateway.PhaseRead:
 			return responseTimeout
 		}
 	}

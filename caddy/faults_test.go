@@ -116,7 +116,7 @@ func TestOneShotCallsAreNotSentTwice(t *testing.T) {
 			}
 		})
 	}
-	// A status request can be repeated, and is repeated.
+	// A status request can be retried, and is retried.
 	f.do("POST", "/csc/v2/info", "{}").is(200)
 	f.do("GET", "/v1/signdoc/pades?sign_id=2", "").is(200)
 }
@@ -189,7 +189,7 @@ func TestSlowAnswerIsAGatewayTimeout(t *testing.T) {
 	}
 }
 
-func TestRejectedTokenIsRenewedAndTheCallRepeated(t *testing.T) {
+func TestRejectedTokenIsRenewedAndTheCallRetried(t *testing.T) {
 	f := newFixture(t)
 	f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "Bearer token-1" {
@@ -204,7 +204,7 @@ func TestRejectedTokenIsRenewedAndTheCallRepeated(t *testing.T) {
 	}`)
 	body := strings.Repeat("pdf", 1000)
 	if got := string(f.do("POST", "/v1/signdoc/pades", body).is(200).body); got != body {
-		t.Errorf("the repeated body has %d bytes, want %d", len(got), len(body))
+		t.Errorf("the retried body has %d bytes, want %d", len(got), len(body))
 	}
 	if n := len(f.upstream.seen()); n != 2 {
 		t.Errorf("upstream saw %d calls, want 2", n)
@@ -364,7 +364,7 @@ func TestUploadOverMaxSizeIsTooLarge(t *testing.T) {
 			}
 			bankid_esign signdoc {
 				callers local
-				replay_buffer ` + buffer + `
+				request_buffer ` + buffer + `
 				upstream signdoc ` + f.upstream.URL + `
 			}`)
 			// Its length is unknown: otherwise Caddy's request_body refuses it.

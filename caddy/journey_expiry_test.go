@@ -8,7 +8,7 @@ import (
 )
 
 // BankID limits the time of a person's session and of an order. When the time is over,
-// the caller learns it from BankID. No call is repeated.
+// the caller learns it from BankID. No call is retried.
 func TestJourneyThatTakesTooLong(t *testing.T) {
 	const credential = "sandbox-credential"
 	hash, pdf := hashOf([]byte("agreed")), []byte("%PDF-1.7")
@@ -26,7 +26,7 @@ func TestJourneyThatTakesTooLong(t *testing.T) {
 		j := newJourney(t, sandbox.Options{Assumptions: sandbox.Assumptions{ServiceTokenLifetime: time.Second}})
 		s := j.sign()
 		// A call that comes too early in the session uses up nothing, so it can be
-		// repeated.
+		// retried.
 		eventually(t, func() bool {
 			r := s.at(credentialsAuthorize, authorization(credential, hash))
 			if r.StatusCode == 400 {

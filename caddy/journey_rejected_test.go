@@ -73,7 +73,7 @@ func tokenCalls() []tokenCall {
 	}
 }
 
-// A call whose token was revoked is repeated with a new token. The caller notices
+// A call whose token was revoked is retried with a new token. The caller notices
 // nothing: neither a code nor a document is lost. But as long as the token is new, a
 // 403 may be about a missing right, and goes to the caller.
 func TestJourneyWithARevokedToken(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // A fault is what happens to a call when it is sent for the first time.
@@ -47,7 +47,7 @@ type fault struct {
 }
 
 // faults are all the faults that a call can meet on its way. The expected result
-// follows from the call's kind, replay class and method, so a new row of the table
+// follows from the call's kind, retry class and method, so a new row of the table
 // needs no change here.
 func faults() []fault {
 	const (
@@ -60,7 +60,7 @@ func faults() []fault {
 	// A call that the upstream promises not to have processed is sent again, if its
 	// body is held.
 	always := func(matrixCall) bool { return true }
-	safeGet := func(c matrixCall) bool { return c.Replay == tokenauth.Safe && c.Method == http.MethodGet }
+	safeGet := func(c matrixCall) bool { return c.Retry == gateway.Safe && c.Method == http.MethodGet }
 	return []fault{
 		{name: "401", script: answers("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
 		// In CSC, the code may be what is refused.
@@ -91,14 +91,14 @@ func faults() []fault {
 // a way that has this meaning only for the given APIs.
 func refusedFor(apis ...bankid.API) func(matrixCall) bool {
 	return func(c matrixCall) bool {
-		return slices.Contains(apis, bankid.API(c.Group)) && c.Replay != tokenauth.Never &&
-			(c.Kind == tokenauth.Bearer || c.Kind == tokenauth.DPoP)
+		return slices.Contains(apis, bankid.API(c.Group)) && c.Retry != gateway.Never &&
+			(c.Kind == gateway.Bearer || c.Kind == gateway.DPoP)
 	}
 }
 
 // A matrixCall is a call of the table, with or without a body.
 type matrixCall struct {
-	tokenauth.Call
+	gateway.Call
 	n    int
 	body string
 }
@@ -238,7 +238,7 @@ func (m *matrix) age() {
 
 // The test counts how often the API host sees a call, and checks what the caller gets,
 // for all calls of the table and all faults.
-func TestReplayMatrix(t *testing.T) {
+func TestRetryMatrix(t *testing.T) {
 	for _, fault := range faults() {
 		t.Run(fault.name, func(t *testing.T) {
 			m := newMatrix(t, fault)

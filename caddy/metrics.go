@@ -65,17 +65,17 @@ var (
 		Help:      "Answers of an API that refuse the token of a call, by status.",
 	}, []string{"client", "api", "status"})
 
-	replays = prometheus.NewCounterVec(prometheus.CounterOpts{
+	retries = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
-		Name:      "replays_total",
+		Name:      "retries_total",
 		Help:      "Calls that were sent again, by reason: rejected (with a new token) or retry (by the reverse proxy).",
 	}, []string{"client", "api", "reason"})
 
-	nonceRepeats = prometheus.NewCounterVec(prometheus.CounterOpts{
+	nonceRetries = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
-		Name:      "dpop_nonce_repeats_total",
+		Name:      "dpop_nonce_retries_total",
 		Help:      "Requests that were made again because a server wanted its nonce in the DPoP proof, by endpoint: token, or the API.",
 	}, []string{"client", "endpoint"})
 
@@ -102,8 +102,8 @@ func registerMetrics(ctx caddy.Context, extra ...prometheus.Collector) error {
 		return nil
 	}
 	for _, collector := range append(extra,
-		tokenRequests, tokenRequestDuration, storageFailures, tokensServed, rejections, replays, nonceRepeats, refusals, clockSkew,
-		rescuedAnswers, heldAnswerCount, heldAnswerBytes) {
+		tokenRequests, tokenRequestDuration, storageFailures, tokensServed, rejections, retries, nonceRetries, refusals, clockSkew,
+		downloadEvents, downloadsInMemory, downloadMemory) {
 		err := registry.Register(collector)
 		if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok && err != nil {
 			return err
@@ -126,7 +126,7 @@ func countAttempt(client string, e tokenauth.Event) {
 		tokenRequestDuration.WithLabelValues(client).Observe(e.Duration.Seconds())
 	}
 	if e.NonceWanted {
-		nonceRepeats.WithLabelValues(client, "token").Inc()
+		nonceRetries.WithLabelValues(client, "token").Inc()
 	}
 	if e.Clock.Known {
 		clockSkew.WithLabelValues(client).Set(e.Clock.Ahead.Seconds())

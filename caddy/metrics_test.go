@@ -162,7 +162,7 @@ func TestMetricsOverReloadsAndSeveralHandlers(t *testing.T) {
 		`waiting_callers{client="second",scope="esign"}`:              func(v float64) bool { return v == 0 },
 		`discovery_age_seconds`:                                       func(v float64) bool { return v >= 0 && v < 60 },
 		`clock_skew_seconds{client="second"}`:                         func(v float64) bool { return v == 0 },
-		`replays_total{api="csc",client="default",reason="rejected"}`: func(v float64) bool { return v >= 0 },
+		`retries_total{api="csc",client="default",reason="rejected"}`: func(v float64) bool { return v >= 0 },
 	} {
 		if value, ok := after["caddy_bankid_esign_"+name]; !ok || !inside(value) {
 			t.Errorf("%s is %v, %v", name, value, ok)
@@ -202,8 +202,8 @@ func TestMetricsOfFailuresRejectionsAndRefusals(t *testing.T) {
 	f.do("GET", path, "").is(401)
 	s = grew(t, admin, before, map[string]float64{
 		`rejections_total{api="signdoc",client="rejected",status="401"}`:     2,
-		`replays_total{api="signdoc",client="rejected",reason="rejected"}`:   1,
-		`replays_total{api="signdoc",client="rejected",reason="retry"}`:      0,
+		`retries_total{api="signdoc",client="rejected",reason="rejected"}`:   1,
+		`retries_total{api="signdoc",client="rejected",reason="retry"}`:      0,
 		`token_requests_total{client="rejected",code="",result="success"}`:   2,
 		`tokens_served_total{api="signdoc",client="rejected",state="stale"}`: 0,
 	})
@@ -254,8 +254,8 @@ func TestMetricsOfNonces(t *testing.T) {
 	admin := f.startMeasured(f.b2bSite(""))
 	f.do("POST", "/v0/b2b/ades/pades", "{}").is(200)
 	grew(t, admin, before, map[string]float64{
-		`dpop_nonce_repeats_total{client="b2b",endpoint="b2b"}`:   1,
-		`dpop_nonce_repeats_total{client="b2b",endpoint="token"}`: 1,
+		`dpop_nonce_retries_total{client="b2b",endpoint="b2b"}`:   1,
+		`dpop_nonce_retries_total{client="b2b",endpoint="token"}`: 1,
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // orders is an upstream that gives each document once. It can be stopped at any stage
-// of an answer.
+// of a response.
 type orders struct {
 	mu    sync.Mutex
 	taken map[string]bool
@@ -25,7 +25,7 @@ type orders struct {
 	stage   string           // the stage to stop at: "header", "start", "middle", "end", or "" for none
 	reached chan struct{}    // receives when it has stopped
 	goOn    chan struct{}    // makes it continue
-	aborted chan error       // receives why a call ended before its answer was complete
+	aborted chan error       // receives why a call ended before its response was complete
 	always  http.HandlerFunc // if not nil, handles all requests
 }
 
@@ -185,11 +185,11 @@ func orderHash(signID string) string {
 // noticed waits until the log has the message about the order n times.
 func (f *fixture) noticed(message, signID string, n int) {
 	f.t.Helper()
-	eventually(f.t, func() bool { return len(f.oneShotLog(message, signID)) == n })
+	eventually(f.t, func() bool { return len(f.downloadLog(message, signID)) == n })
 }
 
-// oneShotLog returns the lines of the log that have the message about an order.
-func (f *fixture) oneShotLog(message, signID string) []string {
+// downloadLog returns the lines of the log that have the message about an order.
+func (f *fixture) downloadLog(message, signID string) []string {
 	f.t.Helper()
 	var lines []string
 	for line := range strings.Lines(f.logged()) {
@@ -201,11 +201,11 @@ func (f *fixture) oneShotLog(message, signID string) []string {
 	return lines
 }
 
-// These are the log messages about a one-shot call.
+// These are the log messages about a download.
 const (
-	goesOn     = "one-shot call goes on"
-	isKept     = "one-shot answer held"
-	handedOver = "one-shot answer handed over"
+	goesOn     = "download goes on"
+	isKept     = "download kept"
+	handedOver = "download handed over"
 )
 
 // startH2C is start with a server that also accepts HTTP/2 without TLS.
@@ -217,9 +217,9 @@ func (f *fixture) startH2C(site string) {
 	}
 }
 
-// rescued asserts that the next download returns the whole document, and that the
+// servesAgain asserts that the next download returns the whole document, and that the
 // upstream saw only one download in total.
-func (f *fixture) rescued(o *orders, signID string, header ...string) {
+func (f *fixture) servesAgain(o *orders, signID string, header ...string) {
 	f.t.Helper()
 	answer := f.do("DELETE", download(signID), "", header...).is(200)
 	if !bytes.Equal(answer.body, o.document(signID)) {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 )
 
 // ownProxy returns an operator's own reverse_proxy to upstream, with subdirectives of
@@ -64,12 +66,12 @@ func TestNothingOfABodyIsACall(t *testing.T) {
 		"no such call":       {upstream: newAnsweringAPI(t, 200, 0), path: "/nowhere"},
 		"no host":            {upstream: "http://" + freeAddress(t)},
 		"200":                {upstream: newAnsweringAPI(t, 200, 0)},
-		"200, streamed":      {upstream: newAnsweringAPI(t, 200, 1<<10), transport: "replay_buffer 1KiB"},
+		"200, streamed":      {upstream: newAnsweringAPI(t, 200, 1<<10), transport: "request_buffer 1KiB"},
 		"401":                {upstream: newAnsweringAPI(t, 401, 0)},
-		"413, streamed":      {upstream: newAnsweringAPI(t, 413, 1<<20), transport: "replay_buffer 1KiB"},
-		"502, handled":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "replay_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nrespond handled 502\n}"},
-		"502, dropped":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "replay_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nvars dropped true\n}"},
-		"502, retries":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "replay_buffer 1KiB", proxy: "lb_retries 2\nrequest_buffers 2KiB"},
+		"413, streamed":      {upstream: newAnsweringAPI(t, 413, 1<<20), transport: "request_buffer 1KiB"},
+		"502, handled":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nrespond handled 502\n}"},
+		"502, dropped":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nvars dropped true\n}"},
+		"502, retries":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "lb_retries 2\nrequest_buffers 2KiB"},
 	} {
 		for kind, site := range map[string]string{
 			"gateway":   gatewayTo(test.upstream, test.proxy, test.transport),
@@ -105,7 +107,7 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 		"length, cut":   "Content-Length: 5000\r\n\r\n",
 	} {
 		conn := f.dial(t, "")
-		_ = conn.SetDeadline(time.Now().Add(lingerTime / 2))
+		_ = conn.SetDeadline(time.Now().Add(drainTime / 2))
 		go func() {
 			_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\n"+body+smuggled)
 			_ = conn.(*net.TCPConn).CloseWrite()
@@ -119,7 +121,7 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 
 // The guard is active wherever an operator's own reverse_proxy can be.
 func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
-	own := ownProxy(newAnsweringAPI(t, 200, 1<<10), "", "replay_buffer 1KiB")
+	own := ownProxy(newAnsweringAPI(t, 200, 1<<10), "", "request_buffer 1KiB")
 	for name, test := range map[string]struct {
 		before, site string
 		byHost       bool
@@ -154,16 +156,17 @@ func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 // HTTP/1.
 func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 	const size = 4 << 20
+	f := newFixture(t)
+	f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
+	f.start(ownProxy(newEarlyAPI(t, ""), "", ""))
 	for _, kind := range []string{"", "chunked", "long"} {
 		for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 			t.Run(name+" "+kind, func(t *testing.T) {
-				f := newFixture(t)
-				f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
-				f.start(ownProxy(newEarlyAPI(t, kind), "", ""))
 				transport := &http.Transport{Protocols: protocols}
 				defer transport.CloseIdleConnections()
 				body := &countedBody{Reader: io.LimitReader(rand.NewChaCha8([32]byte{}), size)}
 				req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, body)
+				req.Header.Set("Accept", kind)
 				res, err := transport.RoundTrip(req)
 				if err != nil {
 					t.Fatal(err)
@@ -185,6 +188,19 @@ func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 // length, gets the answer whole, with its trailer. So does a caller that sends
 // everything.
 func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
+	for name, stops := range map[string]bool{"sends all": false, "stops": true} {
+		t.Run(name, func(t *testing.T) {
+			if stops {
+				caddyesign.ShortPauses(t)
+			}
+			testEarlyWithoutALength(t, stops)
+		})
+	}
+}
+
+// testEarlyWithoutALength makes calls whose callers stop sending before the end, or not.
+func testEarlyWithoutALength(t *testing.T, stops bool) {
+	t.Helper()
 	const size = 3 << 20
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept") == "late" { // so that the gateway waits longer
@@ -208,33 +224,31 @@ func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
 		var calls sync.WaitGroup
 		for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 			for _, length := range []string{"short", "long", "late"} {
-				for _, stops := range []bool{false, true} {
-					calls.Go(func() {
-						body, sender := io.Pipe()
-						defer sender.Close()
-						go func() {
-							if _, err := io.CopyN(sender, rand.NewChaCha8([32]byte{}), size); err == nil && !stops {
-								sender.Close()
-							}
-						}()
-						ctx, cancel := context.WithTimeout(t.Context(), lingerTime/2)
-						defer cancel()
-						req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
-						req.Header.Set("Accept", length)
-						transport := &http.Transport{Protocols: protocols}
-						defer transport.CloseIdleConnections()
-						res, err := transport.RoundTrip(req)
-						if err != nil {
-							t.Errorf("%s, %s, %s, stops %v: %v", kind, name, length, stops, err)
-							return
+				calls.Go(func() {
+					body, sender := io.Pipe()
+					defer sender.Close()
+					go func() {
+						if _, err := io.CopyN(sender, rand.NewChaCha8([32]byte{}), size); err == nil && !stops {
+							sender.Close()
 						}
-						defer res.Body.Close()
-						content, err := io.ReadAll(res.Body)
-						if want := map[string]int{"short": 5, "long": 4 + 200<<10, "late": 4}[length]; err != nil || len(content) != want || res.Trailer.Get("X-Trailer") != "trailer" {
-							t.Errorf("%s, %s, %s, stops %v: %d bytes, trailer %q, %v", kind, name, length, stops, len(content), res.Trailer, err)
-						}
-					})
-				}
+					}()
+					ctx, cancel := context.WithTimeout(t.Context(), drainTime/2)
+					defer cancel()
+					req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
+					req.Header.Set("Accept", length)
+					transport := &http.Transport{Protocols: protocols}
+					defer transport.CloseIdleConnections()
+					res, err := transport.RoundTrip(req)
+					if err != nil {
+						t.Errorf("%s, %s, %s: %v", kind, name, length, err)
+						return
+					}
+					defer res.Body.Close()
+					content, err := io.ReadAll(res.Body)
+					if want := map[string]int{"short": 5, "long": 4 + 200<<10, "late": 4}[length]; err != nil || len(content) != want || res.Trailer.Get("X-Trailer") != "trailer" {
+						t.Errorf("%s, %s, %s: status is %d, %d bytes, trailer %q, %v", kind, name, length, res.StatusCode, len(content), res.Trailer, err)
+					}
+				})
 			}
 		}
 		calls.Wait()

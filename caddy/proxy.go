@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // These are the reasons why an option of a reverse proxy is refused: it would send a
@@ -22,7 +22,7 @@ import (
 const (
 	refuseRewrite  = "the method and path of a call decide its authorization"
 	refuseUpstream = "calls go to the host of their API only; use 'upstream <api> <url>' to change it"
-	refuseRetry    = "the call table decides which calls are repeated"
+	refuseRetry    = "the call table decides which calls are retried"
 	refuseHeader   = "it is set for each call"
 	refuseInsecure = "it would show tokens and documents to others"
 	refuseHTTP3    = "over HTTP/3, Caddy changes bodies that are compressed"
@@ -177,7 +177,7 @@ func setHeaders(h *headers.Handler) []string {
 	var names []string
 	for _, fields := range []http.Header{h.Request.Add, h.Request.Set} {
 		for name := range fields {
-			if name = http.CanonicalHeaderKey(name); !tokenauth.Leaves(name) {
+			if name = http.CanonicalHeaderKey(name); !gateway.Leaves(name) {
 				names = append(names, name)
 			}
 		}

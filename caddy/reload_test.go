@@ -261,7 +261,7 @@ func TestTransportInOnesOwnReverseProxy(t *testing.T) {
 }
 
 // A caller's fault does not count as a failure of the upstream. Otherwise the upstream
-// would be taken out of use, or the call would be repeated.
+// would be taken out of use, or the call would be retried.
 func TestOnesOwnReverseProxyIsNotDisturbedByCallers(t *testing.T) {
 	f := newFixture(t)
 	f.start(`map {header.X-User} {http.auth.user.id} {

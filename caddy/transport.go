@@ -13,11 +13,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 func init() {
@@ -53,7 +53,7 @@ const (
 // Transport is Caddy's HTTP transport for a reverse proxy in front of BankID's eSign
 // APIs. It puts on every call exactly the authorization that the call needs, on a copy
 // of the request that nothing else in the server sees. If the token was refused, it
-// repeats the call where that is safe. Calls that its table does not name get 404.
+// retries the call where that is safe. Calls that its table does not name get 404.
 //
 // It does not check who the caller is: the handler `bankid_esign` does. So, unlike that
 // handler, it cannot keep the only copy of a signed document for a caller that leaves
@@ -90,10 +90,7 @@ type Transport struct {
 	// unless it is a loopback address. Default: the origin that the environment has.
 	Upstream string `json:"upstream,omitempty"`
 
-	core *tokenauth.Transport
-	// varKey is the request variable in which the delivery of a call is kept while a
-	// reverse proxy tries.
-	varKey string
+	core *gateway.Transport
 	// ofHandler says that the transport belongs to a handler bankid_esign, which checks
 	// the caller and counts refusals itself.
 	ofHandler bool
@@ -115,18 +112,15 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
-	if err := checkReached(ctx.Modules()); err != nil {
-		return err
-	}
 	t.ofHandler = isOfHandler(ctx.Modules())
-	if !t.ofHandler {
-		if err := guardBodies(ctx); err != nil {
-			return err
-		}
-	}
 	app, err := loadApp(ctx)
 	if err != nil {
 		return err
+	}
+	if !t.ofHandler {
+		if err := guardBodies(ctx, app.drainers); err != nil {
+			return err
+		}
 	}
 	origin, err := t.origin(app)
 	if err != nil {
@@ -148,17 +142,16 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	t.varKey = fmt.Sprintf("bankid_esign.delivery.%p", t)
-	t.core = &tokenauth.Transport{
-		Base:         t.HTTPTransport,
-		Table:        table,
-		Sources:      sources,
-		Origin:       origin,
-		Headers:      headers,
-		ReplayBuffer: t.replayBuffer(),
-		Budget:       app.budget,
-		Limits:       limits,
-		Traits: tokenauth.BaseTraits{
+	t.core = &gateway.Transport{
+		Base:          t.HTTPTransport,
+		Table:         table,
+		Sources:       sources,
+		Origin:        origin,
+		Headers:       headers,
+		RequestBuffer: t.requestBuffer(),
+		Budget:        app.budget,
+		Limits:        limits,
+		Traits: gateway.BaseTraits{
 			Cleartext:       origin.Scheme == "http" && slices.Contains(t.Versions, "h2c"),
 			OnlyUnprocessed: true, // Caddy uses the HTTP/2 of golang.org/x/net/http2
 		},
@@ -173,7 +166,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 
 // provisionHTTP provisions the HTTP transport, and returns the limits that it does not
 // enforce itself.
-func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits tokenauth.Limits, err error) {
+func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits gateway.Limits, err error) {
 	if err := checkTransport(t.HTTPTransport); err != nil {
 		return limits, err
 	}
@@ -211,7 +204,7 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits to
 // setLimits sets the limit of each phase, and returns the limits that Caddy does not
 // enforce. Caddy would apply read_timeout and write_timeout to connections, where the
 // wait for a header, and for the next call, counts as well.
-func (t *Transport) setLimits() tokenauth.Limits {
+func (t *Transport) setLimits() gateway.Limits {
 	setDefault(&t.ResponseHeaderTimeout, defaultResponseHeaderTimeout)
 	setDefault(&t.ExpectContinueTimeout, defaultExpectContinueTimeout)
 	setDefault(&t.ReadTimeout, defaultReadTimeout)
@@ -226,7 +219,7 @@ func (t *Transport) setLimits() tokenauth.Limits {
 	if t.HTTPTransport.TLS != nil {
 		connect += time.Duration(t.HTTPTransport.TLS.HandshakeTimeout)
 	}
-	limits := tokenauth.Limits{
+	limits := gateway.Limits{
 		Connect: 2 * connect, // through an egress proxy, there are two connections to make
 		Write:   time.Duration(t.WriteTimeout),
 		Header:  time.Duration(t.ResponseHeaderTimeout),
@@ -325,83 +318,68 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
-	detached := detachedFrom(req.Context())
-	if err := detached.left(); err != nil {
+	x := t.exchange(req.Context())
+	res, err := t.roundTrip(req, x)
+	if err == nil {
+		return res, nil
+	}
+	e, ok := errors.AsType[*gatewayError](err)
+	if !ok {
 		return nil, err
 	}
-	body := lingering(req.Context())
-	if body != nil && !t.ofHandler {
-		body.ours.Store(true)
-		body.own.Store(t)
+	// The handler has waited for a token, but the token may have expired while the body
+	// came. The API's host is not to blame.
+	if e.status < http.StatusInternalServerError || (e.noToken && t.ofHandler) {
+		x.refusal = e
+		return t.respond(req, x, e), nil
 	}
-	if !t.ofHandler { // the handler has checked this already
+	if !t.ofHandler {
+		setErrorPlaceholder(req, e.kind)
+		x.count(t.Client, e.kind, err)
+	}
+	return nil, err
+}
+
+// roundTrip makes the call of x. Its errors are those of the gateway, and those of the
+// HTTP transport as they are: Caddy looks at their types.
+func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, error) {
+	if x.download != nil && x.download.Left() != nil {
+		return nil, x.download.Left() // nothing is lost yet, and the caller can ask again
+	}
+	if !t.ofHandler { // the handler has done this already
+		if x.body != nil {
+			x.body.KeepOpen()
+		}
 		if call := t.core.Table.Lookup(req); call != nil {
 			if refusal := checkOwnBearer(call, req); refusal != nil {
-				return t.refuse(req, refusal), nil
+				return nil, handlerError(refusal)
 			}
 		}
 	}
-	res, err := t.core.Deliver(withBody(req, body), t.delivery(req.Context()))
-	if err == nil {
-		if detached != nil {
-			detached.status = res.StatusCode
+	res, err := t.core.Try(x.outgoing(req), &x.Exchange)
+	if err != nil {
+		if e := asGatewayError(err); e != nil {
+			return nil, handlerError(e)
 		}
-		t.logReference(req, res)
-		return res, nil
-	}
-	// Any other error is returned as it is: Caddy looks at its type.
-	gatewayErr := asGatewayError(err)
-	if gatewayErr == nil {
 		return nil, throughEgress(req.Context(), err)
 	}
-	_, noToken := errors.AsType[*tokenauth.Error](err)
-	if gatewayErr.status < http.StatusInternalServerError || (noToken && t.ofHandler) {
-		// The handler has waited for a token, but the token may have expired while the
-		// body came. The API's host is not to blame.
-		return t.refuse(req, gatewayErr), nil
-	}
-	setErrorPlaceholder(req, gatewayErr.kind)
-	if !t.ofHandler {
-		countRefusal(t.Client, gatewayErr.kind, gatewayErr.status)
-	}
-	return nil, handlerError(gatewayErr)
+	x.status = res.StatusCode
+	t.logReference(res, x)
+	return res, nil
 }
 
-// withBody returns req with body, which may be nil, in the form for a transport to
-// send.
-func withBody(req *http.Request, body *lingeringBody) *http.Request {
-	if body == nil || req.Body == nil || req.Body == http.NoBody {
-		return req
+// respond returns a response to req for e, as if it came from the upstream: the reverse
+// proxy takes an error for a failure of the upstream. A handler makes an error of it
+// again, if it can.
+func (t *Transport) respond(req *http.Request, x *exchange, e *gatewayError) *http.Response {
+	res := &http.Response{
+		Status: http.StatusText(e.status), StatusCode: e.status, Request: req,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: make(http.Header), Body: http.NoBody,
 	}
-	out := *req
-	out.Body = body.sentBy(req.Body)
-	return &out
-}
-
-// refusalVar is the request variable that holds why the transport of a handler has
-// refused the request.
-const refusalVar = "bankid_esign.refusal"
-
-// refuse returns a response to req for e, as if it came from the upstream: the reverse
-// proxy takes an error for a failure of the upstream. The handler turns it into an
-// error again.
-func (t *Transport) refuse(req *http.Request, e *gatewayError) *http.Response {
-	countRefusal(t.Client, e.kind, e.status)
-	if t.ofHandler {
-		caddyhttp.SetVar(req.Context(), refusalVar, e)
-	}
-	return e.response(req)
-}
-
-// delivery returns the delivery of the call that ctx belongs to. Outside of a request,
-// such as in a health check, it returns a new one.
-func (t *Transport) delivery(ctx context.Context) *tokenauth.Delivery {
-	if d, ok := caddyhttp.GetVar(ctx, t.varKey).(*tokenauth.Delivery); ok {
-		return d
-	}
-	d := new(tokenauth.Delivery)
-	caddyhttp.SetVar(ctx, t.varKey, d)
-	return d
+	kind, err := finish(res.Header, req, defaultProxyName, handlerError(e))
+	x.count(t.Client, kind, err)
+	return res
 }
 
 // Interface guards

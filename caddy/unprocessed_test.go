@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// If the API's host never processes a call, the caller reads that it can repeat it.
+// If the API's host never processes a call, the caller reads that it can retry it.
 func TestCallThatIsNeverProcessed(t *testing.T) {
 	f := newFixture(t)
 	ca := newCA(t)

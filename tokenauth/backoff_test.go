@@ -14,7 +14,7 @@ import (
 func TestBackoffGrowsUpToALimitWithFullJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+		server.HandleToken(respondError(http.StatusServiceUnavailable, ""))
 		source := newTestSource(t, server)
 		limit, longest := 500*time.Millisecond, time.Duration(0)
 		for n := 1; n <= 100; n++ {
@@ -36,7 +36,7 @@ func TestBackoffGrowsUpToALimitWithFullJitter(t *testing.T) {
 func TestBackoffOfRefusalsStartsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerError(http.StatusUnauthorized, "unauthorized_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "unauthorized_client"))
 		source := newTestSource(t, server)
 		step := 10 * time.Second
 		for n := 1; n <= 100; n++ {

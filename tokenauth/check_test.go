@@ -109,7 +109,7 @@ func TestCheckHintsAtOddCredentials(t *testing.T) {
 		"/s3cr3t+/0=":         "look whether both belong", // base64
 	} {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		wantHint(t, check(t, server, func(c *tokenauth.Config) {
 			c.Credentials = func() (tokenauth.Credentials, error) {
 				return tokenauth.Credentials{ClientID: "client", ClientSecret: tokenauth.NewSecret(secret)}, nil
@@ -117,7 +117,7 @@ func TestCheckHintsAtOddCredentials(t *testing.T) {
 		}), hint)
 	}
 	server := tokenauthtest.NewServer()
-	server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+	server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 	wantHint(t, check(t, server, func(c *tokenauth.Config) {
 		c.Credentials = func() (tokenauth.Credentials, error) {
 			return tokenauth.Credentials{ClientID: "client ", ClientSecret: tokenauth.NewSecret("x")}, nil
@@ -141,7 +141,7 @@ func TestHintAtEmptyCredentials(t *testing.T) {
 			t.Errorf("the hint at the credentials is %q, want %q in it", got, hint)
 		}
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerError(http.StatusUnauthorized, "unauthorized_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "unauthorized_client"))
 		source := newTestSource(t, server, func(c *tokenauth.Config) {
 			c.Credentials = func() (tokenauth.Credentials, error) { return credentials, nil }
 		})

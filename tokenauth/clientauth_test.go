@@ -110,7 +110,7 @@ func TestF19MethodIsConfiguredOrDiscoveredAndNeverProbed(t *testing.T) {
 
 func TestF19RefusalIsNotFollowedByAnotherMethod(t *testing.T) {
 	server := tokenauthtest.NewServer()
-	server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+	server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 	getError(t, newTestSource(t, server))
 	if n := len(server.TokenRequests()); n != 1 {
 		t.Errorf("the secret was sent %d times", n)

@@ -96,7 +96,7 @@ func (d *direct) request(ctx context.Context, metadata *Metadata, n need) (*Toke
 	n.event.LifetimeAssumed, n.event.LifetimeGiven = res.assumed, res.given
 	now := readClocks()
 	token := newToken(res, prover, sent, now, d.config.RefreshBefore)
-	if !token.once && !token.usable(now) {
+	if !token.singleUse && !token.usable(now) {
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errLate}
 	}
 	return token, nil

@@ -11,7 +11,7 @@
 //     client of the [Runtime] that is attached to the source.
 //   - A [Provider] reads and keeps the OpenID provider's configuration (discovery).
 //   - A [Transport] is the http.RoundTripper that attaches the token to a copy
-//     of the request, notices when it was rejected, and repeats the call where
+//     of the request, notices when it was rejected, and retries the call where
 //     the table allows that.
 //
 // [Check] tries a client before it is used, and gives a hint if something is wrong.

@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 )
@@ -79,16 +77,6 @@ func (n *nonces) get(u *url.URL) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.byOrigin[origin(u)]
-}
-
-// nonceOf returns the nonce that a response gives for the next proof (RFC 9449 section
-// 8.2). It returns "" if there is none or it is not valid.
-func nonceOf(header http.Header) string {
-	nonce := header.Get("DPoP-Nonce")
-	if len(nonce) > 1024 || strings.ContainsFunc(nonce, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return ""
-	}
-	return nonce
 }
 
 // keep remembers a nonce of the server of u.

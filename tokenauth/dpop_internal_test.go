@@ -12,7 +12,7 @@ func TestF33NoncesAreBounded(t *testing.T) {
 	var n nonces
 	for i := range 10 * maxNonces {
 		u := &url.URL{Scheme: "https", Host: fmt.Sprintf("host%d.example", i)}
-		if n.keep(u, nonceOf(http.Header{"Dpop-Nonce": {"nonce"}})); n.get(u) != "nonce" {
+		if n.keep(u, NextNonce(http.Header{"Dpop-Nonce": {"nonce"}})); n.get(u) != "nonce" {
 			t.Fatalf("the nonce of %s is not known", u)
 		}
 		if len(n.byOrigin) > maxNonces {
@@ -21,7 +21,7 @@ func TestF33NoncesAreBounded(t *testing.T) {
 	}
 	u := &url.URL{Scheme: "https", Host: "host.example"}
 	for _, nonce := range []string{"", strings.Repeat("x", 1025), "a\r\nb"} {
-		if n.keep(u, nonceOf(http.Header{"Dpop-Nonce": {nonce}})); n.get(u) != "" {
+		if n.keep(u, NextNonce(http.Header{"Dpop-Nonce": {nonce}})); n.get(u) != "" {
 			t.Errorf("the nonce %.10q is kept", nonce)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -72,12 +73,12 @@ func Example_dpop() {
 		fmt.Println(err)
 		return
 	}
-	client := &http.Client{Transport: &tokenauth.Transport{
-		Base:         base,
-		Table:        tokenauth.NewTable(bankid.Calls(bankid.B2B)...),
-		Sources:      map[string]*tokenauth.Source{string(bankid.B2B): source},
-		Origin:       origin,
-		ReplayBuffer: 1 << 20,
+	client := &http.Client{Transport: &gateway.Transport{
+		Base:          base,
+		Table:         gateway.NewTable(bankid.Calls(bankid.B2B)...),
+		Sources:       map[string]*tokenauth.Source{string(bankid.B2B): source},
+		Origin:        origin,
+		RequestBuffer: 1 << 20,
 	}}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, origin.String()+"/v0/b2b/sdo_from_text",
 		strings.NewReader(`{"text_to_sign": "Paid in full", "description": "Receipt"}`))

@@ -12,6 +12,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // This program calls SignDoc with an http.Client. Each call of the table carries the token
@@ -50,12 +51,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	client := &http.Client{Transport: &tokenauth.Transport{
-		Base:         http.DefaultTransport,
-		Table:        tokenauth.NewTable(bankid.Calls(bankid.SignDoc)...),
-		Sources:      map[string]*tokenauth.Source{string(bankid.SignDoc): source},
-		Origin:       origin,
-		ReplayBuffer: 1 << 20,
+	client := &http.Client{Transport: &gateway.Transport{
+		Base:          http.DefaultTransport,
+		Table:         gateway.NewTable(bankid.Calls(bankid.SignDoc)...),
+		Sources:       map[string]*tokenauth.Source{string(bankid.SignDoc): source},
+		Origin:        origin,
+		RequestBuffer: 1 << 20,
 	}}
 
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server+"/v1/signdoc/pades", strings.NewReader(

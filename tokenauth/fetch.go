@@ -143,7 +143,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 		// useless to ask again.
 		f.token.refreshAt = f.token.expiresAt
 	}
-	if f.token.once {
+	if f.token.singleUse {
 		return false // the callers that wait get the token, and no others
 	}
 	s.replaceLocked(f.token)

@@ -21,7 +21,7 @@ func TestF06F07FailedRenewalKeepsTheTokenUntilItExpiresAndNoLonger(t *testing.T)
 		source := newTestSource(t, server)
 		start := time.Now()
 		getToken(t, source)
-		server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+		server.HandleToken(respondError(http.StatusServiceUnavailable, ""))
 		for time.Since(start) < 270*time.Second {
 			wantBearer(t, getToken(t, source), "token-1")
 			advance(time.Second)
@@ -41,7 +41,7 @@ func TestF06F07FailedRenewalKeepsTheTokenUntilItExpiresAndNoLonger(t *testing.T)
 func TestFailureIsReturnedAtOnceUntilTheNextAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+		server.HandleToken(respondError(http.StatusServiceUnavailable, ""))
 		source := newTestSource(t, server)
 		first := getError(t, source)
 		if !first.RetryAt.After(time.Now()) {
@@ -61,13 +61,13 @@ func TestFailureIsReturnedAtOnceUntilTheNextAttempt(t *testing.T) {
 
 func TestF08EveryFailureIsRecoveredFrom(t *testing.T) {
 	for name, fault := range map[string]func(*tokenauthtest.Server){
-		"refused":            func(s *tokenauthtest.Server) { s.HandleToken(answerError(401, "invalid_client")) },
-		"unavailable":        func(s *tokenauthtest.Server) { s.HandleToken(answerError(503, "")) },
-		"unusable":           func(s *tokenauthtest.Server) { s.HandleToken(answerToken("", 300)) },
+		"refused":            func(s *tokenauthtest.Server) { s.HandleToken(respondError(401, "invalid_client")) },
+		"unavailable":        func(s *tokenauthtest.Server) { s.HandleToken(respondError(503, "")) },
+		"unusable":           func(s *tokenauthtest.Server) { s.HandleToken(respondToken("", 300)) },
 		"hung":               func(s *tokenauthtest.Server) { s.HandleToken(hang) },
-		"discovery away":     func(s *tokenauthtest.Server) { s.HandleDiscovery(answerError(502, "")) },
+		"discovery away":     func(s *tokenauthtest.Server) { s.HandleDiscovery(respondError(502, "")) },
 		"discovery hung":     func(s *tokenauthtest.Server) { s.HandleDiscovery(hang) },
-		"discovery unusable": func(s *tokenauthtest.Server) { s.HandleDiscovery(answerToken("x", 1)) },
+		"discovery unusable": func(s *tokenauthtest.Server) { s.HandleDiscovery(respondToken("x", 1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestF08EveryFailureIsRecoveredFrom(t *testing.T) {
 				getToken(t, source)
 				// The back-off starts again at its first step.
 				advance(time.Hour)
-				server.HandleToken(answerError(503, ""))
+				server.HandleToken(respondError(503, ""))
 				if wait := time.Until(getError(t, source).RetryAt); wait > 500*time.Millisecond {
 					t.Errorf("the first failure after a success holds back for %v", wait)
 				}
@@ -215,7 +215,7 @@ func TestF37PanicOfTheObserverHarmsNobody(t *testing.T) {
 			panic("of a module that somebody else wrote")
 		}})
 		token := getToken(t, source)
-		if source.Renew(t.Context(), token) == nil {
+		if renew(t.Context(), source, token) == nil {
 			t.Error("after a panic of the observer, there is no renewal")
 		}
 		synctest.Wait()
@@ -228,7 +228,7 @@ func TestF37PanicOfTheObserverHarmsNobody(t *testing.T) {
 func TestF37PanicWhileHoldingBackLocksNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		broken := false
 		source := newTestSource(t, server, func(c *tokenauth.Config) {
 			c.Credentials = func() (tokenauth.Credentials, error) {
@@ -258,8 +258,8 @@ func TestVanishedTokenEndpointIsLookedUpAgain(t *testing.T) {
 	}
 	for name, gone := range map[string]http.HandlerFunc{
 		"404":                http.NotFound,
-		"405":                answerError(http.StatusMethodNotAllowed, ""),
-		"410":                answerError(http.StatusGone, ""),
+		"405":                respondError(http.StatusMethodNotAllowed, ""),
+		"410":                respondError(http.StatusGone, ""),
 		"301":                redirect(http.StatusMovedPermanently),
 		"307":                redirect(http.StatusTemporaryRedirect),
 		"refused connection": nil,
@@ -312,7 +312,7 @@ func TestVanishedTokenEndpointIsTriedAgainIfDiscoveryFails(t *testing.T) {
 		source.Warm()
 		advance(5 * time.Minute) // it has expired
 		server.HandleToken(http.NotFound)
-		server.HandleDiscovery(answerError(http.StatusServiceUnavailable, ""))
+		server.HandleDiscovery(respondError(http.StatusServiceUnavailable, ""))
 		failure := getError(t, source)
 		if failure.Status != http.StatusNotFound {
 			t.Errorf("error is %v, want the token endpoint's", failure)
@@ -325,8 +325,8 @@ func TestVanishedTokenEndpointIsTriedAgainIfDiscoveryFails(t *testing.T) {
 
 func TestPresentTokenEndpointIsNotLookedUpAgain(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"refusal": answerError(http.StatusUnauthorized, "invalid_client"),
-		"500":     answerError(http.StatusInternalServerError, ""),
+		"refusal": respondError(http.StatusUnauthorized, "invalid_client"),
+		"500":     respondError(http.StatusInternalServerError, ""),
 		"garbage": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		"timeout": hang,
 	} {

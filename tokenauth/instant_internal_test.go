@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -177,32 +176,25 @@ func TestClockThatIsSetBackDoesNotProlongALife(t *testing.T) {
 	})
 }
 
-func TestCallIsNotSentWithATokenThatExpiredInASuspension(t *testing.T) {
+func TestTokenThatExpiredInASuspensionIsNotUsable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := tokenauthtest.NewServer()
-		source := newClockSource(t, server)
+		source := newClockSource(t, tokenauthtest.NewServer())
 		bearer(t, source)
-		var sent []string
-		origin, _ := url.Parse("https://api.example")
-		transport := &Transport{
-			Origin: origin, Sources: map[string]*Source{"x": source},
-			Table: NewTable(Call{Method: "POST", Path: "/x", Group: "x", Kind: Bearer}),
-			Base: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				sent = append(sent, r.Header.Get("Authorization"))
-			})},
+		token := source.current.Load() // obtained before the machine was suspended
+		if !token.Usable() {
+			t.Fatal("the new token is not usable")
 		}
-		d := &Delivery{token: source.current.Load()} // obtained before the machine was suspended
 		source.jump(time.Hour)
-		req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://api.example/x", http.NoBody)
-		res, err := transport.Deliver(req, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if len(sent) != 1 || sent[0] != "Bearer token-2" {
-			t.Errorf("it was sent with %v", sent)
+		if token.Usable() {
+			t.Error("the token is usable, though the wall clock says that it has expired")
 		}
 	})
+}
+
+// renew returns another token of source than rejected, which was refused with 401.
+func renew(ctx context.Context, source *Source, rejected *Token) *Token {
+	token, _ := source.Renew(ctx, rejected, http.StatusUnauthorized)
+	return token
 }
 
 // A Source holds back until either clock says that the time is over.
@@ -251,8 +243,8 @@ func TestBrakesDoNotOutliveASuspension(t *testing.T) {
 			source := newClockSource(t, server)
 			bearer(t, source)
 			for n := 2; n < 5; n++ {
-				source.Renew(t.Context(), source.current.Load())
-				if source.Renew(t.Context(), source.current.Load()) != nil {
+				renew(t.Context(), source, source.current.Load())
+				if renew(t.Context(), source, source.current.Load()) != nil {
 					t.Fatal("there is no brake on renewals")
 				}
 				if got := len(server.TokenRequests()); got != n {
@@ -286,7 +278,7 @@ func TestTheTokenBeforeDoesNotOutliveASuspension(t *testing.T) {
 		if err := source.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		source.Renew(t.Context(), source.current.Load())
+		renew(t.Context(), source, source.current.Load())
 		if token := bearer(t, source); token != "token-1" {
 			t.Fatalf("in use is %s", token)
 		}

@@ -69,7 +69,7 @@ func TestF28ClientAssertion(t *testing.T) {
 					document["token_endpoint_auth_methods_supported"] = []string{"client_secret_basic", "private_key_jwt"}
 					tokenauthtest.WriteJSON(w, 200, document)
 				})
-				server.HandleToken(answerToken("t", 0))
+				server.HandleToken(respondToken("t", 0))
 				source := newTestSource(t, server, func(c *tokenauth.Config) {
 					c.Credentials = func() (tokenauth.Credentials, error) {
 						return tokenauth.Credentials{ClientID: "client", Key: key}, nil

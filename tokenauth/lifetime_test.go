@@ -36,7 +36,7 @@ func TestCheckOfOddLifetimes(t *testing.T) {
 		t.Run(expiresIn, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := tokenauthtest.NewServer()
-				server.HandleToken(answerToken("t", json.RawMessage(expiresIn)))
+				server.HandleToken(respondToken("t", json.RawMessage(expiresIn)))
 				report := check(t, server)
 				if report.OK() != (test.hint == "") || report.Lifetime != test.life || report.LifetimeGiven != test.given || report.Err != nil {
 					t.Errorf("the report is %+v", report)

@@ -83,6 +83,17 @@ func getToken(t *testing.T, source *tokenauth.Source) *tokenauth.Token {
 	return token
 }
 
+// renewer is a source that renews tokens.
+type renewer interface {
+	Renew(ctx context.Context, rejected *tokenauth.Token, status int) (*tokenauth.Token, bool)
+}
+
+// renew returns another token of source than rejected, which was refused with 401.
+func renew(ctx context.Context, source renewer, rejected *tokenauth.Token) *tokenauth.Token {
+	token, _ := source.Renew(ctx, rejected, http.StatusUnauthorized)
+	return token
+}
+
 // result is what Token returned.
 type result struct {
 	token *tokenauth.Token
@@ -160,12 +171,12 @@ func advance(d time.Duration) {
 // hang does not answer until the client gives up.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// answerToken answers with the same token every time.
-func answerToken(token string, expiresIn any) http.HandlerFunc {
+// respondToken answers with the same token every time.
+func respondToken(token string, expiresIn any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, token, expiresIn) }
 }
 
-// answerError answers with an error every time.
-func answerError(status int, code string) http.HandlerFunc {
+// respondError answers with an error every time.
+func respondError(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, status, code) }
 }

@@ -39,7 +39,7 @@ func outages() map[string]roundTripFunc {
 			return nil, r.Context().Err()
 		},
 		"503": func(r *http.Request) (*http.Response, error) {
-			return tokenauthtest.HandlerTransport{Handler: answerError(http.StatusServiceUnavailable, "")}.RoundTrip(r)
+			return tokenauthtest.HandlerTransport{Handler: respondError(http.StatusServiceUnavailable, "")}.RoundTrip(r)
 		},
 		"429 with Retry-After": func(r *http.Request) (*http.Response, error) {
 			return tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -204,7 +204,7 @@ func TestTokenThatComesMeanwhileIsUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := tokenauthtest.NewServer()
-				server.HandleToken(answerError(http.StatusUnauthorized, "unauthorized_client"))
+				server.HandleToken(respondError(http.StatusUnauthorized, "unauthorized_client"))
 				var slow chan struct{}
 				source := newTestSource(t, server, func(c *tokenauth.Config) {
 					c.Credentials = func() (tokenauth.Credentials, error) {
@@ -247,10 +247,10 @@ func TestShortLivedTokenIsSoonBackAfterAnOutage(t *testing.T) {
 		var waits time.Duration
 		for range times {
 			server := tokenauthtest.NewServer()
-			server.HandleToken(answerToken("short", 5))
+			server.HandleToken(respondToken("short", 5))
 			source := newTestSource(t, server)
 			getToken(t, source)
-			server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+			server.HandleToken(respondError(http.StatusServiceUnavailable, ""))
 			advance(4499 * time.Millisecond)
 			getToken(t, source)
 			advance(time.Millisecond)

@@ -6,7 +6,7 @@ package tokenauth
 // starts in the background, unless attempts are held back. So if a health check calls
 // Ready regularly, the Source keeps its token renewed even without other callers.
 func (s *Source) Ready() bool {
-	token, state := s.cached(0)
+	token, state := s.Cached(0)
 	if state == StateNone {
 		s.Warm()
 		return false

@@ -57,7 +57,7 @@ func TestReadyHoldsBackAsCallsDo(t *testing.T) {
 		defer server.Close()
 		source := newTestSource(t, server)
 		wantReady(t, source, false)
-		server.HandleToken(answerError(http.StatusServiceUnavailable, "temporarily_unavailable"))
+		server.HandleToken(respondError(http.StatusServiceUnavailable, "temporarily_unavailable"))
 		status := source.Status()
 		for time.Now().Before(status.ExpiresAt) { // renewals fail; the token is still valid
 			wantReady(t, source, true)

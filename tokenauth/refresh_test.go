@@ -73,7 +73,7 @@ func TestRefreshOverridesTheBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		defer server.Close()
-		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		source := newTestSource(t, server)
 		for range 6 { // until the back-off is minutes long
 			advance(time.Until(getError(t, source).RetryAt) + 1)
@@ -123,7 +123,7 @@ func TestFailedRefreshKeepsTheToken(t *testing.T) {
 		defer server.Close()
 		source := newTestSource(t, server)
 		wantBearer(t, getToken(t, source), "token-1")
-		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		advance(10 * time.Second)
 		if err := source.Refresh(t.Context()); err == nil {
 			t.Error("a failure is no failure")
@@ -169,13 +169,13 @@ func TestRefreshTooSoonSaysWhetherAllIsWell(t *testing.T) {
 		"another client": {func(_ *tokenauthtest.Server, c *tokenauth.Credentials) { c.ClientID = "another" }, false},
 		"a failure": {func(server *tokenauthtest.Server, _ *tokenauth.Credentials) {
 			time.Sleep(10 * time.Second)
-			server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+			server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := tokenauthtest.NewServer()
-				server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+				server.HandleToken(respondError(http.StatusServiceUnavailable, ""))
 				credentials, _ := testCredentials()
 				source := newTestSource(t, server, func(c *tokenauth.Config) {
 					c.Credentials = func() (tokenauth.Credentials, error) { return credentials, nil }
@@ -214,8 +214,8 @@ func TestRefreshTooSoonKeepsOnlyAGoodTokenOfTheLastAttempt(t *testing.T) {
 		"a rejected token": func(t *testing.T, server *tokenauthtest.Server, source *tokenauth.Source, token *tokenauth.Token) {
 			text := strings.TrimPrefix(token.Authorization(), "Bearer ") // like a provider that gives the same token again
 			server.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, text, 0) })
-			source.Renew(t.Context(), token)
-			source.Reject(token)
+			renew(t.Context(), source, token)
+			source.Reject(token, http.StatusUnauthorized)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -196,13 +196,13 @@ func (e *Error) unusableHint() string {
 		return "there is no token endpoint where the provider's configuration has it: look at host, path and realm of the issuer, which may have been renamed or removed, and for a proxy that answers in its place"
 	case e.tokenType == nil || e.request == nil:
 		// the error is not about the token's type
-	case e.request.proof && (*e.tokenType == "" || strings.EqualFold(*e.tokenType, string(Bearer))):
+	case e.request.proof && (*e.tokenType == "" || strings.EqualFold(*e.tokenType, typeBearer)):
 		hint := "there is no DPoP at this provider, or not for this client: it answers a proof with a token that is bound to no key"
 		if !e.request.listsDPoP() {
 			hint += ", and its configuration does not list DPoP"
 		}
 		return hint + "; have it switched on, since b2b takes no other token"
-	case strings.EqualFold(*e.tokenType, string(DPoP)):
+	case strings.EqualFold(*e.tokenType, typeDPoP):
 		return "the provider binds the tokens of this client to a key (DPoP), as only the API b2b takes them: use another client"
 	}
 	return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"

@@ -2,6 +2,7 @@ package tokenauth
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -15,43 +16,25 @@ const (
 	lookBrake = time.Second
 )
 
-// A refusal is how a token was refused.
-type refusal int
-
-// The refusals.
-const (
-	refusedToken refusal = iota // the answer is about the token
-	forbidden                   // the answer may be about what the client may do
-)
-
-// Renew returns another token than rejected, which an API has refused. That is the
-// previous token, if rejected is less than a minute old, and the previous token can
-// still be used and was not refused: a new token may not be known everywhere yet.
-// Otherwise it is a new token, for which Renew waits as long as ctx allows.
+// Renew returns another token than rejected, which an API has refused with a response of
+// the given status. That is the previous token, if rejected is less than a minute old, and
+// the previous token can still be used and was not refused: a new token may not be known
+// everywhere yet. Otherwise it is a new token, for which Renew waits as long as ctx allows.
+// waited reports whether it has waited. With status 403, the refusal may be about what the
+// client may do. Then a token that an API has accepted, or that is less than 5 seconds old,
+// is not renewed.
 //
 // Renew returns nil if there is no other token: because the attempt failed, or because
 // a refused token was renewed less than 30 seconds ago and no other process has left a
 // newer one. After a failure, the Source goes on using rejected until it expires.
-func (s *Source) Renew(ctx context.Context, rejected *Token) *Token {
-	token, _ := s.renew(ctx, rejected, refusedToken)
-	return token
-}
-
-// Reject is Renew without the wait. It returns a channel that is closed when the fetch
-// ends, or nil if there is no fetch to wait for.
-func (s *Source) Reject(rejected *Token) <-chan struct{} {
-	return s.reject(rejected, refusedToken)
-}
-
-// renew is Renew for both kinds of refusal. It also reports whether it has waited.
-func (s *Source) renew(ctx context.Context, rejected *Token, how refusal) (another *Token, waited bool) {
+func (s *Source) Renew(ctx context.Context, rejected *Token, status int) (another *Token, waited bool) {
 	if rejected == nil {
 		return nil, false
 	}
-	flight := s.reject(rejected, how)
-	if waited = flight != nil; waited {
+	done := s.Reject(rejected, status)
+	if waited = done != nil; waited {
 		select {
-		case <-flight:
+		case <-done:
 		case <-ctx.Done():
 			return nil, true
 		}
@@ -65,11 +48,13 @@ func (s *Source) renew(ctx context.Context, rejected *Token, how refusal) (anoth
 	return token, waited
 }
 
-// reject is Reject for both kinds of refusal.
-func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
+// Reject is Renew without the wait. It returns a channel that is closed when the fetch
+// ends, or nil if there is no fetch to wait for.
+func (s *Source) Reject(rejected *Token, status int) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := readClocks()
+	forbidden := status == http.StatusForbidden
 	switch {
 	case rejected == nil:
 		return nil
@@ -78,7 +63,7 @@ func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 		return nil
 	case s.current.Load() != rejected:
 		return nil // replaced already: a late rejection says nothing about the present token
-	case how == forbidden && rejected.accepted.Load():
+	case forbidden && rejected.accepted.Load():
 		// An API knows the token, so the 403 is about the client's rights.
 	case s.retreatLocked(now):
 		return nil
@@ -91,7 +76,7 @@ func (s *Source) reject(rejected *Token, how refusal) <-chan struct{} {
 			return nil // it was refused when it was young; an API may know it by now
 		}
 	}
-	if how == forbidden && rejected.young(now) {
+	if forbidden && rejected.young(now) {
 		return nil
 	}
 	rejected.rejected.Store(true)

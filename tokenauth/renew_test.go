@@ -18,7 +18,7 @@ func TestF15ParallelRejectionsCauseOneFetch(t *testing.T) {
 		got := make(chan string, 100)
 		for range cap(got) {
 			go func() {
-				if token := source.Renew(t.Context(), rejected); token != nil {
+				if token := renew(t.Context(), source, rejected); token != nil {
 					got <- token.Authorization()
 				} else {
 					got <- "none"
@@ -39,7 +39,7 @@ func TestF15PermanentRejectionRenewsEvery30Seconds(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		source := newTestSource(t, server)
 		for second := range 90 {
-			next := source.Renew(t.Context(), getToken(t, source))
+			next := renew(t.Context(), source, getToken(t, source))
 			if renewed := second%30 == 0; (next != nil) != renewed {
 				t.Fatalf("after %d s: renewed is %v, want %v", second, next != nil, renewed)
 			}
@@ -56,10 +56,10 @@ func TestF16LateRejectionDoesNotRenewTheNewToken(t *testing.T) {
 		old := getToken(t, source)
 		advance(245 * time.Second)
 		wantBearer(t, getToken(t, source), "token-2")
-		if source.Reject(old) != nil {
+		if source.Reject(old, http.StatusUnauthorized) != nil {
 			t.Error("the rejection of a token that is no longer used starts a fetch")
 		}
-		wantBearer(t, source.Renew(t.Context(), old), "token-2")
+		wantBearer(t, renew(t.Context(), source, old), "token-2")
 		wantRequests(t, server, 2)
 	})
 }
@@ -67,11 +67,11 @@ func TestF16LateRejectionDoesNotRenewTheNewToken(t *testing.T) {
 func TestF14RenewReturnsNothingIfTheSameTokenComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerToken("same", 300))
+		server.HandleToken(respondToken("same", 300))
 		source := newTestSource(t, server)
 		rejected := getToken(t, source)
 		for range 10 { // the first one fetches a token, which does not help
-			if source.Renew(t.Context(), rejected) != nil {
+			if renew(t.Context(), source, rejected) != nil {
 				t.Fatal("the rejected token was handed out as a new one")
 			}
 		}
@@ -85,9 +85,9 @@ func TestF07FailedRenewalKeepsTheRejectedToken(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		source := newTestSource(t, server)
 		rejected := getToken(t, source)
-		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		for range 10 { // all but the first while the source holds back
-			if source.Renew(t.Context(), rejected) != nil {
+			if renew(t.Context(), source, rejected) != nil {
 				t.Fatal("a failed renewal returned a token")
 			}
 		}
@@ -109,7 +109,7 @@ func TestRenewEndsWithItsContextAndTheFetchGoesOn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		if source.Renew(ctx, rejected) != nil || time.Since(start) != time.Second {
+		if renew(ctx, source, rejected) != nil || time.Since(start) != time.Second {
 			t.Errorf("Renew did not end with its context, but after %v", time.Since(start))
 		}
 		close(release)
@@ -125,8 +125,8 @@ func TestRejectDoesNotWait(t *testing.T) {
 		source := newTestSource(t, server)
 		rejected := getToken(t, source)
 		server.HandleToken(hang)
-		done := source.Reject(rejected)
-		if done == nil || source.Reject(rejected) != done {
+		done := source.Reject(rejected, http.StatusUnauthorized)
+		if done == nil || source.Reject(rejected, http.StatusUnauthorized) != done {
 			t.Error("rejections do not share one fetch")
 		}
 		wantBearer(t, getToken(t, source), "token-1")
@@ -138,9 +138,9 @@ func TestRejectDoesNotWait(t *testing.T) {
 func TestRejectedTokenOfNoLifeIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerToken("once", 0))
+		server.HandleToken(respondToken("once", 0))
 		source := newTestSource(t, server)
-		if source.Renew(t.Context(), getToken(t, source)) != nil {
+		if renew(t.Context(), source, getToken(t, source)) != nil {
 			t.Error("got another token")
 		}
 		wantRequests(t, server, 1)

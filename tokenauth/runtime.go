@@ -74,7 +74,7 @@ type Event struct {
 	// response.
 	MissingScopes []string
 
-	// NonceWanted reports whether a request was repeated because the provider wanted
+	// NonceWanted reports whether a request was retried because the provider wanted
 	// its nonce in the DPoP proof (RFC 9449 section 8).
 	NonceWanted bool
 

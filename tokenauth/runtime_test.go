@@ -23,7 +23,7 @@ func countingClient(server *tokenauthtest.Server, n *int) *http.Client {
 func TestNewestRuntimeIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerToken("once", 0)) // so that each Token is a request
+		server.HandleToken(respondToken("once", 0)) // so that each Token is a request
 		source := newTestSource(t, server)
 		getToken(t, source) // reads the configuration
 		var a, b int
@@ -84,9 +84,9 @@ func TestF35ObserverIsToldOfEveryAttempt(t *testing.T) {
 			})
 		})
 		getToken(t, source)
-		server.HandleToken(answerToken("t2", nil))
+		server.HandleToken(respondToken("t2", nil))
 		advance(50 * time.Second)
-		server.HandleToken(answerError(http.StatusBadGateway, ""))
+		server.HandleToken(respondError(http.StatusBadGateway, ""))
 		getToken(t, source)
 		advance(245 * time.Second)
 
@@ -144,7 +144,7 @@ func TestObserverOfAFailedDiscoveryHasNoMetadata(t *testing.T) {
 func TestSlowObserverDelaysNoRequestAndIsNotCalledConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerToken("once", 0))
+		server.HandleToken(respondToken("once", 0))
 		source := newTestSource(t, server)
 		proceed := make(chan struct{})
 		var running, told int

@@ -6,12 +6,14 @@ import (
 	"encoding/xml"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -88,7 +90,7 @@ func TestF34SecretIsNotEncodedOrLogged(t *testing.T) {
 func TestF34NothingThatHoldsATokenShowsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerToken(planted, 300))
+		server.HandleToken(respondToken(planted, 300))
 		provider := newTestProvider(t, server)
 		config := tokenauth.Config{Provider: provider, Credentials: func() (tokenauth.Credentials, error) {
 			return tokenauth.Credentials{ClientID: "id", ClientSecret: tokenauth.NewSecret(planted)}, nil
@@ -100,9 +102,9 @@ func TestF34NothingThatHoldsATokenShowsIt(t *testing.T) {
 		defer source.Close()
 		source.Attach(tokenauth.Runtime{Client: server.Client()})
 		token := getToken(t, source)
-		server.HandleToken(answerError(401, planted))
-		<-source.Reject(token) // so that the source holds a failure and credentials
-		transport := &tokenauth.Transport{Sources: map[string]*tokenauth.Source{"csc": source}}
+		server.HandleToken(respondError(401, planted))
+		<-source.Reject(token, http.StatusUnauthorized) // so that the source holds a failure and credentials
+		transport := &gateway.Transport{Sources: map[string]*tokenauth.Source{"csc": source}}
 		for name, value := range map[string]any{
 			"*Source": source, "Source": reflect.ValueOf(source).Elem(), "*Token": token, "Token": reflect.ValueOf(token).Elem(),
 			"Config": config, "*Config": &config, "Provider": provider, "Transport": transport,

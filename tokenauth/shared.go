@@ -227,7 +227,7 @@ func (v *visit) write(value, document []byte, turn *turn) *StoreError {
 // not corrected: the others would take the token for younger or older than it is.
 func (v *visit) seal(token *Token) []byte {
 	clock := v.shared.direct.config.Provider.Clock()
-	if token.once || (clock.Known && !clock.Correctable()) {
+	if token.singleUse || (clock.Known && !clock.Correctable()) {
 		return nil
 	}
 	value, err := json.Marshal(sharedToken{

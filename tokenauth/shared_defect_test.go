@@ -25,7 +25,7 @@ func newSlowProvider(took time.Duration) *tokenauthtest.Server {
 		if pass(r.Context(), took) != nil {
 			return
 		}
-		answerToken("token-"+strconv.FormatInt(number, 10), 300)(w, r)
+		respondToken("token-"+strconv.FormatInt(number, 10), 300)(w, r)
 	})
 	return server
 }

@@ -61,7 +61,7 @@ func TestF05FleetDoesNotAskAtOnceWhenALockIsHeldForEver(t *testing.T) {
 		defer server.Close()
 		server.HandleToken(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(300 * time.Millisecond)
-			answerToken("a-token", 300)(w, r)
+			respondToken("a-token", 300)(w, r)
 		})
 		var results []<-chan result
 		for _, n := range newFleet(t, server, &lockedStore{memoryStore: newMemoryStore(), dead: true}, 50) {
@@ -108,13 +108,13 @@ func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 		nodes := newFleet(t, server, store, 3)
 		first := getToken(t, nodes[0].Source)
 		getToken(t, nodes[1].Source)
-		second := nodes[0].Renew(t.Context(), first) // from now on, the brake holds
+		second := renew(t.Context(), nodes[0], first) // from now on, the brake holds
 		if second == nil {
 			t.Fatal("the rejected token is not renewed")
 		}
 		synctest.Wait()
 		events := nodes[0].attempts()
-		if next := nodes[0].Renew(t.Context(), second); next != nil {
+		if next := renew(t.Context(), nodes[0], second); next != nil {
 			t.Fatal("there is no brake")
 		}
 		synctest.Wait()
@@ -123,12 +123,12 @@ func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 		}
 		wantRequests(t, server, 2)
 		// The third process, whose brake does not hold, renews its rejected token.
-		third := nodes[2].Renew(t.Context(), getToken(t, nodes[2].Source))
+		third := renew(t.Context(), nodes[2], getToken(t, nodes[2].Source))
 		if third == nil {
 			t.Fatal("the rejected token is not renewed")
 		}
 		advance(time.Second)
-		if next := nodes[0].Renew(t.Context(), second); next == nil || next.Authorization() != third.Authorization() {
+		if next := renew(t.Context(), nodes[0], second); next == nil || next.Authorization() != third.Authorization() {
 			t.Error("it does not take the token that is there")
 		}
 		wantRequests(t, server, 3)
@@ -137,7 +137,7 @@ func TestBrakedNodeTakesTheTokenOfAnother(t *testing.T) {
 		loads := store.loads
 		store.mu.Unlock()
 		for range 100 {
-			nodes[0].Renew(t.Context(), getToken(t, nodes[0].Source))
+			renew(t.Context(), nodes[0], getToken(t, nodes[0].Source))
 		}
 		store.mu.Lock()
 		defer store.mu.Unlock()
@@ -159,16 +159,16 @@ func TestLookForATokenIsNoAnswerToThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		defer server.Close()
-		server.HandleToken(answerToken("short", 20))
+		server.HandleToken(respondToken("short", 20))
 		store := &slowStore{memoryStore: newMemoryStore()}
 		n := newNode(t, server, store)
 		first := getToken(t, n.Source)
-		server.HandleToken(answerToken("renewed", 10))
-		second := n.Renew(t.Context(), first)
-		server.HandleToken(answerToken("asked-for", 300))
+		server.HandleToken(respondToken("renewed", 10))
+		second := renew(t.Context(), n, first)
+		server.HandleToken(respondToken("asked-for", 300))
 		advance(5 * time.Second)
 		store.slow = time.Second
-		if n.Reject(second) == nil {
+		if n.Reject(second, http.StatusUnauthorized) == nil {
 			t.Fatal("it does not look")
 		}
 		token, err := n.TokenFor(t.Context(), time.Minute)
@@ -244,7 +244,7 @@ func TestRejectedTokenIsNotReplacedByTheOneBefore(t *testing.T) {
 		}
 		second := getToken(t, n.Source)
 		advance(time.Minute)
-		third := n.Renew(t.Context(), second)
+		third := renew(t.Context(), n, second)
 		if third == nil || third.Authorization() == first.Authorization() || third.Authorization() == second.Authorization() {
 			t.Errorf("the rejected token was not replaced by a new one, in %d token requests", len(server.TokenRequests()))
 		}

@@ -86,7 +86,7 @@ func TestF05FleetAsksOnceAtAColdStart(t *testing.T) {
 		defer server.Close()
 		server.HandleToken(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Second)
-			answerToken("the-only-one", 300)(w, r)
+			respondToken("the-only-one", 300)(w, r)
 		})
 		nodes := newFleet(t, server, newMemoryStore(), 50)
 		var results []<-chan result
@@ -158,7 +158,7 @@ func TestRejectedTokenIsRenewedOnceForTheFleet(t *testing.T) {
 			old = append(old, getToken(t, n.Source))
 		}
 		for i, n := range nodes {
-			if next := n.Renew(t.Context(), old[i]); next == nil || next.Authorization() == old[i].Authorization() {
+			if next := renew(t.Context(), n, old[i]); next == nil || next.Authorization() == old[i].Authorization() {
 				t.Errorf("node %d goes on with the rejected token", i)
 			}
 		}
@@ -171,7 +171,7 @@ func TestStoredTokensAreSealed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		defer server.Close()
-		server.HandleToken(answerToken("planted-token", 300))
+		server.HandleToken(respondToken("planted-token", 300))
 		store := newMemoryStore()
 		getToken(t, newNode(t, server, store).Source)
 		synctest.Wait()
@@ -373,7 +373,7 @@ func TestStoredTokenAndDocumentWhileTheProviderIsAway(t *testing.T) {
 		getToken(t, newNode(t, server, store).Source)
 		synctest.Wait()
 		issued := time.Now()
-		server.HandleDiscovery(answerError(http.StatusServiceUnavailable, ""))
+		server.HandleDiscovery(respondError(http.StatusServiceUnavailable, ""))
 		n := newNode(t, server, store)
 		n.Attach(tokenauth.Runtime{Client: server.Client(), Store: store}) // whose answers have no Date
 		token := getToken(t, n.Source)

@@ -140,7 +140,7 @@ func TestCallerThatJoinsARenewalDoesNotWaitForTheStore(t *testing.T) {
 				advance(time.Until(token.ExpiresAt()) - before + 100*time.Millisecond) // it is being renewed
 				start := time.Now()
 				if name == "rejected" {
-					if n.Renew(t.Context(), token) == nil {
+					if renew(t.Context(), n, token) == nil {
 						t.Error("no token")
 					}
 				} else {
@@ -223,15 +223,15 @@ func TestOwnLockThatIsBeingGivenBackIsNotRefused(t *testing.T) {
 			if asked.Add(1) > 1 {
 				time.Sleep(6 * time.Second)
 			}
-			answerToken(strconv.FormatInt(asked.Load(), 10), 300)(w, r)
+			respondToken(strconv.FormatInt(asked.Load(), 10), 300)(w, r)
 		})
 		nodes := newFleet(t, server, slowUnlockStore{newMemoryStore()}, 2)
 		first := getToken(t, nodes[0].Source)
 		advance(100 * time.Millisecond)
 		other := getToken(t, nodes[1].Source)
-		done := nodes[1].Reject(other)
+		done := nodes[1].Reject(other, http.StatusUnauthorized)
 		advance(10 * time.Millisecond)
-		nodes[0].Renew(t.Context(), first)
+		renew(t.Context(), nodes[0], first)
 		<-done
 		if failures, alone := nodes[0].failed(); failures != nil || alone {
 			t.Errorf("alone %t, %v", alone, failures)
@@ -300,7 +300,7 @@ func TestLookForATokenAsksNoProvider(t *testing.T) {
 		advance(time.Hour - 5*time.Second)
 		first := getToken(t, n.Source)
 		advance(time.Millisecond)
-		second := n.Renew(t.Context(), first)
+		second := renew(t.Context(), n, first)
 		if second == nil {
 			t.Fatal("not renewed")
 		}
@@ -308,7 +308,7 @@ func TestLookForATokenAsksNoProvider(t *testing.T) {
 		server.HandleDiscovery(hang)
 		before := server.Discoveries()
 		start := time.Now()
-		n.Renew(t.Context(), second) // the brake holds, so this only looks
+		renew(t.Context(), n, second) // the brake holds, so this only looks
 		if d := server.Discoveries() - before; d != 0 {
 			t.Errorf("the look makes %d requests to the provider, and its call waits %v", d, time.Since(start))
 		}
@@ -373,7 +373,7 @@ func TestNewestTokenIsWritten(t *testing.T) {
 		n := newNode(t, server, store)
 		first := getToken(t, n.Source)
 		advance(time.Second)
-		second := n.Renew(t.Context(), first)
+		second := renew(t.Context(), n, first)
 		advance(time.Minute)
 		got := getToken(t, newNode(t, server, store).Source)
 		if second == nil || got.Authorization() != second.Authorization() {
@@ -401,7 +401,7 @@ func TestCallerThatJoinsAWaitOnASlowStore(t *testing.T) {
 		getToken(t, n.Source)
 		advance(8 * time.Second) // there was one more look
 		start := time.Now()
-		if n.Renew(t.Context(), token) == nil {
+		if renew(t.Context(), n, token) == nil {
 			t.Error("no token")
 		}
 		if took := time.Since(start); took > 2100*time.Millisecond {

@@ -192,7 +192,7 @@ func (s *Source) Attach(r Runtime) (detach func()) {
 // Token returns a token that can be used now. If there is none, it waits for
 // one, as long as ctx allows. The error is an *Error, or the error of ctx.
 func (s *Source) Token(ctx context.Context) (*Token, error) {
-	token, state := s.cached(0)
+	token, state := s.Cached(0)
 	if state != StateNone {
 		return token, nil
 	}
@@ -203,18 +203,18 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 // if that is shorter. If no such token can be obtained, it returns the current one
 // while that is valid. It is for calls that take long. Errors are those of Token.
 func (s *Source) TokenFor(ctx context.Context, life time.Duration) (*Token, error) {
-	token, state := s.cached(life)
+	token, state := s.Cached(life)
 	if state != StateNone {
 		return token, nil
 	}
-	return s.instead(ctx, token)
+	return s.Next(ctx, token)
 }
 
-// cached returns the token from memory with StateFresh or StateStale, if it is valid
+// Cached returns the token from memory with StateFresh or StateStale, if it is valid
 // for at least life, or for half its lifetime if that is shorter. Otherwise the state
 // is StateNone, and the token is one that expires earlier, or nil. If the token is
-// stale, cached starts its renewal in the background, unless an attempt is held back.
-func (s *Source) cached(life time.Duration) (*Token, State) {
+// stale, Cached starts its renewal in the background, unless an attempt is held back.
+func (s *Source) Cached(life time.Duration) (*Token, State) {
 	token, now := s.current.Load(), readClocks()
 	state := StateFresh
 	if !token.fresh(now) {
@@ -229,7 +229,7 @@ func (s *Source) cached(life time.Duration) (*Token, State) {
 	return token, state
 }
 
-// due is the part of cached for a token that is due to be renewed, or has expired.
+// due is the part of Cached for a token that is due to be renewed, or has expired.
 func (s *Source) due(now instant) (*Token, State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,9 +245,9 @@ func (s *Source) due(now instant) (*Token, State) {
 	return token, StateStale
 }
 
-// instead waits for a token that replaces short, which expires too soon or is nil. If
-// the fetch fails, it returns short while that is usable.
-func (s *Source) instead(ctx context.Context, short *Token) (*Token, error) {
+// Next waits for a token that replaces short, which expires too soon or is nil. If the
+// fetch fails, it returns short while that can be used. Errors are those of Token.
+func (s *Source) Next(ctx context.Context, short *Token) (*Token, error) {
 	token, err := s.wait(ctx, short)
 	if err != nil && ctx.Err() == nil && short.usable(readClocks()) {
 		return short, nil
@@ -351,9 +351,9 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 	return nil, s.flight, nil
 }
 
-// holdsBack reports whether no attempt is being made, and none may be made now,
-// because of the last failure.
-func (s *Source) holdsBack() bool {
+// BackingOff reports whether no attempt is being made, and none may be made now, because
+// of the last failure.
+func (s *Source) BackingOff() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.flight == nil && !readClocks().reached(s.retryAtLocked())

@@ -84,7 +84,7 @@ func newBenchSource(b *testing.B, dpop bool) *tokenauth.Source {
 	b.Cleanup(source.Close)
 	source.Attach(tokenauth.Runtime{Client: server.Client()})
 	if !dpop {
-		server.HandleToken(answerToken("long", 86400))
+		server.HandleToken(respondToken("long", 86400))
 	}
 	benchToken(b, source)
 	return source

@@ -246,7 +246,7 @@ func TestF38BackgroundRenewalDoesNotInheritTheContextOfACaller(t *testing.T) {
 func TestWarmFetchesOnlyWhatIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		source := newTestSource(t, server)
 		for range 10 {
 			source.Warm()
@@ -295,7 +295,7 @@ func TestClosedSourceRenewsNothing(t *testing.T) {
 		source := newTestSource(t, server)
 		token := getToken(t, source)
 		source.Close()
-		if source.Reject(token) != nil {
+		if source.Reject(token, http.StatusUnauthorized) != nil {
 			t.Error("a closed source promises a renewal")
 		}
 		advance(time.Hour)

@@ -56,7 +56,7 @@ func TestStatusSaysWhyThereIsNoToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		defer server.Close()
-		server.HandleToken(answerError(http.StatusUnauthorized, "invalid_client"))
+		server.HandleToken(respondError(http.StatusUnauthorized, "invalid_client"))
 		source := newTestSource(t, server)
 		getError(t, source)
 		status := wantState(t, source, tokenauth.StateBackingOff)

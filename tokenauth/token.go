@@ -20,7 +20,7 @@ type Token struct {
 	endsAt    instant  // without leeway
 	prover    *prover  // makes the proofs for it; nil for a bearer token
 	scopes    []string // granted; nil if the answer did not say
-	once      bool     // its lifetime is zero: only the callers that waited get it
+	singleUse bool     // its lifetime is zero: only the callers that waited get it
 	used      atomic.Bool
 	rejected  atomic.Bool // an API has rejected it, and none has accepted it since
 	accepted  atomic.Bool // an API has accepted it
@@ -45,6 +45,16 @@ func (t *Token) Thumbprint() string {
 	}
 	return t.prover.key.thumbprint
 }
+
+// Secret returns the access token.
+func (t *Token) Secret() Secret { return t.secret }
+
+// Usable reports whether the token may be sent now.
+func (t *Token) Usable() bool { return t.usable(readClocks()) }
+
+// SingleUse reports whether only the callers that waited for the token may send it: the
+// provider gave it a lifetime of zero.
+func (t *Token) SingleUse() bool { return t.singleUse }
 
 // usable reports whether the token may be sent at now.
 func (t *Token) usable(now instant) bool { return t != nil && !now.reached(t.expiresAt) }
@@ -76,8 +86,8 @@ func (t *Token) toTheEnd(now instant) *Token {
 	}
 }
 
-// markAccepted remembers that an API has accepted the token.
-func (t *Token) markAccepted() {
+// MarkAccepted remembers that an API has accepted the token. See Source.Renew.
+func (t *Token) MarkAccepted() {
 	if !t.accepted.Load() {
 		t.accepted.Store(true)
 	}
@@ -85,6 +95,13 @@ func (t *Token) markAccepted() {
 		t.rejected.Store(false)
 	}
 }
+
+// Token types (RFC 6750 section 4, RFC 9449 section 5). They are the schemes of the
+// Authorization field too.
+const (
+	typeBearer = "Bearer"
+	typeDPoP   = "DPoP"
+)
 
 // Parts of a token's lifetime.
 const (
@@ -112,13 +129,13 @@ func newToken(res *tokenResponse, prover *prover, sent, now instant, refreshBefo
 	if refreshBefore > 0 {
 		refreshAfter = max(life-leeway-refreshBefore, life/2)
 	}
-	scheme := "Bearer "
+	scheme := typeBearer
 	if prover != nil {
-		scheme = "DPoP "
+		scheme = typeDPoP
 	}
 	return &Token{
 		secret:    res.accessToken,
-		field:     NewSecret(scheme + res.accessToken.Reveal()),
+		field:     NewSecret(scheme + " " + res.accessToken.Reveal()),
 		prover:    prover,
 		scopes:    res.scopes,
 		issued:    sent,
@@ -127,6 +144,6 @@ func newToken(res *tokenResponse, prover *prover, sent, now instant, refreshBefo
 		refreshAt: sent.plus(refreshAfter),
 		expiresAt: sent.plus(life - leeway),
 		endsAt:    sent.plus(life),
-		once:      life <= 0,
+		singleUse: life <= 0,
 	}
 }

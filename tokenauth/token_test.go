@@ -21,7 +21,7 @@ func TestF13TokenIsNotSentShortlyBeforeItExpires(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := tokenauthtest.NewServer()
-			server.HandleToken(answerToken("t", c.lifetime))
+			server.HandleToken(respondToken("t", c.lifetime))
 			token := getToken(t, newTestSource(t, server))
 			if got := time.Until(token.ExpiresAt()); got != c.want {
 				t.Errorf("a token of %d s can be used for %v, want %v", c.lifetime, got, c.want)
@@ -145,7 +145,7 @@ func TestF10TokenWithoutALifeIsUsedOnceAndNotKept(t *testing.T) {
 	for _, lifetime := range []any{0, -1, -86400, "0", "-1", 0.5} {
 		synctest.Test(t, func(t *testing.T) {
 			server := tokenauthtest.NewServer()
-			server.HandleToken(answerToken("once", lifetime))
+			server.HandleToken(respondToken("once", lifetime))
 			source := newTestSource(t, server)
 			for n := range 3 {
 				wantBearer(t, getToken(t, source), "once")
@@ -166,7 +166,7 @@ func TestF10TokenWithoutALifeIsUsedOnceAndNotKept(t *testing.T) {
 func TestF12ShortLifeDoesNotLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
-		server.HandleToken(answerToken("short", 1))
+		server.HandleToken(respondToken("short", 1))
 		source := newTestSource(t, server)
 		start := time.Now()
 		for time.Since(start) < 10*time.Second {

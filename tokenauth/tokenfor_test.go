@@ -45,7 +45,7 @@ func TestTokenForReturnsTheOldOneIfThereIsNoOther(t *testing.T) {
 		source := newTestSource(t, server)
 		source.Warm()
 		advance(260 * time.Second)
-		server.HandleToken(answerError(http.StatusServiceUnavailable, ""))
+		server.HandleToken(respondError(http.StatusServiceUnavailable, ""))
 		token, err := source.TokenFor(t.Context(), time.Minute)
 		if err != nil {
 			t.Fatal(err)

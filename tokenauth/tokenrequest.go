@@ -57,10 +57,10 @@ type tokenRequest struct {
 
 // send asks the token endpoint. It asks again, with a new assertion and proof, in two
 // cases: if the request failed on a kept-alive connection that the provider had closed,
-// since net/http does not repeat a POST by itself; and if the provider wants a nonce in
+// since net/http does not retry a POST by itself; and if the provider wants a nonce in
 // the proof (RFC 9449 section 8). The error is an *Error.
 func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenResponse, error) {
-	var revived bool // each case leads to one repetition at most
+	var revived bool // each case leads to one retry at most
 	for {
 		token, reused, err := r.attempt(ctx, client)
 		failure, ok := errors.AsType[*Error](err)
@@ -92,10 +92,10 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 	if err != nil {
 		return nil, reused, err
 	}
-	r.nonces.keep(req.URL, nonceOf(res.header))
-	want := Bearer
+	r.nonces.keep(req.URL, NextNonce(res.header))
+	want := typeBearer
 	if r.prover != nil {
-		want = DPoP
+		want = typeDPoP
 	}
 	token, err = parseTokenResponse(res, want)
 	if failure, ok := errors.AsType[*Error](err); !ok || failure.ofProvider() {
@@ -150,7 +150,7 @@ func (r *tokenRequest) now() time.Time { return time.Now().Add(r.dated) }
 // parseTokenResponse reads an answer of the token endpoint. It recognises JSON by its
 // content, since some middleboxes and old servers send another Content-Type. The token
 // must have the type that was asked for. A token without a type is a bearer token.
-func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
+func parseTokenResponse(res *answer, want string) (*tokenResponse, error) {
 	fields, parseErr := parseMembers(res.body)
 	if code := fields.text("error"); res.status != http.StatusOK || code != "" {
 		failure := res.failure(opToken, code)
@@ -164,8 +164,8 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.status, Err: errors.New(reason)}
 	}
 	accessToken, tokenType := fields.text("access_token"), fields.text("token_type")
-	if tokenType == "" && want == Bearer {
-		tokenType = string(Bearer) // the default; a bound token must say its type
+	if tokenType == "" && want == typeBearer {
+		tokenType = typeBearer // the default; a bound token must say its type
 	}
 	switch {
 	case len(strings.TrimSpace(string(res.body))) == 0:
@@ -179,10 +179,10 @@ func parseTokenResponse(res *answer, want Kind) (*tokenResponse, error) {
 		return unusable("the answer has no access_token")
 	case strings.ContainsFunc(accessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return unusable("the access_token has characters that cannot be sent in a header field")
-	case !strings.EqualFold(tokenType, string(want)):
+	case !strings.EqualFold(tokenType, want):
 		// A bearer token must not replace a bound one, since anybody who finds it can
 		// use it. A bound token cannot replace a bearer token, since it needs proofs.
-		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.status, tokenType: &tokenType, Err: errors.New("the token_type is not " + string(want))}
+		return nil, &Error{Op: opToken, Cause: CauseUnusable, Status: res.status, tokenType: &tokenType, Err: errors.New("the token_type is not " + want)}
 	}
 	token := &tokenResponse{accessToken: NewSecret(accessToken)}
 	token.lifetime, token.assumed = parseLifetime(fields["expires_in"])

@@ -87,11 +87,11 @@ func TestRejectionThatNobodyCouldRepairIsNoRenewal(t *testing.T) {
 		detach := source.Attach(tokenauth.Runtime{Client: server.Client()})
 		token := getToken(t, source)
 		detach()
-		if source.Renew(t.Context(), token) != nil {
+		if renew(t.Context(), source, token) != nil {
 			t.Error("it was renewed")
 		}
 		defer source.Attach(tokenauth.Runtime{Client: server.Client()})()
-		wantBearer(t, source.Renew(t.Context(), token), "token-2")
+		wantBearer(t, renew(t.Context(), source, token), "token-2")
 	})
 }
 
@@ -117,41 +117,9 @@ func TestNoTokenIsNotRenewed(t *testing.T) {
 	server := tokenauthtest.NewServer()
 	source := newTestSource(t, server)
 	getToken(t, source)
-	if token := source.Renew(context.Background(), nil); token != nil {
+	if token := renew(context.Background(), source, nil); token != nil {
 		t.Error("there is another in the place of none")
 	}
-}
-
-func TestTransportThatIsNotSetUpSendsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for name, test := range map[string]struct {
-			without func(*tokenauth.Transport)
-			status  int
-		}{
-			"table":  {func(t *tokenauth.Transport) { t.Table = nil }, http.StatusNotFound},
-			"base":   {func(t *tokenauth.Transport) { t.Base = nil }, http.StatusBadGateway},
-			"origin": {func(t *tokenauth.Transport) { t.Origin = nil }, http.StatusBadGateway},
-		} {
-			transport, b, _ := newTransport(t)
-			test.without(transport)
-			//nolint:bodyclose // there is none
-			_, err := transport.RoundTrip(newRequest(t, http.MethodGet, "/v1/signdoc/pades", ""))
-			if refusal, ok := errors.AsType[*tokenauth.CallError](err); !ok || refusal.Status != test.status || len(b.calls) != 0 {
-				t.Errorf("without %s: error is %v, want one with status %d", name, err, test.status)
-			}
-		}
-	})
-}
-
-func TestCallOfWhichNothingIsKnownIsANewOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		transport, _, _ := newTransport(t)
-		res, err := transport.Deliver(newRequest(t, http.MethodPost, "/v1/signdoc/pades", "x"), nil)
-		if err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("answer is %v, error %v", res, err)
-		}
-		res.Body.Close()
-	})
 }
 
 func TestZeroKeyIsNone(t *testing.T) {

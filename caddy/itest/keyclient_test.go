@@ -81,7 +81,7 @@ func testB2BClient(t *testing.T, issuer, client string, key jose.JSONWebKey, dpo
 	checkArrives(t, g, info)
 	checkCounts(t, api, 0, 0)
 
-	// The API wants a nonce: one repeat, and none once the nonce is known,
+	// The API wants a nonce: one retry, and none once the nonce is known,
 	// whether from a refusal or from a good answer.
 	pades := b2bCall("/v0/b2b/ades/pades")
 	pades.Body = `{"documents":["` + strings.Repeat("JVBERi0x", 1<<12) + `"]}`

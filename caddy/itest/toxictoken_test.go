@@ -105,7 +105,7 @@ func (n *toxicNet) oneCallTokens() {
 }
 
 // wantNoTokenTwice fails the test if a token that was for one call was used for
-// another one, a call that was repeated being one.
+// another one, a call that was retried being one.
 func (n *toxicNet) wantNoTokenTwice(t *testing.T) {
 	t.Helper()
 	n.api.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // A call is found by its spelling on the wire, and that is the spelling that the API host
@@ -19,12 +19,12 @@ import (
 // any router behind the gateway takes.
 func FuzzLookup(f *testing.F) {
 	calls := bankid.Calls(bankid.APIs()...)
-	escaped, err := bankid.NewCall(bankid.SignDoc, http.MethodGet, "/v1/signdoc/caf%C3%A9", tokenauth.None, tokenauth.Safe)
+	escaped, err := bankid.NewCall(bankid.SignDoc, http.MethodGet, "/v1/signdoc/caf%C3%A9", gateway.None, gateway.Safe)
 	if err != nil {
 		f.Fatal(err)
 	}
 	calls = append(calls, escaped)
-	table := tokenauth.NewTable(calls...)
+	table := gateway.NewTable(calls...)
 	for _, call := range calls {
 		for _, target := range []string{
 			call.Path, call.Path + "?sign_id=a%2Fb&x=/../y", call.Path + "/", call.Path + ";x", call.Path + "#x", call.Path + "?#",

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // tableRequest returns a request for the path as it is spelled on the wire.
@@ -30,7 +30,7 @@ var tableMisses = map[string]string{
 }
 
 func TestLookupAllocatesNothing(t *testing.T) {
-	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
+	table := gateway.NewTable(bankid.Calls(bankid.APIs()...)...)
 	for _, call := range bankid.Calls(bankid.APIs()...) {
 		r := tableRequest(t, call.Method, call.Path)
 		if allocs := testing.AllocsPerRun(100, func() {
@@ -57,7 +57,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 // there is none.
 func BenchmarkCallTable(b *testing.B) {
 	calls := bankid.Calls(bankid.APIs()...)
-	table := tokenauth.NewTable(calls...)
+	table := gateway.NewTable(calls...)
 	for _, call := range calls {
 		r := tableRequest(b, call.Method, call.Path)
 		b.Run("row/"+call.Method+strings.ReplaceAll(call.Path, "/", "_"), func(b *testing.B) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 func TestEveryRowIsValidAndHasASource(t *testing.T) {
@@ -38,26 +38,26 @@ func TestEveryRowIsValidAndHasASource(t *testing.T) {
 
 // A mistake in these rows would lose a signature, or make one that nobody wanted.
 func TestRowsThatMatterMost(t *testing.T) {
-	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
+	table := gateway.NewTable(bankid.Calls(bankid.APIs()...)...)
 	for _, test := range []struct {
 		method, path string
-		kind         tokenauth.Kind
-		replay       tokenauth.Replay
+		kind         gateway.Kind
+		retry        gateway.Retry
 	}{
-		{"POST", "/csc/v2/oauth2/token", tokenauth.Bearer, tokenauth.Rejected},
-		{"POST", "/csc/v2/credentials/list", tokenauth.Pass, tokenauth.Never},
-		{"POST", "/csc/v2/credentials/authorize", tokenauth.Pass, tokenauth.Never},
-		{"POST", "/csc/v2/signatures/signHash", tokenauth.Pass, tokenauth.Never},
-		{"DELETE", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected},
-		{"DELETE", "/signdoc/pades", tokenauth.Bearer, tokenauth.Rejected},
-		{"GET", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Safe},
-		{"POST", "/v0/b2b/ades/pades", tokenauth.DPoP, tokenauth.Rejected},
-		{"POST", "/v0/b2b/csc/v2/signatures/signHash", tokenauth.DPoP, tokenauth.Rejected},
-		{"GET", "/v0/b2b/csc/v2/info", tokenauth.None, tokenauth.Safe},
+		{"POST", "/csc/v2/oauth2/token", gateway.Bearer, gateway.Rejected},
+		{"POST", "/csc/v2/credentials/list", gateway.Pass, gateway.Never},
+		{"POST", "/csc/v2/credentials/authorize", gateway.Pass, gateway.Never},
+		{"POST", "/csc/v2/signatures/signHash", gateway.Pass, gateway.Never},
+		{"DELETE", "/v1/signdoc/pades", gateway.Bearer, gateway.Rejected},
+		{"DELETE", "/signdoc/pades", gateway.Bearer, gateway.Rejected},
+		{"GET", "/v1/signdoc/pades", gateway.Bearer, gateway.Safe},
+		{"POST", "/v0/b2b/ades/pades", gateway.DPoP, gateway.Rejected},
+		{"POST", "/v0/b2b/csc/v2/signatures/signHash", gateway.DPoP, gateway.Rejected},
+		{"GET", "/v0/b2b/csc/v2/info", gateway.None, gateway.Safe},
 	} {
 		call := table.Lookup(httptest.NewRequest(test.method, test.path+"?sign_id=1", nil))
-		if call == nil || call.Kind != test.kind || call.Replay != test.replay {
-			t.Errorf("%s %s is %+v, want %s, %s", test.method, test.path, call, test.kind, test.replay)
+		if call == nil || call.Kind != test.kind || call.Retry != test.retry {
+			t.Errorf("%s %s is %+v, want %s, %s", test.method, test.path, call, test.kind, test.retry)
 		}
 	}
 	for _, r := range []*http.Request{
@@ -69,15 +69,25 @@ func TestRowsThatMatterMost(t *testing.T) {
 			t.Errorf("%s %s is in the table", r.Method, r.URL)
 		}
 	}
-	if bankid.Hint("GET", "/csc/v2/oauth2/authorize") == "" {
-		t.Error("there is no hint for the browser's call")
+}
+
+func TestHint(t *testing.T) {
+	for _, test := range []struct{ method, path, want string }{
+		{"GET", "/csc/v2/oauth2/authorize", "GET /csc/v2/oauth2/authorize is for the user's browser: redirect it to BankID directly"},
+		{"POST", "/v0/b2b/pades/cmses_from_hashes", "the path is one of the API b2b, which is not among those that can be called here: [csc signdoc]"},
+		{"HEAD", "/v1/signdoc/pades", "no such call: the call table has this path with the method POST and GET and DELETE, not HEAD"},
+		{"GET", "/web", ""},
+	} {
+		if got := bankid.Hint(test.method, test.path, bankid.CSC, bankid.SignDoc); got != test.want {
+			t.Errorf("%s %s: %q, want %q", test.method, test.path, got, test.want)
+		}
 	}
 }
 
 func TestOneShotRows(t *testing.T) {
 	var got []string
 	for _, call := range bankid.Calls(bankid.APIs()...) {
-		if call.OneShot {
+		if call.Download {
 			got = append(got, call.Method+" "+call.Path)
 		}
 	}
@@ -86,25 +96,25 @@ func TestOneShotRows(t *testing.T) {
 		t.Errorf("the answers of %v are the only copy, want %v", got, want)
 	}
 	// A row of a configuration does not change that.
-	call, err := bankid.NewCall(bankid.SignDoc, "DELETE", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Never)
-	if err != nil || !call.OneShot {
+	call, err := bankid.NewCall(bankid.SignDoc, "DELETE", "/v1/signdoc/pades", gateway.Bearer, gateway.Never)
+	if err != nil || !call.Download {
 		t.Errorf("configured: %+v, %v", call, err)
 	}
-	if call, _ := bankid.NewCall(bankid.SignDoc, "GET", "/v1/signdoc/pades", tokenauth.Bearer, tokenauth.Safe); call.OneShot {
+	if call, _ := bankid.NewCall(bankid.SignDoc, "GET", "/v1/signdoc/pades", gateway.Bearer, gateway.Safe); call.Download {
 		t.Error("a status is the only copy")
 	}
 }
 
 func TestCallOfAnUnknownAPI(t *testing.T) {
 	for _, api := range []bankid.API{"", "CSC", "other"} {
-		if call, err := bankid.NewCall(api, "GET", "/x", tokenauth.None, tokenauth.Safe); err == nil {
+		if call, err := bankid.NewCall(api, "GET", "/x", gateway.None, gateway.Safe); err == nil {
 			t.Errorf("%q: no error for %+v", api, call)
 		}
 	}
 }
 
 func TestLookupDoesNotAllocate(t *testing.T) {
-	table := tokenauth.NewTable(bankid.Calls(bankid.APIs()...)...)
+	table := gateway.NewTable(bankid.Calls(bankid.APIs()...)...)
 	r := httptest.NewRequest("POST", "/v0/b2b/csc/v2/signatures/signHash", nil)
 	if n := testing.AllocsPerRun(100, func() { table.Lookup(r) }); n != 0 {
 		t.Errorf("%v allocations", n)

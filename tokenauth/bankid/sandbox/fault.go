@@ -42,7 +42,7 @@ const (
 // Effects on the sandbox, at once.
 const (
 	// RevokeTokens makes the access tokens invalid that Fault.ClientID, or
-	// everyone, got so far. A tokenauth.Transport whose token is refused gets
+	// everyone, got so far. A gateway.Transport whose token is refused gets
 	// another one, unless the refusal is a 403 and the token younger than 5 seconds,
 	// or it got one for that reason less than 30 seconds ago: then the refusal
 	// reaches its caller.

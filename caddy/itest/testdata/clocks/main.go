@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -55,7 +56,7 @@ func main() {
 
 // newTransport returns a source of issuer's tokens, and a transport that sends them
 // to the API at origin.
-func newTransport(issuer *tokenauthtest.Server, origin string) (*tokenauth.Source, *tokenauth.Transport) {
+func newTransport(issuer *tokenauthtest.Server, origin string) (*tokenauth.Source, *gateway.Transport) {
 	provider, err := tokenauth.NewProvider(issuer.Issuer(), true)
 	if err != nil {
 		log.Fatal(err)
@@ -71,15 +72,15 @@ func newTransport(issuer *tokenauthtest.Server, origin string) (*tokenauth.Sourc
 	if err != nil {
 		log.Fatal(err)
 	}
-	return source, &tokenauth.Transport{
+	return source, &gateway.Transport{
 		Base: http.DefaultTransport, Origin: u, Sources: map[string]*tokenauth.Source{"api": source},
-		Table: tokenauth.NewTable(tokenauth.Call{Method: "POST", Path: "/upload", Group: "api", Kind: tokenauth.Bearer}),
+		Table: gateway.NewTable(gateway.Call{Method: "POST", Path: "/upload", Group: "api", Kind: gateway.Bearer}),
 	}
 }
 
 // upload makes a call with a large body and returns the authorization that the API
 // saw, or why there was no call.
-func upload(transport *tokenauth.Transport, origin string) string {
+func upload(transport *gateway.Transport, origin string) string {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, origin+"/upload", strings.NewReader(strings.Repeat("x", 1<<20)))
 	if err != nil {
 		log.Fatal(err)
