@@ -58,12 +58,11 @@ func (c *credential) sign(hashes [][]byte) ([][]byte, error) {
 }
 
 // A credentialQuery says what to tell of a credential (CSC API v2, sections
-// 11.4 and 11.5). That authInfo was asked for changes nothing: nobody has to
-// enter anything. Lang and ClientData have no effect.
+// 11.4 and 11.5). Lang and ClientData have no effect.
 type credentialQuery struct {
 	Certificates string `json:"certificates"` // none, single (the default) or chain
 	CertInfo     bool   `json:"certInfo"`
-	AuthInfo     bool   `json:"authInfo"`
+	AuthInfo     bool   `json:"authInfo"`     // without it, nothing is told of authorization
 	Lang         string `json:"lang"`
 	ClientData   string `json:"clientData"`
 }
@@ -73,7 +72,7 @@ type credentialInfo struct {
 	CredentialID string          `json:"credentialID,omitempty"` // in a list only
 	Key          keyInfo         `json:"key"`
 	Cert         certificateInfo `json:"cert"`
-	Auth         authInfo        `json:"auth"`
+	Auth         *authInfo       `json:"auth,omitempty"`
 	SCAL         string          `json:"SCAL"` // 2: a SAD is bound to hashes
 	Multisign    int             `json:"multisign"`
 }
@@ -105,7 +104,7 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 	if certificatesFault(query.Certificates) != "" {
 		return credentialInfo{}, invalidCSC("Invalid parameter certificates")
 	}
-	return credentialInfo{
+	info := credentialInfo{
 		Key: keyInfo{
 			Status: "enabled",
 			Algo:   []string{ecPublicKey},
@@ -113,10 +112,13 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 			Curve:  curveP256,
 		},
 		Cert:      newCertificateInfo(c.chain, query.Certificates, query.CertInfo),
-		Auth:      authInfo{Mode: "explicit", Objects: []string{}},
 		SCAL:      "2",
 		Multisign: maxHashes,
-	}, nil
+	}
+	if query.AuthInfo {
+		info.Auth = &authInfo{Mode: "explicit", Objects: []string{}}
+	}
+	return info, nil
 }
 
 // newCertificateInfo describes the first certificate of a chain, as far as it
