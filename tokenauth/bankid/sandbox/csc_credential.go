@@ -62,7 +62,7 @@ func (c *credential) sign(hashes [][]byte) ([][]byte, error) {
 type credentialQuery struct {
 	Certificates string `json:"certificates"` // none, single (the default) or chain
 	CertInfo     bool   `json:"certInfo"`
-	AuthInfo     bool   `json:"authInfo"`     // without it, nothing is told of authorization
+	AuthInfo     bool   `json:"authInfo"` // without it, nothing is told of authorization
 	Lang         string `json:"lang"`
 	ClientData   string `json:"clientData"`
 }
