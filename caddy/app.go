@@ -91,18 +91,21 @@ type App struct {
 	// Default: at a random time when 70 to 80 % of its lifetime have passed.
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
-	env       bankid.Environment
-	provider  *tokenauth.Provider
-	budget    *gateway.Budget
-	downloads downloadStore
-	drainers  drainers
-	sandbox   *sandboxServer
-	sources   map[*tokenauth.Source]bool
-	used      map[string][]*tokenauth.Source // by client name, "default" for the default one
-	bound     map[string]bool                // by client_id: whether its tokens are bound to a key
-	refs      references
-	metrics   *sourceMetrics
-	events    *emitter
+	env bankid.Environment
+	// showsProxy says that the configuration may read placeholders of Caddy's reverse
+	// proxy, which the short way does not set.
+	showsProxy bool
+	provider   *tokenauth.Provider
+	budget     *gateway.Budget
+	downloads  downloadStore
+	drainers   drainers
+	sandbox    *sandboxServer
+	sources    map[*tokenauth.Source]bool
+	used       map[string][]*tokenauth.Source // by client name, "default" for the default one
+	bound      map[string]bool                // by client_id: whether its tokens are bound to a key
+	refs       references
+	metrics    *sourceMetrics
+	events     *emitter
 
 	logger  *zap.Logger
 	http    *http.Client
@@ -147,6 +150,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	cfg := configuration(ctx)
+	a.showsProxy = readsProxy(cfg)
 	if err := checkUserID(cfg); err != nil {
 		return err
 	}

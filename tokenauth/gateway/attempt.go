@@ -44,15 +44,16 @@ type BaseTraits struct {
 // same proof, and would retry calls that may have been processed. An attempt also limits
 // how long the call may make no progress before its response comes.
 type attempt struct {
-	traits BaseTraits
-	limits Limits
-	safe   bool               // it may be sent twice
-	cancel context.CancelFunc // nil if nothing can end the attempt
-	trace  httptrace.ClientTrace
-	outer  *httptrace.ClientTrace // of the caller; nil if there is none
-	stall  stallTimer
-	body   *sentBody // nil if there is none
-	req    *http.Request
+	traits  BaseTraits
+	limits  Limits
+	safe    bool                                              // it may be sent twice
+	interim func(code int, header textproto.MIMEHeader) error // for interim responses; may be nil
+	cancel  context.CancelFunc                                // nil if nothing can end the attempt
+	trace   httptrace.ClientTrace
+	outer   *httptrace.ClientTrace // of the caller; nil if there is none
+	stall   stallTimer
+	body    *sentBody // nil if there is none
+	req     *http.Request
 
 	secrets sentSecrets
 
@@ -61,14 +62,17 @@ type attempt struct {
 }
 
 // newAttempt returns an attempt to send a call for a request with the context ctx, and
-// the context for the request that roundTrip sends. If the origin is http (insecure), a
+// the context for the request that roundTrip sends. interim is that of the Exchange. If the origin is http (insecure), a
 // safe call without a body needs only a look at interim responses: Base limits all of its
 // phases itself.
-func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, empty, insecure bool) (*attempt, context.Context) {
-	a := &attempt{traits: traits, limits: limits, safe: safe}
+func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, interim func(int, textproto.MIMEHeader) error, safe, empty, insecure bool) (*attempt, context.Context) {
+	a := &attempt{traits: traits, limits: limits, interim: interim, safe: safe}
 	a.outer = httptrace.ContextClientTrace(ctx)
+	if a.interim == nil && a.outer != nil {
+		a.interim = a.outer.Got1xxResponse
+	}
 	simple := safe && empty && insecure && !traits.Cleartext
-	if simple && (a.outer == nil || a.outer.Got1xxResponse == nil) {
+	if simple && a.interim == nil {
 		return a, ctx
 	}
 	if a.outer != nil {
@@ -154,9 +158,9 @@ func (a *attempt) got1xx(code int, header textproto.MIMEHeader) error {
 		a.stopped = ErrSwitched
 		return ErrSwitched
 	}
-	if a.outer != nil && a.outer.Got1xxResponse != nil {
+	if a.interim != nil {
 		a.secrets.concealFields(header)
-		return a.outer.Got1xxResponse(code, header)
+		return a.interim(code, header)
 	}
 	return nil
 }

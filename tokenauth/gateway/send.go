@@ -31,7 +31,7 @@ func (t *Transport) send(req *http.Request, x *Exchange) (*http.Response, error)
 
 // sendOnce sends a copy of req, with a token if the call needs one.
 func (t *Transport) sendOnce(req *http.Request, x *Exchange) (*http.Response, error) {
-	attempt, ctx := newAttempt(req.Context(), t.Traits, t.Limits, x.Call.safe(), x.empty(), t.Origin.Scheme == "http")
+	attempt, ctx := newAttempt(req.Context(), t.Traits, t.Limits, x.Interim, x.Call.safe(), x.empty(), t.Origin.Scheme == "http")
 	out := req.WithContext(ctx)
 	out.Host = tokenauth.CanonicalHost(t.Origin)
 	out.Header = t.leaving(req.Header)
