@@ -58,11 +58,12 @@ func (c *credential) sign(hashes [][]byte) ([][]byte, error) {
 }
 
 // A credentialQuery says what to tell of a credential (CSC API v2, sections
-// 11.4 and 11.5). Lang and ClientData have no effect.
+// 11.4 and 11.5). AuthInfo changes nothing: the mode of authorization is told in any case,
+// and there is nothing to enter. Lang and ClientData have no effect.
 type credentialQuery struct {
 	Certificates string `json:"certificates"` // none, single (the default) or chain
 	CertInfo     bool   `json:"certInfo"`
-	AuthInfo     bool   `json:"authInfo"` // without it, nothing is told of authorization
+	AuthInfo     bool   `json:"authInfo"`
 	Lang         string `json:"lang"`
 	ClientData   string `json:"clientData"`
 }
@@ -72,7 +73,7 @@ type credentialInfo struct {
 	CredentialID string          `json:"credentialID,omitempty"` // in a list only
 	Key          keyInfo         `json:"key"`
 	Cert         certificateInfo `json:"cert"`
-	Auth         *authInfo       `json:"auth,omitempty"`
+	Auth         authInfo        `json:"auth"`
 	SCAL         string          `json:"SCAL"` // 2: a SAD is bound to hashes
 	Multisign    int             `json:"multisign"`
 }
@@ -104,7 +105,7 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 	if certificatesFault(query.Certificates) != "" {
 		return credentialInfo{}, invalidCSC("Invalid parameter certificates")
 	}
-	info := credentialInfo{
+	return credentialInfo{
 		Key: keyInfo{
 			Status: "enabled",
 			Algo:   []string{ecPublicKey},
@@ -112,13 +113,10 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 			Curve:  curveP256,
 		},
 		Cert:      newCertificateInfo(c.chain, query.Certificates, query.CertInfo),
+		Auth:      authInfo{Mode: "explicit", Objects: []string{}},
 		SCAL:      "2",
 		Multisign: maxHashes,
-	}
-	if query.AuthInfo {
-		info.Auth = &authInfo{Mode: "explicit", Objects: []string{}}
-	}
-	return info, nil
+	}, nil
 }
 
 // newCertificateInfo describes the first certificate of a chain, as far as it

@@ -119,7 +119,7 @@ func TestCSCJourney(t *testing.T) {
 	}
 	id := listing.CredentialIDs[0]
 
-	info := decode[described](t, ask(t, s, credentialsInfo, token, body{"credentialID": id, "certificates": "chain", "certInfo": true, "authInfo": true}), http.StatusOK)
+	info := decode[described](t, ask(t, s, credentialsInfo, token, body{"credentialID": id, "certificates": "chain", "certInfo": true}), http.StatusOK)
 	if info.Key.Status != "enabled" || !slices.Equal(info.Key.Algo, []string{"1.2.840.10045.2.1"}) || info.Key.Len != 256 || info.SCAL != "2" || info.Multisign != 50 || info.Auth.Mode != "explicit" || len(info.Cert.Certificates) != 2 {
 		t.Fatalf("info is %+v", info)
 	}
