@@ -173,10 +173,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	// BankID's token endpoint is on the issuer's host; another provider's may be
 	// anywhere.
 	a.provider, err = use(&a.refs, providerKey(key), func() (*tokenauth.Provider, error) {
-		if a.InsecureHTTPIssuer {
+		switch {
+		case a.InsecureHTTPIssuer:
 			return tokenauth.NewInsecureProvider(a.env.Issuer)
+		case a.env.Name == "":
+			return tokenauth.NewProvider(a.env.Issuer, tokenauth.AnyTokenHost)
 		}
-		return tokenauth.NewProvider(a.env.Issuer, a.env.Name != "")
+		return tokenauth.NewProvider(a.env.Issuer)
 	})
 	if err != nil {
 		return err
@@ -351,7 +354,7 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 		// Otherwise HTTP/2 would use it again for the next attempt.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 		MaxResponseHeaderBytes: 64 << 10,
-		OnProxyConnectResponse: tokenauth.CheckEgressAnswer,
+		OnProxyConnectResponse: tokenauth.CheckEgressResponse,
 	}}
 	return nil
 }

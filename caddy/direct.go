@@ -46,18 +46,18 @@ func newDirect(t *Transport, logger *zap.Logger) *direct {
 type transfer struct {
 	http.ResponseWriter // the caller's
 
-	start  time.Time
-	body   io.ReadCloser // of the response
-	err    error         // why there is no response
-	broken error         // why the response broke off
-	mu     sync.Mutex    // held while an interim response is written
-	over   bool          // no interim response may be written any more
+	duration time.Duration // until the header of the response came
+	body     io.ReadCloser // of the response
+	err      error         // why there is no response
+	broken   error         // why the response broke off
+	mu       sync.Mutex    // held while an interim response is written
+	over     bool          // no interim response may be written any more
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (d *direct) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	x := d.transport.exchange(r.Context())
-	t := &transfer{ResponseWriter: w, start: time.Now()}
+	t := &transfer{ResponseWriter: w}
 	x.transfer, x.Interim = t, t.interim
 	defer func() {
 		cause := recover()
@@ -98,19 +98,40 @@ func (d *direct) abort(t *transfer, r *http.Request) {
 	if r.ProtoMajor == 3 && r.Context().Err() != nil {
 		level = zapcore.DebugLevel // the caller has left
 	}
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if c := d.logger.Check(level, "aborting with incomplete response"); c != nil {
-		c.Write(
-			zap.String("upstream", dialAddress(d.transport.core.Origin)),
-			zap.Duration("duration", time.Since(t.start)),
-			zap.Object("request", caddyhttp.LoggableHTTPRequest{
-				Request: r, ShouldLogCredentials: server != nil && server.Logs != nil && server.Logs.ShouldLogCredentials,
-			}),
-			zap.Error(t.broken),
-		)
+		c.Write(append(d.fields(t, r), zap.Error(t.broken))...)
 	}
 	_ = http.NewResponseController(t.ResponseWriter).Flush() //nolint:bodyclose // there is none
 	panic(http.ErrAbortHandler)
+}
+
+// fields returns what Caddy's proxy logs about a call.
+func (d *direct) fields(t *transfer, r *http.Request) []zap.Field {
+	return []zap.Field{
+		zap.String("upstream", dialAddress(d.transport.core.Origin)),
+		zap.Duration("duration", t.duration),
+		zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r, ShouldLogCredentials: logsCredentials(r)}),
+	}
+}
+
+// logsCredentials reports whether the server of r is configured to log credentials.
+func logsCredentials(r *http.Request) bool {
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return server != nil && server.Logs != nil && server.Logs.ShouldLogCredentials
+}
+
+// logRoundTrip logs the call req at level debug, as Caddy's proxy does.
+func (d *direct) logRoundTrip(t *transfer, req *http.Request, res *http.Response, err error) {
+	c := d.logger.Check(zapcore.DebugLevel, "upstream roundtrip")
+	switch {
+	case c == nil:
+	case err != nil:
+		c.Write(append(d.fields(t, req), zap.Error(err))...)
+	default:
+		c.Write(append(d.fields(t, req),
+			zap.Object("headers", caddyhttp.LoggableHTTPHeader{Header: res.Header, ShouldLogCredentials: logsCredentials(req)}),
+			zap.Int("status", res.StatusCode))...)
+	}
 }
 
 // rewrite directs a call to its API's host.
@@ -127,8 +148,11 @@ func (d *direct) rewrite(r *httputil.ProxyRequest) {
 func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := d.transport.exchange(req.Context())
 	t := x.transfer
+	start := time.Now()
 	res, err := d.transport.roundTrip(req, x)
+	t.duration = time.Since(start)
 	t.end()
+	d.logRoundTrip(t, req, res, err)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
@@ -43,13 +42,13 @@ func (h *Handler) provisionRoute(ctx caddy.Context, app *App, origin string, api
 	if err != nil {
 		return nil, err
 	}
-	if logger := ctx.Logger(proxy); h.plain() && !app.showsProxy && !logger.Core().Enabled(zapcore.DebugLevel) {
+	if h.plain() && !app.showsProxy {
 		mod, err := ctx.LoadModuleByID(string(transport.CaddyModule().ID), caddyconfig.JSON(transport, nil))
 		if err != nil {
 			return nil, fmt.Errorf("loading transport: %v", err)
 		}
 		t := mod.(*Transport)
-		return &route{transport: t, proxy: newDirect(t, logger)}, nil
+		return &route{transport: t, proxy: newDirect(t, ctx.Logger(proxy))}, nil
 	}
 	mod, err := ctx.LoadModuleByID(string(proxy.CaddyModule().ID), caddyconfig.JSON(proxy, nil))
 	if err != nil {

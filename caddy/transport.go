@@ -153,7 +153,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Sources:       sources,
 		Origin:        origin,
 		Headers:       headers,
-		RequestBuffer: t.requestBuffer(),
+		RequestBuffer: t.RequestBuffer, // both have the same default
 		Budget:        app.budget,
 		Limits:        limits,
 		Traits: gateway.BaseTraits{
@@ -191,7 +191,7 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits ga
 		return limits, err
 	}
 	transport := t.HTTPTransport.Transport
-	transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
+	transport.OnProxyConnectResponse = tokenauth.CheckEgressResponse
 	transport.HTTP2 = &http.HTTP2Config{
 		SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: limits.Write,
 	}
