@@ -65,7 +65,7 @@ those of "sandbox" in the global option.`,
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", sandbox.Address, "The loopback address to listen on")
-	cmd.Flags().StringVar(&b2bKeys, "b2b-jwks", "", "The file with the public keys to register for the built-in B2B client: a JWKS, as 'caddy bankid-esign keygen' prints one, or a JWK")
+	cmd.Flags().StringVar(&b2bKeys, "b2b-jwks", "", "The `file` with the public keys to register for the built-in B2B client: a JWKS, as 'caddy bankid-esign keygen' prints one, or a JWK")
 	cmd.Flags().StringVar(&settings.options.Issuer, "issuer", "", "The issuer identifier, at whose origin clients reach the sandbox (default: at the address, by http)")
 	clients.addFlags(cmd)
 	settings.addFlags(cmd)
@@ -79,7 +79,7 @@ type sandboxClients []sandbox.Client
 // addFlags adds the flags to cmd.
 func (c *sandboxClients) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Func("client", "A client of your own, as id=<id>; can be given several times", func(text string) error {
+	flags.Func("client", "A client of your own, as `id=<id>`; can be given several times", func(text string) error {
 		id, ok := strings.CutPrefix(text, "id=")
 		if !ok || id == "" {
 			return errors.New("must be id=<id>")
@@ -87,7 +87,7 @@ func (c *sandboxClients) addFlags(cmd *cobra.Command) {
 		*c = append(*c, sandbox.Client{ID: id})
 		return nil
 	})
-	flags.Func("secret-file", "The file with the secret of the --client before it", c.describe(func(client *sandbox.Client, file string) error {
+	flags.Func("secret-file", "The `file` with the secret of the --client before it", c.describe(func(client *sandbox.Client, file string) error {
 		secret, err := os.ReadFile(file)
 		client.Secret = strings.TrimRight(string(secret), "\r\n")
 		if err == nil && client.Secret == "" {
@@ -95,7 +95,7 @@ func (c *sandboxClients) addFlags(cmd *cobra.Command) {
 		}
 		return err
 	}))
-	flags.Func("jwks", "The file with the public keys of the --client before it: a JWKS or a JWK", c.describe(func(client *sandbox.Client, file string) (err error) {
+	flags.Func("jwks", "The `file` with the public keys of the --client before it: a JWKS or a JWK", c.describe(func(client *sandbox.Client, file string) (err error) {
 		client.Keys, err = readKeys(file)
 		return err
 	}))

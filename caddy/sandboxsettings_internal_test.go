@@ -23,11 +23,11 @@ func TestEverySandboxSetting(t *testing.T) {
 	for _, setting := range settings.all() {
 		byValue[setting.value] = setting.name
 	}
-	words := regexp.MustCompile("([a-z0-9]|SAD)([A-Z])")
+	words := regexp.MustCompile("([a-z])([A-Z])|([A-Z])([A-Z][a-z])")
 	check := func(options reflect.Value, fields ...string) {
 		for _, field := range fields {
-			name := strings.NewReplacer("SignDoc", "Signdoc", "B2BN", "B2b_N").Replace(field)
-			want := strings.ToLower(words.ReplaceAllString(name, "${1}_$2"))
+			name := strings.ReplaceAll(field, "SignDoc", "Signdoc")
+			want := strings.ToLower(words.ReplaceAllString(name, "${1}${3}_${2}${4}"))
 			if got := byValue[options.FieldByName(field).Addr().Interface()]; got != want {
 				t.Errorf("%s is the setting %q, want %q", field, got, want)
 			}

@@ -7,8 +7,15 @@ import (
 )
 
 // cscInfo describes the service (CSC API v2, section 11.1). It needs no
-// authorization, and an Authorization header is no error.
-func (s *Server) cscInfo(w http.ResponseWriter, _ *http.Request) {
+// authorization, and an Authorization header is no error. There is one language.
+func (s *Server) cscInfo(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		Lang string `json:"lang"`
+	}
+	if failed := readCSC(w, r, &request); failed != nil {
+		failed.answer(w)
+		return
+	}
 	answerJSON(w, http.StatusOK, map[string]any{
 		"specs":       "2.0.0.2",
 		"name":        "BankID SANDBOX",

@@ -58,8 +58,8 @@ func (c *credential) sign(hashes [][]byte) ([][]byte, error) {
 }
 
 // A credentialQuery says what to tell of a credential (CSC API v2, sections
-// 11.4 and 11.5). That authInfo was asked for changes nothing: nobody has to
-// enter anything. Lang and ClientData have no effect.
+// 11.4 and 11.5). AuthInfo changes nothing: the mode of authorization is told in any case,
+// and there is nothing to enter. Lang and ClientData have no effect.
 type credentialQuery struct {
 	Certificates string `json:"certificates"` // none, single (the default) or chain
 	CertInfo     bool   `json:"certInfo"`

@@ -76,6 +76,7 @@ func authorizeAnything(t *testing.T, s http.Handler, query string) {
 	r.URL.RawQuery = query
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
+	record(t, r, w)
 	switch w.Code {
 	case http.StatusBadRequest:
 		decode[map[string]string](t, w, http.StatusBadRequest)

@@ -90,7 +90,7 @@ func TestCredentialsRefusals(t *testing.T) {
 		wantDescription(t, name, ask(t, s, credentialsInfo, listed(t, s), test.content), test.description)
 	}
 	info := decode[described](t, ask(t, s, credentialsInfo, listed(t, s), body{"credentialID": "sandbox-credential"}), http.StatusOK)
-	if len(info.Cert.Certificates) != 1 || info.Cert.SubjectDN != "" {
+	if len(info.Cert.Certificates) != 1 || info.Cert.SubjectDN != "" || info.Auth.Mode != "explicit" {
 		t.Errorf("by default, info is %+v", info)
 	}
 }

@@ -91,6 +91,18 @@ func TestCSCInfo(t *testing.T) {
 	}
 }
 
+func TestCSCInfoRefusals(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	for content, contentType := range map[string]string{"[]": jsonType, `{"lang":1}`: jsonType, "{": jsonType, "{}": "text/plain"} {
+		w := send(t, s, call{method: "POST", target: "/csc/v2/info", contentType: contentType, body: strings.NewReader(content)})
+		wantCSCError(t, w, http.StatusBadRequest, "invalid_request")
+	}
+	for _, content := range []string{"", `{}`, `{"lang":"sv"}`} {
+		w := send(t, s, call{method: "POST", target: "/csc/v2/info", contentType: jsonType, body: strings.NewReader(content)})
+		decode[map[string]any](t, w, http.StatusOK)
+	}
+}
+
 func TestCSCTokenAuthorization(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	bad := badAuthorizations(t, s, "esign/csc")

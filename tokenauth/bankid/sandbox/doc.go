@@ -33,12 +33,12 @@
 //     credentials/info, signatures/signHash). All but info need a token that is
 //     bound to a key, and a DPoP proof by that key.
 //
-// Tokens, their expiry, scopes and binding, single use of codes, service tokens,
-// signature activation data, assertions and proofs, the order of CSC's
-// endpoints, and one-shot downloads are enforced. Statuses and bodies are those
-// that BankID documents, and where it documents none, those of the assumptions
-// below. Paths are compared as they are escaped on
-// the wire; another spelling is 404.
+// Tokens, their expiry, scopes and binding, PKCE, single use of codes, service
+// tokens, signature activation data, assertions and proofs, the order of CSC's
+// endpoints, and one-shot downloads are enforced. Statuses and bodies are those that
+// BankID documents, as far as it does; below is what is assumed where it does not.
+// The page caddy/docs/sandbox.md compares both call by call. Paths are compared as
+// they are escaped on the wire; another spelling is 404.
 //
 // # What only the sandbox has
 //
