@@ -187,7 +187,7 @@ func TestSandboxCommandClients(t *testing.T) {
 	if status, _ := tokenOf(t, issuer, "app", "wrong"); status != http.StatusUnauthorized {
 		t.Errorf("another secret: status %d", status)
 	}
-	provider, err := tokenauth.NewProvider(issuer, true)
+	provider, err := tokenauth.NewProvider(issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
