@@ -204,15 +204,15 @@ func b2bSignatureAlgorithms() []string {
 }
 
 // credential describes the only credential (CSC API v2, section 11.5).
-func (s *sealer) credential(certificates string, certInfo, authInfo bool) map[string]any {
+func (s *sealer) credential(certificates string, certInfo, auth bool) map[string]any {
 	info := map[string]any{
 		"key":       map[string]any{"status": "enabled", "algo": b2bSignatureAlgorithms(), "len": s.key.N.BitLen()},
 		"cert":      newCertificateInfo(s.chain, certificates, certInfo),
 		"multisign": maxB2BHashes,
 		"SCAL":      "1", // there is no signature activation data
 	}
-	if authInfo {
-		info["auth"] = map[string]any{"mode": "implicit"}
+	if auth {
+		info["auth"] = authInfo{Mode: "explicit", Objects: []string{}} // CSC has none for nothing to enter
 	}
 	return info
 }
