@@ -41,7 +41,7 @@ func TestInsecureIssuerOfARehearsal(t *testing.T) {
 	run(t, args...).exits(2).prints(refusal)
 	run(t, append(args, "--insecure-http-issuer")...).exits(0).prints("ok esign token of 5m0s", warning)
 	run(t, "check", "--environment", "current", "--client-id", "x", "--secret-file", f.secret, "--insecure-http-issuer").exits(2).prints("needs issuer")
-	run(t, "check", "--config", f.writeConfig(localSite), "--insecure-http-issuer").exits(2).prints("do not go with it")
+	run(t, "check", "--config", f.writeConfig(localSite), "--insecure-http-issuer").exits(2).prints("cannot be combined with it")
 }
 
 // json returns the configuration as JSON, even if the adapter would refuse it.

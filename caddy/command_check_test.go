@@ -211,7 +211,7 @@ func TestCheckOfWrongUsage(t *testing.T) {
 		"--client-id is missing":                                    {"--environment", "current"},
 		"--secret-file or --key-file is missing":                    {"--environment", "current", "--client-id", "x"},
 		"leave out the flags that describe a client":                {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
-		"do not go with it":                                         {"--config", "x", "--dpop"},
+		"cannot be combined with it":                                {"--config", "x", "--dpop"},
 		"exclude each other":                                        {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
 		"must not have braces":                                      {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
 		"unknown environment 'preprod'":                             {"--environment", "preprod", "--client-id", "x", "--secret-file", "a"},

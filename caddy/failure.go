@@ -102,7 +102,7 @@ var failureTexts = []struct{ text, kind string }{
 	{"malformed MIME header", protocolError},
 	{"HTTP/1.x transport connection broken", protocolError}, // by a response that cannot be parsed
 	{"connection error: ", protocolError},
-	// When a call could be sent again but must not be, only a text tells how HTTP/2
+	// When a call could be retried but must not be, only a text tells how HTTP/2
 	// ended it (RFC 9113 sections 6.4 and 6.8).
 	{"stream error: ", connectionTerminated},
 	{"GOAWAY", connectionTerminated},

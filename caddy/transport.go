@@ -39,7 +39,7 @@ const (
 	defaultWriteTimeout = time.Minute
 
 	// This is how long to wait for 100 (Continue) before a body is sent without it.
-	// Only bodies of calls with a proof wait, if they are too large to be sent again.
+	// Only bodies of calls with a proof wait, if they are too large to be retried.
 	defaultExpectContinueTimeout = time.Second
 )
 

@@ -17,29 +17,29 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// path is that of all calls: one that carries a token.
+// path is the path of all calls. They carry a token.
 const path = "/v1/signdoc/pades"
 
-// accessToken is a token of about the size of BankID's.
+// accessToken is about as long as BankID's tokens.
 var accessToken = strings.Repeat("bench.token.", 80)
 
-// upstream is what is behind the contenders. It answers with a small JSON, or
-// with as many bytes as the query parameter "bytes" says.
+// upstream is the server behind the contenders. Its response is a small JSON, or has as
+// many bytes as the query parameter "bytes" says.
 type upstream struct {
 	plain, tls *httptest.Server
 	ca         string // the file with the authority of the certificate
 }
 
-// newUpstream starts an upstream, which has its files in dir.
+// newUpstream starts an upstream. Its files are in dir.
 func newUpstream(dir string) (*upstream, error) {
-	u := &upstream{plain: httptest.NewServer(http.HandlerFunc(answer)), tls: httptest.NewUnstartedServer(http.HandlerFunc(answer))}
+	u := &upstream{plain: httptest.NewServer(http.HandlerFunc(respond)), tls: httptest.NewUnstartedServer(http.HandlerFunc(respond))}
 	u.tls.EnableHTTP2 = true
 	u.tls.StartTLS()
 	u.ca = filepath.Join(dir, "ca.pem")
 	return u, os.WriteFile(u.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.tls.Certificate().Raw}), 0o600)
 }
 
-// url returns where the upstream is, in cleartext or over TLS.
+// url returns the URL of the upstream, in cleartext or over TLS.
 func (u *upstream) url(tls bool) string {
 	if tls {
 		return u.tls.URL
@@ -47,11 +47,11 @@ func (u *upstream) url(tls bool) string {
 	return u.plain.URL
 }
 
-// block is what large bodies are made of.
+// block is a part of large bodies.
 var block [64 << 10]byte
 
-// answer answers a call.
-func answer(w http.ResponseWriter, r *http.Request) {
+// respond responds to a call.
+func respond(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	if size, err := strconv.Atoi(r.URL.Query().Get("bytes")); err == nil {
 		w.Header().Set("Content-Length", strconv.Itoa(size))
@@ -70,21 +70,21 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// close ends the upstream.
+// close stops the upstream.
 func (u *upstream) close() {
 	u.plain.Close()
 	u.tls.Close()
 }
 
-// issuer is an authorization server whose answers to token requests can be slow,
-// or failures.
+// issuer is an authorization server whose responses to token requests can be slow, or
+// errors.
 type issuer struct {
 	*tokenauthtest.Server
 	requests atomic.Int64
 }
 
-// newIssuer starts an issuer of tokens that live for life, which it takes delay
-// to make. If it fails, it takes as long to say so.
+// newIssuer starts an issuer of tokens with the lifetime life. It responds to a token
+// request after delay, with an error if fails is true.
 func newIssuer(life, delay time.Duration, fails bool) *issuer {
 	i := &issuer{Server: tokenauthtest.NewHTTPServer()}
 	i.HandleToken(func(w http.ResponseWriter, r *http.Request) {

@@ -12,14 +12,14 @@ import (
 
 const module = "github.com/esigngateway/caddy-bankid-esign"
 
-// programs are the paths of what is run.
+// programs are the paths of the programs.
 type programs struct {
 	dir                                string // where runs have their files
 	gateway, stock, oauth2Proxy, nginx string
 }
 
-// buildPrograms builds the programs into dir, as xcaddy does, and finds nginx if
-// it is wanted.
+// buildPrograms builds the programs into dir, as xcaddy does. It finds nginx if that is a
+// contender.
 func buildPrograms(ctx context.Context, dir string, withNginx bool) (programs, error) {
 	p := programs{
 		dir: dir, gateway: filepath.Join(dir, "gateway"), stock: filepath.Join(dir, "stock"), oauth2Proxy: filepath.Join(dir, "oauth2proxy"),
@@ -43,8 +43,7 @@ func buildPrograms(ctx context.Context, dir string, withNginx bool) (programs, e
 	return p, nil
 }
 
-// findNginx returns the first of the paths that nginx is at; it is not in
-// everybody's PATH.
+// findNginx returns the first of the paths that has nginx, which is not always in PATH.
 func findNginx(paths []string) (string, error) {
 	for _, path := range paths {
 		if found, err := exec.LookPath(path); err == nil {

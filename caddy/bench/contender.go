@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// A contender is a program that calls are made through.
+// A contender is a proxy that is measured.
 type contender struct {
 	name   string
 	scheme string // that the upstream must see, "" if none
@@ -21,7 +21,7 @@ type contender struct {
 	command func(setting) ([]string, error)
 }
 
-// setting is what a contender runs in.
+// setting is the environment of a contender.
 type setting struct {
 	dir      string // its own
 	programs programs
@@ -31,8 +31,8 @@ type setting struct {
 	issuer   *issuer
 }
 
-// setting returns what a contender runs in, before an upstream with TLS or
-// without.
+// setting returns the environment of a contender, with or without TLS towards the
+// upstream.
 func (b *bench) setting(tls bool, i *issuer) setting {
 	return setting{programs: b.programs, upstream: b.upstream.url(tls), ca: b.upstream.ca, issuer: i}
 }
@@ -42,10 +42,10 @@ func (s setting) env() []string {
 	return []string{"BENCH_SECRET=secret", "SSL_CERT_FILE=" + s.ca}
 }
 
-// constant is the Authorization of those that obtain no token.
+// constant is the Authorization of contenders that do not obtain a token.
 var constant = "Bearer 1" + accessToken
 
-// Names of contenders that others are compared with.
+// These are names of contenders that others are compared with.
 const (
 	floorName  = "floor"
 	bearerName = "gateway, bearer"
@@ -76,7 +76,7 @@ func contenders() []contender {
 	}
 }
 
-// floor is all of the work and none of the token.
+// floor does the work of a proxy, without a token.
 var floor = contender{floorName, "Bearer", false, caddy("", `reverse_proxy UPSTREAM {
 	header_up Authorization "`+constant+`"
 }`)}
@@ -107,8 +107,8 @@ func caddyArgs(s setting) []string {
 	return []string{"run", "--config", filepath.Join(s.dir, "Caddyfile"), "--adapter", "caddyfile"}
 }
 
-// writeCaddyfile writes the configuration of a Caddy. Both addresses are served
-// alike, as nginx needs two.
+// writeCaddyfile writes the configuration of a Caddy. It serves both addresses in the same
+// way, since nginx needs two.
 func writeCaddyfile(s setting, global, directive string) error {
 	text := `{
 	admin off
@@ -133,15 +133,15 @@ http://:` + port(s.h1) + `, http://:` + port(s.h2) + ` {
 	return os.WriteFile(filepath.Join(s.dir, "Caddyfile"), []byte(text), 0o600)
 }
 
-// goProxy is a proxy as one writes it in Go.
+// goProxy is a simple proxy in Go.
 var goProxy = contender{oauth2Name, "Bearer", false, func(s setting) ([]string, error) {
 	return []string{
 		s.programs.oauth2Proxy, "-listen", s.h1 + "," + s.h2, "-upstream", s.upstream, "-token-url", s.issuer.tokenURL(),
 	}, nil
 }}
 
-// nginx passes bodies on while they come in, like the others, rather than keep
-// them in files.
+// nginx passes bodies on as they come, like the others. By default, it would buffer them
+// in files.
 func nginx(s setting) ([]string, error) {
 	user := ""
 	if os.Geteuid() == 0 {
@@ -186,14 +186,14 @@ http {
 	return []string{s.programs.nginx, "-p", s.dir, "-e", "stderr", "-c", conf}, os.WriteFile(conf, []byte(text), 0o600)
 }
 
-// A runner is a contender that runs.
+// A runner is a running contender.
 type runner struct {
 	contender
 	*process
 	h1, h2 string
 }
 
-// run starts a contender, and returns when it listens.
+// run starts a contender and waits until it listens.
 func (c contender) run(ctx context.Context, s setting) (*runner, error) {
 	var err error
 	if s.dir, err = os.MkdirTemp(s.programs.dir, "run"); err != nil {
@@ -220,7 +220,7 @@ func (c contender) run(ctx context.Context, s setting) (*runner, error) {
 	return &runner{c, p, s.h1, s.h2}, nil
 }
 
-// check makes sure that the upstream sees what the contender is there to add.
+// check checks that the upstream sees what the contender adds.
 func (r *runner) check(ctx context.Context) error {
 	body, err := r.await(ctx, "http://"+r.h1+path)
 	if err != nil {
@@ -239,7 +239,7 @@ func (r *runner) check(ctx context.Context) error {
 	return nil
 }
 
-// freeAddress returns a loopback address that nothing listens on.
+// freeAddress returns a loopback address that is not in use.
 func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

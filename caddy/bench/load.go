@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// A shape is what calls look like.
+// A shape describes calls.
 type shape struct {
 	h2          bool // cleartext HTTP/2, else HTTP/1.1
 	tls         bool // between the contender and the upstream
 	connections int  // each with one call at a time
 	up, down    int  // sizes of large bodies, in bytes
-	// every is how often each connection makes a call, whether or not the one
-	// before was answered in time, in which case the delay counts. If it is 0,
-	// the next call is made when the one before was answered.
+	// every is the time between the calls of a connection. If a response comes late,
+	// the delay counts for the next call. If every is 0, a connection makes the next
+	// call when it has the response.
 	every time.Duration
 }
 
-// A client makes calls over connections that it keeps.
+// A client makes calls over persistent connections.
 type client struct {
 	shape      shape
 	url        string
@@ -59,8 +59,8 @@ func (c *client) close() {
 	}
 }
 
-// run makes calls for d, waits for those that are under way, and returns how long
-// each took, sorted, and how long all did. A call that fails is an error.
+// run makes calls for d, waits for the last responses, and returns the time of each call,
+// sorted, and the time of all. If a call fails, it returns an error.
 func (c *client) run(ctx context.Context, d time.Duration) (latencies []time.Duration, took time.Duration, err error) {
 	each := make([][]time.Duration, len(c.transports))
 	errs := make([]error, len(c.transports))
@@ -68,7 +68,7 @@ func (c *client) run(ctx context.Context, d time.Duration) (latencies []time.Dur
 	start := time.Now()
 	for i, transport := range c.transports {
 		wg.Go(func() {
-			// Not all at the same moment.
+			// The connections do not start at the same moment.
 			for due := start.Add(c.shape.every * time.Duration(i) / time.Duration(len(c.transports))); due.Sub(start) < d; {
 				time.Sleep(time.Until(due)) // it is the clock that sets the pace
 				if errs[i] = c.call(ctx, transport); errs[i] != nil {
@@ -108,12 +108,12 @@ func (c *client) call(ctx context.Context, transport *http.Transport) error {
 	defer res.Body.Close()
 	n, err := io.Copy(io.Discard, res.Body)
 	if err == nil && (res.StatusCode != http.StatusOK || (c.shape.down > 0 && n != int64(c.shape.down))) {
-		err = fmt.Errorf("%s answers %d with %d bytes", c.url, res.StatusCode, n)
+		err = fmt.Errorf("the response of %s is %d with %d bytes", c.url, res.StatusCode, n)
 	}
 	return err
 }
 
-// zeros is a body of as many bytes as rest says.
+// zeros is a body with rest bytes left.
 type zeros struct{ rest int }
 
 // Read implements io.Reader.
@@ -126,7 +126,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// get makes one request and returns its answer.
+// get makes one request and returns the response.
 func get(ctx context.Context, transport http.RoundTripper, url string) (body []byte, status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// machine describes where and of what the results are.
+// machine describes the machine and the versions that were measured.
 func machine(ctx context.Context, p programs) (string, error) {
 	caddyVersion, err := output(ctx, "go", "list", "-m", "-f", "{{.Version}}", "github.com/caddyserver/caddy/v2")
 	if err != nil {
@@ -22,7 +22,7 @@ func machine(ctx context.Context, p programs) (string, error) {
 	}
 	nginxVersion := "not installed"
 	if p.nginx != "" {
-		// It prints to standard error.
+		// nginx prints its version to standard error.
 		out, err := exec.CommandContext(ctx, p.nginx, "-v").CombinedOutput() //nolint:gosec // found in the path
 		if err != nil {
 			return "", fmt.Errorf("nginx -v: %v", err)

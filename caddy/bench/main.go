@@ -1,5 +1,4 @@
-// Command bench measures the gateway beside what could be in its place. See
-// README.md.
+// Command bench measures the gateway beside other proxies. See README.md.
 package main
 
 import (
@@ -16,7 +15,7 @@ import (
 	"time"
 )
 
-// usualScenarios are those that fit into twenty minutes.
+// usualScenarios are the scenarios that fit into twenty minutes.
 const usualScenarios = `^small h[12] c[0-9]+$|^(down|up) 1MiB h[12] c32$|^(down|up) 30MiB h1 c32$|^down 30MiB h2 c1$|^(small|up 1MiB) h1 c32 tls$`
 
 // A bench is one run.
@@ -43,7 +42,7 @@ func main() {
 	}
 }
 
-// run measures what the arguments say, and prints the results.
+// run measures the parts that the arguments name, and prints the results.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	b := new(bench)
@@ -89,7 +88,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := b.run(ctx, measured, withNginx); err != nil {
 		return err
 	}
-	preamble := fmt.Sprintf("# Results\n\nMade by `go run . %s` in `caddy/bench`; what is measured, and how to read it, is in its README.md.\n\n", strings.Join(args, " "))
+	preamble := fmt.Sprintf("# Results\n\nMade by `go run . %s` in `caddy/bench`; its README.md says what is measured and how to read it.\n\n", strings.Join(args, " "))
 	if *out != "" {
 		file, err := os.Create(*out)
 		if err != nil {
@@ -131,7 +130,7 @@ func (b *bench) run(ctx context.Context, parts []string, withNginx bool) error {
 	return nil
 }
 
-// part returns what measures the named part, nil if there is no such part.
+// part returns the function that measures the named part, or nil if it does not exist.
 func (b *bench) part(name string) func(context.Context) error {
 	switch name {
 	case "scenarios":
@@ -148,7 +147,7 @@ func (b *bench) part(name string) func(context.Context) error {
 	return nil
 }
 
-// progress says on standard error what is going on.
+// progress reports progress on standard error.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format(time.TimeOnly)+" "+format+"\n", args...)
 }

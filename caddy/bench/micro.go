@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// A microBenchmark is one of the benchmarks of the packages, with its figures by
-// unit, such as "ns/op", in each round.
+// A microBenchmark is a benchmark of a package, with its figures by unit, such as
+// "ns/op", in each round.
 type microBenchmark struct {
 	name    string
 	figures map[string][]float64
 }
 
-// microBenchmarks are in the order in which they ran.
+// microBenchmarks are benchmarks in the order in which they ran.
 type microBenchmarks []*microBenchmark
 
-// get returns the benchmark called name, which it adds if there is none.
+// get returns the benchmark called name. If it does not exist, get adds it.
 func (m *microBenchmarks) get(name string) *microBenchmark {
 	for _, benchmark := range *m {
 		if benchmark.name == name {
@@ -33,10 +33,10 @@ func (m *microBenchmarks) get(name string) *microBenchmark {
 	return benchmark
 }
 
-// runMicro runs the benchmarks of the packages, round by round too.
+// runMicro runs the benchmarks of the packages, also in rounds.
 func (b *bench) runMicro(ctx context.Context) error {
 	var all microBenchmarks
-	for i, pkg := range []string{"tokenauth", "tokenauth/bankid", "caddy"} {
+	for i, pkg := range []string{"tokenauth", "tokenauth/gateway", "tokenauth/bankid", "caddy"} {
 		binary := filepath.Join(b.programs.dir, fmt.Sprintf("micro%d.test", i))
 		if _, err := output(ctx, "go", "test", "-c", "-o", binary, module+"/"+pkg); err != nil {
 			return err
@@ -45,12 +45,12 @@ func (b *bench) runMicro(ctx context.Context) error {
 			if err := all.run(ctx, binary, "^Benchmark(SourceToken|CallTable|Transport|DPoPProof)$", b.micro); err != nil {
 				return err
 			}
-			// Long enough for garbage to be collected many times.
+			// This is long enough for many garbage collections.
 			if err := all.run(ctx, binary, "^Benchmark(Handler|ReverseProxyStaticHeader)$", "20000x"); err != nil {
 				return err
 			}
 		}
-		// These take long to set up.
+		// The set-up of these takes long.
 		if err := all.run(ctx, binary, "^BenchmarkGrowth$", "2000x"); err != nil {
 			return err
 		}
@@ -62,8 +62,8 @@ func (b *bench) runMicro(ctx context.Context) error {
 	return nil
 }
 
-// run runs the benchmarks of a test binary whose names match, in no order, and adds what they
-// print.
+// run runs the benchmarks of a test binary whose names match, in random order, and adds
+// their figures.
 func (m *microBenchmarks) run(ctx context.Context, binary, match, benchtime string) error {
 	cmd := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.shuffle=on", "-test.bench="+match, "-test.benchtime="+benchtime) //nolint:gosec // built here
 	cmd.Dir = filepath.Dir(binary)

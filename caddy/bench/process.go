@@ -54,7 +54,7 @@ func (p *process) stop() {
 	}
 }
 
-// await waits until url is answered with 200, and returns the body.
+// await waits until the response from url is 200, and returns its body.
 func (p *process) await(ctx context.Context, url string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -94,7 +94,7 @@ func (p *process) awaitPort(address string) error {
 	return fmt.Errorf("it does not listen on %s", address)
 }
 
-// family returns the ids of the process and of all that it has started.
+// family returns the ids of the process and of all processes that it has started.
 func (p *process) family() []int {
 	family := []int{p.cmd.Process.Pid}
 	for i := 0; i < len(family); i++ {
@@ -111,9 +111,8 @@ func (p *process) family() []int {
 	return family
 }
 
-// cpu returns how much processor time the process has used, by the kernel's
-// accounting in nanoseconds: that of /proc/<pid>/stat counts in hundredths of a
-// second.
+// cpu returns the processor time of the process, by the kernel's accounting in
+// nanoseconds. /proc/<pid>/stat has only hundredths of a second.
 func (p *process) cpu() (time.Duration, error) {
 	var sum time.Duration
 	for _, pid := range p.family() {
@@ -127,8 +126,8 @@ func (p *process) cpu() (time.Duration, error) {
 	return sum, nil
 }
 
-// resetPeak makes peak count from now. Where that is not allowed, it counts from
-// the start of the process.
+// resetPeak makes peak count from now. If that is not permitted, peak counts from the
+// start of the process.
 func (p *process) resetPeak() {
 	for _, pid := range p.family() {
 		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)

@@ -11,18 +11,18 @@ import (
 // renewalEvery is how often tokens are renewed in the renewal scenario.
 const renewalEvery = 2 * time.Second
 
-// renewalRate is how many calls are made in a second where that is the same for
-// all: far below what any of them can take, so that nothing queues.
+// renewalRate is the number of calls a second at a fixed rate. All contenders can serve
+// far more, so that calls do not queue.
 const renewalRate = 1600
 
-// renewalSlice has two renewals in it.
+// renewalSlice is long enough for two renewals.
 const renewalSlice = 2 * renewalEvery
 
-// runRenewal measures what callers notice of renewals.
+// runRenewal measures how renewals affect callers.
 func (b *bench) runRenewal(ctx context.Context) error {
-	const delay = 20 * time.Millisecond // of the issuer's answers
-	// The gateway stops using a token a tenth of its life before it expires, and
-	// is told to renew it 0.7 s before that; x/oauth2 renews 10 s before.
+	const delay = 20 * time.Millisecond // of the issuer's responses
+	// The gateway stops using a token a tenth of its life before it expires, and is
+	// configured to renew it 0.7 s before that. x/oauth2 renews it 10 s before.
 	short, shortForOAuth2 := newIssuer(3*time.Second, delay, false), newIssuer(10*time.Second+renewalEvery, delay, false)
 	defer short.Close()
 	defer shortForOAuth2.Close()
@@ -77,7 +77,7 @@ func (b *bench) renewals(ctx context.Context, runners []*runner, s shape) ([]fig
 	slice := min(renewalSlice, 10*b.slice)
 	for range b.rounds {
 		for _, i := range rand.Perm(len(runners)) { //nolint:gosec // an order
-			// While the others were measured, the token has expired.
+			// The token expired while others were measured.
 			if _, _, err := clients[i].run(ctx, b.slice/4); err != nil {
 				return nil, err
 			}
@@ -89,18 +89,18 @@ func (b *bench) renewals(ctx context.Context, runners []*runner, s shape) ([]fig
 	return all, nil
 }
 
-// coldCallers is how many call at once where there is no token.
+// coldCallers is the number of callers that call at once while there is no token.
 const coldCallers = 256
 
-// stampede is what came of cold callers.
+// stampede is the results of cold callers.
 type stampede struct {
 	requests []float64 // token requests
-	served   []float64 // callers that got an answer of the upstream
-	first    []float64 // until the first was answered, ms
+	served   []float64 // callers that got a response of the upstream
+	first    []float64 // until the first response, ms
 	last     []float64 // until the last was
 }
 
-// runStampedes lets callers come to gateways that have no token.
+// runStampedes measures gateways that have callers and no token yet.
 func (b *bench) runStampedes(ctx context.Context) error {
 	for _, kind := range []struct {
 		name  string
@@ -108,7 +108,7 @@ func (b *bench) runStampedes(ctx context.Context) error {
 		fails bool
 	}{
 		{"the issuer takes 500 ms", 500 * time.Millisecond, false},
-		{"the issuer answers 503, after 20 ms", 20 * time.Millisecond, true},
+		{"the issuer responds with 503, after 20 ms", 20 * time.Millisecond, true},
 	} {
 		contenders := []contender{bearer(""), goProxy, floor}
 		all := make([]stampede, len(contenders))
@@ -134,7 +134,7 @@ func (b *bench) stampede(ctx context.Context, c contender, i *issuer, result *st
 	defer r.stop()
 	client := newClient(r, shape{connections: coldCallers})
 	defer client.close()
-	answered := make([]time.Duration, coldCallers)
+	responded := make([]time.Duration, coldCallers)
 	served := make([]bool, coldCallers)
 	errs := make(chan error, coldCallers)
 	var wg sync.WaitGroup
@@ -145,7 +145,7 @@ func (b *bench) stampede(ctx context.Context, c contender, i *issuer, result *st
 			if err != nil {
 				errs <- fmt.Errorf("%s: %v", c.name, err)
 			}
-			answered[n], served[n] = time.Since(start), status == 200
+			responded[n], served[n] = time.Since(start), status == 200
 		})
 	}
 	wg.Wait()
@@ -153,12 +153,12 @@ func (b *bench) stampede(ctx context.Context, c contender, i *issuer, result *st
 	if err := <-errs; err != nil {
 		return err
 	}
-	n, first, last := 0, answered[0], answered[0]
-	for k := range answered {
+	n, first, last := 0, responded[0], responded[0]
+	for k := range responded {
 		if served[k] {
 			n++
 		}
-		first, last = min(first, answered[k]), max(last, answered[k])
+		first, last = min(first, responded[k]), max(last, responded[k])
 	}
 	result.requests = append(result.requests, float64(i.requests.Load()))
 	result.served = append(result.served, float64(n))

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A report is the document of results, in Markdown.
+// A report is the results, in Markdown.
 type report struct {
 	machine  string
 	body     strings.Builder
@@ -54,7 +54,7 @@ func (r *report) table(columns ...string) {
 	r.body.WriteString(strings.Repeat("| --- ", len(columns)) + "|\n")
 }
 
-// decimals returns how many a figure is given with that is judged by limit.
+// decimals returns the number of decimals of a figure whose target is limit.
 func decimals(limit float64) int {
 	if limit >= 100 {
 		return 0
@@ -62,12 +62,12 @@ func decimals(limit float64) int {
 	return 3
 }
 
-// atMost judges a figure that is to be no more than limit.
+// atMost judges a figure that should be at most limit.
 func (r *report) atMost(target string, s spread, limit float64) {
 	r.verdicts = append(r.verdicts, verdict{fmt.Sprintf("%s: at most %v", target, limit), s.with(decimals(limit)), s.median <= limit})
 }
 
-// atLeast judges a figure that is to be no less than limit.
+// atLeast judges a figure that should be at least limit.
 func (r *report) atLeast(target string, s spread, limit float64) {
 	r.verdicts = append(r.verdicts, verdict{fmt.Sprintf("%s: at least %v", target, limit), s.with(decimals(limit)), s.median >= limit})
 }
@@ -107,7 +107,7 @@ func maxRequests(all []figures) int {
 	return n
 }
 
-// figures adds a table of what was measured, with ratios to the first runner.
+// figures adds a table of the measurements, with ratios to the first runner.
 func (r *report) figures(runners []*runner, all []figures, withMemory bool) {
 	columns := []string{"", "requests/s", "ratio", "CPU µs/request", "ratio", "p50 ms", "p99 ms", "ratio", "p99.9 ms", "ratio"}
 	if withMemory {
@@ -135,7 +135,7 @@ func (r *report) figures(runners []*runner, all []figures, withMemory bool) {
 // and the Go proxy with them.
 func (r *report) renewal(load string, runners []*runner, all []figures) {
 	r.section("Tokens renewed every two seconds, " + load)
-	r.body.WriteString("Small answers over 32 connections of HTTP/1.1; ratios to the gateway whose token lives for a day. The issuer takes 20 ms for a token.\n\n")
+	r.body.WriteString("Small responses over 32 connections of HTTP/1.1; ratios to the gateway whose token lives for a day. The issuer takes 20 ms for a token.\n\n")
 	r.figures(runners, all, false)
 	for _, t := range []struct {
 		name   string
@@ -150,21 +150,21 @@ func (r *report) renewal(load string, runners []*runner, all []figures) {
 	}
 }
 
-// stampede adds what came of cold callers.
+// stampede adds the results of cold callers.
 func (r *report) stampede(name string, contenders []contender, all []stampede) {
 	r.section(fmt.Sprintf("Stampede of %d cold callers: %s", coldCallers, name))
-	r.table("", "token requests", "callers served", "first answer ms", "last answer ms")
+	r.table("", "token requests", "callers served", "first response ms", "last response ms")
 	for i, c := range contenders {
 		r.row(c.name, newSpread(all[i].requests).with(0), newSpread(all[i].served).with(0), newSpread(all[i].first).with(0), newSpread(all[i].last).with(0))
 	}
 	r.atMost("stampede, "+name+": token requests of the gateway, to the Go proxy's", newSpread(ratios(all[0].requests, all[1].requests)), 1)
-	r.atMost("stampede, "+name+": time to the last answer, to the Go proxy's", newSpread(ratios(all[0].last, all[1].last)), 1)
+	r.atMost("stampede, "+name+": time to the last response, to the Go proxy's", newSpread(ratios(all[0].last, all[1].last)), 1)
 }
 
 // startup adds the times to ready, and the sizes of the stock program and ours.
 func (r *report) startup(kinds []contender, ready [][]float64, sizes []int64) {
 	r.section("Start and size")
-	r.body.WriteString("From the start of the process to the first answer of the upstream; that of the gateway needs discovery and a token.\n\n")
+	r.body.WriteString("From the start of the process to the first response of the upstream. The gateway needs discovery and a token first.\n\n")
 	r.table("", "ready ms", "ratio")
 	for i, kind := range kinds {
 		r.row(kind.name, newSpread(ready[i]).with(0), newSpread(ratios(ready[i], ready[0])).with(2))

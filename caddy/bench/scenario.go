@@ -17,8 +17,8 @@ type scenario struct {
 
 const mebibyte = 1 << 20
 
-// scenarios returns those whose names match: of all bodies, protocols, numbers of
-// connections, and with TLS towards the upstream or without.
+// scenarios returns the scenarios whose names match, of all bodies, protocols and numbers
+// of connections, with and without TLS towards the upstream.
 func scenarios(match *regexp.Regexp) []scenario {
 	var matching []scenario
 	for _, body := range []struct {
@@ -47,7 +47,7 @@ func scenarios(match *regexp.Regexp) []scenario {
 	return matching
 }
 
-// figures are what was measured of one contender, with a value for each round.
+// figures are the measurements of one contender, with a value for each round.
 type figures struct {
 	rate           []float64 // requests per second
 	cpu            []float64 // processor time per request, µs
@@ -56,7 +56,7 @@ type figures struct {
 	requests       int
 }
 
-// measure runs a client against r for d, and adds what it sees.
+// measure runs a client against r for d, and adds the measurements.
 func (f *figures) measure(ctx context.Context, r *runner, c *client, d time.Duration) error {
 	r.resetPeak()
 	before, err := r.cpu()
@@ -100,8 +100,8 @@ func (b *bench) runScenarios(ctx context.Context) error {
 	return nil
 }
 
-// runScenario measures the contenders, all in each round, one after the other:
-// what disturbs the machine disturbs a whole round.
+// runScenario measures all contenders in each round, one after the other, so that what
+// disturbs the machine disturbs a whole round.
 func (b *bench) runScenario(ctx context.Context, s scenario) error {
 	var runners []*runner
 	defer func() {
@@ -138,9 +138,9 @@ func (b *bench) runScenario(ctx context.Context, s scenario) error {
 	return nil
 }
 
-// turns returns the order in which runners are measured in a round: none, so that
-// nobody has always the same before it, but the gateway beside the floor. What is
-// measured one right after the other can be compared best.
+// turns returns a random order in which runners are measured in a round, so that the same
+// runner is not always before another. But the gateway is beside the floor, since
+// measurements right after each other compare best.
 func turns(runners []*runner) []int {
 	order := rand.Perm(len(runners)) //nolint:gosec // an order
 	floor := slices.IndexFunc(order, func(i int) bool { return runners[i].name == floorName })

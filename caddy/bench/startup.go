@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// runStartup measures how long a Caddy takes until it answers, and how large its
-// program is.
+// runStartup measures the time from the start of a Caddy to its first response, and the
+// size of its program.
 func (b *bench) runStartup(ctx context.Context) error {
 	plain := caddy("", "reverse_proxy UPSTREAM")
 	kinds := []contender{
@@ -43,8 +43,8 @@ func (b *bench) runStartup(ctx context.Context) error {
 	return nil
 }
 
-// timeToReady returns how long it takes from the start of a program to its first
-// answer, token and all.
+// timeToReady returns the time from the start of a program to its first response, with
+// the time for a token.
 func (b *bench) timeToReady(ctx context.Context, c contender) (time.Duration, error) {
 	address, err := freeAddress()
 	if err != nil {

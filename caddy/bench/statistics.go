@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// A spread is what is known of a figure that was measured several times: its
-// median, and the quartiles around it.
+// A spread is the median and the quartiles of a figure that was measured several times.
 type spread struct{ median, low, high float64 }
 
 // newSpread returns the spread of values.
@@ -17,8 +16,8 @@ func newSpread(values []float64) spread {
 	return spread{quantile(sorted, 0.5), quantile(sorted, 0.25), quantile(sorted, 0.75)}
 }
 
-// quantile returns the quantile q of sorted values, between two of them if need
-// be; NaN of none.
+// quantile returns the quantile q of sorted values, interpolated if it is between two of
+// them. Without values, it returns NaN.
 func quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
@@ -29,7 +28,7 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[below] + (at-float64(below))*(sorted[above]-sorted[below])
 }
 
-// percentile returns the latency that a share q of the sorted ones do not exceed.
+// percentile returns the latency that a share q of the sorted latencies does not exceed.
 func percentile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[max(int(math.Ceil(q*float64(len(sorted)))), 1)-1]
 }
@@ -43,7 +42,7 @@ func ratios(values, floor []float64) []float64 {
 	return out
 }
 
-// with formats the spread, with as many decimals.
+// with formats the spread with the given number of decimals.
 func (s spread) with(decimals int) string {
 	return fmt.Sprintf("%.*f (%.*f–%.*f)", decimals, s.median, decimals, s.low, decimals, s.high)
 }

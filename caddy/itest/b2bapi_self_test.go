@@ -16,9 +16,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// TestB2BAPI shows that the API which the gateway is tested against refuses a
-// proof that is wrong in anything: one that accepts everything would prove
-// nothing.
+// TestB2BAPI shows that the simulated API refuses every wrong proof. If it accepted
+// everything, the tests with it would not prove anything.
 func TestB2BAPI(t *testing.T) {
 	const issuer, client, path = "https://issuer.test", "client", "/v0/b2b/ades/pades"
 	signer, key, other := newKey(t), newKey(t), newKey(t)
@@ -37,7 +36,7 @@ func TestB2BAPI(t *testing.T) {
 	token := newToken(signer, client)
 	ath := sha256.Sum256([]byte(token))
 
-	// call is a good call but for what a case changes.
+	// call is a right call, which a case can make wrong.
 	type call struct {
 		scheme, token string
 		key           jose.JSONWebKey
@@ -48,7 +47,7 @@ func TestB2BAPI(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		spoil func(*call)
-		want  string // of the answer
+		want  string // of the response
 	}{
 		"good":                    {func(*call) {}, `"Scopes":"esign/b2b"`},
 		"scheme":                  {func(c *call) { c.scheme = "Bearer" }, "scheme"},
@@ -80,7 +79,7 @@ func TestB2BAPI(t *testing.T) {
 				_, _, body = post(t, api.url+path, c.scheme+" "+c.token, proof)
 			}
 			if !strings.Contains(body, test.want) {
-				t.Errorf("the API answers %s, want %s", body, test.want)
+				t.Errorf("the API responds %s, want %s", body, test.want)
 			}
 		})
 	}
@@ -134,7 +133,7 @@ func sign(t *testing.T, key jose.JSONWebKey, typ string, embed bool, claims map[
 	return compact
 }
 
-// post sends a call as the gateway should.
+// post sends a call like the gateway.
 func post(t *testing.T, target, authorization, proof string) (int, http.Header, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target, http.NoBody)

@@ -10,21 +10,21 @@ import (
 	"testing"
 )
 
-// A b2bAPI stands for BankID's B2B API: it takes a call only with a token that
-// the issuer bound to a key, and with a proof of that key (RFC 9449 section 7.1)
-// that it has not seen before. It answers what it received.
+// A b2bAPI simulates BankID's B2B API. It accepts a call only with a token that the issuer
+// bound to a key, and with a new proof of that key (RFC 9449 section 7.1). The response is
+// what it received.
 type b2bAPI struct {
 	url    string
 	tokens tokenVerifier
 
 	mu       sync.Mutex
-	nonce    string   // that proofs must have; empty: none
-	next     string   // nonce that the next call taken is told, and that is wanted after it
-	calls    int      // that came
-	asked    int      // calls that were refused for their nonce alone
-	problems []string // what was wrong with the others refused
-	proofs   []proof  // that came
-	secrets  []string // tokens and proofs that came
+	nonce    string   // that proofs must have; empty if they need none
+	next     string   // nonce that the next accepted call gets, and that later proofs must have
+	calls    int      // number of calls
+	asked    int      // calls that were refused only for their nonce
+	problems []string // why other calls were refused
+	proofs   []proof  // received proofs
+	secrets  []string // received tokens and proofs
 }
 
 func startB2B(t *testing.T, tokens tokenVerifier) *b2bAPI {
@@ -41,7 +41,7 @@ func (api *b2bAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r.Header["Authorization"] != nil || r.Header["Dpop"] != nil {
 			api.problem("%s came with a token or a proof", r.RequestURI)
 		}
-		answerReceived(w, r, tokenClaims{})
+		respondReceived(w, r, tokenClaims{})
 		return
 	}
 	p, token, err := api.admit(r)
@@ -56,7 +56,7 @@ func (api *b2bAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a nonce is required", http.StatusUnauthorized)
 		return
 	}
-	answerReceived(w, r, token)
+	respondReceived(w, r, token)
 }
 
 // admit checks the call's token and proof, but not the proof's nonce.
@@ -88,7 +88,7 @@ func (api *b2bAPI) admit(r *http.Request) (p proof, token tokenClaims, err error
 	return p, token, p.checkFor(r.Method, api.url+r.URL.EscapedPath(), raw, token)
 }
 
-// seen remembers the proof and reports whether its jti came before.
+// seen records the proof and reports whether its jti came before.
 func (api *b2bAPI) seen(p proof) bool {
 	api.mu.Lock()
 	defer api.mu.Unlock()
@@ -97,8 +97,8 @@ func (api *b2bAPI) seen(p proof) bool {
 	return before
 }
 
-// checkNonce reports whether the nonce is the one wanted, and tells the caller
-// the one to use from now on.
+// checkNonce reports whether the nonce is right, and sends the caller the nonce to use from
+// now on.
 func (api *b2bAPI) checkNonce(w http.ResponseWriter, nonce string) bool {
 	api.mu.Lock()
 	defer api.mu.Unlock()
@@ -114,14 +114,14 @@ func (api *b2bAPI) checkNonce(w http.ResponseWriter, nonce string) bool {
 	return true
 }
 
-// demand has the API want a nonce that it has told no one.
+// demand makes the API demand a nonce that it has not sent yet.
 func (api *b2bAPI) demand(nonce string) {
 	api.mu.Lock()
 	defer api.mu.Unlock()
 	api.nonce = nonce
 }
 
-// announce has the API tell a nonce with its next good answer, and want it from
+// announce makes the API send a nonce with its next successful response, and demand it from
 // then on.
 func (api *b2bAPI) announce(nonce string) {
 	api.mu.Lock()
@@ -135,8 +135,8 @@ func (api *b2bAPI) problem(format string, args ...any) {
 	api.problems = append(api.problems, fmt.Sprintf(format, args...))
 }
 
-// counts returns how many calls came, and how many of them were refused for
-// their nonce, since the last time.
+// counts returns how many calls came since the last time, and how many of them were refused
+// for their nonce.
 func (api *b2bAPI) counts() (calls, asked int) {
 	api.mu.Lock()
 	defer api.mu.Unlock()

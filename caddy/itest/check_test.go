@@ -15,7 +15,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 )
 
-// TestCaddyItself is Caddy when runCaddy runs this test again, and no test.
+// TestCaddyItself is not a test: it runs Caddy if runCaddy has started this program.
 func TestCaddyItself(t *testing.T) {
 	args := os.Getenv("RUN_CADDY")
 	if args == "" {
@@ -27,11 +27,10 @@ func TestCaddyItself(t *testing.T) {
 	}
 	os.Args = append([]string{"caddy"}, more...)
 	caddycmd.Main()
-	os.Exit(0) // or the test prints too
+	os.Exit(0) // otherwise the test would print too
 }
 
-// runCheck runs `caddy bankid-esign check`, and returns what it prints and its
-// exit status.
+// runCheck runs `caddy bankid-esign check`, and returns its output and its exit status.
 func runCheck(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	stdout, stderr, status := runCaddy(t, append([]string{"bankid-esign", "check"}, args...)...)
@@ -39,7 +38,7 @@ func runCheck(t *testing.T, args ...string) (string, int) {
 	return stdout + stderr, status
 }
 
-// runCaddy runs a command of Caddy's.
+// runCaddy runs a command of Caddy.
 func runCaddy(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	enc, err := json.Marshal(args)
@@ -56,8 +55,7 @@ func runCaddy(t *testing.T, args ...string) (stdout, stderr string, status int) 
 	return out.String(), complaints.String(), cmd.ProcessState.ExitCode()
 }
 
-// testCheck lets check find out what is right and wrong about clients of
-// Keycloak.
+// testCheck runs check with right and wrong clients of Keycloak.
 func testCheck(t *testing.T, issuer string, key jose.JSONWebKey) {
 	file := func(content string) string {
 		name := filepath.Join(t.TempDir(), "secret")

@@ -8,9 +8,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/caddy/itest/movableclock"
 )
 
-// A machine that was suspended has a clock on the wall that is ahead of the monotonic
-// one. A test cannot have that, but a program can be built with a package time
-// whose clock on the wall can be moved.
+// After a suspension, a machine's wall clock is ahead of its monotonic clock. A test cannot
+// suspend the machine, so it builds a program with a package time whose wall clock can be
+// moved.
 func TestClocksThatDiffer(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "clocks")

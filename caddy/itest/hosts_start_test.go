@@ -64,7 +64,7 @@ func hostCertificate(t *testing.T) (tls.Certificate, hostFiles) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, files
 }
 
-// output runs a program to its end, and returns what it prints.
+// output runs a program to its end, and returns its output.
 func output(t *testing.T, dir, program string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
@@ -121,18 +121,18 @@ func startHostProgram(t *testing.T, program string, args ...string) (version str
 	return strings.TrimPrefix(version, "v")
 }
 
-// hostAt returns a host that tells its counts itself.
+// hostAt returns a host that serves its counts itself.
 func hostAt(name, speaks, addr string) *host {
 	scheme := "https://"
 	if speaks == "h1" {
 		scheme = "http://"
 	}
-	// Patches come and go, and the table does not say which.
+	// The table does not have patch versions, which change often.
 	name = regexp.MustCompile(`(\d+\.\d+)\.\d+$`).ReplaceAllString(name, "$1")
 	return &host{name: name, speaks: speaks, origin: scheme + addr, counts: scheme + addr + "/counts"}
 }
 
-// startNode returns what runs Node.
+// startNode returns a function that runs Node.
 func startNode(t *testing.T, files hostFiles) func(speaks, kind string, streams int) *host {
 	return func(speaks, kind string, streams int) *host {
 		addr := freeAddr(t)
@@ -143,7 +143,7 @@ func startNode(t *testing.T, files hostFiles) func(speaks, kind string, streams 
 	}
 }
 
-// startJetty returns what runs Jetty.
+// startJetty returns a function that runs Jetty.
 func startJetty(t *testing.T, files hostFiles) func(speaks, kind string, streams int) *host {
 	t.Helper()
 	list := filepath.Join(t.TempDir(), "classpath")
@@ -152,7 +152,7 @@ func startJetty(t *testing.T, files hostFiles) func(speaks, kind string, streams
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Compiled once, rather than for each.
+	// It is compiled once for all hosts.
 	classes := t.TempDir()
 	output(t, "hosts", "javac", "-cp", string(classpath), "-d", classes, "Host.java")
 	return func(speaks, kind string, streams int) *host {
@@ -165,7 +165,7 @@ func startJetty(t *testing.T, files hostFiles) func(speaks, kind string, streams
 	}
 }
 
-// startNginx returns what runs nginx in front of a host in Go, which counts.
+// startNginx returns a function that runs nginx in front of a host in Go, which counts.
 func startNginx(t *testing.T, files hostFiles) func(speaks, listen string, requests, streams int) *host {
 	t.Helper()
 	_, version, _ := strings.Cut(strings.TrimSpace(output(t, ".", "nginx", "-v")), "nginx/")
@@ -262,7 +262,7 @@ func startGo(t *testing.T, cert tls.Certificate, speaks string, streams int) *ho
 	return h
 }
 
-// ServeHTTP does what is said of a host.
+// ServeHTTP responds as the comment of host says.
 func (h *goHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("sign_id")
 	h.mu.Lock()

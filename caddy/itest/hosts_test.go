@@ -20,39 +20,38 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A host is an API host of software that is not the gateway's. It counts calls by method
-// and sign_id, of which it answers
+// A host is an API host of other software. It counts calls by method and sign_id, and
+// responds by the sign_id to
 //
 //   - early413… and early401… with that status, before it reads the body,
-//   - gzip… and deflate… with 400 and a coded body,
+//   - gzip… and deflate… with 400 and an encoded body,
 //   - down… with 20 MiB, and
-//   - all others with "ok",
+//   - all others with "ok".
 //
-// and says in X-Length, X-Content-Length and X-Transfer-Encoding what came.
+// X-Length, X-Content-Length and X-Transfer-Encoding of the response describe the request.
 type host struct {
 	name   string // with the version
-	speaks string // the protocol, and what is special
+	speaks string // the protocol, and a special setting
 	origin string
-	// counts is where it tells how often it saw each call.
+	// counts is the URL that returns how often the host saw each call.
 	counts string
-	// resets says that after an early answer the host closes the connection at once,
-	// with what it has not read, and the answer can be lost on the way (RFC 9112
-	// section 9.6).
+	// resets says that the host closes the connection right after an early response, with
+	// an unread body, so that the response can be lost on the way (RFC 9112 section 9.6).
 	resets bool
-	// idle makes the host close the connections that are idle, nil if it cannot.
+	// idle makes the host close idle connections. It is nil if the host cannot do that.
 	idle func(t *testing.T)
 }
 
-// hostDocument is that of the large bodies.
+// hostDocument is the length of large bodies.
 const hostDocument = 20 << 20
 
-// The columns in which not every host is the same.
+// These columns have hosts that differ.
 const (
 	closesIdle   = "idle connections closed"
 	earlyAnswers = "early 413 and 401"
 )
 
-// A hostCase is one thing that a host and the gateway do with each other.
+// A hostCase is one test of a host and the gateway.
 type hostCase struct {
 	name string
 	run  func(t *testing.T, g *gateway, h *host)
@@ -67,13 +66,13 @@ var hostCases = []hostCase{
 	{"100-continue", testExpectContinue},
 	{"20 MiB up", testUpload},
 	{"20 MiB down", testDownload},
-	{earlyAnswers, testEarlyAnswers},
+	{earlyAnswers, testEarlyResponses},
 	{"errors in gzip and deflate", testCodedErrors},
 	{closesIdle, testIdle},
 }
 
-// What the gateway does with API hosts of other making. The table in ../docs/hosts.md
-// is what it has seen.
+// TestHosts tests the gateway with API hosts of other software, and compares the results
+// with the table in ../docs/hosts.md.
 func TestHosts(t *testing.T) {
 	cert, files := hostCertificate(t)
 	var table strings.Builder
@@ -119,7 +118,7 @@ func TestHosts(t *testing.T) {
 	writeTable(t, "../docs/hosts.md", table.String())
 }
 
-// writeTable puts the table into a document, and fails if it was another.
+// writeTable writes the table into a document, and fails the test if it has changed.
 func writeTable(t *testing.T, file, table string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -136,7 +135,7 @@ func writeTable(t *testing.T, file, table string) {
 	}
 }
 
-// transport returns the subdirective that makes the gateway trust the host.
+// transport returns the subdirective with which the gateway trusts the host.
 func (h *host) transport(files hostFiles) string {
 	if strings.HasPrefix(h.origin, "http:") {
 		return ""
@@ -169,15 +168,15 @@ func (h *host) seen(t *testing.T) map[string]int {
 	return seen
 }
 
-// A hostAnswer is the header of an answer through the gateway.
-type hostAnswer struct {
+// A hostResponse is the header of a response through the gateway.
+type hostResponse struct {
 	StatusCode int
 	Status     string
 	Header     http.Header
 }
 
 // hostCall makes a call through the gateway.
-func hostCall(t *testing.T, g *gateway, method, id string, body io.Reader, header ...string) (*hostAnswer, []byte, error) {
+func hostCall(t *testing.T, g *gateway, method, id string, body io.Reader, header ...string) (*hostResponse, []byte, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, g.url+"/v1/signdoc/pades?sign_id="+url.QueryEscape(id), body)
 	if err != nil {
@@ -193,11 +192,11 @@ func hostCall(t *testing.T, g *gateway, method, id string, body io.Reader, heade
 	}
 	defer res.Body.Close()
 	content, err := io.ReadAll(res.Body)
-	return &hostAnswer{res.StatusCode, res.Status, res.Header}, content, err
+	return &hostResponse{res.StatusCode, res.Status, res.Header}, content, err
 }
 
-// callAll makes n calls of each method, so many at a time, all of which must succeed
-// and come to the host once.
+// callAll makes n calls of each method, with the given number at a time. Each must succeed
+// and reach the host once.
 func (h *host) callAll(t *testing.T, g *gateway, n, atATime int, methods ...string) {
 	if methods == nil {
 		methods = []string{"GET", "POST", "DELETE"}
@@ -239,10 +238,10 @@ func (h *host) callAll(t *testing.T, g *gateway, n, atATime int, methods ...stri
 	}
 }
 
-// statusOf describes an answer for an error of the test.
-func statusOf(res *hostAnswer) string {
+// statusOf describes a response for an error of the test.
+func statusOf(res *hostResponse) string {
 	if res == nil {
-		return "no answer"
+		return "no response"
 	}
 	return res.Status + " " + res.Header.Get("Proxy-Status")
 }
@@ -288,8 +287,8 @@ func testDownload(t *testing.T, g *gateway, _ *host) {
 	}
 }
 
-// testEarlyAnswers uploads what the host refuses before it has read it.
-func testEarlyAnswers(t *testing.T, g *gateway, h *host) {
+// testEarlyResponses makes uploads that the host refuses before it has read them.
+func testEarlyResponses(t *testing.T, g *gateway, h *host) {
 	for _, status := range []int{http.StatusRequestEntityTooLarge, http.StatusUnauthorized} {
 		res, _, err := hostCall(t, g, "POST", fmt.Sprintf("early%d", status), bytes.NewReader(make([]byte, hostDocument)))
 		if h.resets && err == nil && strings.Contains(res.Header.Get("Proxy-Status"), "error=connection_terminated") {
@@ -322,8 +321,8 @@ func testCodedErrors(t *testing.T, g *gateway, _ *host) {
 	}
 }
 
-// testIdle lets the host close what connections the gateway has. A GET finds out, and
-// what comes after it succeeds.
+// testIdle makes the host close the gateway's connections. The gateway finds that out with
+// a GET, and later calls succeed.
 func testIdle(t *testing.T, g *gateway, h *host) {
 	h.idle(t)
 	for _, method := range []string{"GET", "POST", "DELETE"} {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// testKeyClient runs a SignDoc call with a client that authenticates with a key
-// (private_key_jwt, RFC 7523), held as PEM.
+// testKeyClient makes a SignDoc call with a client that authenticates with a key
+// (private_key_jwt, RFC 7523) in PEM.
 func testKeyClient(t *testing.T, issuer, client string, key jose.JSONWebKey, authMethod string) {
 	t.Helper()
 	api := startAPI(t, issuer, client)
@@ -38,9 +38,9 @@ func testKeyClient(t *testing.T, issuer, client string, key jose.JSONWebKey, aut
 	checkLogLacks(t, g, sent.URI, append(privateForms(t, key), api.tokensSeen()...))
 }
 
-// testB2BClient runs B2B calls with a client whose tokens are bound to a key
-// (DPoP, RFC 9449), and that authenticates with a key held as JWK. It returns
-// the proofs that came to the API. dpopKey may be nil: the gateway makes one.
+// testB2BClient makes B2B calls with a client whose tokens are bound to a key (DPoP, RFC
+// 9449), and that authenticates with a JWK. It returns the proofs that the API received. If
+// dpopKey is nil, the gateway generates a key.
 func testB2BClient(t *testing.T, issuer, client string, key jose.JSONWebKey, dpopKey *jose.JSONWebKey) []proof {
 	t.Helper()
 	secrets, useKey := privateForms(t, key), ""
@@ -67,7 +67,7 @@ func testB2BClient(t *testing.T, issuer, client string, key jose.JSONWebKey, dpo
 	}
 `))
 
-	// Every row.
+	// These are the calls of all rows.
 	for _, path := range []string{
 		"sdo_from_hash", "sdos_from_hashes", "cmses_from_hashes", "pades/cmses_from_hashes", "sdo_from_text",
 		"sdos_from_docs", "sdo_from_cmses", "ades/xades", "ades/pades?with=query",
@@ -81,8 +81,8 @@ func testB2BClient(t *testing.T, issuer, client string, key jose.JSONWebKey, dpo
 	checkArrives(t, g, info)
 	checkCounts(t, api, 0, 0)
 
-	// The API wants a nonce: one retry, and none once the nonce is known,
-	// whether from a refusal or from a good answer.
+	// The API demands a nonce: there is one retry, and none after the gateway knows the
+	// nonce, from a refusal or from a successful response.
 	pades := b2bCall("/v0/b2b/ades/pades")
 	pades.Body = `{"documents":["` + strings.Repeat("JVBERi0x", 1<<12) + `"]}`
 	api.demand("first")
@@ -95,7 +95,7 @@ func testB2BClient(t *testing.T, issuer, client string, key jose.JSONWebKey, dpo
 	checkArrives(t, g, pades)
 	checkCounts(t, api, 2, 0)
 
-	// It wants another while calls are under way.
+	// The API demands another nonce while calls are in flight.
 	const parallel = 20
 	api.demand("third")
 	var callers sync.WaitGroup
@@ -115,7 +115,7 @@ func testB2BClient(t *testing.T, issuer, client string, key jose.JSONWebKey, dpo
 	return api.proofs
 }
 
-// b2bCall is a call as it should reach the B2B API.
+// b2bCall is a call that should reach the B2B API.
 func b2bCall(uri string) received {
 	return received{
 		Method: http.MethodPost, URI: uri,
@@ -123,8 +123,7 @@ func b2bCall(uri string) received {
 	}
 }
 
-// checkArrives makes a call that should reach the API as it is, but for the
-// token.
+// checkArrives makes a call that should reach the API unchanged, except for the token.
 func checkArrives(t *testing.T, g *gateway, call received) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), call.Method, g.url+call.URI, strings.NewReader(call.Body))

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// createRealm creates a realm that has the scopes, and returns its issuer.
+// createRealm creates a realm with the scopes, and returns its issuer.
 func (k *keycloak) createRealm(t *testing.T, realm string, scopes ...string) string {
 	t.Helper()
 	all := make([]any, len(scopes))
@@ -29,13 +29,13 @@ func (k *keycloak) createRealm(t *testing.T, realm string, scopes ...string) str
 	return k.url + "/realms/" + realm
 }
 
-// changeRealm changes what representation has of a realm.
+// changeRealm changes the properties of a realm that representation has.
 func (k *keycloak) changeRealm(t *testing.T, realm string, representation map[string]any) {
 	t.Helper()
 	k.admin(t, http.MethodPut, "/"+realm, representation, nil)
 }
 
-// register registers a client, or replaces it.
+// register registers a client, or replaces an existing one.
 func (k *keycloak) register(t *testing.T, realm string, client registration) {
 	t.Helper()
 	attributes := map[string]string{}
@@ -81,9 +81,9 @@ func (k *keycloak) register(t *testing.T, realm string, client registration) {
 	}
 }
 
-// admin sends a request to Keycloak's API for administrators. Each has a token of its
-// own: one from before a realm was created has no rights in it.
-func (k *keycloak) admin(t *testing.T, method, path string, body, answer any) {
+// admin sends a request to Keycloak's API for administrators. It obtains a token for each
+// request, since a token has no rights in a realm that was created after it.
+func (k *keycloak) admin(t *testing.T, method, path string, body, response any) {
 	t.Helper()
 	var encoded []byte
 	if body != nil {
@@ -109,8 +109,8 @@ func (k *keycloak) admin(t *testing.T, method, path string, body, answer any) {
 	if status/100 != 2 {
 		t.Fatalf("%s %s: %d %s", method, path, status, got)
 	}
-	if answer != nil {
-		if err := json.Unmarshal(got, answer); err != nil {
+	if response != nil {
+		if err := json.Unmarshal(got, response); err != nil {
 			t.Fatal(err)
 		}
 	}

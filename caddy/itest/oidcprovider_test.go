@@ -10,8 +10,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// TestOIDCProviderPrivateKeyJWT runs a SignDoc call with a client of
-// oidc-provider that has a key and no secret.
+// TestOIDCProviderPrivateKeyJWT makes a SignDoc call with a client of oidc-provider that has
+// a key.
 func TestOIDCProviderPrivateKeyJWT(t *testing.T) {
 	const client = "signdoc"
 	key := newKey(t)
@@ -20,9 +20,8 @@ func TestOIDCProviderPrivateKeyJWT(t *testing.T) {
 	checkTokenRequests(t, provider.tokenRequests(t), http.StatusOK)
 }
 
-// TestOIDCProviderDPoP runs B2B calls with a client of oidc-provider whose
-// tokens are bound to a key, where each proof at the token endpoint must carry
-// the provider's nonce.
+// TestOIDCProviderDPoP makes B2B calls with a client of oidc-provider whose tokens are bound
+// to a key. Each proof at the token endpoint must carry the provider's nonce.
 func TestOIDCProviderDPoP(t *testing.T) {
 	const client = "b2b"
 	key, dpopKey := newKey(t), newKey(t)
@@ -56,33 +55,32 @@ func TestOIDCProviderDPoP(t *testing.T) {
 	}
 }
 
-// A tokenRequest is what came to oidc-provider's token endpoint.
+// A tokenRequest is a request to oidc-provider's token endpoint.
 type tokenRequest struct {
 	Assertion string `json:"assertion"`
 	Proof     string `json:"proof"`
-	Status    int    `json:"status"` // of the answer
+	Status    int    `json:"status"` // of the response
 }
 
-// checkTokenRequests checks how the requests were answered, and that no two
-// carried the same client assertion.
+// checkTokenRequests checks the responses to the requests, and that each request had another
+// client assertion.
 func checkTokenRequests(t *testing.T, requests []tokenRequest, want ...int) {
 	t.Helper()
-	var answers []int
+	var statuses []int
 	ids := make(map[string]bool)
 	for _, request := range requests {
-		answers = append(answers, request.Status)
+		statuses = append(statuses, request.Status)
 		ids[assertionID(t, request.Assertion)] = true
 	}
-	if !slices.Equal(answers, want) {
-		t.Errorf("the token requests were answered %v, want %v", answers, want)
+	if !slices.Equal(statuses, want) {
+		t.Errorf("the responses to the token requests are %v, want %v", statuses, want)
 	}
 	if len(ids) != len(requests) {
 		t.Errorf("%d token requests carried %d different assertions", len(requests), len(ids))
 	}
 }
 
-// assertionID returns the jti of a client assertion, which its receiver has
-// verified.
+// assertionID returns the jti of a client assertion. The provider has verified it.
 func assertionID(t *testing.T, assertion string) string {
 	t.Helper()
 	signed, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.ES256})
@@ -113,7 +111,7 @@ func startOIDCProvider(t *testing.T, client registration) *oidcProvider {
 	return p
 }
 
-// tokenRequests ends the provider and returns what came to its token endpoint.
+// tokenRequests ends the provider and returns the requests to its token endpoint.
 func (p *oidcProvider) tokenRequests(t *testing.T) []tokenRequest {
 	t.Helper()
 	p.stop()

@@ -17,17 +17,17 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A watched gateway has clients and APIs of every kind, and answers /metrics.
+// A watched gateway has clients and APIs of every kind, and serves /metrics.
 type watched struct {
 	*gateway
 	issuer   *tokenauthtest.Server
 	rejects  atomic.Bool // whether the API rejects bearer tokens
-	nonce    atomic.Bool // whether B2B wants a nonce
+	nonce    atomic.Bool // whether B2B demands a nonce
 	upstream *httptest.Server
 }
 
-// startWatched runs a gateway between a scripted issuer, whose token requests token
-// answers, and a scripted API.
+// startWatched runs a gateway with a scripted issuer, whose token endpoint is token, and a
+// scripted API.
 func startWatched(t *testing.T, token http.HandlerFunc) *watched {
 	t.Helper()
 	w := &watched{issuer: tokenauthtest.NewHTTPServer()}
@@ -74,7 +74,7 @@ func (w *watched) ServeHTTP(res http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// call makes a call and returns the status of the answer, 0 if there is none.
+// call makes a call and returns the status of the response, or 0 without a response.
 func (w *watched) call(method, path string) int {
 	req, err := http.NewRequest(method, w.url+path, http.NoBody) //nolint:noctx // a test
 	if err != nil {
@@ -118,8 +118,8 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
-// The configuration of Prometheus that the README shows loads the rules, looks
-// often enough, and has the job by whose name a rule goes.
+// The README's configuration of Prometheus loads the rules, scrapes often enough, and has
+// the job that a rule names.
 func TestOpsReadmePrometheus(t *testing.T) {
 	readme, err := os.ReadFile("../ops/README.md")
 	if err != nil {
@@ -155,7 +155,7 @@ func TestOpsReadmePrometheus(t *testing.T) {
 	}
 }
 
-// dashboard is what of a Grafana dashboard is tested.
+// dashboard is the tested part of a Grafana dashboard.
 type dashboard struct {
 	Panels []struct {
 		Title   string
@@ -164,9 +164,8 @@ type dashboard struct {
 	Templating struct{ List []struct{ Query string } }
 }
 
-// Every query of the dashboard and of the alerts is made of a Prometheus that has
-// scraped a gateway to which everything has happened once, with histograms of either
-// kind.
+// Every query of the dashboard and of the alerts runs on a Prometheus that has scraped a
+// gateway with every kind of event, with both kinds of histograms.
 func TestDashboardHasData(t *testing.T) {
 	for name, native := range map[string]bool{"classic": false, "native": true} {
 		t.Run(name, func(t *testing.T) { testDashboard(t, native) })

@@ -17,10 +17,9 @@ var (
 	outagePlot  = flag.String("outage.plot", "", "the file that TestOutage writes its plot to")
 )
 
-// TestOutage runs a gateway through an outage of BankID OIDC that lasts two
-// minutes where a token lasts five, and looks at it as an operator does, through
-// Prometheus. At its default speed both are shorter in proportion. The plot in
-// ../ops is made by
+// TestOutage runs a gateway through an outage of BankID OIDC of two minutes, with tokens of
+// five minutes, and watches it with Prometheus, as an operator does. At the default speed,
+// both times are shorter in proportion. This makes the plot in ../ops:
 //
 //	go test -run TestOutage -outage.speed 1 -outage.plot ../ops/outage.svg -timeout 20m .
 func TestOutage(t *testing.T) {
@@ -28,7 +27,7 @@ func TestOutage(t *testing.T) {
 	life := scaled(300 * time.Second)
 	began := time.Now()
 	var down atomic.Bool
-	var issued atomic.Int64 // when the last token was, in Unix nanoseconds
+	var issued atomic.Int64 // when the last token was issued, in Unix nanoseconds
 	w := startWatched(t, func(res http.ResponseWriter, req *http.Request) {
 		if down.Load() {
 			res.WriteHeader(http.StatusServiceUnavailable)
@@ -63,13 +62,14 @@ func TestOutage(t *testing.T) {
 	}
 	start := time.Now()
 	eventually(t, func() bool { return left() > 0 })
-	// Shortly before the token is renewed. If Prometheus took long to start, that
-	// may be another one by then.
+	// The outage begins shortly before the token is renewed. If Prometheus took long to
+	// start, that may be a later token.
 	for at := int64(0); at != issued.Load(); {
 		at = issued.Load()
 		<-time.After(time.Until(time.Unix(0, at).Add(scaled(200 * time.Second))))
 	}
-	// One for each of two clients, and a renewal no sooner than after 70 % of a life.
+	// There is one token for each of two clients, and a renewal after at least 70 % of a
+	// life.
 	most := 2 + 2*int(time.Since(began)/(life*7/10))
 	if n := len(w.issuer.TokenRequests()); n > most {
 		t.Errorf("%d token requests before the outage, want at most %d", n, most)
@@ -89,9 +89,9 @@ func TestOutage(t *testing.T) {
 	callers.Wait()
 	end := time.Now()
 
-	t.Logf("answers by status: %v; a token again after %v", statuses, back)
+	t.Logf("responses by status: %v; a token again after %v", statuses, back)
 	if statuses[http.StatusServiceUnavailable] == 0 || statuses[http.StatusOK] == 0 || len(statuses) != 2 {
-		t.Errorf("answers by status: %v, want 200 and 503", statuses)
+		t.Errorf("responses by status: %v, want 200 and 503", statuses)
 	}
 	if back > 12*time.Second {
 		t.Errorf("there was a token again after %v, want no more than the longest step of the back-off", back)

@@ -18,7 +18,7 @@ import (
 //go:embed pages.html
 var pagesHTML string
 
-// pages is a web server with the pages that attack.
+// pages is a web server with pages that attack the gateway.
 type pages struct {
 	port     string
 	reported chan map[string]string
@@ -47,7 +47,7 @@ func startPages(t *testing.T, target string) *pages {
 		site.reported <- outcomes
 		site.release <- struct{}{}
 	})
-	// A page is not loaded, and the browser stays, while an image is missing.
+	// While an image is missing, the page is loading and the browser stays open.
 	mux.HandleFunc("GET /hold", func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-site.release:
@@ -60,7 +60,7 @@ func startPages(t *testing.T, target string) *pages {
 	return site
 }
 
-// outcomes returns what the page /scripts saw of its requests.
+// outcomes returns the outcomes that the page /scripts saw.
 func (p *pages) outcomes(t *testing.T) map[string]string {
 	t.Helper()
 	select {
@@ -83,7 +83,7 @@ func (p *pages) visit(t *testing.T, page string) {
 		"--disable-component-update", "--disable-sync",
 		"--host-resolver-rules=MAP evil.test 127.0.0.1",
 		"--user-data-dir="+t.TempDir(), "--dump-dom", page)
-	// Chromium is many processes: end them together, whatever happens.
+	// Chromium has many processes. This ends all of them, in any case.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second

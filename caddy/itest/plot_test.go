@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Measures of a plot, in pixels.
+// These are the measures of a plot, in pixels.
 const (
 	plotWidth   = 760
 	plotMargin  = 44
@@ -15,11 +15,10 @@ const (
 	graphGap    = 40
 )
 
-// plotColors are those of the series of a graph.
+// plotColors are the colors of the series of a graph.
 var plotColors = []string{"#2266cc", "#dd7711", "#228833"}
 
-// A plot is graphs one below the other over the same time, in which one span is
-// marked.
+// A plot has graphs one below the other over the same time. One span of the time is marked.
 type plot struct {
 	start, end, from, to time.Time
 	graphs               bytes.Buffer
@@ -32,13 +31,13 @@ func newPlot(start, end, from, to time.Time) *plot {
 	return &plot{start: start, end: end, from: from, to: to, height: graphGap}
 }
 
-// x returns where the time at, in Unix seconds, is.
+// x returns the x coordinate of the time at, in Unix seconds.
 func (p *plot) x(at float64) float64 {
 	begin := float64(p.start.UnixMilli()) / 1000
 	return plotMargin + (at-begin)/p.end.Sub(p.start).Seconds()*(plotWidth-2*plotMargin)
 }
 
-// add adds a graph of all series, which are called by the value of label.
+// add adds a graph of all series, named by the value of label.
 func (p *plot) add(title, label string, all []series) {
 	highest := 1.0
 	for _, s := range all {
@@ -70,7 +69,7 @@ func (p *plot) add(title, label string, all []series) {
 	p.height += graphHeight + graphGap
 }
 
-// svg returns the plot with its axis of time.
+// svg returns the plot with its time axis.
 func (p *plot) svg() []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", plotWidth, p.height)
@@ -81,7 +80,7 @@ func (p *plot) svg() []byte {
 		fmt.Fprintf(&out, `<text x="%.1f" y="%d" text-anchor="middle">%d min</text>`+"\n",
 			p.x(float64(p.start.Add(at).UnixMilli())/1000), bottom+16, int(at.Minutes()))
 	}
-	fmt.Fprintf(&out, `<text x="%.1f" y="%d" fill="#bb2222">the issuer answers 503</text>`+"\n", p.x(float64(p.from.UnixMilli())/1000)+4, bottom+30)
+	fmt.Fprintf(&out, `<text x="%.1f" y="%d" fill="#bb2222">the issuer responds with 503</text>`+"\n", p.x(float64(p.from.UnixMilli())/1000)+4, bottom+30)
 	fmt.Fprint(&out, "</svg>\n")
 	return out.Bytes()
 }

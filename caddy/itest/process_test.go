@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A process is a program that serves until its standard input ends, and whose first
-// line of output says where.
+// A process is a program that serves until its standard input ends. The first line of its
+// output says where.
 type process struct {
 	name   string
 	stdin  io.Closer
@@ -21,8 +21,8 @@ type process struct {
 	output []byte       // after the first line; complete when it has ended
 }
 
-// startProcess runs a program in a folder until the test ends. It does not wait
-// until the program serves: several can start beside each other.
+// startProcess runs a program in a folder until the test ends. It does not wait until the
+// program serves, so that several programs can start at the same time.
 func startProcess(t *testing.T, dir, name string, args ...string) *process {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -56,7 +56,7 @@ func startProcess(t *testing.T, dir, name string, args ...string) *process {
 	return p
 }
 
-// serves waits until the program serves, and returns where. It is called once.
+// serves waits until the program serves, and returns the first line. It is called once.
 func (p *process) serves(t *testing.T) string {
 	t.Helper()
 	line, ok := <-p.first

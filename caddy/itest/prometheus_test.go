@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A prometheus is a running Prometheus that scrapes one gateway and has the
-// alert rules of ../ops.
+// A prometheus is a running Prometheus that scrapes one gateway, with the alert rules of
+// ../ops.
 type prometheus struct{ url string }
 
 // series is one result of a query.
@@ -40,9 +40,8 @@ func (s *sample) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// prometheus3 returns the path of a program of Prometheus 3, of which Debian's package
-// has version 2. It is built as ../../.ci/prometheus says, without service discovery,
-// and kept in Go's cache.
+// prometheus3 returns the path of Prometheus 3, since Debian's package has version 2. It
+// builds the module ../../.ci/prometheus, without service discovery, and Go's cache keeps it.
 func prometheus3(t *testing.T, program string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "tool", "-n", program)
@@ -111,7 +110,7 @@ scrape_configs:
 	return p
 }
 
-// ask calls the HTTP API and decodes the data of its answer into data.
+// ask calls the HTTP API and decodes the data of the response into data.
 func (p *prometheus) ask(t *testing.T, path string, params url.Values, data any) {
 	t.Helper()
 	res, err := http.Get(p.url + path + "?" + params.Encode()) //nolint:noctx // a test
@@ -119,15 +118,15 @@ func (p *prometheus) ask(t *testing.T, path string, params url.Values, data any)
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	answer := struct {
+	response := struct {
 		Status, Error string
 		Data          any
 	}{Data: data}
-	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+	if err := json.NewDecoder(res.Body).Decode(&response); err != nil {
 		t.Fatalf("%s %v: %v", path, params, err)
 	}
-	if answer.Status != "success" {
-		t.Fatalf("%s %v: %s", path, params, answer.Error)
+	if response.Status != "success" {
+		t.Fatalf("%s %v: %s", path, params, response.Error)
 	}
 }
 

@@ -12,11 +12,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// proofAge is how far from now a proof may have been made, either way.
+// proofAge is by how much the time of a proof may differ from now, in both directions.
 const proofAge = 30 * time.Second
 
-// A proof is a DPoP proof whose signature is that of the key in it (RFC 9449
-// section 4.2).
+// A proof is a DPoP proof with a valid signature of the key in it (RFC 9449 section 4.2).
 type proof struct {
 	thumbprint string // of its key (RFC 7638)
 
@@ -28,8 +27,8 @@ type proof struct {
 	Nonce  string `json:"nonce"`
 }
 
-// parseProof reads a proof and checks what can be without the request that it is
-// for (RFC 9449 section 4.3, numbers 2 to 7).
+// parseProof reads a proof and makes the checks that do not need its request (RFC 9449
+// section 4.3, numbers 2 to 7).
 func parseProof(compact string) (proof, error) {
 	var p proof
 	signed, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.ES256})
@@ -62,8 +61,8 @@ func parseProof(compact string) (proof, error) {
 	return p, nil
 }
 
-// checkFor checks that the proof was made just now for a request of method to
-// target, with the access token (RFC 9449 section 4.3, numbers 8, 9, 11 and 12).
+// checkFor checks that the proof is recent, and for a request with the method, the target
+// and the access token (RFC 9449 section 4.3, numbers 8, 9, 11 and 12).
 func (p proof) checkFor(method, target, accessToken string, token tokenClaims) error {
 	if p.Method != method {
 		return fmt.Errorf("htm is %q, want %q", p.Method, method)

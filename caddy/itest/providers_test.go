@@ -10,27 +10,26 @@ import (
 
 var writeProviders = flag.Bool("providers.write", false, "whether TestProviders writes its table into the documents")
 
-// A provider is an OpenID provider that the gateway is tried with.
+// A provider is an OpenID provider for the tests.
 type provider struct {
 	name, version string
 
 	// serve waits until the provider serves, and returns its issuer.
 	serve func(t *testing.T) string
 
-	// register makes a client known to the provider, or replaces it.
+	// register registers a client with the provider, or replaces it.
 	register func(t *testing.T, client registration)
 
 	more func(t *testing.T) []setup // setups that only this provider has
 }
 
-// TestProviders tries the gateway with OpenID providers that a user may have, with
-// every way to authenticate that they offer, and with the mistakes that are made when
-// a client is set up. What comes of each is a table in ../docs/providers.md, which is
-// written by
+// TestProviders tries the gateway with other OpenID providers, with all their
+// authentication methods, and with mistakes in the setup of a client. The results are the
+// table in ../docs/providers.md, which this command writes:
 //
 //	go test -run '^TestProviders$' -providers.write .
 //
-// Then Keycloak, which BankID OIDC is built on, serves the gateway as BankID would.
+// Then the gateway uses Keycloak, which BankID OIDC is built on, instead of BankID.
 func TestProviders(t *testing.T) {
 	key := newKey(t)
 	older, newer := startKeycloak(t, "26.4.7", clientJWKS(t, key)), startKeycloak(t, "26.7.3", clientJWKS(t, key))
@@ -83,7 +82,7 @@ func startJava(t *testing.T, dir string) *process {
 	return startProcess(t, dir, "java", "-XX:TieredStopAtLevel=1", "-cp", "target/classes:"+strings.TrimSpace(string(classpath)), "itest.Server")
 }
 
-// registering returns a provider whose process has PUT /clients.
+// registering returns a provider whose process supports PUT /clients.
 func registering(name, version string, p *process) provider {
 	var issuer string
 	return provider{
@@ -96,8 +95,8 @@ func registering(name, version string, p *process) provider {
 	}
 }
 
-// keycloakProvider returns Keycloak with a realm for the setups, and two more for what
-// can happen to a realm.
+// keycloakProvider returns Keycloak with a realm for the setups, and with a realm to disable
+// and a realm to rename.
 func keycloakProvider(k *keycloak) provider {
 	const realm, disabledRealm, renamedRealm = "matrix", "disabled", "renamed"
 	return provider{

@@ -15,10 +15,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// tokenEndpoint stands for the URL of the provider's, as an audience.
+// tokenEndpoint, as an audience, is replaced by the provider's token endpoint.
 const tokenEndpoint = "TOKEN ENDPOINT"
 
-// checkSetups lets check try the setups, and returns what it says of each.
+// checkSetups runs check with the setups, and returns its result for each.
 func checkSetups(t *testing.T, issuer string, setups []setup) []string {
 	t.Helper()
 	var together []setup
@@ -51,7 +51,7 @@ func checkSetups(t *testing.T, issuer string, setups []setup) []string {
 	return all
 }
 
-// together reports whether the setup can be checked by one command with others.
+// together reports whether one command can check the setup with others.
 func (s setup) together() bool { return s.issuer == "" && s.clock == 0 && s.meanwhile == nil }
 
 // discover reads the provider's configuration.
@@ -73,7 +73,7 @@ func newProvider(t *testing.T, issuer string) *tokenauth.Provider {
 	return p
 }
 
-// A checkReport is what check prints with --json.
+// A checkReport is the output of check with --json.
 type checkReport struct {
 	Error   *checkError
 	Hint    string
@@ -95,14 +95,14 @@ type checkError struct {
 	Text   string
 }
 
-// said is what the table says of the token: what is the same in every run.
+// said returns the token's result for the table, without what differs between runs.
 func (c checkedToken) said() string {
 	text := works
 	switch e := c.Error; {
 	case c.OK:
 	case e == nil:
 		text = "granted without `" + strings.Join(c.MissingScopes, " ") + "`"
-	case e.Code == "other": // than those of the standards
+	case e.Code == "other": // not a code of the standards
 		text = fmt.Sprintf("`%d`", e.Status)
 	case e.Code != "":
 		text = fmt.Sprintf("`%d %s`", e.Status, e.Code)
@@ -117,14 +117,13 @@ func (c checkedToken) said() string {
 	return strings.ReplaceAll(text, "|", `\|`)
 }
 
-// keyID matches what names a key, which is a new one in every run.
+// keyID matches the identifier of a key, which is new in every run.
 var keyID = regexp.MustCompile(`[\w-]{43,}`)
 
-// variable matches addresses, times, and what a clock differs by, give or take a
-// second.
+// variable matches addresses, times, and clock differences, which can vary by a second.
 var variable = regexp.MustCompile(`http://127\.0\.0\.1:\d+|\d{4}-\d\d-\d\dT[\d:]+Z|\b\d+m\d+s`)
 
-// runCheckOf lets the command check try setups, each as a client of one configuration.
+// runCheckOf runs check with a configuration that has each setup as a client.
 func runCheckOf(t *testing.T, issuer string, setups ...setup) []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -137,7 +136,7 @@ func runCheckOf(t *testing.T, issuer string, setups ...setup) []string {
 	}
 	clients, handlers := map[string]any{}, []any{}
 	for i, s := range setups {
-		// They are printed by name.
+		// check prints the clients by name.
 		name, api := fmt.Sprintf("client%03d", i), map[bool]string{false: "signdoc", true: "b2b"}[s.used.dpop]
 		client := map[string]string{
 			"client_id": s.used.clientID, "key_id": s.used.keyID, "auth_method": s.used.authMethod, "audience": s.used.audience,
@@ -175,13 +174,13 @@ func runCheckOf(t *testing.T, issuer string, setups ...setup) []string {
 	return all
 }
 
-// checkAtAnotherTime does what check does, on a machine whose clock is wrong.
+// checkAtAnotherTime does the same as check, with a wrong clock.
 func checkAtAnotherTime(t *testing.T, issuer string, s setup) string {
 	t.Helper()
 	provider, now := newProvider(t, issuer), time.Now()
 	var said string
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(now.Add(s.clock))) // to the present, from the year in which bubbles begin
+		time.Sleep(time.Until(now.Add(s.clock))) // bubbles begin in the year 2000
 		client := &http.Client{Transport: new(http.Transport)}
 		defer client.CloseIdleConnections()
 		said = check(t, provider, client, s)
@@ -189,7 +188,7 @@ func checkAtAnotherTime(t *testing.T, issuer string, s setup) string {
 	return said
 }
 
-// checkMeanwhile does what check does, while something happens.
+// checkMeanwhile does the same as check, while the setup's change happens.
 func checkMeanwhile(t *testing.T, issuer string, s setup) string {
 	t.Helper()
 	provider := newProvider(t, issuer)
@@ -200,7 +199,7 @@ func checkMeanwhile(t *testing.T, issuer string, s setup) string {
 	return check(t, provider, http.DefaultClient, s)
 }
 
-// check does what the command does for one client.
+// check does the same as the command, for one client.
 func check(t *testing.T, provider *tokenauth.Provider, client *http.Client, s setup) string {
 	t.Helper()
 	credentials := s.used.credentials(t)

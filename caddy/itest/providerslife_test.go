@@ -8,7 +8,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// A life is that of the tokens of a setup that works.
+// A life is the life of the tokens of a setup that works.
 type life struct {
 	name        string
 	credentials tokenauth.Credentials
@@ -17,8 +17,8 @@ type life struct {
 	renewed     bool
 }
 
-// tryLives obtains tokens of all setups that work, and renews them, with another
-// secret or key where those are rotated.
+// tryLives obtains tokens with all setups that work, and renews them, with another secret or
+// key if the setup rotates them.
 func tryLives(t *testing.T, p provider, issuer string, setups []setup) {
 	t.Helper()
 	client := &http.Client{Transport: new(http.Transport)}
@@ -48,7 +48,7 @@ func tryLives(t *testing.T, p provider, issuer string, setups []setup) {
 			l.credentials = s.rotated.used.credentials(t)
 		}
 	}
-	// An operator has to wait for some seconds between attempts.
+	// A source accepts an operator's refresh only some seconds after the last attempt.
 	eventually(t, func() bool {
 		waits := false
 		for _, l := range lives {
@@ -59,7 +59,7 @@ func tryLives(t *testing.T, p provider, issuer string, setups []setup) {
 	})
 }
 
-// checkRotated checks what comes of the credential that was used before.
+// checkRotated checks the outcome of the old credential.
 func checkRotated(t *testing.T, want string, config tokenauth.Config, client *http.Client) {
 	t.Helper()
 	report, err := tokenauth.Check(t.Context(), config, client)

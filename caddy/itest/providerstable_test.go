@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// A result is what came of a setup at a provider.
+// A result is the outcome of a setup at a provider.
 type result struct {
 	provider provider
 	setup    string
 	said     string
 }
 
-// The table in the document stands between these.
+// The table in the document is between these lines.
 const (
 	tableBegins = "<!-- TestProviders in ../itest writes this table -->\n"
 	tableEnds   = "<!-- and here it ends -->\n"
@@ -45,8 +45,8 @@ func checkTable(t *testing.T, path string, results []result) {
 	}
 }
 
-// A row is one of the table: versions of a provider, and setups of which the same
-// comes at all of them.
+// A row of the table has versions of a provider, and setups with the same outcome at all of
+// them.
 type row struct {
 	name             string
 	versions, setups []string

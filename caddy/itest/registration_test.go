@@ -9,7 +9,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A registration is what a provider knows of a client (RFC 7591 section 2).
+// A registration is the metadata of a client at a provider (RFC 7591 section 2).
 type registration struct {
 	ID         string              `json:"client_id"`
 	Secret     string              `json:"client_secret,omitempty"`
@@ -19,17 +19,17 @@ type registration struct {
 	Scope      string              `json:"scope"`
 	GrantTypes []string            `json:"grant_types"`
 
-	// What goes with the grant of authorization codes.
+	// These are for the authorization code grant.
 	ResponseTypes []string `json:"response_types,omitempty"`
 	RedirectURIs  []string `json:"redirect_uris,omitempty"`
 
-	// DPoP says that all tokens of the client are bound to a key (RFC 9449 section
-	// 5.2), and DPoPNonce that every proof must carry a nonce of the provider's.
+	// DPoP says that all tokens of the client are bound to a key (RFC 9449 section 5.2).
+	// DPoPNonce says that every proof must carry a nonce of the provider.
 	DPoP      bool `json:"dpop_bound_access_tokens"`
 	DPoPNonce bool `json:"require_dpop_nonce,omitempty"`
 
-	// What Keycloak alone has: whether the client is switched off, and the other two
-	// forms in which it takes a client's key, DER in base64.
+	// Only Keycloak has these: whether the client is disabled, and two other forms of a
+	// client's key, DER in base64.
 	disabled               bool
 	certificate, publicKey string
 }
@@ -51,8 +51,8 @@ func keyRegistration(id, scope string, key jose.JSONWebKey) registration {
 	}
 }
 
-// registerAt registers a client, or replaces it, at one of the servers that have PUT
-// /clients for it: oidcprovider and springauth.
+// registerAt registers a client, or replaces it, at a server with PUT /clients: oidcprovider
+// or springauth.
 func registerAt(t *testing.T, issuer string, client registration) {
 	t.Helper()
 	body, err := json.Marshal(client)

@@ -11,32 +11,32 @@ import (
 
 // A setup is one way to set up a client, right or wrong.
 type setup struct {
-	name       string        // as the table says
-	registered *registration // what the provider knows of the client; nil for nothing
-	used       usage         // what the gateway is configured with
+	name       string        // in the table
+	registered *registration // at the provider; nil if the client is not registered
+	used       usage         // by the gateway
 
-	// rotated is what both change to while the gateway runs, nil if they do not.
+	// rotated is how both change while the gateway runs. It is nil if they do not.
 	rotated *rotation
 
-	// meanwhile is what happens after the gateway has read the provider's
-	// configuration, nil for nothing.
+	// meanwhile is called after the gateway has read the provider's configuration, if it
+	// is not nil.
 	meanwhile func()
 
 	// clock is by how much this machine's clock is ahead.
 	clock time.Duration
 
-	// issuer is the one in the gateway's configuration, "" for the provider's. What
-	// begins with "/" is appended to that.
+	// issuer is the issuer in the gateway's configuration, "" for the provider's. If it
+	// begins with "/", it is appended to the provider's.
 	issuer string
 
 	want outcomes
 }
 
-// A rotation is what a client changes to.
+// A rotation is the new credential of a client.
 type rotation struct {
 	registered *registration
 	used       usage
-	before     outcomes // what comes of the credential before from then on: works or refused
+	before     outcomes // the outcome of the old credential after that: works or refused
 }
 
 // A usage is how the gateway uses a client.
@@ -48,10 +48,10 @@ type usage struct {
 	authMethod string
 	audience   string
 	dpop       bool
-	scopes     []string // beside that of the API
+	scopes     []string // in addition to the scope of the API
 }
 
-// config is how the gateway obtains the tokens of the API.
+// config is the configuration of the gateway's token source for the API.
 func (u usage) config(provider *tokenauth.Provider, credentials func() (tokenauth.Credentials, error)) tokenauth.Config {
 	scope := map[bool]string{false: "esign", true: "esign/b2b"}[u.dpop]
 	return tokenauth.Config{
@@ -64,7 +64,7 @@ func (u usage) config(provider *tokenauth.Provider, credentials func() (tokenaut
 	}
 }
 
-// credentials are those of the gateway.
+// credentials returns the gateway's credentials.
 func (u usage) credentials(t *testing.T) tokenauth.Credentials {
 	t.Helper()
 	credentials := tokenauth.Credentials{ClientID: u.clientID, ClientSecret: tokenauth.NewSecret(u.secret)}
@@ -78,9 +78,9 @@ func (u usage) credentials(t *testing.T) tokenauth.Credentials {
 	return credentials
 }
 
-// Outcomes are what comes of a setup, by provider, with or without its version:
-// works, or a phrase of what check prints, or why it is not tried. "" stands for all
-// providers that are not named. One that has no outcome then is left out of the table.
+// Outcomes are the results of a setup, by provider, with or without its version: works, or a
+// phrase of check's output, or why it is not tried. "" is for all providers that are not
+// named. A provider without an outcome is not in the table.
 type outcomes map[string]string
 
 // at is the outcome at a provider.
@@ -99,8 +99,8 @@ const (
 	notTried = "not tried: " // and the reason
 )
 
-// Providers. The mock takes any client and any credential, so that mistakes do not
-// show.
+// These are the providers. The mock accepts every client and credential, so it does not
+// show mistakes.
 const (
 	keycloakName = "Keycloak"
 	nodeName     = "oidc-provider"
@@ -111,13 +111,13 @@ const (
 // shows is the outcome of a mistake.
 func shows(phrase string) outcomes { return outcomes{"": phrase, mock: ""} }
 
-// but returns the outcomes, with another for a provider.
+// but returns the outcomes, with another outcome for a provider.
 func (o outcomes) but(provider, outcome string) outcomes {
 	o[provider] = outcome
 	return o
 }
 
-// Some secrets and identifiers are full of what form encoding changes (RFC 6749
+// These secrets and identifiers have many characters that form encoding changes (RFC 6749
 // section 2.3.1).
 const (
 	hardID      = "odd client:+/%&"
@@ -130,13 +130,13 @@ const (
 	secretPost  = "client_secret_post"
 )
 
-// setups returns those that every provider is tried with. Keys are new in each run.
+// setups returns the setups for every provider. Keys are new in each run.
 func setups(t *testing.T) []setup {
 	t.Helper()
 	return append(rightSetups(t), append(wrongSecrets(), wrongKeys(t)...)...)
 }
 
-// rightSetups returns the ways that there are to authenticate.
+// rightSetups returns setups with all authentication methods.
 func rightSetups(t *testing.T) []setup {
 	t.Helper()
 	key, next := newKey(t), newKey(t)
@@ -174,7 +174,7 @@ func rightSetups(t *testing.T) []setup {
 	nextSecret.registered.Secret, nextSecret.used.secret = "the next secret", "the next secret"
 	secret.rotated = &rotation{nextSecret.registered, nextSecret.used, outcomes{"": refused, mock: works}}
 	assertion, nextAssertion := withKey("key rotated while the gateway runs", "rotated-key", key), withKey("", "rotated-key", next)
-	// Spring keeps a key set until it sees a kid that is not in it.
+	// Spring caches a key set until it sees an unknown kid.
 	assertion.rotated = &rotation{nextAssertion.registered, nextAssertion.used, outcomes{"": refused, mock: works, spring: works}}
 	all = append(all, secret, assertion)
 
@@ -185,7 +185,7 @@ func rightSetups(t *testing.T) []setup {
 	return append(all, audience, noKeyID)
 }
 
-// withSecret returns a setup that works, of a client with a secret.
+// withSecret returns a setup that works, for a client with a secret.
 func withSecret(name, id, method string) setup {
 	r := secretRegistration(id, "esign", plainSecret, method)
 	return setup{
@@ -194,7 +194,7 @@ func withSecret(name, id, method string) setup {
 	}
 }
 
-// withKey returns a setup that works, of a client with a key.
+// withKey returns a setup that works, for a client with a key.
 func withKey(name, id string, key jose.JSONWebKey) setup {
 	r := keyRegistration(id, "esign", key)
 	return setup{

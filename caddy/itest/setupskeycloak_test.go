@@ -15,8 +15,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// keycloakSetups returns those that only Keycloak has: keys that are registered in
-// other forms than a JWK set, and clients that are disabled.
+// keycloakSetups returns the setups that only Keycloak has: keys in other forms than a JWK
+// set, and disabled clients.
 func keycloakSetups(t *testing.T) []setup {
 	t.Helper()
 	ec, rsa := newKey(t), newKeyFor(t, jose.RS256)
@@ -77,7 +77,7 @@ func publicDER(t *testing.T, key jose.JSONWebKey) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// certificate returns one of the key, as DER in base64.
+// certificate returns a certificate of the key, as DER in base64.
 func certificate(t *testing.T, key jose.JSONWebKey) string {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}

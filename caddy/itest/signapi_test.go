@@ -12,18 +12,18 @@ import (
 	"testing"
 )
 
-// A signAPI stands for BankID's eSign APIs: it takes a call only with a token
-// that the issuer signed for the gateway's client, and answers what it received.
+// A signAPI simulates BankID's eSign APIs. It accepts a call only with a token that the
+// issuer signed for the gateway's client. The response is what it received.
 type signAPI struct {
 	url    string
 	tokens tokenVerifier
 
 	mu       sync.Mutex
 	calls    int
-	accepted []string // tokens, each once
+	accepted []string // accepted tokens, each once
 }
 
-// received is a call as it reached the API.
+// received is a call that reached the API.
 type received struct {
 	Method, URI, ContentType, Body string
 
@@ -37,7 +37,7 @@ func startAPI(t *testing.T, issuer, client string) *signAPI {
 	t.Cleanup(server.Close)
 	api.url = server.URL
 
-	// An API that accepts everything would prove nothing.
+	// If the API accepted everything, the tests would not prove anything.
 	for _, authorization := range []string{"", "Bearer x.y.z", "Bearer " + unsigned(issuer, client)} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.url, nil)
 		if err != nil {
@@ -45,14 +45,14 @@ func startAPI(t *testing.T, issuer, client string) *signAPI {
 		}
 		req.Header.Set("Authorization", authorization)
 		if status, _, _ := do(t, req); status != http.StatusUnauthorized {
-			t.Fatalf("the API answers %d to Authorization %q", status, authorization)
+			t.Fatalf("the API responds with %d to Authorization %q", status, authorization)
 		}
 	}
 	api.calls = 0
 	return api
 }
 
-// unsigned returns a token like Keycloak's that anyone could have made.
+// unsigned returns a token like Keycloak's, but without Keycloak's signature.
 func unsigned(issuer, client string) string {
 	enc := base64.RawURLEncoding.EncodeToString
 	return enc([]byte(`{"alg":"none"}`)) + "." +
@@ -85,11 +85,11 @@ func (api *signAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	api.mu.Unlock()
 
-	answerReceived(w, r, claims)
+	respondReceived(w, r, claims)
 }
 
-// answerReceived answers a call with what the API received of it.
-func answerReceived(w http.ResponseWriter, r *http.Request, token tokenClaims) {
+// respondReceived responds to a call with what the API received of it.
+func respondReceived(w http.ResponseWriter, r *http.Request, token tokenClaims) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

@@ -12,9 +12,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// An upload on a slow line makes progress all the time, and is not cut, though nginx says
-// nothing over HTTP/2 until it has read all of it. It takes longer than a connection lives
-// that does not answer a ping.
+// The gateway does not cut off an upload on a slow line, which makes progress all the time,
+// although nginx sends nothing over HTTP/2 until it has read all of it. The upload takes
+// longer than the time limit of a ping.
 func TestSlowLineToTheAPI(t *testing.T) {
 	const size = 7 << 20
 	_, files := hostCertificate(t)

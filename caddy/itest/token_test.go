@@ -9,13 +9,13 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// A tokenVerifier takes the access tokens that an issuer signed for a client.
+// A tokenVerifier accepts access tokens that an issuer signed for a client.
 type tokenVerifier struct {
 	signed *oidc.IDTokenVerifier
 	client string
 }
 
-// tokenClaims is what an API reads in an access token.
+// tokenClaims is the claims that an API reads in an access token.
 type tokenClaims struct {
 	ClientID        string `json:"client_id"` // RFC 9068 section 2.2
 	AuthorizedParty string `json:"azp"`       // the same in Keycloak's tokens
@@ -27,8 +27,8 @@ type tokenClaims struct {
 	} `json:"cnf"`
 }
 
-// verifierConfig is how access tokens differ from ID tokens: their audience is
-// no client. Keycloak names none where no resource server asked for it.
+// verifierConfig is for access tokens. Unlike in ID tokens, their audience is not a client.
+// Keycloak does not set an audience without a resource server.
 func verifierConfig() *oidc.Config {
 	return &oidc.Config{
 		SkipClientIDCheck:    true,

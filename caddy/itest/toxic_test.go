@@ -18,8 +18,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// documentSize is that of the documents that go through: BankID's limit is 40 Mi
-// characters, in base64.
+// documentSize is the size of the documents in bytes. BankID's limit is 40 Mi characters, in
+// base64.
 const documentSize = 30 << 20
 
 // document returns the document, from its beginning.
@@ -32,8 +32,8 @@ var documentSum = sync.OnceValue(func() (sum [sha256.Size]byte) {
 	return [sha256.Size]byte(hash.Sum(nil))
 })
 
-// A toxicNet is a gateway with a proxy full of toxics between itself and its
-// issuer, and another one between itself and the API.
+// A toxicNet is a gateway with a proxy for toxics between itself and its issuer, and another
+// between itself and the API.
 type toxicNet struct {
 	*gateway
 	issuer    *tokenauthtest.Server
@@ -44,7 +44,7 @@ type toxicNet struct {
 	calls     atomic.Int64    // made so far
 }
 
-// newToxicNet starts all but the gateway.
+// newToxicNet starts all parts except the gateway.
 func newToxicNet(t *testing.T) *toxicNet {
 	t.Helper()
 	n := &toxicNet{
@@ -59,8 +59,8 @@ func newToxicNet(t *testing.T) *toxicNet {
 	return n
 }
 
-// start starts the gateway: app is added to the body of its global option, proxy
-// to that of each of its directives.
+// start starts the gateway. It adds app to the body of the global option, and proxy to the
+// body of each directive.
 func (n *toxicNet) start(t *testing.T, app, proxy string) {
 	t.Helper()
 	proxy = fmt.Sprintf(`
@@ -88,7 +88,7 @@ func (n *toxicNet) start(t *testing.T, app, proxy string) {
 	}`, "b2b", "signdoc"))
 }
 
-// A way is a toxiproxy, with the toxics that it has at the moment.
+// A way is a toxiproxy with its present toxics.
 type way struct{ *toxiproxy.Proxy }
 
 // newWay starts a proxy to address.
@@ -104,10 +104,10 @@ func newWay(t *testing.T, address string) *way {
 	return &way{proxy}
 }
 
-// A toxic is a fault of a way, as toxiproxy is told it.
+// A toxic is a fault of a way, in the form for toxiproxy.
 type toxic struct {
 	kind       string
-	stream     string // upstream: of requests; downstream: of answers
+	stream     string // upstream for requests, downstream for responses
 	attributes string
 }
 
@@ -124,13 +124,13 @@ func (w *way) add(t *testing.T, x toxic) {
 	}
 }
 
-// heal takes all toxics away.
+// heal removes all toxics.
 func (w *way) heal(t *testing.T) {
 	t.Helper()
 	w.Toxics.ResetToxics(t.Context())
 }
 
-// pump copies src to dst, and tells progress how much it has copied.
+// pump copies src to dst, and calls progress with the number of copied bytes.
 func pump(dst io.Writer, src io.Reader, progress func(int64)) error {
 	buf := make([]byte, 64<<10)
 	for total := int64(0); ; {
@@ -150,7 +150,7 @@ func pump(dst io.Writer, src io.Reader, progress func(int64)) error {
 	}
 }
 
-// A call is what a caller asks for.
+// A call is the request of a caller.
 type call struct {
 	method, path string
 	body         io.Reader // nil for none
@@ -158,17 +158,16 @@ type call struct {
 	progress     func(read int64)
 }
 
-// An outcome is what a caller got.
+// An outcome is the response that a caller got.
 type outcome struct {
-	status int // 0 if there was no answer at all
+	status int // 0 if there was no response
 	header http.Header
 	size   int64
 	sum    [sha256.Size]byte
 	broken error // of the transfer
 }
 
-// make makes a call, and returns what came of it and its target, which no other
-// call has.
+// make makes a call, and returns its outcome and its target, which is unique.
 func (n *toxicNet) make(t *testing.T, c call) (outcome, string) {
 	t.Helper()
 	target := fmt.Sprintf("%s%scall=%d", c.path, map[bool]string{true: "&", false: "?"}[strings.Contains(c.path, "?")], n.calls.Add(1))
@@ -197,7 +196,7 @@ func (n *toxicNet) make(t *testing.T, c call) (outcome, string) {
 	return out, target
 }
 
-// wantDone fails the test unless a call was answered with "done".
+// wantDone fails the test unless the response is "done".
 func wantDone(t *testing.T, out outcome) {
 	t.Helper()
 	if out.status != http.StatusOK || out.broken != nil || out.sum != sha256.Sum256([]byte("done")) {
@@ -205,8 +204,7 @@ func wantDone(t *testing.T, out outcome) {
 	}
 }
 
-// wantError fails the test unless a call failed with status by the gateway's
-// own account.
+// wantError fails the test unless a call failed with status and a Proxy-Status.
 func wantError(t *testing.T, out outcome, status int, kind string) {
 	t.Helper()
 	if got := out.header.Get("Proxy-Status"); out.status != status || out.broken != nil || !strings.HasPrefix(got, "bankid_esign;error="+kind) {
@@ -214,14 +212,13 @@ func wantError(t *testing.T, out outcome, status int, kind string) {
 	}
 }
 
-// wantOnce fails the test unless the API saw the target at most once, or in
-// case of a call that changes nothing, as often as was allowed; and every time
-// with a token.
+// wantOnce fails the test if the API saw the target more than once, or, for a call that
+// changes nothing, more often than allowed, or without a token.
 func (n *toxicNet) wantOnce(t *testing.T, target string) {
 	t.Helper()
 	limit := 1
 	if strings.HasPrefix(target, "GET ") {
-		limit = 6 // lb_retries, and net/http once each on an open connection
+		limit = 6 // lb_retries, and one retry each by net/http on an open connection
 	}
 	seen := n.api.seen(target)
 	if len(seen) > limit {
@@ -234,8 +231,7 @@ func (n *toxicNet) wantOnce(t *testing.T, target string) {
 	}
 }
 
-// wantHealed fails the test unless the gateway is well again, without a fault
-// on the way.
+// wantHealed fails the test unless calls succeed again after the faults are removed.
 func (n *toxicNet) wantHealed(t *testing.T) {
 	t.Helper()
 	for _, path := range []string{"/v1/signdoc/pades", "/v0/b2b/ades/pades"} { // each has a token
@@ -253,7 +249,7 @@ func (n *toxicNet) wantHealed(t *testing.T) {
 	}
 }
 
-// smallCalls are one of each kind.
+// smallCalls has one call of each kind.
 func smallCalls() []call {
 	return []call{
 		{method: http.MethodGet, path: "/v1/signdoc/pades"},

@@ -16,18 +16,18 @@ type arrival struct {
 	target        string // method and request target
 	authorization string
 	proof         string
-	read          int64 // of its body, so far
+	read          int64 // bytes of its body, so far
 	complete      bool  // the body was read to its end
 	sum           [sha256.Size]byte
 }
 
-// A toxicAPI is an API that takes and gives documents, and remembers its calls.
+// A toxicAPI is an API that receives and sends documents, and records its calls.
 type toxicAPI struct {
 	*httptest.Server
 	mu       sync.Mutex
 	arrivals []*arrival
-	progress func(read int64)    // told of what is read of a body
-	pause    func(written int64) // called now and then while a document is sent
+	progress func(read int64)    // called with the number of bytes read of a body
+	pause    func(written int64) // called several times while a document is sent
 }
 
 // newToxicAPI starts a toxicAPI.
@@ -42,9 +42,9 @@ func newToxicAPI(t *testing.T) *toxicAPI {
 	return a
 }
 
-// ServeHTTP implements http.Handler. It answers a call whose target says
-// "document" with the document, its length being announced if it says "length";
-// and any other with "done".
+// ServeHTTP implements http.Handler. If the target of the call contains "document", the
+// response is the document, with a Content-Length if the target contains "length".
+// Otherwise it is "done".
 func (a *toxicAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := &arrival{
 		target:        r.Method + " " + r.RequestURI,
@@ -84,7 +84,7 @@ func (a *toxicAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// hooks sets what is called while bodies pass through the API.
+// hooks sets the functions that are called while the API reads and writes bodies.
 func (a *toxicAPI) hooks(progress, pause func(int64)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// TestToxicCall puts faults between the gateway and the API: on the connection
-// that the call opens, and on one that it finds open.
+// TestToxicCall puts faults between the gateway and the API: on a new connection, and on a
+// connection that is already open.
 func TestToxicCall(t *testing.T) {
 	for _, test := range []struct {
 		toxic
 		status int // 200 if the fault only delays
 		kind   string
-		seen   bool // by the API
+		seen   bool // whether the API sees the call
 	}{
 		{toxic{"latency", "downstream", `"latency":50,"jitter":40`}, 200, "", true},
 		{toxic{"latency", "upstream", `"latency":50,"jitter":40`}, 200, "", true},
@@ -43,7 +43,7 @@ func TestToxicCall(t *testing.T) {
 				n.wantHealed(t)
 				for _, c := range smallCalls() {
 					if !open {
-						n.start(t, "", proxy) // has no connection yet
+						n.start(t, "", proxy) // without a connection yet
 					}
 					n.apiWay.add(t, test.toxic)
 					out, target := n.make(t, c)
@@ -65,7 +65,7 @@ func TestToxicCall(t *testing.T) {
 	}
 }
 
-// TestAPIThatIsOffTheNet takes away what listens at the API's address.
+// TestAPIThatIsOffTheNet stops the server at the API's address.
 func TestAPIThatIsOffTheNet(t *testing.T) {
 	n := newToxicNet(t)
 	n.start(t, "", "")
@@ -84,8 +84,7 @@ func TestAPIThatIsOffTheNet(t *testing.T) {
 	n.wantHealed(t)
 }
 
-// wantNoProofTwice fails the test if a DPoP proof, which is for one request, was
-// sent with two.
+// wantNoProofTwice fails the test if two requests had the same DPoP proof.
 func (n *toxicNet) wantNoProofTwice(t *testing.T) {
 	t.Helper()
 	n.api.mu.Lock()

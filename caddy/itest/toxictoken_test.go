@@ -10,8 +10,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// TestToxicTokenFetch puts faults between the gateway and its issuer: before
-// anything is known of it, and when a connection to it is open.
+// TestToxicTokenFetch puts faults between the gateway and its issuer: before the gateway
+// has read the issuer's configuration, and when it has an open connection.
 func TestToxicTokenFetch(t *testing.T) {
 	for _, test := range []struct {
 		toxic
@@ -41,7 +41,7 @@ func TestToxicTokenFetch(t *testing.T) {
 	}
 }
 
-// testTokenFetch tests a fault; status and kind are what the callers get.
+// testTokenFetch tests a fault. Callers get status and kind.
 func testTokenFetch(t *testing.T, warm bool, fault toxic, status int, kind string) {
 	n := newToxicNet(t)
 	n.oneCallTokens()
@@ -73,7 +73,7 @@ func testTokenFetch(t *testing.T, warm bool, fault toxic, status int, kind strin
 	n.wantNoTokenTwice(t)
 }
 
-// TestIssuerThatIsOffTheNet takes away what listens at the issuer's address.
+// TestIssuerThatIsOffTheNet stops the server at the issuer's address.
 func TestIssuerThatIsOffTheNet(t *testing.T) {
 	n := newToxicNet(t)
 	n.oneCallTokens()
@@ -91,21 +91,21 @@ func TestIssuerThatIsOffTheNet(t *testing.T) {
 	n.wantNoTokenTwice(t)
 }
 
-// oneCallTokens makes the issuer give tokens that are for one call only, so that
-// every call has to fetch one.
+// oneCallTokens makes the issuer issue tokens for one call only, so that every call fetches
+// a token.
 func (n *toxicNet) oneCallTokens() {
 	var tokens atomic.Int64
 	n.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
-		answer := map[string]any{"access_token": fmt.Sprintf("token-%d", tokens.Add(1)), "token_type": "Bearer", "expires_in": 0}
+		response := map[string]any{"access_token": fmt.Sprintf("token-%d", tokens.Add(1)), "token_type": "Bearer", "expires_in": 0}
 		if r.Header.Get("DPoP") != "" {
-			answer["token_type"] = "DPoP"
+			response["token_type"] = "DPoP"
 		}
-		tokenauthtest.WriteJSON(w, http.StatusOK, answer)
+		tokenauthtest.WriteJSON(w, http.StatusOK, response)
 	})
 }
 
-// wantNoTokenTwice fails the test if a token that was for one call was used for
-// another one, a call that was retried being one.
+// wantNoTokenTwice fails the test if two calls carried the same token for one call. A retry
+// is a call too.
 func (n *toxicNet) wantNoTokenTwice(t *testing.T) {
 	t.Helper()
 	n.api.mu.Lock()

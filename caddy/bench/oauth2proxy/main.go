@@ -1,5 +1,5 @@
-// Command oauth2proxy is what one writes in Go in ten minutes instead of the
-// gateway: the standard library's reverse proxy with golang.org/x/oauth2.
+// Command oauth2proxy is a simple alternative to the gateway: the standard library's
+// reverse proxy with golang.org/x/oauth2.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 		log.Fatal(err)
 	}
 	config := clientcredentials.Config{ClientID: "bench", ClientSecret: os.Getenv("BENCH_SECRET"), TokenURL: *tokenURL, AuthStyle: oauth2.AuthStyleInHeader}
-	// As many idle connections as Caddy keeps; by default it is two.
+	// Caddy keeps as many idle connections. The default is two.
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.MaxIdleConnsPerHost, base.DisableCompression = 32, true
 	proxy := &httputil.ReverseProxy{

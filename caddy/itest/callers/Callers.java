@@ -23,14 +23,14 @@ import org.springframework.web.client.RestClient;
 
 /** Makes the calls of standard input, as java.net.http.HttpClient or as Spring's RestClient. */
 public class Callers {
-    record Answer(int status, String proxyStatus, byte[] body) {}
+    record Result(int status, String proxyStatus, byte[] body) {}
 
     static Duration patience;
 
     public static void main(String[] args) throws Exception {
         patience = Duration.ofSeconds(Long.parseLong(args[1]));
         var tls = trusting(Path.of(args[0]));
-        // Version 2 is the default: no choice is made for it.
+        // Version 2 is the default, so it is not set.
         var h1 = HttpClient.newBuilder().sslContext(tls).version(HttpClient.Version.HTTP_1_1).build();
         var h2 = HttpClient.newBuilder().sslContext(tls).build();
         var threads = Executors.newCachedThreadPool();
@@ -58,22 +58,22 @@ public class Callers {
 
     static String made(String[] job, HttpClient client) {
         try {
-            var answer = job[1].equals("spring") ? bySpring(job, client) : byJDK(job, client);
-            return answer.status + "\t" + answer.proxyStatus + "\t" + Base64.getEncoder().encodeToString(answer.body);
+            var response = job[1].equals("spring") ? bySpring(job, client) : byJDK(job, client);
+            return response.status + "\t" + response.proxyStatus + "\t" + Base64.getEncoder().encodeToString(response.body);
         } catch (Exception e) {
             return "0\t\t" + Base64.getEncoder().encodeToString(e.toString().getBytes());
         }
     }
 
-    static Answer byJDK(String[] job, HttpClient client) throws IOException, InterruptedException {
+    static Result byJDK(String[] job, HttpClient client) throws IOException, InterruptedException {
         var request = HttpRequest.newBuilder(URI.create(job[4])).timeout(patience).header("Content-Type", "application/json")
                 .method(job[3], job[5].isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofFile(Path.of(job[5])))
                 .build();
         var response = client.send(request, HttpResponse.BodyHandlers.ofByteArray());
-        return new Answer(response.statusCode(), response.headers().firstValue("Proxy-Status").orElse(""), response.body());
+        return new Result(response.statusCode(), response.headers().firstValue("Proxy-Status").orElse(""), response.body());
     }
 
-    static Answer bySpring(String[] job, HttpClient client) {
+    static Result bySpring(String[] job, HttpClient client) {
         var factory = new JdkClientHttpRequestFactory(client);
         factory.setReadTimeout(patience);
         var request = RestClient.builder().requestFactory(factory).build()
@@ -81,7 +81,7 @@ public class Callers {
         if (!job[5].isEmpty()) {
             request.body(new FileSystemResource(job[5]));
         }
-        return request.exchange((sent, response) -> new Answer(response.getStatusCode().value(),
+        return request.exchange((sent, response) -> new Result(response.getStatusCode().value(),
                 String.join(", ", response.getHeaders().getOrEmpty("Proxy-Status")), response.getBody().readAllBytes()));
     }
 }

@@ -1,4 +1,4 @@
-// Makes the calls of standard input, with fetch. It speaks HTTP/1.1 only.
+// Makes the calls of standard input with fetch, which supports only HTTP/1.1.
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 
@@ -7,14 +7,14 @@ const patience = Number(process.argv[2]) * 1000;
 async function make([job, , , method, url, path]) {
   let result;
   try {
-    const answer = await fetch(url, {
+    const response = await fetch(url, {
       method,
       body: path ? await readFile(path) : undefined,
       headers: { "Content-Type": "application/json" },
       signal: AbortSignal.timeout(patience),
     });
-    const body = Buffer.from(await answer.arrayBuffer());
-    result = [answer.status, answer.headers.get("Proxy-Status") ?? "", body.toString("base64")];
+    const body = Buffer.from(await response.arrayBuffer());
+    result = [response.status, response.headers.get("Proxy-Status") ?? "", body.toString("base64")];
   } catch (e) {
     result = [0, "", Buffer.from(`${e}: ${e.cause}`).toString("base64")];
   }

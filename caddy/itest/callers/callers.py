@@ -19,13 +19,13 @@ mine = threading.local()  # a requests.Session is for one thread
 def by_requests(version, method, url, body):
     if not hasattr(mine, "session"):
         mine.session = requests.Session()
-    answer = mine.session.request(method, url, data=body, verify=ca, timeout=patience, headers={"Content-Type": "application/json"})
-    return answer.status_code, answer.headers.get("Proxy-Status", ""), answer.content
+    response = mine.session.request(method, url, data=body, verify=ca, timeout=patience, headers={"Content-Type": "application/json"})
+    return response.status_code, response.headers.get("Proxy-Status", ""), response.content
 
 
 def by_httpx(version, method, url, body):
-    answer = clients[version].request(method, url, content=body, headers={"Content-Type": "application/json"})
-    return answer.status_code, answer.headers.get("Proxy-Status", ""), answer.content
+    response = clients[version].request(method, url, content=body, headers={"Content-Type": "application/json"})
+    return response.status_code, response.headers.get("Proxy-Status", ""), response.content
 
 
 def make(job, client, version, method, url, path):

@@ -14,8 +14,8 @@ import org.eclipse.jetty.util.Fields;
 import org.eclipse.jetty.util.ssl.SslContextFactory;
 
 /**
- * An API host in Jetty. Usage: Host.java (http|https|http2) port keystore streams. It does
- * what hosts_test.go says of every host, until standard input ends.
+ * An API host in Jetty. Usage: Host.java (http|https|http2) port keystore streams. It
+ * serves what the type host in hosts_test.go describes, until standard input ends.
  */
 public class Host extends Handler.Abstract {
     private final Map<String, AtomicLong> counts = new ConcurrentHashMap<>();
@@ -104,7 +104,7 @@ public class Host extends Handler.Abstract {
             server.start();
         } catch (Exception e) {
             e.printStackTrace();
-            System.exit(1); // or its threads would go on
+            System.exit(1); // otherwise its threads would go on
         }
         System.out.println(Server.getVersion());
         while (System.in.read() >= 0) {}

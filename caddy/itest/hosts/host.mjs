@@ -1,5 +1,5 @@
 // An API host in Node. Usage: host.mjs <http|https|http2> <port> <cert> <key> <streams>
-// It does what hosts_test.go says of every host, until standard input ends.
+// It serves what the type host in hosts_test.go describes, until standard input ends.
 import { createServer as http } from "node:http";
 import { createServer as https } from "node:https";
 import { createSecureServer as http2 } from "node:http2";

@@ -3,9 +3,9 @@
 #
 #	keycloak.sh <version> <port>
 #
-# at http://127.0.0.1:<port>/auth/realms/current. Whoever started it holds the
-# other end of standard input, so Keycloak ends with them however they end; when
-# this script has exited, so has Keycloak.
+# at http://127.0.0.1:<port>/auth/realms/current. The process that started the script
+# has the other end of standard input, so Keycloak ends when that process ends. When
+# this script has exited, Keycloak has exited too.
 set -euo pipefail
 
 version=${1:?usage: keycloak.sh <version> <port>}
@@ -20,7 +20,7 @@ case $version in
 esac
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# Maven keeps what it has fetched in its local repository.
+# Maven keeps downloaded files in its local repository.
 repository=${MAVEN_REPO_LOCAL:-$HOME/.m2/repository}
 zip=$repository/org/keycloak/keycloak-quarkus-dist/$version/keycloak-quarkus-dist-$version.zip
 if [[ ! -f $zip ]]; then
@@ -29,7 +29,7 @@ if [[ ! -f $zip ]]; then
 fi
 sha256sum --check --quiet <<<"$sha256  $zip"
 
-# A folder of its own for every run: Keycloak writes into its installation.
+# Every run has a folder of its own, since Keycloak writes into its installation.
 home=$(mktemp -d)
 server='' watch=''
 stop() {
@@ -55,7 +55,8 @@ dist=$home/keycloak-$version
 mkdir -p "$dist/data/import"
 cp "$here/realm-current.json" "$dist/data/import/"
 
-# Job control gives the server a process group of its own, to end as a whole.
+# With job control, the server has a process group of its own, which can be ended as a
+# whole.
 set -m
 unset DEBUG
 JAVA_OPTS_APPEND='-XX:TieredStopAtLevel=1' "$dist/bin/kc.sh" start-dev --import-realm \

@@ -1,6 +1,5 @@
-// Package movableclock makes programs whose clock on the wall can be moved, while the
-// monotonic one stays as it is: as after a suspension of the machine, or on a machine
-// whose clock is wrong.
+// Package movableclock makes programs whose wall clock can be moved, without the monotonic
+// clock: as after a suspension of the machine, or on a machine with a wrong clock.
 package movableclock
 
 import (
@@ -14,7 +13,7 @@ import (
 )
 
 // Overlay writes into dir a package time that has a variable WallOffset, an
-// atomic.Int64: by how many seconds the clock on the wall is ahead of the machine's. It
+// atomic.Int64: by how many seconds the wall clock is ahead of the machine's. It
 // returns the file to give to "go build -overlay".
 func Overlay(ctx context.Context, dir string) (overlay string, err error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
@@ -36,7 +35,7 @@ func Overlay(ctx context.Context, dir string) (overlay string, err error) {
 		}
 		text = strings.Replace(text, change[0], change[1], 1)
 	}
-	text += "\n// WallOffset is by how many seconds the clock on the wall is ahead.\nvar WallOffset atomic.Int64\n"
+	text += "\n// WallOffset is by how many seconds the wall clock is ahead.\nvar WallOffset atomic.Int64\n"
 	changed := filepath.Join(dir, "time.go")
 	if err := os.WriteFile(changed, []byte(text), 0o600); err != nil { //nolint:gosec // where the caller says
 		return "", err

@@ -2,12 +2,11 @@
 //
 //	node server.mjs
 //
-// at a free port of the loopback interface. Its first line of output is the
-// issuer; each further one is JSON and tells what came to the token endpoint: the
-// client assertion, the DPoP proof and the status of the answer. PUT /clients
-// registers a client, or replaces it; the body is its metadata (RFC 7591). Access
-// tokens are JWTs, bound to a proof's key. The proofs of a client that has
-// require_dpop_nonce must carry a nonce of the provider's.
+// on a free port of the loopback interface. The first line of output is the issuer.
+// Each other line is JSON for a request to the token endpoint: the client assertion, the
+// DPoP proof and the status of the response. PUT /clients registers a client, or replaces
+// it. The body is its metadata (RFC 7591). Access tokens are JWTs, bound to the proof's
+// key. If a client has require_dpop_nonce, its proofs must carry a nonce of the provider.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -47,7 +46,7 @@ const provider = new Provider(issuer, {
       nonceSecret: randomBytes(32),
       requireNonce: (ctx) => ctx.oidc.client?.require_dpop_nonce === true,
     },
-    // Access tokens are JWTs only where they are for a resource server.
+    // Access tokens are JWTs only if they are for a resource server.
     resourceIndicators: {
       enabled: true,
       defaultResource: () => 'urn:esign',

@@ -7,8 +7,8 @@ import no.nav.security.mock.oauth2.MockOAuth2Server;
 import no.nav.security.mock.oauth2.OAuth2Config;
 
 /**
- * Runs mock-oauth2-server until standard input ends, at a free port of the loopback
- * interface. Its first line of output is the issuer.
+ * Runs mock-oauth2-server until standard input ends, on a free port of the loopback
+ * interface. The first line of output is the issuer.
  */
 public class Server {
 	public static void main(String[] args) throws Exception {
@@ -17,6 +17,6 @@ public class Server {
 		System.out.println("http://127.0.0.1:" + server.baseUrl().port() + "/default");
 		System.in.transferTo(OutputStream.nullOutputStream());
 		server.shutdown();
-		System.exit(0); // its threads outlive it
+		System.exit(0); // otherwise its threads would go on
 	}
 }

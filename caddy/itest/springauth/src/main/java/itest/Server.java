@@ -25,10 +25,10 @@ import org.springframework.web.bind.annotation.RequestBody;
 import org.springframework.web.bind.annotation.RestController;
 
 /**
- * Runs Spring Authorization Server until standard input ends, at a free port of the
- * loopback interface. Its one line of output is the issuer. PUT /clients registers a
- * client, or replaces it; the body is its metadata (RFC 7591). OpenID Connect is not
- * switched on, so that there is the metadata document of RFC 8414 alone.
+ * Runs Spring Authorization Server until standard input ends, on a free port of the
+ * loopback interface. The one line of output is the issuer. PUT /clients registers a
+ * client, or replaces it. The body is its metadata (RFC 7591). OpenID Connect is not
+ * enabled, so the server has only the metadata document of RFC 8414.
  */
 @SpringBootApplication
 @RestController
@@ -71,7 +71,7 @@ public class Server {
 
 			@Override
 			public RegisteredClient findById(String id) {
-				return findByClientId(id); // they are the same here
+				return findByClientId(id); // id and client id are the same here
 			}
 
 			@Override
