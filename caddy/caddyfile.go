@@ -16,8 +16,6 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterGlobalOption("bankid_esign", parseApp)
-	httpcaddyfile.RegisterHandlerDirective("bankid_esign", parseHandler)
-	httpcaddyfile.RegisterDirectiveOrder("bankid_esign", httpcaddyfile.Before, "reverse_proxy")
 }
 
 // parseApp sets up the app from the global option.

@@ -57,7 +57,7 @@ func TestBadJSON(t *testing.T) {
 		{"request placeholder in the secret", app(`"environment": "current", "client_id": "x", "client_secret": "{http.request.header.X}"`), goodHandler, "client_secret: placeholder"},
 		{"no credential", app(`"environment": "current", "client_id": "x"`), goodHandler, "either client_secret or private_key"},
 		{"two credentials", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "private_key": "{env.Y}"`), goodHandler, "and not both"},
-		{"auth_method without its credential", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "auth_method": "private_key_jwt"`), goodHandler, "does not go with"},
+		{"auth_method without its credential", app(`"environment": "current", "client_id": "x", "client_secret": "{env.X}", "auth_method": "private_key_jwt"`), goodHandler, "does not fit"},
 		{"b2b without a client", goodApp, `{"handler": "bankid_esign", "apis": ["b2b"]}`, "needs a client of its own"},
 		{"b2b and others with one client", app(`"environment": "current", "clients": {"x": {"client_id": "x", "private_key": "{env.X}"}}`), matched(`{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`) + `, {"handler": "bankid_esign", "apis": ["csc"], "client": "x"}`, "is used for b2b and for another API"},
 		{"b2b and others with one client by two names", app(`"environment": "current", "clients": {"x": {"client_id": "id", "private_key": "{env.X}"}, "y": {"client_id": "id", "private_key": "{env.X}"}}`), matched(`{"handler": "bankid_esign", "apis": ["b2b"], "client": "x"}`) + `, {"handler": "bankid_esign", "apis": ["csc"], "client": "y"}`, "is used for b2b and for another API"},
