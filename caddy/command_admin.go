@@ -25,7 +25,7 @@ type adminFlags struct {
 // register adds the flags to cmd.
 func (f *adminFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.address, "address", "", "The address of the admin API; default: that of --config")
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration that has the address of the admin API; default: the Caddyfile that is there, or what this user's Caddy has saved, or else localhost:2019")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration with the address of the admin API; default: the Caddyfile in the current directory, or what this user's Caddy has saved, or else localhost:2019")
 	cmd.Flags().StringVarP(&f.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
 	takeEnvFiles(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "Print JSON")
@@ -81,7 +81,7 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 		return "", unchecked(cmd, err)
 	}
 	if cfg.Admin != nil && cfg.Admin.Disabled {
-		return "", fmt.Errorf("%s turns the admin API off (admin off), without which a running gateway cannot be asked", file)
+		return "", fmt.Errorf("%s turns the admin API off (admin off), and a running gateway cannot be asked without it", file)
 	}
 	address, err := adminAddress(cfg.Admin)
 	if err != nil {

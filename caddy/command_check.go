@@ -83,8 +83,8 @@ tokens that are bound to a key. With --environment sandbox, it checks the sandbo
 own client, and the sandbox must be running ('caddy bankid-esign sandbox', or a
 gateway).
 
-With --envfile, the variables of a file are added to the environment, as by 'caddy
-run'. Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+With --envfile, it adds the variables of a file to the environment, as 'caddy run'
+does. Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
 
 The exit status is 0 if everything works, 1 if something does not, and 2 if
 nothing could be checked: for wrong usage, or a configuration that cannot be
