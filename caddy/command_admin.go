@@ -81,7 +81,7 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 		return "", unchecked(cmd, err)
 	}
 	if cfg.Admin != nil && cfg.Admin.Disabled {
-		return "", fmt.Errorf("%s turns the admin API off (admin off), and a running gateway cannot be asked without it", file)
+		return "", fmt.Errorf("%s turns the admin API off (admin off): a running gateway cannot be asked without it", file)
 	}
 	address, err := adminAddress(cfg.Admin)
 	if err != nil {

@@ -149,7 +149,7 @@ func TestStatusOfWrongUsage(t *testing.T) {
 
 func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {
 	f := newFixture(t)
-	run(t, "status", "--config", f.writeConfig(localSite)).exits(1).prints("turns the admin API off (admin off), without which a running gateway cannot be asked")
+	run(t, "status", "--config", f.writeConfig(localSite)).exits(1).prints("turns the admin API off (admin off): a running gateway cannot be asked without it")
 	address := freeAddress(t)
 	if err := caddy.Load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"), true); err != nil {
 		t.Fatal(err)
