@@ -332,7 +332,7 @@ func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, e
 		return nil, throughEgress(req.Context(), err)
 	}
 	x.status = res.StatusCode
-	t.logReference(res, x)
+	logReference(t.logger, t.Client, res, x)
 	return res, nil
 }
 
