@@ -77,7 +77,7 @@ func TestBadJSON(t *testing.T) {
 		{"unknown app field", app(`"environment": "current", "secret": "x"`), goodHandler, "unknown field"},
 		{"no APIs", goodApp, `{"handler": "bankid_esign"}`, "no API is given"},
 		{"unknown API", goodApp, `{"handler": "bankid_esign", "apis": ["x"]}`, "unknown API 'x'"},
-		{"b2b with others", goodApp, `{"handler": "bankid_esign", "apis": ["b2b", "csc"]}`, "b2b stands alone: its tokens are bound to a key and its client has no other scopes; give it a directive or route in a site of its own, or with a matcher"},
+		{"b2b with others", goodApp, `{"handler": "bankid_esign", "apis": ["b2b", "csc"]}`, "b2b cannot be combined with another API: its tokens are bound to a key and its client has no other scopes; give it a directive or route in a site of its own, or with a matcher"},
 		{"unknown client", goodApp, handler(`"client": "x"`), "no client 'x'"},
 		{"unknown callers", goodApp, handler(`"callers": "all"`), "unknown callers"},
 		{"scope with a comma", goodApp, handler(`"scopes": ["a,b"]`), "comma"},
