@@ -12,6 +12,7 @@ require (
 	github.com/rs/zerolog v1.33.0
 	github.com/techknowlogick/certmagic-s3 v1.4.1
 	github.com/travisjeffery/certmagic-sqlstorage v1.1.1
+	go.uber.org/goleak v1.3.0
 	golang.org/x/oauth2 v0.37.0
 )
 
