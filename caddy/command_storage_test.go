@@ -29,6 +29,7 @@ func wantEmpty(t *testing.T, path string) {
 // If tokens are shared, check tries the storage too, even if BankID OIDC cannot be
 // reached. It leaves the storage as it was.
 func TestCheckOfASharedStorage(t *testing.T) {
+	t.Parallel()
 	f, storage := newSharing(t)
 	f.issuer.Close()
 	out := run(t, "check", "--config", f.writeConfig(localSite)).exits(1).prints(
@@ -59,6 +60,7 @@ func TestCheckOfAStorageThatIsNotShared(t *testing.T) {
 // A storage that cannot be written to is unfit. The terminal output and the JSON use
 // the same words. A configuration that has nothing but a storage can be tried, too.
 func TestCheckOfAStorageThatFails(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
@@ -192,6 +194,7 @@ func (s *signalledFiles) Store(ctx context.Context, key string, value []byte) er
 // A check leaves nothing behind if it is interrupted, or if its terminal is closed. If
 // it was started with nohup, it goes on.
 func TestCheckOfAStorageThatIsInterrupted(t *testing.T) {
+	t.Parallel()
 	check := func(sent syscall.Signal) *output {
 		dir := t.TempDir()
 		config, root := filepath.Join(dir, "caddy.json"), filepath.Join(dir, "storage")
