@@ -29,6 +29,7 @@ func wantEmpty(t *testing.T, path string) {
 // If tokens are shared, check tries the storage too, even if BankID OIDC cannot be
 // reached. It leaves the storage as it was.
 func TestCheckOfASharedStorage(t *testing.T) {
+	waits(t)
 	t.Parallel()
 	f, storage := newSharing(t)
 	f.issuer.Close()

@@ -67,6 +67,7 @@ func expectEvents(t *testing.T, names ...string) []map[string]any {
 }
 
 func TestEvents(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	f.global = `events {
 		on bankid_esign_token_obtained bankid_esign_test

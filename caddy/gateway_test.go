@@ -295,6 +295,14 @@ func freeAddress(t *testing.T) string {
 	}
 }
 
+// waits marks a test that waits for seconds. It is left out with -short.
+func waits(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
+}
+
 // eventually waits until done returns true.
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()

@@ -264,6 +264,7 @@ func TestJourneyOfAConversionBroken(t *testing.T) {
 
 // An order lives longer than many tokens. The caller does not notice.
 func TestJourneyLongerThanItsTokens(t *testing.T) {
+	waits(t)
 	j := newJourney(t, sandbox.Options{TokenLifetime: 2 * time.Second})
 	pdf := []byte("%PDF-1.7")
 	query := j.create(signDoc, pdf)

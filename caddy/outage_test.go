@@ -16,6 +16,7 @@ import (
 // This tests in real time, through the whole gateway, how the core behaves in an
 // outage.
 func TestIssuerOutage(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	var down atomic.Bool
 	var given, failed atomic.Int32

@@ -15,6 +15,7 @@ import (
 
 // If the API's host never processes a call, the caller reads that it can retry it.
 func TestCallThatIsNeverProcessed(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	ca := newCA(t)
 	cert := ca.issue(t, "")
