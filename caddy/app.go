@@ -87,17 +87,18 @@ type App struct {
 	// Default: at a random time when 70 to 80 % of its lifetime have passed.
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
-	env      bankid.Environment
-	provider *tokenauth.Provider
-	budget   *gateway.Budget
-	held     *heldAnswers
-	sandbox  *sandboxServer
-	sources  map[*tokenauth.Source]bool
-	used     map[string][]*tokenauth.Source // by client name, "default" for the default one
-	bound    map[string]bool                // by client_id: whether its tokens are bound to a key
-	refs     references
-	metrics  *sourceMetrics
-	events   *emitter
+	env       bankid.Environment
+	provider  *tokenauth.Provider
+	budget    *gateway.Budget
+	downloads downloadStore
+	drainers  drainers
+	sandbox   *sandboxServer
+	sources   map[*tokenauth.Source]bool
+	used      map[string][]*tokenauth.Source // by client name, "default" for the default one
+	bound     map[string]bool                // by client_id: whether its tokens are bound to a key
+	refs      references
+	metrics   *sourceMetrics
+	events    *emitter
 
 	logger  *zap.Logger
 	http    *http.Client
@@ -178,9 +179,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.held, err = use(&a.refs, heldKey{}, func() (*heldAnswers, error) {
-		return newHeldAnswers(heldLimit), nil
-	})
+	a.drainers, err = use(&a.refs, drainersKey{}, func() (drainers, error) { return newDrainers(), nil })
+	if err != nil {
+		return err
+	}
+	a.downloads, err = use(&a.refs, downloadsKey{}, func() (downloadStore, error) { return newDownloadStore(), nil })
 	return err
 }
 

@@ -144,7 +144,7 @@ func TestDocumentsFilesForContributors(t *testing.T) {
 	}
 	for _, name := range names {
 		found := false
-		for _, dir := range []string{"..", ".", "../tokenauth", "../tokenauth/gateway", "../tokenauth/bankid", "../tokenauth/bankid/sandbox"} {
+		for _, dir := range []string{"..", ".", "../tokenauth", "../tokenauth/gateway", "internal/download", "internal/upload", "../tokenauth/bankid", "../tokenauth/bankid/sandbox"} {
 			files, err := filepath.Glob(filepath.Join(dir, name))
 			if err != nil {
 				t.Fatal(err)

@@ -57,6 +57,7 @@ type gatewayError struct {
 	kind       string // the proxy error type
 	message    string
 	retryAfter time.Time // zero if it is not known
+	noToken    bool      // there is no access token
 }
 
 // Error implements error.
@@ -86,7 +87,7 @@ func asGatewayError(err error) *gatewayError {
 	if !ok {
 		return nil
 	}
-	e := new(gatewayError)
+	e := &gatewayError{noToken: true}
 	switch tokenErr.Cause {
 	case tokenauth.CauseTimeout:
 		e.status, e.kind = http.StatusGatewayTimeout, connectionTimeout
@@ -133,16 +134,18 @@ func handlerError(e *gatewayError) caddyhttp.HandlerError {
 	return caddyhttp.Error(e.status, e)
 }
 
-// response returns the error in the form of a response from the upstream.
-func (e *gatewayError) response(req *http.Request) *http.Response {
-	res := &http.Response{
-		Status: http.StatusText(e.status), StatusCode: e.status, Request: req,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header), Body: http.NoBody,
+// finish prepares the response to r for err, which has ended it. It adds Proxy-Status and
+// Retry-After to header, and sets the placeholder. name is that of the gateway in
+// Proxy-Status. finish returns the proxy error type, and err with the right status: Caddy
+// does not treat a connection that cannot be made in time as a timeout.
+func finish(header http.Header, r *http.Request, name string, err error) (kind string, finished error) {
+	kind = setErrorHeader(header, name, err)
+	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && (kind == connectionTimeout || kind == dnsTimeout) {
+		handlerErr.StatusCode = http.StatusGatewayTimeout
+		err = handlerErr
 	}
-	setErrorHeader(res.Header, defaultProxyName, handlerError(e))
-	setErrorPlaceholder(req, e.kind)
-	return res
+	setErrorPlaceholder(r, kind)
+	return kind, err
 }
 
 // setErrorPlaceholder tells error routes and the access log the kind of the error.

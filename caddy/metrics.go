@@ -103,7 +103,7 @@ func registerMetrics(ctx caddy.Context, extra ...prometheus.Collector) error {
 	}
 	for _, collector := range append(extra,
 		tokenRequests, tokenRequestDuration, storageFailures, tokensServed, rejections, retries, nonceRetries, refusals, clockSkew,
-		rescuedAnswers, heldAnswerCount, heldAnswerBytes) {
+		downloadEvents, downloadsInMemory, downloadMemory) {
 		err := registry.Register(collector)
 		if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); !ok && err != nil {
 			return err

@@ -15,7 +15,7 @@ import (
 )
 
 // orders is an upstream that gives each document once. It can be stopped at any stage
-// of an answer.
+// of a response.
 type orders struct {
 	mu    sync.Mutex
 	taken map[string]bool
@@ -25,7 +25,7 @@ type orders struct {
 	stage   string           // the stage to stop at: "header", "start", "middle", "end", or "" for none
 	reached chan struct{}    // receives when it has stopped
 	goOn    chan struct{}    // makes it continue
-	aborted chan error       // receives why a call ended before its answer was complete
+	aborted chan error       // receives why a call ended before its response was complete
 	always  http.HandlerFunc // if not nil, handles all requests
 }
 
@@ -201,11 +201,11 @@ func (f *fixture) downloadLog(message, signID string) []string {
 	return lines
 }
 
-// These are the log messages about a one-shot call.
+// These are the log messages about a download.
 const (
-	goesOn     = "one-shot call goes on"
-	isKept     = "one-shot answer held"
-	handedOver = "one-shot answer handed over"
+	goesOn     = "download goes on"
+	isKept     = "download kept"
+	handedOver = "download handed over"
 )
 
 // startH2C is start with a server that also accepts HTTP/2 without TLS.
@@ -217,9 +217,9 @@ func (f *fixture) startH2C(site string) {
 	}
 }
 
-// rescued asserts that the next download returns the whole document, and that the
+// servesAgain asserts that the next download returns the whole document, and that the
 // upstream saw only one download in total.
-func (f *fixture) rescued(o *orders, signID string, header ...string) {
+func (f *fixture) servesAgain(o *orders, signID string, header ...string) {
 	f.t.Helper()
 	answer := f.do("DELETE", download(signID), "", header...).is(200)
 	if !bytes.Equal(answer.body, o.document(signID)) {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 )
 
 // ownProxy returns an operator's own reverse_proxy to upstream, with subdirectives of
@@ -105,7 +107,7 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 		"length, cut":   "Content-Length: 5000\r\n\r\n",
 	} {
 		conn := f.dial(t, "")
-		_ = conn.SetDeadline(time.Now().Add(lingerTime / 2))
+		_ = conn.SetDeadline(time.Now().Add(drainTime / 2))
 		go func() {
 			_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\n"+body+smuggled)
 			_ = conn.(*net.TCPConn).CloseWrite()
@@ -154,16 +156,17 @@ func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 // HTTP/1.
 func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 	const size = 4 << 20
+	f := newFixture(t)
+	f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
+	f.start(ownProxy(newEarlyAPI(t, ""), "", ""))
 	for _, kind := range []string{"", "chunked", "long"} {
 		for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 			t.Run(name+" "+kind, func(t *testing.T) {
-				f := newFixture(t)
-				f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
-				f.start(ownProxy(newEarlyAPI(t, kind), "", ""))
 				transport := &http.Transport{Protocols: protocols}
 				defer transport.CloseIdleConnections()
 				body := &countedBody{Reader: io.LimitReader(rand.NewChaCha8([32]byte{}), size)}
 				req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, body)
+				req.Header.Set("Accept", kind)
 				res, err := transport.RoundTrip(req)
 				if err != nil {
 					t.Fatal(err)
@@ -185,6 +188,19 @@ func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 // length, gets the answer whole, with its trailer. So does a caller that sends
 // everything.
 func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
+	for name, stops := range map[string]bool{"sends all": false, "stops": true} {
+		t.Run(name, func(t *testing.T) {
+			if stops {
+				caddyesign.ShortPauses(t)
+			}
+			testEarlyWithoutALength(t, stops)
+		})
+	}
+}
+
+// testEarlyWithoutALength makes calls whose callers stop sending before the end, or not.
+func testEarlyWithoutALength(t *testing.T, stops bool) {
+	t.Helper()
 	const size = 3 << 20
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept") == "late" { // so that the gateway waits longer
@@ -208,33 +224,31 @@ func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
 		var calls sync.WaitGroup
 		for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 			for _, length := range []string{"short", "long", "late"} {
-				for _, stops := range []bool{false, true} {
-					calls.Go(func() {
-						body, sender := io.Pipe()
-						defer sender.Close()
-						go func() {
-							if _, err := io.CopyN(sender, rand.NewChaCha8([32]byte{}), size); err == nil && !stops {
-								sender.Close()
-							}
-						}()
-						ctx, cancel := context.WithTimeout(t.Context(), lingerTime/2)
-						defer cancel()
-						req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
-						req.Header.Set("Accept", length)
-						transport := &http.Transport{Protocols: protocols}
-						defer transport.CloseIdleConnections()
-						res, err := transport.RoundTrip(req)
-						if err != nil {
-							t.Errorf("%s, %s, %s, stops %v: %v", kind, name, length, stops, err)
-							return
+				calls.Go(func() {
+					body, sender := io.Pipe()
+					defer sender.Close()
+					go func() {
+						if _, err := io.CopyN(sender, rand.NewChaCha8([32]byte{}), size); err == nil && !stops {
+							sender.Close()
 						}
-						defer res.Body.Close()
-						content, err := io.ReadAll(res.Body)
-						if want := map[string]int{"short": 5, "long": 4 + 200<<10, "late": 4}[length]; err != nil || len(content) != want || res.Trailer.Get("X-Trailer") != "trailer" {
-							t.Errorf("%s, %s, %s, stops %v: %d bytes, trailer %q, %v", kind, name, length, stops, len(content), res.Trailer, err)
-						}
-					})
-				}
+					}()
+					ctx, cancel := context.WithTimeout(t.Context(), drainTime/2)
+					defer cancel()
+					req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
+					req.Header.Set("Accept", length)
+					transport := &http.Transport{Protocols: protocols}
+					defer transport.CloseIdleConnections()
+					res, err := transport.RoundTrip(req)
+					if err != nil {
+						t.Errorf("%s, %s, %s: %v", kind, name, length, err)
+						return
+					}
+					defer res.Body.Close()
+					content, err := io.ReadAll(res.Body)
+					if want := map[string]int{"short": 5, "long": 4 + 200<<10, "late": 4}[length]; err != nil || len(content) != want || res.Trailer.Get("X-Trailer") != "trailer" {
+						t.Errorf("%s, %s, %s: status is %d, %d bytes, trailer %q, %v", kind, name, length, res.StatusCode, len(content), res.Trailer, err)
+					}
+				})
 			}
 		}
 		calls.Wait()

@@ -10,18 +10,19 @@ import (
 )
 
 // pool holds what outlives a configuration: tokens, the configuration of providers,
-// answers that are held for their callers, and the state of the sandbox. A key contains
-// everything that decides the value. So a changed configuration gets a new value, while
-// the old value stays for as long as it is used.
+// downloads, and the state of the sandbox. A key contains everything that decides the
+// value. So a changed configuration gets a new value, while the old value stays for as
+// long as it is used.
 var pool = caddy.NewUsagePool()
 
 // These are the types of the keys of the pool.
 type (
-	providerKey [sha256.Size]byte
-	sourceKey   [sha256.Size]byte
-	budgetKey   struct{}
-	heldKey     struct{}
-	sandboxKey  struct{}
+	providerKey  [sha256.Size]byte
+	sourceKey    [sha256.Size]byte
+	budgetKey    struct{}
+	downloadsKey struct{}
+	drainersKey  struct{}
+	sandboxKey   struct{}
 )
 
 // digest returns a hash of v, so that no key shows a secret.

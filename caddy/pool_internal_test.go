@@ -50,10 +50,10 @@ func TestF33PoolHoldsWhatIsInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// These are the provider, the budget, the held answers, the credential and two
-		// sources.
-		if got := held() - before; got != 6 {
-			t.Errorf("the pool holds %d values, want 6", got)
+		// These are the provider, the budget, the downloads, the drainers, the credential and
+		// two sources.
+		if got := held() - before; got != 7 {
+			t.Errorf("the pool holds %d values, want 7", got)
 		}
 		if err := app.Cleanup(); err != nil {
 			t.Fatal(err)

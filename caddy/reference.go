@@ -31,30 +31,28 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
 // logReference makes res log BankID's reference of an error when its body has been
 // read. BankID's support asks for that reference.
-func (t *Transport) logReference(req *http.Request, res *http.Response) {
+func (t *Transport) logReference(res *http.Response, x *exchange) {
 	if res.StatusCode < http.StatusBadRequest || res.Body == nil {
 		return
 	}
-	call := t.core.Table.Lookup(req)
-	method, path := req.Method, req.URL.Path
-	delivery := t.delivery(req.Context())
+	call := x.Call
 	codings := http.Header{"Content-Encoding": res.Header["Content-Encoding"]} // of the body, even if the header changes later
 	res.Body = &errorBody{ReadCloser: res.Body, done: func(body []byte) {
 		var e apiError
 		_ = json.Unmarshal(tokenauth.PlainBody(codings, body), &e) // a body that is not JSON has no reference
 		reference := cmp.Or(e.Reference, e.B2BReference)
-		if !plainWord.MatchString(reference) || delivery.Shows(reference) {
+		if !plainWord.MatchString(reference) || x.Shows(reference) {
 			return
 		}
 		code := cmp.Or(e.ErrorCode, e.Error, e.Code)
-		if !plainWord.MatchString(code) || delivery.Shows(code) {
+		if !plainWord.MatchString(code) || x.Shows(code) {
 			code = ""
 		}
 		t.logger.Info("error with a reference for BankID's support",
 			zap.String("client", clientLabel(t.Client)),
 			zap.String("api", call.Group),
-			zap.String("method", method),
-			zap.String("path", path),
+			zap.String("method", call.Method),
+			zap.String("path", call.Path),
 			zap.Int("status", res.StatusCode),
 			zap.String("code", code),
 			zap.String("error_reference", reference),

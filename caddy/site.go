@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/upload"
 )
 
 func init() {
@@ -22,9 +24,10 @@ func init() {
 // operator's own reverse_proxy with the transport bankid_esign, it treats the bodies of
 // calls as the gateway treats its own, since the transport does not write the response.
 type site struct {
-	routes caddyhttp.RouteList // of the site
-	name   string              // in Proxy-Status; "" for a site without a gateway
-	guards bool                // whether the site has such a transport
+	routes   caddyhttp.RouteList // of the site
+	name     string              // in Proxy-Status; "" for a site without a gateway
+	guards   bool                // whether the site has such a transport
+	drainers drainers
 
 	// The handlers after the routes of a server are always the same. So the routes are
 	// compiled once, as Caddy does.
@@ -43,51 +46,38 @@ func (*site) CaddyModule() caddy.ModuleInfo {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	body := linger(r)
-	err := s.serve(w, r, body, next)
+	x := beginExchange(r)
+	err := s.serve(w, r, x, next)
 	if err == nil {
 		return nil
 	}
-	if s.name != "" {
-		setErrorPlaceholder(r, setErrorHeader(w.Header(), s.name, err))
+	x = exchangeOf(r.Context()) // of the gateway that the request has come to
+	if s.name != "" && !x.settled {
+		finish(w.Header(), r, s.name, err)
 	}
-	// The gateway has already dealt with the bodies of its own callers.
-	places := strangerPlaces
-	if body != nil && body.own.Load() != nil {
-		places = callerPlaces
+	drainer := s.drainers.strangers
+	if x.transport != nil {
+		drainer = s.drainers.callers
 	}
 	if first, ok := r.Context().Value(caddyhttp.ErrorCtxKey).(error); ok {
-		body.settle(w, r, first, false, places) // the error routes have failed; Caddy answers with the first error
-	} else {
-		body.settle(w, r, err, hasErrorRoutes(r), places)
+		x.settle(w, r, first, false, drainer) // the error routes have failed; Caddy responds with the first error
+	} else if !x.settled {
+		x.settle(w, r, err, hasErrorRoutes(r), drainer)
 	}
 	return err
 }
 
 // serve calls the handlers of the site. If the operator's own reverse_proxy makes a
-// call there, the response is written in a way that fits body.
-func (s *site) serve(w http.ResponseWriter, r *http.Request, body *lingeringBody, next caddyhttp.Handler) error {
-	if !s.guards || body == nil {
+// call there, the response is written in a way that fits its body.
+func (s *site) serve(w http.ResponseWriter, r *http.Request, x *exchange, next caddyhttp.Handler) error {
+	if !s.guards || x.body == nil {
 		return s.behind(next).ServeHTTP(w, r)
 	}
-	answer, returned := &earlyAnswer{
-		ResponseWriter: w, body: body,
-		deals:   func() bool { return body.own.Load() != nil },
-		refused: func() *gatewayError { return nil }, // such a response comes from the API
-	}, false
-	defer func() {
-		if !returned { // the proxy panics when a response breaks off
-			answer.breakOff()
-		}
-	}()
-	err := s.behind(next).ServeHTTP(answer, r)
-	returned = true
-	if err == nil {
-		answer.end()
-	} else {
-		answer.settle()
+	early := &upload.EarlyResponse{
+		ResponseWriter: w, Body: x.body, Drainer: s.drainers.callers,
+		Concerned: func() bool { x := exchangeOf(r.Context()); return x.transport != nil && !x.transport.ofHandler },
 	}
-	return err
+	return early.Serve(func(w http.ResponseWriter) error { return s.behind(next).ServeHTTP(w, r) })
 }
 
 // behind returns the handlers of the site, followed by next.
@@ -101,12 +91,12 @@ func (s *site) behind(next caddyhttp.Handler) caddyhttp.Handler {
 
 // standBefore inserts a site before the handlers of the site that is being set up in
 // ctx, unless there is one already.
-func standBefore(ctx caddy.Context, name string) error {
+func standBefore(ctx caddy.Context, name string, d drainers) error {
 	routes, ofServer := siteRoutes(ctx)
 	if routes == nil || !inSetup(*routes) {
 		return nil
 	}
-	s, err := putBefore(ctx, routes, ofServer)
+	s, err := putBefore(ctx, routes, ofServer, d)
 	if err == nil && s.name == "" {
 		s.name = name
 	}
@@ -117,7 +107,7 @@ func standBefore(ctx caddy.Context, name string) error {
 // ctx, unless there is one already. It deals with the bodies of calls by the transport
 // of the operator's own reverse_proxy. Outside of a server, such as in a test, there
 // are no handlers, and guardBodies does nothing.
-func guardBodies(ctx caddy.Context) error {
+func guardBodies(ctx caddy.Context, d drainers) error {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
 		return nil
@@ -130,10 +120,10 @@ func guardBodies(ctx caddy.Context) error {
 	case server.Errors != nil && inSetup(server.Errors.Routes):
 		routes, ofServer = &server.Errors.Routes, true
 	default:
-		guardNamed(server)
+		guardNamed(server, d)
 		return nil
 	}
-	s, err := putBefore(ctx, routes, ofServer)
+	s, err := putBefore(ctx, routes, ofServer, d)
 	if err == nil {
 		s.guards = true
 	}
@@ -143,10 +133,10 @@ func guardBodies(ctx caddy.Context) error {
 // guardNamed inserts a site before the handlers of all named routes of server that are
 // not loaded yet, since it is not known which of them is being set up. Caddy appends a
 // route's handlers to those that it has, so the site comes first.
-func guardNamed(server *caddyhttp.Server) {
+func guardNamed(server *caddyhttp.Server, d drainers) {
 	for _, route := range server.NamedRoutes {
 		if route.HandlersRaw != nil && len(route.Handlers) == 0 {
-			route.Handlers = append(route.Handlers, &site{guards: true})
+			route.Handlers = append(route.Handlers, &site{guards: true, drainers: d})
 		}
 	}
 }
@@ -159,7 +149,7 @@ func inSetup(routes caddyhttp.RouteList) bool {
 
 // putBefore returns the site before routes. If there is none, it inserts one. ofServer
 // says that the handlers after routes are always the same, as they are for a server.
-func putBefore(ctx caddy.Context, routes *caddyhttp.RouteList, ofServer bool) (*site, error) {
+func putBefore(ctx caddy.Context, routes *caddyhttp.RouteList, ofServer bool, d drainers) (*site, error) {
 	if s := siteOf(*routes); s != nil {
 		return s, nil
 	}
@@ -173,7 +163,7 @@ func putBefore(ctx caddy.Context, routes *caddyhttp.RouteList, ofServer bool) (*
 	if !ok {
 		return nil, errors.New("bankid_esign_site is another module")
 	}
-	s.routes, s.ofServer = *routes, ofServer
+	s.routes, s.ofServer, s.drainers = *routes, ofServer, d
 	*routes = before
 	return s, nil
 }

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
@@ -92,9 +91,6 @@ type Transport struct {
 	Upstream string `json:"upstream,omitempty"`
 
 	core *gateway.Transport
-	// varKey is the request variable in which the delivery of a call is kept while a
-	// reverse proxy tries.
-	varKey string
 	// ofHandler says that the transport belongs to a handler bankid_esign, which checks
 	// the caller and counts refusals itself.
 	ofHandler bool
@@ -116,18 +112,15 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
-	if err := checkReached(ctx.Modules()); err != nil {
-		return err
-	}
 	t.ofHandler = isOfHandler(ctx.Modules())
-	if !t.ofHandler {
-		if err := guardBodies(ctx); err != nil {
-			return err
-		}
-	}
 	app, err := loadApp(ctx)
 	if err != nil {
 		return err
+	}
+	if !t.ofHandler {
+		if err := guardBodies(ctx, app.drainers); err != nil {
+			return err
+		}
 	}
 	origin, err := t.origin(app)
 	if err != nil {
@@ -149,7 +142,6 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	t.varKey = fmt.Sprintf("bankid_esign.delivery.%p", t)
 	t.core = &gateway.Transport{
 		Base:          t.HTTPTransport,
 		Table:         table,
@@ -326,90 +318,68 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
-	detached := detachedFrom(req.Context())
-	if err := detached.left(); err != nil {
+	x := t.exchange(req.Context())
+	res, err := t.roundTrip(req, x)
+	if err == nil {
+		return res, nil
+	}
+	e, ok := errors.AsType[*gatewayError](err)
+	if !ok {
 		return nil, err
 	}
-	body := lingering(req.Context())
-	if body != nil && !t.ofHandler {
-		body.ours.Store(true)
-		body.own.Store(t)
+	// The handler has waited for a token, but the token may have expired while the body
+	// came. The API's host is not to blame.
+	if e.status < http.StatusInternalServerError || (e.noToken && t.ofHandler) {
+		x.refusal = e
+		return t.respond(req, x, e), nil
 	}
-	if !t.ofHandler { // the handler has checked this already
+	if !t.ofHandler {
+		setErrorPlaceholder(req, e.kind)
+		x.count(t.Client, e.kind, err)
+	}
+	return nil, err
+}
+
+// roundTrip makes the call of x. Its errors are those of the gateway, and those of the
+// HTTP transport as they are: Caddy looks at their types.
+func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, error) {
+	if x.download != nil && x.download.Left() != nil {
+		return nil, x.download.Left() // nothing is lost yet, and the caller can ask again
+	}
+	if !t.ofHandler { // the handler has done this already
+		if x.body != nil {
+			x.body.KeepOpen()
+		}
 		if call := t.core.Table.Lookup(req); call != nil {
 			if refusal := checkOwnBearer(call, req); refusal != nil {
-				return t.refuse(req, refusal), nil
+				return nil, handlerError(refusal)
 			}
 		}
 	}
-	res, err := t.core.Try(withBody(req, body), t.delivery(req.Context()))
-	if err == nil {
-		if detached != nil {
-			detached.status = res.StatusCode
+	res, err := t.core.Try(x.outgoing(req), &x.Exchange)
+	if err != nil {
+		if e := asGatewayError(err); e != nil {
+			return nil, handlerError(e)
 		}
-		t.logReference(req, res)
-		return res, nil
-	}
-	// Any other error is returned as it is: Caddy looks at its type.
-	gatewayErr := asGatewayError(err)
-	if gatewayErr == nil {
 		return nil, throughEgress(req.Context(), err)
 	}
-	_, noToken := errors.AsType[*tokenauth.Error](err)
-	if gatewayErr.status < http.StatusInternalServerError || (noToken && t.ofHandler) {
-		// The handler has waited for a token, but the token may have expired while the
-		// body came. The API's host is not to blame.
-		return t.refuse(req, gatewayErr), nil
-	}
-	setErrorPlaceholder(req, gatewayErr.kind)
-	if !t.ofHandler {
-		countRefusal(t.Client, gatewayErr.kind, gatewayErr.status)
-	}
-	return nil, handlerError(gatewayErr)
+	x.status = res.StatusCode
+	t.logReference(res, x)
+	return res, nil
 }
 
-// withBody returns req with body, which may be nil, in the form for a transport to
-// send.
-func withBody(req *http.Request, body *lingeringBody) *http.Request {
-	if body == nil || req.Body == nil || req.Body == http.NoBody {
-		return req
+// respond returns a response to req for e, as if it came from the upstream: the reverse
+// proxy takes an error for a failure of the upstream. A handler makes an error of it
+// again, if it can.
+func (t *Transport) respond(req *http.Request, x *exchange, e *gatewayError) *http.Response {
+	res := &http.Response{
+		Status: http.StatusText(e.status), StatusCode: e.status, Request: req,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: make(http.Header), Body: http.NoBody,
 	}
-	out := *req
-	out.Body = body.sentBy(req.Body)
-	return &out
-}
-
-// refusalVar is the request variable that holds why the transport of a handler has
-// refused the request.
-const refusalVar = "bankid_esign.refusal"
-
-// refuse returns a response to req for e, as if it came from the upstream: the reverse
-// proxy takes an error for a failure of the upstream. The handler turns it into an
-// error again.
-func (t *Transport) refuse(req *http.Request, e *gatewayError) *http.Response {
-	countRefusal(t.Client, e.kind, e.status)
-	if t.ofHandler {
-		caddyhttp.SetVar(req.Context(), refusalVar, e)
-	}
-	return e.response(req)
-}
-
-// ready waits for the token that call needs.
-func (t *Transport) ready(r *http.Request, call *gateway.Call) error {
-	x := t.delivery(r.Context())
-	x.Call = call
-	return t.core.Ready(r, x)
-}
-
-// delivery returns the delivery of the call that ctx belongs to. Outside of a request,
-// such as in a health check, it returns a new one.
-func (t *Transport) delivery(ctx context.Context) *gateway.Exchange {
-	if d, ok := caddyhttp.GetVar(ctx, t.varKey).(*gateway.Exchange); ok {
-		return d
-	}
-	d := new(gateway.Exchange)
-	caddyhttp.SetVar(ctx, t.varKey, d)
-	return d
+	kind, err := finish(res.Header, req, defaultProxyName, handlerError(e))
+	x.count(t.Client, kind, err)
+	return res
 }
 
 // Interface guards

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
@@ -57,11 +58,24 @@ func NewCall(api API, method, path string, kind gateway.Kind, retry gateway.Retr
 	return call, call.Validate()
 }
 
-// Hint says what to do instead of a call that is not in the table. It returns "" if it has
-// no advice.
-func Hint(method, path string) string {
+// Hint says why a call is not in the table of the given APIs, and what to do instead. It
+// returns "" if it has no advice.
+func Hint(method, path string, apis ...API) string {
 	if method == http.MethodGet && path == "/csc/v2/oauth2/authorize" {
 		return "GET /csc/v2/oauth2/authorize is for the user's browser: redirect it to BankID directly"
+	}
+	var methods []string
+	for _, call := range Calls(APIs()...) {
+		switch {
+		case call.Path != path:
+		case !slices.Contains(apis, API(call.Group)):
+			return fmt.Sprintf("the path is one of the API %s, which is not among those that can be called here: %v", call.Group, apis)
+		default:
+			methods = append(methods, call.Method)
+		}
+	}
+	if len(methods) > 0 {
+		return fmt.Sprintf("no such call: the call table has this path with the method %s, not %s", strings.Join(methods, " and "), method)
 	}
 	return ""
 }

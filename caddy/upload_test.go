@@ -18,9 +18,9 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A caller that is still sending when its call is answered gets the answer, not a reset
-// connection, whichever handler answers.
-func TestAnswerToAnUploadThatIsUnderWay(t *testing.T) {
+// A caller that is still sending when the response to its call comes gets the response, not
+// a reset connection, with every handler.
+func TestResponseToAnUploadThatIsUnderWay(t *testing.T) {
 	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		_, _ = io.WriteString(w, "too large")
@@ -136,7 +136,7 @@ func TestErrorDoesNotWaitForTheBody(t *testing.T) {
 	body, rest := io.Pipe()
 	defer rest.Close()
 	go func() { _, _ = io.WriteString(rest, strings.Repeat("begun", 1000)) }() // and no more than that
-	ctx, cancel := context.WithTimeout(t.Context(), lingerTime/2)
+	ctx, cancel := context.WithTimeout(t.Context(), drainTime/2)
 	defer cancel()
 	context.AfterFunc(ctx, func() { rest.Close() })
 	req, _ := http.NewRequestWithContext(ctx, "POST", f.url+path, body)
@@ -152,10 +152,10 @@ func TestErrorDoesNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-// lingerTime is how long the gateway reads on after a call has failed.
-const lingerTime = 30 * time.Second
+// drainTime is how long the gateway drains a body after a call has failed.
+const drainTime = 30 * time.Second
 
-// A body that breaks off ends its connection. The answer announces that.
+// A body that breaks off ends its connection. The response announces that.
 func TestBrokenBodyEndsItsConnection(t *testing.T) {
 	for name, token := range map[string]http.HandlerFunc{"no token": noToken, "a token": nil} {
 		for _, buffer := range []string{"1KiB", "1MiB"} {
@@ -167,9 +167,9 @@ func TestBrokenBodyEndsItsConnection(t *testing.T) {
 				conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n"+
 					"1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n1000\r\nnot all")
 				_ = conn.(*net.TCPConn).CloseWrite()
-				answers, _ := io.ReadAll(conn) // until the gateway closes the connection
-				if n := strings.Count(string(answers), "HTTP/1.1 "); n != 1 || !strings.Contains(string(answers), "Connection: close\r\n") {
-					t.Errorf("%d answers: %q", n, answers)
+				responses, _ := io.ReadAll(conn) // until the gateway closes the connection
+				if n := strings.Count(string(responses), "HTTP/1.1 "); n != 1 || !strings.Contains(string(responses), "Connection: close\r\n") {
+					t.Errorf("%d responses: %q", n, responses)
 				}
 			})
 		}
@@ -195,8 +195,8 @@ func TestErrorRoutesGetNoPartOfABufferedBody(t *testing.T) {
 	}
 }
 
-// A subroute, in JSON only, can have error routes. They can answer in any way.
-func TestErrorRoutesOfASubrouteAnswer(t *testing.T) {
+// A subroute, in JSON only, can have error routes. They can respond in any way.
+func TestErrorRoutesOfASubrouteRespond(t *testing.T) {
 	f := newFixture(t)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
 	var config map[string]any

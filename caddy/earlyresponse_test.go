@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // countedBody counts the bytes that are read from it.
@@ -29,13 +31,14 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newEarlyAPI starts an API host that answers 413 before it has read the body. The
-// answer has a length, or none, or is longer than the limit for holding back.
+// newEarlyAPI starts an API host that responds with 413 before it has read the body. The
+// response has a length, or none, or is longer than the limit for holding back. The
+// Accept field of a call says which, or else kind.
 func newEarlyAPI(t *testing.T, kind string) (url string) {
 	t.Helper()
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		switch kind {
+		switch cmp.Or(r.Header.Get("Accept"), kind) {
 		case "chunked":
 			_ = http.NewResponseController(w).Flush()
 		case "long":
@@ -104,16 +107,16 @@ func TestAnswerOverHTTP2ComesAfterTheBody(t *testing.T) {
 // caller sends no more of the body.
 func TestEarlyAnswerOverHTTP1ComesAtOnce(t *testing.T) {
 	const sent = 2 << 20 // more than is read into memory before the call is made
-	for _, answer := range []string{"", "chunked"} {
+	f := newFixture(t).start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, "") + "\n}")
+	for _, response := range []string{"", "chunked"} {
 		for kind, body := range map[string]string{
 			"Content-Length: 3000000":    strings.Repeat("x", sent),
 			"Content-Length: 2097153":    strings.Repeat("x", sent), // one byte is missing
 			"Transfer-Encoding: chunked": fmt.Sprintf("%x\r\n%s", 3000000, strings.Repeat("x", sent)),
 		} {
-			t.Run(answer+" "+kind, func(t *testing.T) {
-				f := newFixture(t).start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, answer) + "\n}")
-				conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\n"+kind+"\r\n\r\n"+body)
-				_ = conn.SetReadDeadline(time.Now().Add(lingerTime / 2))
+			t.Run(response+" "+kind, func(t *testing.T) {
+				conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\nAccept: "+response+"\r\n"+kind+"\r\n\r\n"+body)
+				_ = conn.SetReadDeadline(time.Now().Add(drainTime / 2))
 				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
 					t.Fatal(err)
@@ -197,11 +200,11 @@ func TestEndlessBodyEnds(t *testing.T) {
 
 // An early answer that is too long to be held back arrives whole.
 func TestLongEarlyAnswerIsWhole(t *testing.T) {
+	f := newFixture(t)
+	f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
+	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, "long") + "\n}")
 	for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
-			f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, "long") + "\n}")
 			transport := &http.Transport{Protocols: protocols}
 			defer transport.CloseIdleConnections()
 			req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, io.LimitReader(rand.NewChaCha8([32]byte{}), 4<<20))
@@ -221,6 +224,9 @@ func TestLongEarlyAnswerIsWhole(t *testing.T) {
 func TestRefusedCallKeepsItsConnection(t *testing.T) {
 	f := newFixture(t)
 	for _, site := range []string{localSite, ownProxy(f.upstream.URL, "", "")} {
+		if err := caddy.Stop(); err != nil { // otherwise the old server may accept a connection at its end
+			t.Fatal(err)
+		}
 		f.start(site)
 		f.keepsConnection(t)
 	}
@@ -262,7 +268,7 @@ func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := f.dial(t, "POST /nowhere "+head)
-			_ = conn.SetReadDeadline(time.Now().Add(lingerTime / 2))
+			_ = conn.SetReadDeadline(time.Now().Add(drainTime / 2))
 			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -278,20 +284,21 @@ func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 // An early answer that does not come to its end is sent as it comes. So the caller sees
 // its status, although the server waits for the rest of the body.
 func TestEarlyAnswerThatDoesNotEndIsSeen(t *testing.T) {
+	over := make(chan struct{})
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		_, _ = io.WriteString(w, "too large")
+		_ = http.NewResponseController(w).Flush()
+		<-over
+	}))
+	f := newFixture(t)
+	t.Cleanup(api.Close)
+	t.Cleanup(func() { close(over) })
+	f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
+	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + api.URL + "\n}")
 	for name, protocols := range map[string]*http.Protocols{"HTTP/1": nil, "HTTP/2": h2c()} {
 		t.Run(name, func(t *testing.T) {
-			over := make(chan struct{})
-			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(http.StatusRequestEntityTooLarge)
-				_, _ = io.WriteString(w, "too large")
-				_ = http.NewResponseController(w).Flush()
-				<-over
-			}))
-			defer api.Close()
-			defer close(over)
-			f := newFixture(t)
-			f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
-			f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + api.URL + "\n}")
+			t.Parallel()
 			body, sender := io.Pipe()
 			defer sender.Close()
 			go func() { _, _ = io.CopyN(sender, rand.NewChaCha8([32]byte{}), 2<<20) }() // and no more than that

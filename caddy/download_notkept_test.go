@@ -28,7 +28,7 @@ func basicAuth(user string) []string {
 	return []string{"Authorization", req.Header.Get("Authorization")}
 }
 
-func TestAnswersAreForTheirCallerAndSite(t *testing.T) {
+func TestDownloadsAreForTheirCallerAndSite(t *testing.T) {
 	for _, callers := range []string{"authenticated", "any"} {
 		f := newFixture(t)
 		o := f.serving(newOrders(1000))
@@ -65,7 +65,7 @@ func TestAnswersAreForTheirCallerAndSite(t *testing.T) {
 		f.upstream.seen()
 		f.do("DELETE", download("x"), "", basicAuth("app")...).is(200)
 		if n := f.deletes(); n != 0 {
-			t.Errorf("upstream saw %d more downloads for the answer that was held", n)
+			t.Errorf("upstream saw %d more downloads for the download that was kept", n)
 		}
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
@@ -74,7 +74,7 @@ func TestAnswersAreForTheirCallerAndSite(t *testing.T) {
 }
 
 // If callers cannot be told apart, the call ends with its caller.
-func TestNothingIsHeldForACallerThatCannotBeTold(t *testing.T) {
+func TestNothingIsKeptForACallerThatCannotBeTold(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
 	o.stopAt("header")
@@ -89,7 +89,7 @@ func TestNothingIsHeldForACallerThatCannotBeTold(t *testing.T) {
 	}
 }
 
-func TestTooLargeAnswerEndsWithItsCaller(t *testing.T) {
+func TestTooLargeDownloadEndsWithItsCaller(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
 		f := newFixture(t)
 		aborted := make(chan struct{})
@@ -103,26 +103,26 @@ func TestTooLargeAnswerEndsWithItsCaller(t *testing.T) {
 		})
 		f.startH2C(localSite)
 		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
-		res := <-caller.answer // the answer is passed on as it comes
+		res := <-caller.answer // the response is passed on as it comes
 		if _, err := io.CopyN(io.Discard, res.Body, 32<<10); err != nil {
 			t.Fatal(err)
 		}
 		caller.leave()
 		res.Body.Close()
 		<-aborted
-		f.noticed("one-shot answer not held: it does not fit", "x", 1)
+		f.noticed("download not kept: it does not fit", "x", 1)
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
 		if len(f.downloadLog(goesOn, "x")) != 0 || len(f.downloadLog(isKept+":", "x")) != 0 {
-			t.Error("the log says that it was held")
+			t.Error("the log says that it was kept")
 		}
 	}
 }
 
-// If an answer is incomplete, a caller that stays gets what has arrived, and the next
+// If a response is incomplete, a caller that stays gets what has arrived, and the next
 // call goes to the server.
-func TestWhatIsNotWholeIsNotHeld(t *testing.T) {
+func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(0))
 	f.start(localSite)

@@ -12,8 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// The caller leaves during one of the stages of the server's answer.
-func TestCallerLeavesWhileTheServerAnswers(t *testing.T) {
+// The caller leaves during one of the stages of the server's response.
+func TestCallerLeavesWhileTheServerResponds(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
 		for _, chunked := range []bool{false, true} {
 			f := newFixture(t)
@@ -33,7 +33,7 @@ func TestCallerLeavesWhileTheServerAnswers(t *testing.T) {
 					f.noticed(goesOn, signID, 1)
 					o.goOn <- struct{}{}
 					f.noticed(isKept, signID, 1)
-					f.rescued(o, signID)
+					f.servesAgain(o, signID)
 					f.noticed(handedOver, signID, 1)
 				})
 			}
@@ -44,7 +44,7 @@ func TestCallerLeavesWhileTheServerAnswers(t *testing.T) {
 	}
 }
 
-// The caller leaves while the gateway hands the answer over. The answer is too large
+// The caller leaves while the gateway hands the download over. It is too large
 // for the kernel's buffers.
 func TestCallerLeavesDuringTheTransfer(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
@@ -73,7 +73,7 @@ func TestCallerLeavesDuringTheTransfer(t *testing.T) {
 				caller.leave()
 				res.Body.Close()
 				f.noticed(isKept, signID, 2)
-				f.rescued(o, signID)
+				f.servesAgain(o, signID)
 			})
 		}
 		if err := caddy.Stop(); err != nil {
@@ -91,7 +91,7 @@ func TestStuckCallerDelaysNobody(t *testing.T) {
 		f.startH2C(localSite)
 		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
 		res := <-caller.answer // it reads no further
-		f.rescued(o, "x")
+		f.servesAgain(o, "x")
 		caller.leave()
 		res.Body.Close()
 		if err := caddy.Stop(); err != nil {
@@ -157,8 +157,8 @@ func TestSecondDownloadWaitsForTheFirst(t *testing.T) {
 	}
 }
 
-// An answer that is held can be handed over without a token and without the server.
-func TestHeldAnswerIsHandedOverInAnOutage(t *testing.T) {
+// A download that is kept can be handed over without a token and without the server.
+func TestDownloadIsHandedOverInAnOutage(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
 	f.start(oneAPISite(f))
@@ -166,11 +166,11 @@ func TestHeldAnswerIsHandedOverInAnOutage(t *testing.T) {
 	f.issuer.Close()
 	f.upstream.CloseClientConnections()
 	f.upstream.Close()
-	f.rescued(o, "x")
+	f.servesAgain(o, "x")
 }
 
-// A held answer passes through the same handlers again.
-func TestHandlersAroundSeeAHeldAnswer(t *testing.T) {
+// A download from memory passes through the same handlers again.
+func TestHandlersAroundSeeADownloadFromMemory(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(10_000))
 	f.start(`encode {
@@ -184,10 +184,10 @@ func TestHandlersAroundSeeAHeldAnswer(t *testing.T) {
 	second := f.do("DELETE", download("x"), "", "Accept-Encoding", "gzip").is(200)
 	plain := f.do("DELETE", download("x"), "").is(200)
 	if first.Header.Get("Content-Encoding") != "gzip" || !bytes.Equal(first.body, second.body) {
-		t.Errorf("gzipped, the answer has %d bytes at first, and then %d", len(first.body), len(second.body))
+		t.Errorf("gzipped, the response has %d bytes at first, and then %d", len(first.body), len(second.body))
 	}
 	if !bytes.Equal(plain.body, o.document("x")) || plain.Header.Get("Content-Encoding") != "" {
-		t.Errorf("plain, the answer has %d bytes", len(plain.body))
+		t.Errorf("plain, the response has %d bytes", len(plain.body))
 	}
 	for _, answer := range []*answer{first, second, plain} {
 		for name, want := range map[string]string{"X-Late": "late", "X-Early": "early", "X-Operator": "set", "Via": "1.1 Caddy", "Server": ""} {
@@ -201,9 +201,9 @@ func TestHandlersAroundSeeAHeldAnswer(t *testing.T) {
 	}
 }
 
-// An answer of the operator instead of BankID's error is not held: the document may
+// A response of the operator instead of BankID's error is not kept: the document may
 // still be there.
-func TestAnswerOfTheOperatorIsNotHeld(t *testing.T) {
+func TestResponseOfTheOperatorIsNotKept(t *testing.T) {
 	f := newFixture(t).start(strings.Replace(localSite, "UPSTREAM", `UPSTREAM
 		@away status 503
 		handle_response @away {
@@ -212,7 +212,7 @@ func TestAnswerOfTheOperatorIsNotHeld(t *testing.T) {
 	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	for range 2 {
 		if got := f.do("DELETE", download("x"), "").is(200); string(got.body) != "try again later" {
-			t.Errorf("the answer is %q", got.body)
+			t.Errorf("the response is %q", got.body)
 		}
 	}
 	if n := len(f.upstream.seen()); n != 2 {
@@ -221,7 +221,7 @@ func TestAnswerOfTheOperatorIsNotHeld(t *testing.T) {
 	f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("document")) })
 	for range 2 {
 		if got := f.do("DELETE", download("x"), "").is(200); string(got.body) != "document" {
-			t.Errorf("the answer is %q", got.body)
+			t.Errorf("the response is %q", got.body)
 		}
 	}
 	if n := len(f.upstream.seen()); n != 1 {

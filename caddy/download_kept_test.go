@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-func TestAnswersOutliveReloads(t *testing.T) {
+func TestDownloadsOutliveReloads(t *testing.T) {
 	for _, protocol := range []string{"h1", "h2c"} {
 		f := newFixture(t)
 		o := f.serving(newOrders(1000))
@@ -23,7 +23,7 @@ func TestAnswersOutliveReloads(t *testing.T) {
 		caller.leave()
 		f.noticed(goesOn, "x", 1)
 		o.stopAt("")
-		// The answer is kept for another configuration too. Caddy drops the old
+		// The download is kept for another configuration too. Caddy drops the old
 		// configuration when it believes that its requests have ended.
 		reloaded := make(chan error, 1)
 		config := adapt(t, f.caddyfile("header X-Config second\n"+strings.Replace(localSite, "callers local", "callers local\nrequest_buffer 2MiB", 1)))
@@ -34,7 +34,7 @@ func TestAnswersOutliveReloads(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.noticed(isKept, "x", 1)
-		f.rescued(o, "x")
+		f.servesAgain(o, "x")
 		f.start(localSite)
 		f.do("DELETE", download("x"), "").is(200)
 		if n := f.deletes(); n != 0 {
@@ -46,7 +46,7 @@ func TestAnswersOutliveReloads(t *testing.T) {
 	}
 }
 
-func TestMetricsAndLogOfHeldAnswers(t *testing.T) {
+func TestMetricsAndLogOfDownloads(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
 	o.stopAt("middle")
@@ -78,23 +78,23 @@ func TestMetricsAndLogOfHeldAnswers(t *testing.T) {
 		t.Fatalf("there is no metric %s", name)
 		return 0
 	}
-	held, over := metric(`rescued_answers_total{result="held"}`), metric(`rescued_answers_total{result="handed_over"}`)
+	interrupted, over := metric(`download_events_total{event="interrupted"}`), metric(`download_events_total{event="handed_over"}`)
 	caller := f.newLeaver("h1", "DELETE", download("secret-order"), "")
 	<-o.reached
 	caller.leave()
 	f.noticed(goesOn, "secret-order", 1)
 	o.goOn <- struct{}{}
 	f.noticed(isKept, "secret-order", 1)
-	f.rescued(o, "secret-order")
+	f.servesAgain(o, "secret-order")
 	f.noticed(handedOver, "secret-order", 1)
-	if d := metric(`rescued_answers_total{result="held"}`) - held; d != 1 {
-		t.Errorf("%v answers were held, want 1", d)
+	if d := metric(`download_events_total{event="interrupted"}`) - interrupted; d != 1 {
+		t.Errorf("%v downloads were interrupted, want 1", d)
 	}
-	if d := metric(`rescued_answers_total{result="handed_over"}`) - over; d != 1 {
-		t.Errorf("%v answers were handed over, want 1", d)
+	if d := metric(`download_events_total{event="handed_over"}`) - over; d != 1 {
+		t.Errorf("%v downloads were handed over, want 1", d)
 	}
-	if n, size := metric("held_answers"), metric("held_bytes"); n != 1 || size < 1000 || size > 10_000 {
-		t.Errorf("%v answers are held, of %v bytes", n, size)
+	if n, size := metric("downloads_in_memory"), metric("download_memory_bytes"); n != 1 || size < 1000 || size > 10_000 {
+		t.Errorf("%v downloads of %v bytes are in memory", n, size)
 	}
 	for _, message := range []string{goesOn, isKept, handedOver} {
 		line := f.downloadLog(message, "secret-order")[0]
@@ -110,7 +110,7 @@ func TestMetricsAndLogOfHeldAnswers(t *testing.T) {
 	}
 }
 
-func TestHeldAnswersLeaveNoGoroutine(t *testing.T) {
+func TestDownloadsLeaveNoGoroutine(t *testing.T) {
 	f := newFixture(t)
 	f.start("respond ok")
 	if err := caddy.Stop(); err != nil {
@@ -129,7 +129,7 @@ func TestHeldAnswersLeaveNoGoroutine(t *testing.T) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(f.logged(), "one-shot answer lost") {
+	if !strings.Contains(f.logged(), "download lost") {
 		t.Error("the log does not say that a document went with the gateway")
 	}
 	f.issuer.Close()

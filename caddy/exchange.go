@@ -1,0 +1,125 @@
+package caddyesign
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/upload"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
+)
+
+// An exchange is what is known of one call while it is served, by the site before the
+// gateway, the handler and the transport. A request has one, unless it comes to a second
+// gateway, such as in error routes. Each of those has its own.
+type exchange struct {
+	gateway.Exchange
+	transport *Transport // that makes the call; nil before the request has come to one
+
+	body     *upload.Body       // of the request; nil if there is none
+	download *download.Detached // nil if the call ends with its caller
+	status   int                // of the API's last response; 0 if there is none
+	refusal  *gatewayError      // why the transport has not sent the call, although it responds
+	counted  bool               // the metric has the error that ended the call
+	settled  bool               // the body has been dealt with
+
+	previous *exchange // of another gateway that the request has come to before
+}
+
+// exchangeVar is the request variable that holds the newest exchange of a request. It is
+// not a value of the context, because Caddy gives error routes the context from before
+// the gateway. Handlers such as request_body wrap the body, so the body is in it too.
+const exchangeVar = "bankid_esign.exchange"
+
+// exchangeOf returns the newest exchange of a request with the context ctx. If there is
+// none, it returns a new one that is not kept.
+func exchangeOf(ctx context.Context) *exchange {
+	if x, ok := caddyhttp.GetVar(ctx, exchangeVar).(*exchange); ok {
+		return x
+	}
+	return new(exchange)
+}
+
+// beginExchange returns the newest exchange of r. If there is none, it makes one, and
+// replaces the body of r by one that can be drained.
+func beginExchange(r *http.Request) *exchange {
+	if x, ok := caddyhttp.GetVar(r.Context(), exchangeVar).(*exchange); ok {
+		return x
+	}
+	x := &exchange{body: upload.Wrap(r)}
+	caddyhttp.SetVar(r.Context(), exchangeVar, x)
+	return x
+}
+
+// exchange returns the exchange of t for a request with the context ctx. Outside of a
+// request, it returns a new one each time.
+func (t *Transport) exchange(ctx context.Context) *exchange {
+	newest := exchangeOf(ctx)
+	for x := newest; x != nil; x = x.previous {
+		if x.transport == t {
+			return x
+		}
+	}
+	if newest.transport == nil {
+		newest.transport = t
+		return newest
+	}
+	x := &exchange{transport: t, body: newest.body, download: newest.download, previous: newest}
+	caddyhttp.SetVar(ctx, exchangeVar, x)
+	return x
+}
+
+// bodyInMemory returns the body of r, a call that has failed, from its beginning. It
+// returns nil if the body is not in memory.
+func (x *exchange) bodyInMemory(r *http.Request) io.ReadCloser {
+	return x.transport.core.Body(r, x.body.Begun(), &x.Exchange)
+}
+
+// ready waits until the call can be made, which may need a token. The wait is before the
+// reverse proxy, which would blame the API's host for a failure.
+func (x *exchange) ready(r *http.Request) error {
+	if err := x.transport.core.Ready(r, &x.Exchange); err != nil {
+		return waitError(err)
+	}
+	return nil
+}
+
+// outgoing returns req with its body in the form for a transport to send.
+func (x *exchange) outgoing(req *http.Request) *http.Request {
+	if x.body == nil || req.Body == nil || req.Body == http.NoBody {
+		return req
+	}
+	out := *req
+	out.Body = x.body.Outgoing(req.Body)
+	return &out
+}
+
+// settle deals with the body of r, which has ended with err. errorRoutes says whether
+// error routes handle r.
+func (x *exchange) settle(w http.ResponseWriter, r *http.Request, err error, errorRoutes bool, drainer *upload.Drainer) {
+	x.settled = true
+	switch {
+	case x.body == nil:
+	case r.Context().Err() != nil: // the caller has left
+		if x.transport != nil {
+			x.body.Drain(w, nil)
+		}
+	case !errorRoutes:
+		x.body.Refuse(w, errorStatus(err), drainer)
+	case x.transport == nil:
+		x.body.HandOver(w, r, drainer, nil)
+	default:
+		x.body.HandOver(w, r, drainer, func() io.ReadCloser { return x.bodyInMemory(r) })
+	}
+}
+
+// count counts an error that has ended the call, once.
+func (x *exchange) count(client, kind string, err error) {
+	if !x.counted {
+		x.counted = true
+		countRefusal(client, kind, errorStatus(err))
+	}
+}
