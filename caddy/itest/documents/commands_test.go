@@ -1,14 +1,17 @@
-package itest
+package documents
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,7 +133,11 @@ func TestDocumentsCommands(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "caddy")
 	// The program is built in the same way as by "go run", which the README uses.
 	repo := repository(t)
-	output(t, repo, "go", "build", "-buildvcs=false", "-o", program, "./caddy/esigncaddy")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./caddy/esigncaddy")
+	build.Dir = repo
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	all, err := documents.Read(repo)
 	if err != nil {
 		t.Fatal(err)
@@ -221,11 +228,29 @@ func runnable(commands string) (run string, skipped []string) {
 // repository returns the root of the repository.
 func repository(t *testing.T) string {
 	t.Helper()
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return root
+}
+
+// freePort returns a port on which nothing listens, outside the range that the system
+// assigns automatically.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for {
+		port := strconv.Itoa(20000 + rand.IntN(12000))
+		listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.Close()
+		return port
+	}
 }
 
 // inAClone runs a script in a directory that looks like a clone of the repository, and
@@ -237,10 +262,7 @@ func inAClone(t *testing.T, program, script string) string {
 	dir := t.TempDir()
 	var there, back []string
 	for _, port := range []string{"8080", "8081", "9180", "9772", "9773"} {
-		_, free, err := net.SplitHostPort(freeAddr(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		free := freePort(t)
 		there, back = append(there, ":"+port, ":"+free), append(back, ":"+free, ":"+port)
 	}
 	here := strings.NewReplacer(append(there,
@@ -342,12 +364,12 @@ func tidy(output string) string {
 // in parentheses after them.
 func exampleCommands(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob("../examples/*")
+	files, err := filepath.Glob(filepath.Join(repository(t), "caddy/examples/*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var found []string
-	for _, file := range append(files, "../../Caddyfile.example") {
+	for _, file := range append(files, filepath.Join(repository(t), "Caddyfile.example")) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
