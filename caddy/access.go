@@ -10,10 +10,6 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
-// defaultRequestBuffer is the default size, in bytes, of the largest request body that
-// is held in case it must be sent again.
-const defaultRequestBuffer = 1 << 20
-
 // Access says which calls can be made, and with which client's tokens.
 type Access struct {
 	// The APIs that can be called: `csc`, `signdoc`, `timestamp`, `b2b`.
@@ -164,12 +160,4 @@ func (a Access) sources(app *App) (map[string]*tokenauth.Source, error) {
 		sources[name] = source
 	}
 	return sources, nil
-}
-
-// requestBuffer returns the size, in bytes, of the largest body that is held.
-func (a Access) requestBuffer() int64 {
-	if a.RequestBuffer == 0 {
-		return defaultRequestBuffer
-	}
-	return a.RequestBuffer
 }

@@ -15,7 +15,7 @@ import (
 func TestRefreshOfSomeTokensOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := tokenauthtest.NewServer()
-		provider, err := tokenauth.NewProvider(issuer.Issuer(), true)
+		provider, err := tokenauth.NewProvider(issuer.Issuer())
 		if err != nil {
 			t.Fatal(err)
 		}

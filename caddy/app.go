@@ -87,18 +87,21 @@ type App struct {
 	// Default: at a random time when 70 to 80 % of its lifetime have passed.
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
-	env       bankid.Environment
-	provider  *tokenauth.Provider
-	budget    *gateway.Budget
-	downloads downloadStore
-	drainers  drainers
-	sandbox   *sandboxServer
-	sources   map[*tokenauth.Source]bool
-	used      map[string][]*tokenauth.Source // by client name, "default" for the default one
-	bound     map[string]bool                // by client_id: whether its tokens are bound to a key
-	refs      references
-	metrics   *sourceMetrics
-	events    *emitter
+	env bankid.Environment
+	// showsProxy says that the configuration may read placeholders of Caddy's reverse
+	// proxy, which the short way does not set.
+	showsProxy bool
+	provider   *tokenauth.Provider
+	budget     *gateway.Budget
+	downloads  downloadStore
+	drainers   drainers
+	sandbox    *sandboxServer
+	sources    map[*tokenauth.Source]bool
+	used       map[string][]*tokenauth.Source // by client name, "default" for the default one
+	bound      map[string]bool                // by client_id: whether its tokens are bound to a key
+	refs       references
+	metrics    *sourceMetrics
+	events     *emitter
 
 	logger  *zap.Logger
 	http    *http.Client
@@ -143,6 +146,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	cfg := configuration(ctx)
+	a.showsProxy = readsProxy(cfg)
 	if err := checkUserID(cfg); err != nil {
 		return err
 	}
@@ -165,10 +169,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	// BankID's token endpoint is on the issuer's host; another provider's may be
 	// anywhere.
 	a.provider, err = use(&a.refs, providerKey(key), func() (*tokenauth.Provider, error) {
-		if a.InsecureHTTPIssuer {
+		switch {
+		case a.InsecureHTTPIssuer:
 			return tokenauth.NewInsecureProvider(a.env.Issuer)
+		case a.env.Name == "":
+			return tokenauth.NewProvider(a.env.Issuer, tokenauth.AnyTokenHost)
 		}
-		return tokenauth.NewProvider(a.env.Issuer, a.env.Name != "")
+		return tokenauth.NewProvider(a.env.Issuer)
 	})
 	if err != nil {
 		return err
@@ -325,7 +332,7 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 		// Otherwise HTTP/2 would use it again for the next attempt.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 		MaxResponseHeaderBytes: 64 << 10,
-		OnProxyConnectResponse: tokenauth.CheckEgressAnswer,
+		OnProxyConnectResponse: tokenauth.CheckEgressResponse,
 	}}
 	return nil
 }

@@ -279,12 +279,12 @@ func TestCheckHints(t *testing.T) {
 	run(t, args(issuer, "test-client")...).exits(1).prints("FAIL authentication not tried", "reading client credentials failed: client_secret", f.secret)
 	f.writeSecret(clientSecret)
 	run(t, args(strings.Replace(issuer, "/realms/test", "/realms/other", 1), "test-client")...).exits(1).
-		prints("FAIL discovery", "hint what answers at the issuer's URL is not the provider of that name")
+		prints("FAIL discovery", "hint the server at the issuer's URL is not the provider of that name")
 	f.issuer.HandleDiscovery(http.NotFound)
 	run(t, args(issuer, "test-client")...).exits(1).prints("hint there is no OpenID provider at the issuer's URL")
 	f.issuer.HandleDiscovery(nil)
 	run(t, args("http://"+freeAddress(t), "test-client")...).exits(1).prints("hint nothing listens")
-	run(t, args("https"+strings.TrimPrefix(issuer, "http"), "test-client")...).exits(1).prints("hint whoever answers at the issuer's address does not speak TLS")
+	run(t, args("https"+strings.TrimPrefix(issuer, "http"), "test-client")...).exits(1).prints("hint the server at the issuer's address does not speak TLS")
 	run(t, "check", "--environment", "sandbox").exits(1).prints("hint nothing serves the sandbox at 127.0.0.1:9771: start it by 'caddy bankid-esign sandbox'")
 	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))

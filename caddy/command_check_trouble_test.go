@@ -101,7 +101,7 @@ func answerWith(status int, code string) http.HandlerFunc {
 func TestCheckOfOddLifetimes(t *testing.T) {
 	t.Parallel()
 	for expiresIn, want := range map[int]string{
-		0:      "FAIL esign token without a life, which no API takes hint the token has no life",
+		0:      "FAIL esign token without a life, which no API takes hint the lifetime of the token is zero",
 		-5:     "FAIL esign token without a life, which no API takes",
 		864000: "ok esign token of 24h0m0s (the most that is believed; the provider says 240h0m0s)",
 		36000:  "ok esign token of 10h0m0s",

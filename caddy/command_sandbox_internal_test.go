@@ -113,7 +113,7 @@ func TestSandboxCommandRegistersKeys(t *testing.T) {
 	if want := "other " + key.ID(); keys != want {
 		t.Errorf("it prints the keys %q, want %q", keys, want)
 	}
-	provider, err := tokenauth.NewProvider(issuer, true)
+	provider, err := tokenauth.NewProvider(issuer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"bytes"
 	"reflect"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,4 +16,13 @@ func configuration(ctx caddy.Context) *caddy.Config {
 		return nil
 	}
 	return (*caddy.Config)(field.UnsafePointer())
+}
+
+// readsProxy reports whether the HTTP app that cfg configures may read placeholders of
+// Caddy's reverse proxy. It reports true if the app's configuration is not known.
+func readsProxy(cfg *caddy.Config) bool {
+	if cfg == nil || cfg.AppsRaw["http"] == nil {
+		return true
+	}
+	return bytes.Contains(cfg.AppsRaw["http"], []byte("http.reverse_proxy."))
 }

@@ -21,6 +21,7 @@ type exchange struct {
 
 	body     *upload.Body       // of the request; nil if there is none
 	download *download.Detached // nil if the call ends with its caller
+	transfer *transfer          // of the short way; nil on the other
 	status   int                // of the API's last response; 0 if there is none
 	refusal  *gatewayError      // why the transport has not sent the call, although it responds
 	counted  bool               // the metric has the error that ended the call

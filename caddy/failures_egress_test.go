@@ -92,13 +92,13 @@ func TestFailuresOfAnEgressProxy(t *testing.T) {
 		kind, details string         // PROXY stands for the proxy's URL
 		logs          string         // if it differs from details
 	}{
-		"403": {"http", connect("HTTP/1.1 403 Forbidden\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 403 Forbidden", ""},
-		"407": {"http", connect("HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 407 Proxy Authentication Required", ""},
-		"429": {"http", connect("HTTP/1.1 429 \r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 429 Too Many Requests", ""},
-		"502": {"http", connect("HTTP/1.0 502 Bad Gateway\r\n\r\nno"), "destination_unavailable", "the egress proxy PROXY answers 502 Bad Gateway", ""},
-		"503": {"http", connect("HTTP/1.1 503\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 503 Service Unavailable", ""},
-		"504": {"http", connect("HTTP/1.1 504 Gateway Timeout\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 504 Gateway Timeout", ""},
-		"599": {"http", connect("HTTP/1.1 599 Odd\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY answers 599", ""},
+		"403": {"http", connect("HTTP/1.1 403 Forbidden\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY responds with 403 Forbidden", ""},
+		"407": {"http", connect("HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY responds with 407 Proxy Authentication Required", ""},
+		"429": {"http", connect("HTTP/1.1 429 \r\n\r\n"), "destination_unavailable", "the egress proxy PROXY responds with 429 Too Many Requests", ""},
+		"502": {"http", connect("HTTP/1.0 502 Bad Gateway\r\n\r\nno"), "destination_unavailable", "the egress proxy PROXY responds with 502 Bad Gateway", ""},
+		"503": {"http", connect("HTTP/1.1 503\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY responds with 503 Service Unavailable", ""},
+		"504": {"http", connect("HTTP/1.1 504 Gateway Timeout\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY responds with 504 Gateway Timeout", ""},
+		"599": {"http", connect("HTTP/1.1 599 Odd\r\n\r\n"), "destination_unavailable", "the egress proxy PROXY responds with 599", ""},
 
 		"does not listen":             {"http", nil, "connection_refused", "the egress proxy PROXY cannot be reached", "connection refused"},
 		"hangs up":                    {"http", connect(""), "http_response_incomplete", "through the egress proxy PROXY", "unexpected EOF"},

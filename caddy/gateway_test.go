@@ -2,7 +2,9 @@ package caddyesign_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -120,7 +122,46 @@ func adapt(t *testing.T, caddyfile string) []byte {
 	if err != nil {
 		t.Fatalf("adapting: %v", err)
 	}
+	if !*longWay {
+		return cfg
+	}
+	var config any
+	if err := json.Unmarshal(cfg, &config); err != nil {
+		t.Fatal(err)
+	}
+	lengthen(config)
+	if cfg, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
 	return cfg
+}
+
+// longWay has every gateway of the tests send its calls through Caddy's reverse_proxy:
+//
+//	go test -race . -args -long
+var longWay = flag.Bool("long", false, "send all calls through Caddy's reverse_proxy")
+
+// lengthen adds an option of reverse_proxy that changes nothing to each gateway in config.
+func lengthen(config any) {
+	switch config := config.(type) {
+	case []any:
+		for _, value := range config {
+			lengthen(value)
+		}
+	case map[string]any:
+		for _, value := range config {
+			lengthen(value)
+		}
+		if config["handler"] != "bankid_esign" {
+			return
+		}
+		proxy, _ := config["proxy"].(map[string]any)
+		if proxy == nil {
+			proxy = make(map[string]any)
+			config["proxy"] = proxy
+		}
+		proxy["verbose_logs"] = false
+	}
 }
 
 // start loads a configuration whose site has the given directives.

@@ -120,14 +120,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.routes = make(map[string]*route, len(h.APIs))
 	for origin, apis := range byOrigin {
-		r, err := h.provisionRoute(ctx, origin, apis)
+		r, err := h.provisionRoute(ctx, app, origin, apis)
 		if err != nil {
 			return err
 		}
 		for _, name := range apis {
 			h.routes[name] = r
 		}
-		h.name = r.proxy.ProxyStatusName
+		h.name = r.name
 	}
 	if h.name == "" {
 		h.name = defaultProxyName

@@ -226,10 +226,10 @@ func TestMissingSecretFile(t *testing.T) {
 func TestLiteralSecretWarns(t *testing.T) {
 	for secret, hint := range map[string]string{
 		"literal":                   "",
-		"/run/secrets/planted":      "the client secret looks like the path of a file, and is taken as it is: give what is in the file, as by {file./run/secrets/bankid}",
+		"/run/secrets/planted":      "the client secret looks like the path of a file, and is used as it is: give the content of the file, as by {file./run/secrets/bankid}",
 		"./secrets/planted":         "looks like the path of a file",
 		"file./run/secrets/planted": "looks like the path of a file",
-		"env.PLANTED":               "the client secret looks like the name of a variable, and is taken as it is: give its value, as by {env.NAME}",
+		"env.PLANTED":               "the client secret looks like the name of a variable, and is used as it is: give its value, as by {env.NAME}",
 	} {
 		f := newFixture(t)
 		config := strings.Replace(f.caddyfile(localSite), "{file."+f.secret+"}", secret, 1)

@@ -112,7 +112,8 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
-	t.ofHandler = isOfHandler(ctx.Modules())
+	h, short := handlerOf(ctx.Modules())
+	t.ofHandler = h != nil
 	app, err := loadApp(ctx)
 	if err != nil {
 		return err
@@ -126,17 +127,21 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	table, err := t.table()
-	if err != nil {
+	var table *gateway.Table
+	if t.ofHandler {
+		table = h.table
+	} else if table, err = t.table(); err != nil {
 		return err
 	}
 	sources, err := t.sources(app)
 	if err != nil {
 		return err
 	}
-	headers, err := parentHeaders(ctx, origin)
-	if err != nil {
-		return err
+	var headers []string
+	if !short {
+		if headers, err = parentHeaders(ctx, origin); err != nil {
+			return err
+		}
 	}
 	limits, err := t.provisionHTTP(ctx, origin)
 	if err != nil {
@@ -148,7 +153,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Sources:       sources,
 		Origin:        origin,
 		Headers:       headers,
-		RequestBuffer: t.requestBuffer(),
+		RequestBuffer: t.RequestBuffer, // both have the same default
 		Budget:        app.budget,
 		Limits:        limits,
 		Traits: gateway.BaseTraits{
@@ -186,7 +191,7 @@ func (t *Transport) provisionHTTP(ctx caddy.Context, origin *url.URL) (limits ga
 		return limits, err
 	}
 	transport := t.HTTPTransport.Transport
-	transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
+	transport.OnProxyConnectResponse = tokenauth.CheckEgressResponse
 	transport.HTTP2 = &http.HTTP2Config{
 		SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: limits.Write,
 	}
@@ -236,14 +241,19 @@ func setDefault(d *caddy.Duration, value time.Duration) {
 	}
 }
 
-// isOfHandler reports whether the transport at the end of a lineage belongs to a
-// handler bankid_esign. The reverse proxy of that handler stands between them.
-func isOfHandler(lineage []caddy.Module) bool {
-	if len(lineage) < 3 {
-		return false
+// handlerOf returns the handler bankid_esign that the transport at the end of a lineage
+// belongs to, or nil if it belongs to another. short says that it is the handler's short
+// way, so that no reverse proxy stands between them.
+func handlerOf(lineage []caddy.Module) (h *Handler, short bool) {
+	if len(lineage) >= 2 {
+		if h, ok := lineage[len(lineage)-2].(*Handler); ok {
+			return h, true
+		}
 	}
-	_, ok := lineage[len(lineage)-3].(*Handler)
-	return ok
+	if len(lineage) >= 3 {
+		h, _ = lineage[len(lineage)-3].(*Handler)
+	}
+	return h, false
 }
 
 // origin returns the origin that calls go to.

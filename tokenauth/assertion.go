@@ -21,9 +21,9 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 // characters or characters beyond ASCII. With a colon, it must be an absolute URI (RFC 7519
 // section 2).
 func CheckAudience(audience string) error {
-	odd := strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r > '~' })
+	invalid := strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r > '~' })
 	u, err := url.Parse(audience)
-	if odd || strings.Contains(audience, ":") && (err != nil || !u.IsAbs()) {
+	if invalid || strings.Contains(audience, ":") && (err != nil || !u.IsAbs()) {
 		return errors.New("is not a URI")
 	}
 	return nil

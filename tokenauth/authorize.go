@@ -8,9 +8,9 @@ import (
 
 // Authorize puts token on req: as a bearer token (RFC 6750 section 2.1), or with a proof
 // (RFC 9449 section 7.1). The proof is for the method and URL of req, and has nonce, or
-// else the last nonce of the server that was kept. It is returned, and is empty for a
-// bearer token. token must be of this Source. Authorize changes the header of req, so
-// nobody else may use that. The error is an *Error.
+// else the last nonce that KeepNonce kept for the server. Authorize returns the proof,
+// which is empty for a bearer token. token must be of this Source. Authorize changes the
+// header of req, so no other goroutine may use that. The error is an *Error.
 func (s *Source) Authorize(req *http.Request, token *Token, nonce string) (proof Secret, err error) {
 	req.Header["Authorization"] = []string{token.Authorization()}
 	if token.prover == nil {
@@ -41,8 +41,8 @@ func NextNonce(header http.Header) string {
 	return nonce
 }
 
-// WantsNonce reports whether res asks for the same call again, with the nonce in res in
-// its proof (RFC 9449 section 9). After the call, the body can be read as before.
+// WantsNonce reports whether the server wants a retry with the nonce in res in the proof
+// (RFC 9449 section 9). After the call, the body of res can be read as before.
 func WantsNonce(res *http.Response) bool {
 	return res.StatusCode == http.StatusUnauthorized && NextNonce(res.Header) != "" &&
 		(challengeCode(res) == "use_dpop_nonce" || ErrorCode(res) == "use_dpop_nonce")

@@ -85,7 +85,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 // The error code of a provider counts more than the status, and more than the length of
 // the page that explains it.
 func TestProviderThatIsAwayIsNotARefusal(t *testing.T) {
-	for name, answer := range map[string]http.HandlerFunc{
+	for name, respond := range map[string]http.HandlerFunc{
 		"an error page of two megabytes": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -99,7 +99,7 @@ func TestProviderThatIsAwayIsNotARefusal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := tokenauthtest.NewServer()
-				server.HandleToken(answer)
+				server.HandleToken(respond)
 				_, err := newTestSource(t, server).Token(t.Context())
 				failure, ok := errors.AsType[*tokenauth.Error](err)
 				if !ok || failure.Cause != tokenauth.CauseUnavailable {

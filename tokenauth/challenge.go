@@ -24,7 +24,7 @@ func challengeCode(res *http.Response) string {
 // cannot be read, the name is empty.
 func nextParameter(challenges string) (name, value, rest string) {
 	challenges = strings.TrimLeft(challenges, " \t,")
-	end := strings.IndexFunc(challenges, isNoToken)
+	end := strings.IndexFunc(challenges, isDelimiter)
 	if end < 0 {
 		return challenges, "", ""
 	}
@@ -41,7 +41,7 @@ func nextParameter(challenges string) (name, value, rest string) {
 		value, rest = unquote(value[1:])
 		return name, value, rest
 	}
-	if end = strings.IndexFunc(value, isNoToken); end < 0 {
+	if end = strings.IndexFunc(value, isDelimiter); end < 0 {
 		return name, value, ""
 	}
 	return name, value[:end], value[end:]
@@ -65,7 +65,7 @@ func unquote(s string) (value, rest string) {
 	return "", ""
 }
 
-// isNoToken reports whether r cannot be in a token (RFC 9110 section 5.6.2).
-func isNoToken(r rune) bool {
+// isDelimiter reports whether r cannot be in a token (RFC 9110 section 5.6.2).
+func isDelimiter(r rune) bool {
 	return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// challengeCode returns the error code of an answer with the given challenges.
+// challengeCode returns the error code of a response with the given challenges.
 func challengeCode(challenges ...string) string {
 	return tokenauth.ErrorCode(&http.Response{Header: http.Header{"Www-Authenticate": challenges}, Body: http.NoBody})
 }

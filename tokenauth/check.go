@@ -31,13 +31,17 @@ func (r Report) OK() bool { return r.Err == nil && len(r.MissingScopes) == 0 && 
 // Check tries config: it obtains a token with client and drops it. An error means that
 // config is not valid, as for NewSource. All other failures are in the report.
 func Check(ctx context.Context, config Config, client *http.Client) (Report, error) {
+	config, err := config.complete() // so that all attempts share one Provider
+	if err != nil {
+		return Report{}, err
+	}
 	report, err := try(ctx, config, client)
 	if err != nil || report.OK() {
 		return report, err
 	}
 	report.Hint = report.Status.Hint()
 	if report.Hint == "" && report.Err == nil {
-		report.Hint = "the token has no life, so that no API takes it: have the lifespan of access tokens set at the provider, for the client or as a whole"
+		report.Hint = "the lifetime of the token is zero, so no API accepts it: have the lifespan of access tokens set at the provider, for the client or as a whole"
 	}
 	if report.Err != nil && report.Err.Cause == CauseRefused && report.Err.Code == "invalid_scope" {
 		report.MissingScopes, err = refusedScopes(ctx, config, client)

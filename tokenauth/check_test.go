@@ -281,7 +281,7 @@ func TestHintsAtWhatTheProviderDoesNotList(t *testing.T) {
 	}
 }
 
-func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
+func TestHintsIfNobodyRespondsProperly(t *testing.T) {
 	plain := tokenauthtest.NewHTTPServer()
 	defer plain.Close()
 	secure := tokenauthtest.NewTLSServer()
@@ -316,7 +316,7 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 		}
 		transport := &http.Transport{Proxy: http.ProxyURL(proxy)}
 		if typed {
-			transport.OnProxyConnectResponse = tokenauth.CheckEgressAnswer
+			transport.OnProxyConnectResponse = tokenauth.CheckEgressResponse
 		}
 		return &http.Client{Transport: transport}
 	}
@@ -330,9 +330,9 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 		client *http.Client
 		hint   string
 	}{
-		"name":                         {"https://issuer.test", &http.Client{Transport: failing(&net.DNSError{Err: "no such host", Name: "issuer.test", IsNotFound: true})}, "the DNS knows no host"},
-		"no DNS":                       {"https://issuer.test", resolving(syscall.ENETUNREACH), "the DNS does not answer here"},
-		"slow DNS":                     {"https://issuer.test", resolving(os.ErrDeadlineExceeded), "the DNS does not answer here"},
+		"name":                         {"https://issuer.test", &http.Client{Transport: failing(&net.DNSError{Err: "no such host", Name: "issuer.test", IsNotFound: true})}, "the DNS has no host"},
+		"no DNS":                       {"https://issuer.test", resolving(syscall.ENETUNREACH), "the DNS does not respond"},
+		"slow DNS":                     {"https://issuer.test", resolving(os.ErrDeadlineExceeded), "the DNS does not respond"},
 		"no network":                   {"https://issuer.test", &http.Client{Transport: failing(syscall.ENETUNREACH)}, "no route to the issuer"},
 		"no host":                      {"https://issuer.test", &http.Client{Transport: failing(syscall.EHOSTUNREACH)}, "no route to the issuer"},
 		"refused":                      {refusing(t), new(http.Client), "nothing listens"},
@@ -349,23 +349,23 @@ func TestHintsWhereNobodyAnswersProperly(t *testing.T) {
 		"SOCKS fails":                  {"https://issuer.test", socks("unknown error host unreachable"), "the egress proxy cannot connect"},
 		"not permitted":                {"https://issuer.test", &http.Client{Transport: failing(syscall.EACCES)}, "does not permit the connection"},
 		"exhausted":                    {"https://issuer.test", &http.Client{Transport: failing(syscall.EMFILE)}, "no file descriptor"},
-		"old TLS":                      {refusingTLS(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), trusting, "no version or cipher suite of TLS in common"},
+		"old TLS":                      {refusingTLS(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), trusting, "no TLS version or cipher suite in common"},
 		"TLS with client certificates": {refusingTLS(&tls.Config{ClientAuth: tls.RequireAnyClientCert}), trusting, "wants a client certificate"},
-		"TLS for other names":          {refusingTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return new(tls.Config), nil }}), trusting, "knows no host of its name"},
-		"TLS in trouble":               {refusingTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no") }}), trusting, "TLS with whoever answers at the issuer's address has failed"},
-		"certificate":                  {secure.Issuer(), new(http.Client), "of an authority that is not trusted here"},
+		"TLS for other names":          {refusingTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return new(tls.Config), nil }}), trusting, "does not know the issuer's host name"},
+		"TLS in trouble":               {refusingTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no") }}), trusting, "TLS with the server at the issuer's address has failed"},
+		"certificate":                  {secure.Issuer(), new(http.Client), "from an authority that this machine does not trust"},
 		"other host":                   {byName, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, "the certificate of another host"},
 		"expired":                      {secure.Issuer(), &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: later}}}, "look at the clock"},
 		"no TLS":                       {"https" + strings.TrimPrefix(plain.Issuer(), "http"), new(http.Client), "does not speak TLS"},
-		"timeout":                      {"https://issuer.test", &http.Client{Transport: failing(context.DeadlineExceeded)}, "does not answer"},
+		"timeout":                      {"https://issuer.test", &http.Client{Transport: failing(context.DeadlineExceeded)}, "does not respond"},
 		"reset":                        {"https://issuer.test", &http.Client{Transport: failing(errors.New("connection reset"))}, "cannot be reached"},
-		"realm":                        {"https://issuer.test", answering(404, "{}"), "there is no OpenID provider"},
-		"other":                        {"https://issuer.test", answering(200, `{"issuer":"https://other.test","token_endpoint":"https://other.test/t"}`), "is not the provider of that name"},
-		"forbidden":                    {"https://issuer.test", answering(403, ""), "look for a proxy in between"},
-		"trouble":                      {"https://issuer.test", answering(503, ""), "trouble of its own"},
+		"realm":                        {"https://issuer.test", responding(404, "{}"), "there is no OpenID provider"},
+		"other":                        {"https://issuer.test", responding(200, `{"issuer":"https://other.test","token_endpoint":"https://other.test/t"}`), "is not the provider of that name"},
+		"forbidden":                    {"https://issuer.test", responding(403, ""), "look for a proxy in between"},
+		"trouble":                      {"https://issuer.test", responding(503, ""), "trouble of its own"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			provider, err := tokenauth.NewProvider(test.issuer, true)
+			provider, err := tokenauth.NewProvider(test.issuer)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -391,8 +391,8 @@ func failing(err error) roundTripFunc {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// answering returns a client that gets the same answer to every request.
-func answering(status int, body string) *http.Client {
+// responding returns a client that gets the same response to every request.
+func responding(status int, body string) *http.Client {
 	return &http.Client{Transport: tokenauthtest.HandlerTransport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, body)

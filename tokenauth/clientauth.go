@@ -32,6 +32,23 @@ type Credentials struct {
 	DPoPKey      *Key   // the key that tokens are bound to; nil: the Source generates one
 }
 
+// ClientSecret returns a function for Config.Credentials: those of a client with a secret,
+// as registered and not encoded.
+func ClientSecret(clientID, secret string) func() (Credentials, error) {
+	return fixed(Credentials{ClientID: clientID, ClientSecret: NewSecret(secret)})
+}
+
+// PrivateKey returns a function for Config.Credentials: those of a client that
+// authenticates with a key (private_key_jwt). GenerateKey and ParseKey make a Key.
+func PrivateKey(clientID string, key *Key) func() (Credentials, error) {
+	return fixed(Credentials{ClientID: clientID, Key: key})
+}
+
+// fixed returns a function that returns c.
+func fixed(c Credentials) func() (Credentials, error) {
+	return func() (Credentials, error) { return c, nil }
+}
+
 // equal reports whether c and other are the same credentials.
 func (c Credentials) equal(other Credentials) bool {
 	return c.ClientID == other.ClientID && c.ClientSecret.Equal(other.ClientSecret) &&
@@ -41,8 +58,9 @@ func (c Credentials) equal(other Credentials) bool {
 // fits reports whether c has the credential that m needs.
 func (m AuthMethod) fits(c Credentials) bool { return (m == PrivateKeyJWT) == (c.Key != nil) }
 
-// errNoMethod is the error if there is no method to use.
-var errNoMethod = errors.New("the provider lists no client authentication method that goes with the client's credentials")
+// errNoMethod is the error if there is no method to use. The message goes on with the
+// provider's list.
+var errNoMethod = errors.New("the provider lists no client authentication method that fits the client's credentials")
 
 // chooseMethod returns the configured method, or else the first method that fits the
 // credentials and is listed by the provider. It never tries methods: that would send the

@@ -45,21 +45,21 @@ func (c Clock) correction() time.Duration {
 	return c.Ahead
 }
 
-// toldTime is the difference of a provider's clock, measured by one of its answers.
-type toldTime struct {
+// measuredSkew is the difference of a provider's clock, measured by one of its responses.
+type measuredSkew struct {
 	ahead time.Duration // how much it is ahead of this machine's clock
 	at    instant
 }
 
 // Clock returns how the provider's clock differs from this machine's. It is measured by
-// the provider's own answers that do not come from a cache. When this machine's clock is
+// the provider's own responses that do not come from a cache. When this machine's clock is
 // set, the difference is not known any more: NTP may have corrected the clock.
 func (p *Provider) Clock() Clock {
-	told := p.told.Load()
-	if told == nil || readClocks().apart(told.at) > maxSkew {
+	skew := p.skew.Load()
+	if skew == nil || readClocks().apart(skew.at) > maxSkew {
 		return Clock{}
 	}
-	return Clock{Known: true, Ahead: told.ahead}
+	return Clock{Known: true, Ahead: skew.ahead}
 }
 
 // measure compares the clocks by the header of a response to a request made at sent. A
@@ -70,7 +70,7 @@ func (p *Provider) measure(header http.Header, sent time.Time) {
 	}
 	now := readClocks()
 	if ahead, ok := clockSkew(header, sent, now.wall); ok {
-		p.told.Store(&toldTime{ahead: ahead, at: now})
+		p.skew.Store(&measuredSkew{ahead: ahead, at: now})
 	}
 }
 

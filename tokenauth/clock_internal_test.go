@@ -12,7 +12,7 @@ import (
 func TestClockThatIsSetIsNotCorrected(t *testing.T) {
 	const ahead = 2 * time.Minute
 	for name, test := range map[string]struct {
-		wall, mono time.Duration // time that passes on the clocks after the provider's answer
+		wall, mono time.Duration // time that passes on the clocks after the provider's response
 		known      bool
 	}{
 		"nothing":               {0, 0, true},
@@ -25,15 +25,15 @@ func TestClockThatIsSetIsNotCorrected(t *testing.T) {
 		"suspended":             {time.Hour, 0, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			provider, err := NewProvider("https://issuer.test", true)
+			provider, err := NewProvider("https://issuer.test")
 			if err != nil {
 				t.Fatal(err)
 			}
 			date := time.Now().Add(ahead).UTC().Format(http.TimeFormat)
 			provider.measure(http.Header{"Date": {date}}, time.Now())
-			told := *provider.told.Load()
-			told.at = later(told.at, -test.wall, -test.mono)
-			provider.told.Store(&told)
+			skew := *provider.skew.Load()
+			skew.at = later(skew.at, -test.wall, -test.mono)
+			provider.skew.Store(&skew)
 			clock := provider.Clock()
 			if clock.Known != test.known || (clock.Ahead != 0) != test.known {
 				t.Errorf("%s: the clock is %+v", name, clock)

@@ -55,7 +55,7 @@ func issuedAt(t *testing.T, request tokenauthtest.TokenRequest) time.Duration {
 }
 
 // A difference of some minutes is corrected. A larger one is not believed, since a single
-// wrong answer would lead to an assertion that is valid for too long.
+// wrong response would lead to an assertion that is valid for too long.
 func TestClockIsCorrectedByMinutesAtMost(t *testing.T) {
 	for ahead, corrected := range map[time.Duration]bool{
 		0: true, 20 * time.Second: true, -40 * time.Second: true, 9 * time.Minute: true, -9 * time.Minute: true,
@@ -63,11 +63,11 @@ func TestClockIsCorrectedByMinutesAtMost(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := newKeyServer()
-			answer := func(w http.ResponseWriter, _ *http.Request) {
+			respond := func(w http.ResponseWriter, _ *http.Request) {
 				tellTime(w, ahead)
 				tokenauthtest.WriteToken(w, "token", 0)
 			}
-			server.HandleToken(answer)
+			server.HandleToken(respond)
 			source := newTestSource(t, server, withKey(t))
 			getToken(t, source)
 			getToken(t, source)

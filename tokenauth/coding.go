@@ -22,8 +22,8 @@ const (
 
 // PlainBody returns the first 16 KiB of body, without its content codings (RFC 9110
 // section 8.4.1) and without a byte order mark. header is the header that came with body.
-// PlainBody decodes gzip and deflate, the codings that a Transport offers to the server. It
-// returns nil if the body has another coding, more than four codings, or is not valid in
+// PlainBody decodes gzip and deflate, the codings that a gateway.Transport offers to the
+// server. It returns nil if the body has another coding, more than four codings, or is not valid in
 // its coding.
 func PlainBody(header http.Header, body []byte) []byte {
 	codings := make([]string, 0, maxCodings)

@@ -14,7 +14,7 @@ type requester struct {
 	config     Config
 	nonces     nonces
 	key        *Key           // generated
-	identified func(identity) // is told the identity before each request
+	identified func(identity) // is called with the identity before each request
 }
 
 // direct is the supplier that asks the provider.
@@ -66,7 +66,7 @@ func vanished(err error) bool {
 	case e.Status == 0:
 		return e.Cause == CauseUnavailable // such as an unknown host, or a refused connection
 	}
-	return gone(e.Status) || e.Status >= 300 && e.Status < 400
+	return noEndpoint(e.Status) || e.Status >= 300 && e.Status < 400
 }
 
 // request asks the token endpoint of metadata.

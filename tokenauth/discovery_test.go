@@ -14,7 +14,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A site answers according to the path of a request, and records the requests.
+// A site responds according to the path of a request, and records the requests.
 type site struct {
 	pages map[string]http.HandlerFunc // 404 for others
 	asked []string
@@ -29,7 +29,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(w, r)
 }
 
-// document answers with the configuration of issuer.
+// document responds with the configuration of issuer.
 func document(issuer string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		tokenauthtest.WriteJSON(w, 200, map[string]any{"issuer": issuer, "token_endpoint": "https://as.test/token"})
@@ -45,7 +45,7 @@ func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
 		appended = "/tenant/x/.well-known/oauth-authorization-server"
 		issuer   = "https://as.test/tenant/x"
 	)
-	answer := func(status int, body string) http.HandlerFunc {
+	respond := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "https://as.test/login")
 			w.WriteHeader(status)
@@ -62,14 +62,14 @@ func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
 		"OpenID":             {pages: map[string]http.HandlerFunc{openID: document(issuer), inserted: document(issuer)}, asked: []string{openID}},
 		"inserted":           {pages: map[string]http.HandlerFunc{inserted: document(issuer)}, asked: []string{openID, inserted}},
 		"appended":           {pages: map[string]http.HandlerFunc{appended: document(issuer)}, asked: []string{openID, inserted, appended}},
-		"redirect to login":  {pages: map[string]http.HandlerFunc{openID: answer(302, ""), inserted: document(issuer)}, asked: []string{openID, inserted}},
-		"login page":         {pages: map[string]http.HandlerFunc{openID: answer(200, "<html>"), inserted: answer(200, "<html>"), appended: document(issuer)}, asked: []string{openID, inserted, appended}},
-		"for users only":     {pages: map[string]http.HandlerFunc{openID: answer(401, ""), inserted: answer(403, "{}"), appended: document(issuer)}, asked: []string{openID, inserted, appended}},
-		"404 in JSON":        {pages: map[string]http.HandlerFunc{openID: answer(404, `{"error":"not found"}`), inserted: document(issuer)}, asked: []string{openID, inserted}},
+		"redirect to login":  {pages: map[string]http.HandlerFunc{openID: respond(302, ""), inserted: document(issuer)}, asked: []string{openID, inserted}},
+		"login page":         {pages: map[string]http.HandlerFunc{openID: respond(200, "<html>"), inserted: respond(200, "<html>"), appended: document(issuer)}, asked: []string{openID, inserted, appended}},
+		"for users only":     {pages: map[string]http.HandlerFunc{openID: respond(401, ""), inserted: respond(403, "{}"), appended: document(issuer)}, asked: []string{openID, inserted, appended}},
+		"404 in JSON":        {pages: map[string]http.HandlerFunc{openID: respond(404, `{"error":"not found"}`), inserted: document(issuer)}, asked: []string{openID, inserted}},
 		"nowhere":            {asked: []string{openID, inserted, appended}, status: 404, cause: tokenauth.CauseUnusable},
-		"nowhere but login":  {pages: map[string]http.HandlerFunc{openID: answer(302, ""), inserted: answer(302, ""), appended: answer(302, "")}, asked: []string{openID, inserted, appended}, status: 302, cause: tokenauth.CauseUnusable},
-		"trouble":            {pages: map[string]http.HandlerFunc{openID: answer(503, ""), inserted: document(issuer)}, asked: []string{openID}, status: 503, cause: tokenauth.CauseUnavailable},
-		"trouble behind":     {pages: map[string]http.HandlerFunc{inserted: answer(503, "")}, asked: []string{openID, inserted}, status: 503, cause: tokenauth.CauseUnavailable},
+		"nowhere but login":  {pages: map[string]http.HandlerFunc{openID: respond(302, ""), inserted: respond(302, ""), appended: respond(302, "")}, asked: []string{openID, inserted, appended}, status: 302, cause: tokenauth.CauseUnusable},
+		"trouble":            {pages: map[string]http.HandlerFunc{openID: respond(503, ""), inserted: document(issuer)}, asked: []string{openID}, status: 503, cause: tokenauth.CauseUnavailable},
+		"trouble behind":     {pages: map[string]http.HandlerFunc{inserted: respond(503, "")}, asked: []string{openID, inserted}, status: 503, cause: tokenauth.CauseUnavailable},
 		"another issuer's":   {pages: map[string]http.HandlerFunc{inserted: document("https://as.test"), appended: document(issuer)}, asked: []string{openID, inserted}, status: 200, cause: tokenauth.CauseUnusable},
 		"OpenID of another":  {pages: map[string]http.HandlerFunc{openID: document("https://as.test"), inserted: document(issuer)}, asked: []string{openID}, status: 200, cause: tokenauth.CauseUnusable},
 		"without a path":     {issuer: "https://as.test", pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server": document("https://as.test")}, asked: []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}},
@@ -83,7 +83,7 @@ func TestDiscoveryOfAServerWithoutOpenID(t *testing.T) {
 					test.issuer = issuer
 				}
 				s := &site{pages: test.pages}
-				provider, err := tokenauth.NewProvider(test.issuer, true)
+				provider, err := tokenauth.NewProvider(test.issuer)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -120,7 +120,7 @@ func TestDocumentOfAServerWithoutOpenIDIsCheckedToo(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := &site{pages: map[string]http.HandlerFunc{"/.well-known/oauth-authorization-server": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }}}
-		provider, err := tokenauth.NewProvider("https://as.test", test.pinned)
+		provider, err := tokenauth.NewProvider("https://as.test", tokenHost(test.pinned)...)
 		if err != nil {
 			t.Fatal(err)
 		}

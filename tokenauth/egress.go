@@ -19,17 +19,17 @@ type EgressError struct {
 
 // Error implements error.
 func (e *EgressError) Error() string {
-	text := fmt.Sprintf("the egress proxy %s answers %d", e.Proxy, e.Status)
+	text := fmt.Sprintf("the egress proxy %s responds with %d", e.Proxy, e.Status)
 	if reason := http.StatusText(e.Status); reason != "" {
 		text += " " + reason
 	}
 	return text
 }
 
-// CheckEgressAnswer is a function for http.Transport.OnProxyConnectResponse. If the
-// proxy does not answer with 200, it returns an *EgressError, from which Error.Hint
+// CheckEgressResponse is a function for http.Transport.OnProxyConnectResponse. If the
+// proxy does not respond with 200, it returns an *EgressError, from which Error.Hint
 // learns the status. The error of net/http itself has only the reason phrase.
-func CheckEgressAnswer(_ context.Context, proxy *url.URL, _ *http.Request, res *http.Response) error {
+func CheckEgressResponse(_ context.Context, proxy *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}

@@ -17,7 +17,7 @@ const storePrefix = "tokenauth/v1/"
 
 var (
 	errSealed   = errors.New("the entry was not sealed with this client's credential for this purpose, or has been changed")
-	errSizeless = errors.New("the storage does not tell the size of the entry, which may be any")
+	errSizeless = errors.New("the storage does not report the size of the entry, so it is not read")
 	errTooLarge = fmt.Errorf("the entry is larger than %d bytes", maxEntry)
 )
 

@@ -10,21 +10,20 @@ import (
 	"time"
 )
 
-// A Cause says who has caused that there is no token, and so where an operator should
-// look.
+// A Cause says why there is no token, and so where an operator should look.
 type Cause int
 
 // The causes of an Error.
 const (
-	// CauseUnavailable: the provider cannot be reached, or it answered that it cannot
+	// CauseUnavailable: the provider cannot be reached, or its response says that it cannot
 	// serve the request now (429, 5xx).
 	CauseUnavailable Cause = iota
-	// CauseTimeout: the provider did not answer in time.
+	// CauseTimeout: the provider did not respond in time.
 	CauseTimeout
-	// CauseRefused: the provider answered, and refused this client or its
+	// CauseRefused: the provider responded, and refused this client or its
 	// request (RFC 6749 section 5.2).
 	CauseRefused
-	// CauseUnusable: the provider answered with something that is not a token
+	// CauseUnusable: the provider responded with something that is not a token
 	// or not a provider configuration.
 	CauseUnusable
 	// CauseConfiguration: the request could not be made, for example because a
@@ -59,10 +58,10 @@ type Error struct {
 	// Cause classifies the failure.
 	Cause Cause
 
-	// Status is the HTTP status of the answer, 0 if there was none.
+	// Status is the HTTP status of the response, 0 if there was none.
 	Status int
 
-	// Code is the error code of the answer (RFC 6749 section 5.2). It is "other" if
+	// Code is the error code of the response (RFC 6749 section 5.2). It is "other" if
 	// the code is not registered, and empty if there was none.
 	Code string
 
@@ -79,17 +78,17 @@ type Error struct {
 	// retryAfter is what the provider asked for by Retry-After.
 	retryAfter time.Duration
 
-	// fault is why there was no answer, as far as it is known.
+	// fault is why there was no response, as far as it is known.
 	fault fault
 
-	// topics are the topics of the answer's error_description.
+	// topics are the topics of the response's error_description.
 	topics topics
 
 	// tokenType is the type of a token that has another type than was asked for; else
 	// nil.
 	tokenType *string
 
-	// request has facts about the token request. It is nil if there was no answer.
+	// request has facts about the token request. It is nil if there was no response.
 	request *requestFacts
 }
 
@@ -126,7 +125,7 @@ func transportError(op string, err error) *Error {
 	return &Error{Op: op, Cause: cause, fault: faultOf(err), Err: errors.New(printable(quoted.ReplaceAllString(err.Error(), `"…"`)))}
 }
 
-// quoted matches text of an answer that net/http quotes in an error because it cannot
+// quoted matches text of a response that net/http quotes in an error because it cannot
 // read it, such as a Location that is not a URL.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 

@@ -41,7 +41,7 @@ func TestCausesHaveNames(t *testing.T) {
 	}
 }
 
-func TestF34ErrorDoesNotRepeatTheAnswer(t *testing.T) {
+func TestF34ErrorDoesNotRepeatTheResponse(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"error code": echo(func(w http.ResponseWriter, s string) { tokenauthtest.WriteError(w, 401, s) }),
 		"error description": echo(func(w http.ResponseWriter, s string) {
@@ -69,13 +69,13 @@ func TestF34ErrorDoesNotRepeatTheAnswer(t *testing.T) {
 	}
 }
 
-// echo is a handler that answers with the client's secret.
-func echo(answer func(w http.ResponseWriter, secret string)) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, testClientSecret) }
+// echo is a handler that responds with the client's secret.
+func echo(response func(w http.ResponseWriter, secret string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { response(w, testClientSecret) }
 }
 
 func TestF34ErrorDoesNotRepeatWhatIsNotHTTP(t *testing.T) {
-	for name, answer := range map[string]string{
+	for name, response := range map[string]string{
 		"no status line": "%s\r\n\r\n",
 		"status":         "HTTP/1.1 %s OK\r\n\r\n",
 		"version":        "HTTP/%s 200 OK\r\n\r\n",
@@ -95,7 +95,7 @@ func TestF34ErrorDoesNotRepeatWhatIsNotHTTP(t *testing.T) {
 					defer peer.Close()
 					if r, err := http.ReadRequest(bufio.NewReader(peer)); err == nil {
 						_, _ = io.Copy(io.Discard, r.Body)
-						fmt.Fprintf(peer, answer, strings.ReplaceAll(testClientSecret, " ", "_"))
+						fmt.Fprintf(peer, response, strings.ReplaceAll(testClientSecret, " ", "_"))
 					}
 				}()
 				return client, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// This program calls an API with an http.Client that attaches the token. All calls share
+// This program gives its token to a library that takes an oauth2.TokenSource. All calls share
 // one token, which is renewed before it expires.
 func ExampleSource_OAuth2() {
 	server := tokenauthtest.NewHTTPServer()
@@ -23,24 +23,16 @@ func ExampleSource_OAuth2() {
 	}))
 	defer api.Close()
 
-	provider, err := tokenauth.NewProvider(server.Issuer(), true)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 	source, err := tokenauth.NewSource(tokenauth.Config{
-		Provider: provider,
-		Scopes:   []string{"orders"},
-		Credentials: func() (tokenauth.Credentials, error) {
-			return tokenauth.Credentials{ClientID: "app", ClientSecret: tokenauth.NewSecret("secret")}, nil
-		},
+		Issuer:      server.Issuer(),
+		Credentials: tokenauth.ClientSecret("app", "secret"),
+		Scopes:      []string{"orders"},
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer source.Close()
-	defer source.Attach(tokenauth.Runtime{Client: http.DefaultClient})()
 
 	ctx := context.Background()
 	client := oauth2.NewClient(ctx, source.OAuth2(ctx))

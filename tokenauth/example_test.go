@@ -1,73 +1,43 @@
 package tokenauth_test
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // This program calls SignDoc with an http.Client. Each call of the table carries the token
-// that it needs, and other calls are refused. To call BankID, use the issuer and the origin
-// of bankid.Current or bankid.Production.
+// that it needs, and other calls are refused. To call BankID, use bankid.Current or
+// bankid.Production as the environment.
 func Example() {
-	server, stop := startSandbox()
+	environment, stop := startSandbox()
 	defer stop()
 
-	provider, err := tokenauth.NewProvider(server+"/auth/realms/sandbox", true)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 	source, err := tokenauth.NewSource(tokenauth.Config{
-		Provider: provider,
-		Scopes:   []string{bankid.ScopeESign},
-		// This is called for every attempt. Read the credentials from a place where
-		// they can be replaced.
-		Credentials: func() (tokenauth.Credentials, error) {
-			return tokenauth.Credentials{
-				ClientID:     sandbox.ClientID,
-				ClientSecret: tokenauth.NewSecret(sandbox.ClientSecret),
-			}, nil
-		},
+		Issuer:      environment.Issuer,
+		Credentials: tokenauth.ClientSecret(sandbox.ClientID, sandbox.ClientSecret),
+		Scopes:      bankid.Scopes(bankid.SignDoc, nil),
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer source.Close()
-	defer source.Attach(tokenauth.Runtime{Client: http.DefaultClient})()
-
-	origin, err := url.Parse(server)
+	client, err := bankid.Client(environment, bankid.SignDoc, source)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	client := &http.Client{Transport: &gateway.Transport{
-		Base:          http.DefaultTransport,
-		Table:         gateway.NewTable(bankid.Calls(bankid.SignDoc)...),
-		Sources:       map[string]*tokenauth.Source{string(bankid.SignDoc): source},
-		Origin:        origin,
-		RequestBuffer: 1 << 20,
-	}}
 
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server+"/v1/signdoc/pades", strings.NewReader(
+	//nolint:noctx // an example
+	res, err := client.Post(environment.ESign+"/v1/signdoc/pades", "application/json", strings.NewReader(
 		`{"signProperties": {"orderName": "Contract", "redirectUrl": "https://app.example/signed"},
 		  "documents": [{"description": "Contract", "pdf": "JVBERi0xLjcKJSVFT0YK"}]}`))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := client.Do(req)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -76,22 +46,23 @@ func Example() {
 	body, err := io.ReadAll(res.Body)
 	fmt.Println(res.Status, strings.HasPrefix(string(body), `{"sign_id":"sandbox-`), err)
 
-	_, err = client.Get(server + "/v1/signdoc/../timestamp/token") //nolint:noctx,bodyclose // there is no response
+	_, err = client.Get(environment.ESign + "/v1/signdoc/../timestamp/token") //nolint:noctx,bodyclose // there is no response
 	fmt.Println(strings.HasSuffix(err.Error(), "no such call: the method and path are not in the call table"))
 	// Output:
 	// 200 OK true <nil>
 	// true
 }
 
-// startSandbox serves a simulated BankID and returns its origin.
-func startSandbox() (origin string, stop func()) {
+// startSandbox serves a simulated BankID, with further clients of its OpenID provider.
+func startSandbox(clients ...sandbox.Client) (environment bankid.Environment, stop func()) {
 	server := httptest.NewUnstartedServer(nil)
-	origin = "http://" + server.Listener.Addr().String()
-	handler, err := sandbox.New(sandbox.Options{Issuer: origin + "/auth/realms/sandbox"})
+	origin := "http://" + server.Listener.Addr().String()
+	environment = bankid.Environment{Issuer: origin + "/auth/realms/sandbox", CSC: origin, ESign: origin}
+	handler, err := sandbox.New(sandbox.Options{Issuer: environment.Issuer, Clients: clients})
 	if err != nil {
 		panic(err)
 	}
 	server.Config.Handler = handler
 	server.Start()
-	return origin, server.Close
+	return environment, server.Close
 }

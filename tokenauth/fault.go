@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// A fault is the reason why a request got no answer, as far as it is known.
+// A fault is the reason why a request got no response, as far as it is known.
 type fault int
 
 // The faults.
@@ -70,8 +70,8 @@ func faultOf(err error) fault {
 // proxyFaultOf classifies the error of a round trip if an egress proxy has caused it;
 // else it returns faultUnknown.
 func proxyFaultOf(err error) fault {
-	if answer, ok := errors.AsType[*EgressError](err); ok {
-		return proxyAnswer(answer.Status)
+	if refusal, ok := errors.AsType[*EgressError](err); ok {
+		return connectFault(refusal.Status)
 	}
 	opErr, _ := errors.AsType[*net.OpError](err)
 	switch {
@@ -85,20 +85,20 @@ func proxyFaultOf(err error) fault {
 	case strings.HasPrefix(opErr.Op, "socks "):
 		return faultProxyFails
 	}
-	// Without CheckEgressAnswer, the error is the reason phrase of the proxy's response.
+	// Without CheckEgressResponse, the error is the reason phrase of the proxy's response.
 	for _, status := range []int{
 		http.StatusForbidden, http.StatusProxyAuthRequired,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 	} {
 		if err.Error() == http.StatusText(status) {
-			return proxyAnswer(status)
+			return connectFault(status)
 		}
 	}
 	return faultUnknown
 }
 
-// proxyAnswer classifies the status with which an egress proxy refused CONNECT.
-func proxyAnswer(status int) fault {
+// connectFault classifies the status with which an egress proxy refused CONNECT.
+func connectFault(status int) fault {
 	switch {
 	case status == http.StatusProxyAuthRequired:
 		return faultProxyLogin

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// fetchLocked starts an attempt unless one is in flight.
-func (s *Source) fetchLocked() { s.startLocked(&flight{}) }
+// fetchLocked starts an attempt, unless another is in flight or none can be made.
+func (s *Source) fetchLocked() { s.startLocked(&inflight{}) }
 
-// startLocked starts the attempt f unless one is in flight, or none can be made.
-func (s *Source) startLocked(f *flight) {
+// startLocked starts the attempt f, unless another is in flight or none can be made.
+func (s *Source) startLocked(f *inflight) {
 	user := s.users.newest()
-	if s.flight != nil || s.closed || user == nil || s.config.Provider == nil {
+	if s.inflight != nil || s.closed || user == nil || s.config.Provider == nil {
 		return
 	}
 	if s.timer != nil {
@@ -25,14 +25,14 @@ func (s *Source) startLocked(f *flight) {
 	// This is not the context of the caller, since other callers wait for the result
 	// too, and later ones will use it. The attempt limits its own time.
 	ctx, cancel := context.WithCancel(context.Background())
-	f.done, f.hurry, f.limit = make(chan struct{}), make(chan struct{}), s.limitLocked()
-	s.flight, s.cancel = f, cancel
+	f.done, f.awaited, f.limit = make(chan struct{}), make(chan struct{}), s.limitLocked()
+	s.inflight, s.cancel = f, cancel
 	if !f.look {
-		s.attempted = readClocks()
+		s.lastAttempt = readClocks()
 	}
 	s.background.Go(func() {
 		defer cancel()
-		s.fly(ctx, f, user)
+		s.run(ctx, f, user)
 	})
 }
 
@@ -49,8 +49,8 @@ func (s *Source) idleLocked() *Error {
 	return &Error{Op: opToken, Cause: CauseConfiguration, Err: reason}
 }
 
-// fly makes the attempt f, and always tells the waiting callers that it has ended.
-func (s *Source) fly(ctx context.Context, f *flight, user *user) {
+// run makes the attempt f. When it has ended, run wakes the waiting callers in every case.
+func (s *Source) run(ctx context.Context, f *inflight, user *user) {
 	start := time.Now()
 	event := Event{Scopes: strings.Join(s.config.Scopes, " ")}
 	var credentials Credentials
@@ -60,13 +60,13 @@ func (s *Source) fly(ctx context.Context, f *flight, user *user) {
 			f.token, f.err = nil, &Error{Op: opToken, Cause: CauseUnusable, Err: errors.New("the attempt panicked")}
 		}
 		event.Duration, event.Clock = time.Since(start), s.config.Provider.Clock()
-		ended := s.land(f, credentials, &event)
+		silent := s.finish(f, credentials, &event)
 		close(f.done)
-		if user.Observe != nil && !ended {
-			tell(&s.observing, func() { user.Observe(event) })
+		if user.Observe != nil && !silent {
+			notify(&s.notifying, func() { user.Observe(event) })
 		}
 	}()
-	n := need{deadline: start.Add(f.limit), limit: f.limit, hurry: f.hurry, better: s.better, event: &event}
+	n := need{deadline: start.Add(f.limit), limit: f.limit, awaited: f.awaited, better: s.better, event: &event}
 	limited, cancel := context.WithDeadline(ctx, n.deadline)
 	defer cancel()
 	var err error
@@ -89,22 +89,22 @@ func (s *Source) fly(ctx context.Context, f *flight, user *user) {
 	}
 }
 
-// tell calls observe, one call after the other. observe is code of others, so its panic
-// must not end the process.
-func tell(observing *sync.Mutex, observe func()) {
-	observing.Lock()
-	defer observing.Unlock()
+// notify calls observe, while it holds turn: one call at a time. observe is not code of
+// this package, so its panic must not end the process.
+func notify(turn *sync.Mutex, observe func()) {
+	turn.Lock()
+	defer turn.Unlock()
 	defer func() { _ = recover() }()
 	observe()
 }
 
-// land ends the flight f: it puts the new token into use, or notes the failure, and
-// schedules the next attempt. It returns true if the observer need not be told: Close has
-// ended the flight, or the flight was a look that found nothing.
-func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended bool) {
+// finish ends the attempt f: it puts the new token into use, or notes the failure, and
+// schedules the next attempt. It returns true if the observer need not be notified: Close
+// has ended the attempt, or the attempt was a look that found nothing.
+func (s *Source) finish(f *inflight, credentials Credentials, event *Event) (silent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flight, s.cancel = nil, nil
+	s.inflight, s.cancel = nil, nil
 	now := readClocks()
 	last := s.inUseLocked(now)
 	if f.err != nil {
@@ -114,15 +114,15 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 			if last.usable(now) {
 				left = now.until(last.expiresAt)
 			}
-			wait, step := backoff(f.err, s.steps, left, event.Duration)
+			wait, step := backoff(f.err, s.backoffSteps, left, event.Duration)
 			if step {
-				s.steps++
+				s.backoffSteps++
 			}
 			f.err.retryAt = now.plus(wait)
 			f.err.RetryAt = f.err.retryAt.mono
-			s.heldUntil = now.plus(f.err.retryAfter)
+			s.retryAfterUntil = now.plus(f.err.retryAfter)
 		}
-		s.failure, s.refused, s.checked = f.err, credentials, now
+		s.failure, s.refusedCredentials, s.lastCredentialCheck = f.err, credentials, now
 		event.Err, event.Failures, event.Usable = f.err, s.failures, last.usable(now)
 		if last.usable(now) {
 			s.scheduleLocked(f.err.retryAt, last)
@@ -137,7 +137,7 @@ func (s *Source) land(f *flight, credentials Credentials, event *Event) (ended b
 	}
 	event.Failures, event.Usable = s.failures, true
 	event.Lifetime, event.MissingScopes = f.token.lifetime, s.missing(f.token)
-	s.failure, s.failures, s.steps, s.accepted = nil, 0, 0, credentials
+	s.failure, s.failures, s.backoffSteps, s.acceptedCredentials = nil, 0, 0, credentials
 	if latest := s.latestLocked(); latest != nil && latest.secret.Equal(f.token.secret) {
 		// Some providers return the same token until it expires. Until then, it is
 		// useless to ask again.
@@ -175,11 +175,11 @@ func (s *Source) scheduleLocked(at instant, token *Token) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		now := readClocks()
-		if s.newer == token {
-			s.advanceLocked() // most of its lifetime is over, so every API knows it by now
+		if s.newest == token {
+			s.useNewestLocked() // most of its lifetime is over, so every API knows it by now
 			return
 		}
-		if s.inUseLocked(now) == token && s.newer == nil && token.used.Load() && now.reached(s.retryAtLocked()) {
+		if s.inUseLocked(now) == token && s.newest == nil && token.used.Load() && now.reached(s.retryAtLocked()) {
 			s.fetchLocked()
 		}
 	})

@@ -209,9 +209,9 @@ func TestF37PanicOfTheObserverHarmsNobody(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		defer server.Close()
 		source := newTestSource(t, server)
-		told := 0
+		notified := 0
 		source.Attach(tokenauth.Runtime{Client: server.Client(), Observe: func(tokenauth.Event) {
-			told++
+			notified++
 			panic("of a module that somebody else wrote")
 		}})
 		token := getToken(t, source)
@@ -219,8 +219,8 @@ func TestF37PanicOfTheObserverHarmsNobody(t *testing.T) {
 			t.Error("after a panic of the observer, there is no renewal")
 		}
 		synctest.Wait()
-		if told != 2 {
-			t.Errorf("the observer was told %d times, want 2", told)
+		if notified != 2 {
+			t.Errorf("the observer was notified %d times, want 2", notified)
 		}
 	})
 }

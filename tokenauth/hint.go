@@ -12,9 +12,9 @@ import (
 func (e *Error) Hint() string {
 	switch e.fault {
 	case faultName:
-		return "the DNS knows no host of the issuer's name: look at the DNS of this machine, at the egress proxy (HTTPS_PROXY) if outer names resolve only there, and at the spelling of an issuer of your own"
+		return "the DNS has no host with the issuer's name: look at the DNS of this machine, at the egress proxy (HTTPS_PROXY) if external names resolve only there, and at the spelling if you have configured an issuer yourself"
 	case faultResolver:
-		return "the DNS does not answer here: look at this machine's network and DNS, and at the egress proxy (HTTPS_PROXY) if outer names resolve only there"
+		return "the DNS does not respond: look at this machine's network and DNS, and at the egress proxy (HTTPS_PROXY) if external names resolve only there"
 	case faultRoute:
 		return "there is no route to the issuer from this machine: look at its network and the firewall, and at the egress proxy (HTTPS_PROXY)"
 	case faultRefused:
@@ -26,7 +26,7 @@ func (e *Error) Hint() string {
 	case faultProxyForbids:
 		return "the egress proxy does not let this machine connect to the issuer: have the issuer's host and port allowed there"
 	case faultProxyFails:
-		return "the egress proxy cannot connect to the issuer: look at the proxy's own network and DNS, and at the spelling of an issuer of your own"
+		return "the egress proxy cannot connect to the issuer: look at the proxy's own network and DNS, and at the spelling if you have configured an issuer yourself"
 	case faultPermission:
 		return "this machine does not permit the connection to the issuer: look at its firewall, and at what the service may do"
 	case faultExhausted:
@@ -34,25 +34,25 @@ func (e *Error) Hint() string {
 	case faultExpired:
 		return "the issuer's certificate is not valid at this machine's time: look at the clock, then at the certificate"
 	case faultHost:
-		return "whoever answers shows the certificate of another host: look at the issuer's host name, and for a proxy or a login page of the network in between"
+		return "the server at the issuer's address has the certificate of another host: look at the issuer's host name, and for a proxy or a login page of the network in between"
 	case faultCertificate:
-		return "the issuer's certificate is of an authority that is not trusted here: a company's proxy that breaks up TLS has one of its own, as the issuer may; add its root certificate to this machine's (SSL_CERT_FILE), or to the trust pool"
+		return "the issuer's certificate is from an authority that this machine does not trust, such as that of a company's proxy that intercepts TLS: add the authority's root certificate to this machine's (SSL_CERT_FILE), or to the trust pool"
 	case faultTLS:
-		return "whoever answers at the issuer's address does not speak TLS: look at the port, and for a proxy in between"
+		return "the server at the issuer's address does not speak TLS: look at the port, and for a proxy in between"
 	case faultNoCommonTLS:
-		return "the issuer, or a proxy that breaks up TLS, has no version or cipher suite of TLS in common with the gateway, which wants TLS 1.2 or newer, or wants a client certificate: look for a proxy in between"
+		return "the issuer, or a proxy that intercepts TLS, has no TLS version or cipher suite in common with the gateway, which wants TLS 1.2 or newer, or it wants a client certificate: look for a proxy in between"
 	case faultClientCertificate:
-		return "whoever answers at the issuer's address wants a client certificate, which the gateway has none of: look for a proxy in between"
+		return "the server at the issuer's address wants a client certificate, and the gateway does not have one: look for a proxy in between"
 	case faultServerName:
-		return "whoever answers at the issuer's address knows no host of its name: look at the issuer's host name, and for a proxy in between"
+		return "the server at the issuer's address does not know the issuer's host name: look at that name, and for a proxy in between"
 	case faultHandshake:
-		return "TLS with whoever answers at the issuer's address has failed: look for a proxy in between that breaks it up"
+		return "TLS with the server at the issuer's address has failed: look for a proxy in between that intercepts TLS"
 	case faultUnknown:
 		// the cause may say more
 	}
 	switch e.Cause {
 	case CauseTimeout:
-		return "the issuer does not answer: look at the firewall and the egress proxy (HTTPS_PROXY)"
+		return "the issuer does not respond: look at the firewall and the egress proxy (HTTPS_PROXY)"
 	case CauseUnavailable:
 		if e.Status != 0 {
 			return "the issuer has trouble of its own, or has been asked too often: wait, and look at its status page"
@@ -63,21 +63,21 @@ func (e *Error) Hint() string {
 	case CauseUnusable:
 		switch {
 		case errors.Is(e.Err, errLate):
-			return "the provider takes longer to answer than its tokens live: it is slow, or its tokens live too short"
+			return "the provider takes longer to respond than its tokens are valid: it is slow, or the lifetime of its tokens is too short"
 		case e.Op == opDiscovery && e.Status == http.StatusNotFound:
 			return "there is no OpenID provider at the issuer's URL: look at its host, path and realm"
 		case e.Op == opDiscovery:
-			return "what answers at the issuer's URL is not the provider of that name: write the issuer exactly as the provider does, and look for a proxy that answers in its place"
+			return "the server at the issuer's URL is not the provider of that name: write the issuer exactly as the provider does, and look for a proxy that responds instead of the provider"
 		}
 		return e.unusableHint()
 	case CauseConfiguration:
 		switch {
 		case errors.Is(e.Err, errNoMethod):
-			return "if the provider takes a method that it does not list, set auth_method to it; or look whether it wants a key, or a secret"
+			return "if the provider accepts a method that it does not list, set auth_method to it; or look whether it wants a key or a secret"
 		case errors.Is(e.Err, errNoAlgorithm):
 			return "use a key of another type"
 		case errors.Is(e.Err, errDetached):
-			return "attach a Runtime to the source before it is used (Source.Attach): it has the client that reaches the issuer"
+			return "attach a Runtime to the source before it is used again (Source.Attach): it has the client that reaches the issuer"
 		}
 		// the error itself says what is wrong
 	}
@@ -107,19 +107,19 @@ func (c Credentials) Hint() string {
 	} {
 		switch value := field.value; {
 		case strings.HasPrefix(value, "\ufeff"):
-			return "the " + field.name + " begins with a byte order mark, which is taken to be part of it: write it without one"
+			return "the " + field.name + " begins with a byte order mark, which counts as part of it: write it without one"
 		case assignment.MatchString(value):
-			return "the " + field.name + " begins with a name and an equals sign, which are taken to be part of it: write only what comes after them"
+			return "the " + field.name + " begins with a name and an equals sign, which count as part of it: write only what comes after them"
 		case value != strings.TrimRight(value, "\r\n"):
-			return "the " + field.name + " ends with a line break, which is taken to be part of it: remove it from where it comes from"
+			return "the " + field.name + " ends with a line break, which counts as part of it: remove it from where it comes from"
 		case value != strings.TrimSpace(value):
-			return "the " + field.name + " begins or ends with white space, which is taken to be part of it: remove it from where it comes from"
+			return "the " + field.name + " begins or ends with white space, which counts as part of it: remove it from where it comes from"
 		case len(value) > 1 && strings.ContainsRune(`"'`, rune(value[0])) && value[0] == value[len(value)-1]:
-			return "the " + field.name + " stands in quotation marks, which are taken to be part of it: remove them from where it comes from"
+			return "the " + field.name + " stands in quotation marks, which count as part of it: remove them from where it comes from"
 		case filePath.MatchString(value):
-			return "the " + field.name + " looks like the path of a file, and is taken as it is: give what is in the file, as by {file./run/secrets/bankid}"
+			return "the " + field.name + " looks like the path of a file, and is used as it is: give the content of the file, as by {file./run/secrets/bankid}"
 		case strings.HasPrefix(value, "env."):
-			return "the " + field.name + " looks like the name of a variable, and is taken as it is: give its value, as by {env.NAME}"
+			return "the " + field.name + " looks like the name of a variable, and is used as it is: give its value, as by {env.NAME}"
 		}
 	}
 	return ""

@@ -46,6 +46,6 @@ func (i instant) reached(deadline instant) bool {
 	return !i.wall.Before(deadline.wall) || !i.mono.Before(deadline.mono)
 }
 
-// tell returns other as a time on the present wall clock. Its distance from the present
+// wallTime returns other as a time on the present wall clock. Its distance from the present
 // is what until and since return.
-func (i instant) tell(other instant) time.Time { return i.mono.Add(i.until(other)) }
+func (i instant) wallTime(other instant) time.Time { return i.mono.Add(i.until(other)) }

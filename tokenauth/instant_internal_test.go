@@ -52,8 +52,8 @@ func TestTellIsAsFarFromTheWallClockAsFromThePresent(t *testing.T) {
 	now := readClocks()
 	// The wall clock has been set back by an hour since the deadline was computed.
 	deadline := instant{wall: now.wall.Add(time.Hour + time.Minute), mono: now.mono.Add(time.Minute)}
-	if got := now.tell(deadline).Round(0).Sub(now.wall); got != time.Minute {
-		t.Errorf("a deadline that is a minute away is told as one in %v", got)
+	if got := now.wallTime(deadline).Round(0).Sub(now.wall); got != time.Minute {
+		t.Errorf("a deadline that is a minute away is shown as one in %v", got)
 	}
 }
 
@@ -70,7 +70,7 @@ func (s *Source) jump(d time.Duration) {
 			}
 		}
 	}
-	for _, token := range []*Token{s.current.Load(), s.before, s.newer} {
+	for _, token := range []*Token{s.current.Load(), s.previous, s.newest} {
 		if token != nil {
 			move(&token.issued, &token.obtained, &token.refreshAt, &token.expiresAt, &token.endsAt)
 		}
@@ -78,7 +78,7 @@ func (s *Source) jump(d time.Duration) {
 	if s.failure != nil {
 		move(&s.failure.retryAt)
 	}
-	move(&s.checked, &s.renewed, &s.attempted, &s.heldUntil, &s.looked)
+	move(&s.lastCredentialCheck, &s.lastRenewal, &s.lastAttempt, &s.retryAfterUntil, &s.lastStoreLook)
 	if d := s.config.Provider.current.Load(); d != nil {
 		move(&d.at, &d.staleAt)
 	}
@@ -87,7 +87,7 @@ func (s *Source) jump(d time.Duration) {
 // newClockSource returns a source of server's tokens.
 func newClockSource(t *testing.T, server *tokenauthtest.Server) *Source {
 	t.Helper()
-	provider, err := NewProvider(server.Issuer(), true)
+	provider, err := NewProvider(server.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,13 +217,13 @@ func TestBrakesDoNotOutliveASuspension(t *testing.T) {
 			}
 		}
 		for name, test := range map[string]struct {
-			answer http.HandlerFunc
-			after  time.Duration
+			response http.HandlerFunc
+			after    time.Duration
 		}{"refusal": {refused, 10 * time.Second}, "Retry-After": {busy, 10 * time.Minute}} {
 			synctest.Test(t, func(t *testing.T) {
 				server := tokenauthtest.NewServer()
 				source := newClockSource(t, server)
-				server.HandleToken(test.answer)
+				server.HandleToken(test.response)
 				if _, err := source.Token(t.Context()); err == nil {
 					t.Fatal("no error")
 				}

@@ -29,7 +29,7 @@ var errNoKey = errors.New("there is no key")
 // A Key is a private key that signs client assertions or DPoP proofs. When it is
 // printed, only its thumbprint shows. GenerateKey and ParseKey make a Key.
 type Key struct {
-	// A pointer, for the reason that Secret has one.
+	// This is a pointer for the same reason as in Secret.
 	private    *privateKey
 	public     jose.JSONWebKey // with kid, alg and use
 	algorithms []string        // JWS algorithms of the key, the preferred first
@@ -50,7 +50,7 @@ func GenerateKey(alg string) (*Key, error) {
 	case "RS256":
 		signer, err = rsa.GenerateKey(rand.Reader, minRSABits)
 	default:
-		return nil, fmt.Errorf("keys for the algorithm '%s' are not made here: use ES256 or RS256", alg)
+		return nil, fmt.Errorf("cannot generate a key for the algorithm '%s': use ES256 or RS256", alg)
 	}
 	if err != nil {
 		return nil, err
@@ -249,8 +249,8 @@ func (k *Key) PrivatePEM() (Secret, error) {
 	return NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))), nil
 }
 
-// errNoAlgorithm is the error for a key that the provider supports no algorithm of. The
-// message goes on with the key's algorithms.
+// errNoAlgorithm is the error if the provider supports none of the key's algorithms. The
+// message goes on with these algorithms.
 var errNoAlgorithm = errors.New("the provider lists none of the key's algorithms")
 
 // algorithm returns the key's first algorithm among those that the provider supports. A

@@ -22,11 +22,11 @@ func TestCheckOfOddLifetimes(t *testing.T) {
 	}{
 		"300":       {life: 5 * time.Minute},
 		"1":         {life: time.Second},
-		"0":         {hint: "has no life"},
-		`"0"`:       {hint: "has no life"},
-		"0.5":       {hint: "has no life"},
-		"-60":       {life: -time.Second, hint: "has no life"},
-		"-1e99":     {life: -time.Second, hint: "has no life"},
+		"0":         {hint: "the lifetime of the token is zero"},
+		`"0"`:       {hint: "the lifetime of the token is zero"},
+		"0.5":       {hint: "the lifetime of the token is zero"},
+		"-60":       {life: -time.Second, hint: "the lifetime of the token is zero"},
+		"-1e99":     {life: -time.Second, hint: "the lifetime of the token is zero"},
 		"86400":     {life: day},
 		"864000":    {life: day, given: 10 * day},
 		`"864000"`:  {life: day, given: 10 * day},
@@ -58,7 +58,7 @@ func TestHintAtATokenThatCameTooLate(t *testing.T) {
 			tokenauthtest.WriteToken(w, "t", 3)
 		})
 		report := check(t, server)
-		wantHint(t, report, "its tokens live too short")
+		wantHint(t, report, "the lifetime of its tokens is too short")
 		if report.Err.Cause != tokenauth.CauseUnusable {
 			t.Errorf("the cause is %s", report.Err.Cause)
 		}

@@ -38,7 +38,7 @@ func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 // newTestProvider returns the Provider for server.
 func newTestProvider(t *testing.T, server *tokenauthtest.Server) *tokenauth.Provider {
 	t.Helper()
-	provider, err := tokenauth.NewProvider(server.Issuer(), true)
+	provider, err := tokenauth.NewProvider(server.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func newTestSource(t *testing.T, server *tokenauthtest.Server, options ...func(*
 	return source
 }
 
-// newDetachedSource is newTestSource without a runtime.
+// newDetachedSource is newTestSource without a runtime: none is attached any more.
 func newDetachedSource(t *testing.T, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) *tokenauth.Source {
 	t.Helper()
 	config := tokenauth.Config{
@@ -69,6 +69,7 @@ func newDetachedSource(t *testing.T, server *tokenauthtest.Server, options ...fu
 	if err != nil {
 		t.Fatal(err)
 	}
+	source.Attach(tokenauth.Runtime{})()
 	t.Cleanup(source.Close)
 	return source
 }
@@ -168,15 +169,15 @@ func advance(d time.Duration) {
 	synctest.Wait()
 }
 
-// hang does not answer until the client gives up.
+// hang does not respond until the client gives up.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// respondToken answers with the same token every time.
+// respondToken responds with the same token every time.
 func respondToken(token string, expiresIn any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, token, expiresIn) }
 }
 
-// respondError answers with an error every time.
+// respondError responds with an error every time.
 func respondError(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, status, code) }
 }

@@ -45,8 +45,8 @@ func (m *Metadata) Text(name string) string {
 	return printable(text[:min(len(text), maxText)])
 }
 
-// errNoDocument is the error for an answer that is not a JSON object.
-var errNoDocument = errors.New("the answer is not a provider configuration in JSON")
+// errNoDocument is the error for a response that is not a JSON object.
+var errNoDocument = errors.New("the response is not a provider configuration in JSON")
 
 // parse reads the provider's configuration document.
 func (p *Provider) parse(body []byte) (*Metadata, error) {

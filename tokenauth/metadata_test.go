@@ -13,10 +13,19 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
+// tokenHost returns the options for a provider whose token endpoint must be on the issuer's
+// host if pinned is true.
+func tokenHost(pinned bool) []tokenauth.ProviderOption {
+	if pinned {
+		return nil
+	}
+	return []tokenauth.ProviderOption{tokenauth.AnyTokenHost}
+}
+
 // readDocument has the provider of issuer read document.
 func readDocument(t testing.TB, issuer string, pinned bool, document []byte) (*tokenauth.Metadata, error) {
 	t.Helper()
-	provider, err := tokenauth.NewProvider(issuer, pinned)
+	provider, err := tokenauth.NewProvider(issuer, tokenHost(pinned)...)
 	if err != nil {
 		t.Fatal(err)
 	}

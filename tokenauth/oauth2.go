@@ -27,7 +27,7 @@ func (s *Source) OAuth2(ctx context.Context) oauth2.TokenSource {
 		return &oauth2.Token{
 			AccessToken: token.secret.Reveal(),
 			TokenType:   "Bearer",
-			Expiry:      readClocks().tell(token.expiresAt).Round(0), // wall clock, as oauth2 compares it
+			Expiry:      readClocks().wallTime(token.expiresAt).Round(0), // wall clock, as oauth2 compares it
 		}, nil
 	})
 }

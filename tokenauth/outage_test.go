@@ -96,7 +96,7 @@ func TestOutageShorterThanTheTokenIsNotNoticed(t *testing.T) {
 	for range 20 { // the back-off is random
 		testOutages(t, func(t *testing.T, o *outage, source *tokenauth.Source) {
 			// The outage lasts from the earliest renewal until shortly before the
-			// token expires: an attempt without an answer takes ten seconds, and a
+			// token expires: an attempt without a response takes ten seconds, and a
 			// Retry-After is not longer.
 			expires := getToken(t, source).ExpiresAt()
 			advance(205 * time.Second)
@@ -131,7 +131,7 @@ func TestOutageLongerThanTheTokenIsToldTruthfully(t *testing.T) {
 				t.Fatalf("cause is %v", failure.Cause)
 			}
 			if !failure.RetryAt.After(time.Now()) {
-				t.Fatalf("told to come back at %v, and it is %v", failure.RetryAt, time.Now())
+				t.Fatalf("asked to come back at %v, and it is %v", failure.RetryAt, time.Now())
 			}
 			if o.requests() > before && !allowed {
 				t.Fatalf("the issuer was asked before %v", last.RetryAt)
@@ -159,7 +159,7 @@ func TestOutageLongerThanTheTokenIsToldTruthfully(t *testing.T) {
 		}
 		for _, done := range results {
 			if r := <-done; r.err != nil {
-				t.Fatalf("whoever comes back in time gets %v", r.err)
+				t.Fatalf("a caller that comes back in time gets %v", r.err)
 			}
 		}
 		if n := len(o.TokenRequests()) - before; n != 1 {
@@ -183,7 +183,7 @@ func TestOutageWhileCallersWait(t *testing.T) {
 		for _, done := range results {
 			failure, ok := errors.AsType[*tokenauth.Error]((<-done).err)
 			if !ok || (!retryAt.IsZero() && failure.RetryAt != retryAt) {
-				t.Fatalf("callers are told different things: %v", failure)
+				t.Fatalf("callers get different errors: %v", failure)
 			}
 			retryAt = failure.RetryAt
 		}

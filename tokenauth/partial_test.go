@@ -17,8 +17,8 @@ import (
 func TestTokenWithoutAScopeIsNotReadyAnywhere(t *testing.T) {
 	type object = map[string]any
 	for name, test := range map[string]struct {
-		answer  object // besides the token
-		missing []string
+		response object // besides the token
+		missing  []string
 	}{
 		"all":                {object{"scope": "b a"}, nil},
 		"more":               {object{"scope": "a b c"}, nil},
@@ -35,12 +35,12 @@ func TestTokenWithoutAScopeIsNotReadyAnywhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := tokenauthtest.NewServer()
-				answer := func(w http.ResponseWriter, _ *http.Request) {
+				response := func(w http.ResponseWriter, _ *http.Request) {
 					body := object{"access_token": "t", "token_type": "bearer", "expires_in": 300}
-					maps.Copy(body, test.answer)
+					maps.Copy(body, test.response)
 					tokenauthtest.WriteJSON(w, 200, body)
 				}
-				server.HandleToken(answer)
+				server.HandleToken(response)
 				scopes := func(c *tokenauth.Config) { c.Scopes = []string{"a", "b"} }
 				report := check(t, server, scopes)
 				if !slices.Equal(report.MissingScopes, test.missing) || report.OK() != (test.missing == nil) {
@@ -52,7 +52,7 @@ func TestTokenWithoutAScopeIsNotReadyAnywhere(t *testing.T) {
 				getToken(t, source)
 				synctest.Wait()
 				if !slices.Equal(event.MissingScopes, test.missing) {
-					t.Errorf("the observer is told of %v, want %v", event.MissingScopes, test.missing)
+					t.Errorf("the observer gets %v, want %v", event.MissingScopes, test.missing)
 				}
 				if got := source.Status().MissingScopes; !slices.Equal(got, test.missing) {
 					t.Errorf("the status misses %v, want %v", got, test.missing)

@@ -80,7 +80,7 @@ func TestNothingOfAProviderControlsATerminal(t *testing.T) {
 	}
 }
 
-// A provider's list may be as long as its answer.
+// A provider's list may be as long as its response.
 func TestTextOfAProviderIsBounded(t *testing.T) {
 	var many []string
 	for range 10_000 {

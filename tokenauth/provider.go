@@ -45,7 +45,7 @@ type Provider struct {
 	turn    chan struct{}
 	current atomic.Pointer[discovered]
 
-	told atomic.Pointer[toldTime] // nil if no answer had a time that can be used
+	skew atomic.Pointer[measuredSkew] // nil if no response had a time that can be used
 }
 
 // discovered is one reading of the document.
@@ -59,15 +59,25 @@ type discovered struct {
 // errNoIssuer is the error for the zero Provider.
 var errNoIssuer = errors.New("the provider has no issuer: it was not made by NewProvider")
 
+// A ProviderOption changes what NewProvider returns. AnyTokenHost is one.
+type ProviderOption func(*Provider)
+
+// AnyTokenHost is the ProviderOption for a provider whose token endpoint is not on the
+// issuer's host. The credentials are sent to the host that the provider's document names.
+func AnyTokenHost(p *Provider) { p.pinned = false }
+
 // NewProvider returns the provider with the given issuer identifier, which ParseIssuer
-// must accept. If pinned is true, the token endpoint must be on the issuer's own host.
-// Otherwise it may be on any host that the provider's document names, as some providers
-// have it, and the credentials are sent there.
-func NewProvider(issuer string, pinned bool) (*Provider, error) {
+// must accept. The token endpoint must be on the issuer's own host, unless AnyTokenHost is
+// among the options.
+func NewProvider(issuer string, options ...ProviderOption) (*Provider, error) {
 	if _, err := ParseIssuer(issuer); err != nil {
 		return nil, fmt.Errorf("issuer %q %w", issuer, err)
 	}
-	return &Provider{issuer: issuer, pinned: pinned, turn: make(chan struct{}, 1)}, nil
+	p := &Provider{issuer: issuer, pinned: true, turn: make(chan struct{}, 1)}
+	for _, option := range options {
+		option(p)
+	}
+	return p, nil
 }
 
 // NewInsecureProvider returns the provider with the given issuer identifier, which
@@ -95,7 +105,7 @@ func (p *Provider) Discovered() (*Metadata, time.Time) {
 	if d.at == (instant{}) {
 		return d.metadata, time.Time{} // another process has read it
 	}
-	return d.metadata, readClocks().tell(d.at)
+	return d.metadata, readClocks().wallTime(d.at)
 }
 
 // Metadata returns the provider's configuration. If there is no fresh copy, it reads the
@@ -185,7 +195,7 @@ func (p *Provider) locations() []string {
 	return locations
 }
 
-// absent reports whether err says that a location has no document: the answer is an
+// absent reports whether err says that a location has no document: the response is an
 // error status, such as 404 or 401, or something else than a document, such as a login
 // page.
 func absent(err error) bool {
@@ -215,7 +225,7 @@ func (p *Provider) readAt(ctx context.Context, client *http.Client, location str
 	if err != nil {
 		return nil, &Error{Op: opDiscovery, Cause: CauseUnusable, Status: res.status, Err: err}
 	}
-	p.measure(res.header, sent) // only now it is known to be the provider's answer
+	p.measure(res.header, sent) // only now it is known to be the provider's response
 	now := readClocks()
 	return &discovered{metadata: metadata, document: res.body, at: now, staleAt: now.plus(metadataAge(res.header))}, nil
 }

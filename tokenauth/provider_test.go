@@ -167,7 +167,7 @@ func TestF39DiscoveryFollowsNoRedirect(t *testing.T) {
 	}
 }
 
-func TestDiscoveryAnswerIsClassified(t *testing.T) {
+func TestDiscoveryResponseIsClassified(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -206,7 +206,7 @@ func TestDiscoveryIsAskedForBelowTheIssuer(t *testing.T) {
 		"https://a.test/":        "https://a.test/.well-known/openid-configuration",
 		"https://a.test/realm/x": "https://a.test/realm/x/.well-known/openid-configuration",
 	} {
-		provider, err := tokenauth.NewProvider(issuer, true)
+		provider, err := tokenauth.NewProvider(issuer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestDiscoveryIsAskedForBelowTheIssuer(t *testing.T) {
 
 func TestNewProviderRefusesAnUnsafeIssuer(t *testing.T) {
 	for _, issuer := range []string{"", "a.test", "http://a.test", "https://a.test?q", "https://u:p@a.test", "ftp://a.test"} {
-		if _, err := tokenauth.NewProvider(issuer, false); err == nil {
+		if _, err := tokenauth.NewProvider(issuer); err == nil {
 			t.Errorf("%q: no error", issuer)
 		}
 	}

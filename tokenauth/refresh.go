@@ -29,7 +29,7 @@ func (e *TooSoonError) Error() string {
 }
 
 // Refresh obtains another token now, whether or not there is a usable one. It is for an
-// operator who has mended something and does not want to wait. It joins the attempt in
+// operator who has repaired something and does not want to wait. It joins the attempt in
 // flight, or starts one, and waits for its end as long as ctx allows. If the attempt
 // fails, the present token stays in use.
 //
@@ -41,7 +41,7 @@ func (s *Source) Refresh(ctx context.Context) error {
 	s.waiting.Add(1)
 	defer s.waiting.Add(-1)
 	for {
-		flight, err := s.refresh()
+		attempt, err := s.refresh()
 		if tooSoon, ok := errors.AsType[*TooSoonError](err); ok {
 			tooSoon.ObtainedAt = s.obtainedAt(ctx)
 		}
@@ -49,16 +49,16 @@ func (s *Source) Refresh(ctx context.Context) error {
 			return err
 		}
 		select {
-		case <-flight.done:
+		case <-attempt.done:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		switch {
-		case flight.err != nil:
-			return flight.err
-		case flight.token != nil:
+		case attempt.err != nil:
+			return attempt.err
+		case attempt.token != nil:
 			return nil
-		} // else the flight was only a look for another process's token
+		} // else the attempt was only a look for another process's token
 	}
 }
 
@@ -72,31 +72,31 @@ func (s *Source) obtainedAt(ctx context.Context) time.Time {
 	defer s.mu.Unlock()
 	now := readClocks()
 	token := s.latestLocked()
-	if err != nil || s.failure != nil || !token.usable(now) || !present.equal(s.accepted) {
+	if err != nil || s.failure != nil || !token.usable(now) || !present.equal(s.acceptedCredentials) {
 		return time.Time{}
 	}
-	if token.obtained.mono.Before(s.attempted.mono) || token.rejected.Load() {
+	if token.obtained.mono.Before(s.lastAttempt.mono) || token.rejected.Load() {
 		return time.Time{} // the last attempt gave no token that can be used
 	}
-	return now.tell(token.obtained)
+	return now.wallTime(token.obtained)
 }
 
-// refresh returns the flight that Refresh waits for. It starts one if there is none.
-func (s *Source) refresh() (*flight, error) {
+// refresh returns the attempt that Refresh waits for. It starts one if there is none.
+func (s *Source) refresh() (*inflight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight != nil {
-		s.flight.hurryUp()
-		return s.flight, nil
+	if s.inflight != nil {
+		s.inflight.markAwaited()
+		return s.inflight, nil
 	}
 	now := readClocks()
-	if wait := max(now.until(s.heldUntil), now.until(s.attempted.plus(refreshBrake))); wait > 0 {
+	if wait := max(now.until(s.retryAfterUntil), now.until(s.lastAttempt.plus(refreshBrake))); wait > 0 {
 		return nil, &TooSoonError{RetryAt: now.mono.Add(wait)}
 	}
 	s.fetchLocked()
-	if s.flight == nil {
+	if s.inflight == nil {
 		return nil, s.idleLocked()
 	}
-	s.flight.hurryUp()
-	return s.flight, nil
+	s.inflight.markAwaited()
+	return s.inflight, nil
 }

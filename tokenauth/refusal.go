@@ -22,13 +22,13 @@ type requestFacts struct {
 	algorithm                           string
 
 	// encoded reports whether form-encoding changes the client identifier or the secret
-	// in HTTP Basic. oddity says what looks wrong about the credentials.
-	encoded bool
-	oddity  string
+	// in HTTP Basic. suspicion says what looks wrong about the credentials.
+	encoded   bool
+	suspicion string
 
-	// clock is the provider's clock as known after the answer. dated is the difference
+	// clock is the provider's clock as known after the response. dated is the difference
 	// from this machine's clock with which the assertion or proof was dated. at is the
-	// time of the answer.
+	// time of the response.
 	clock Clock
 	dated time.Duration
 	at    time.Time
@@ -38,7 +38,7 @@ type requestFacts struct {
 func (r *tokenRequest) facts() *requestFacts {
 	c := r.credentials
 	facts := &requestFacts{
-		method: r.method, proof: r.prover != nil, metadata: r.metadata, oddity: c.Hint(),
+		method: r.method, proof: r.prover != nil, metadata: r.metadata, suspicion: c.Hint(),
 		clock: r.provider.Clock(), dated: r.dated, at: time.Now(),
 	}
 	switch r.method {
@@ -131,7 +131,7 @@ var reasons = []reason{
 		}
 		return e.topics.about(topicMethod|other) || !f.lists(f.method)
 	}},
-	{hint: oddityHint, applies: func(_ *Error, f *requestFacts) bool { return f.oddity != "" }},
+	{hint: suspicionHint, applies: func(_ *Error, f *requestFacts) bool { return f.suspicion != "" }},
 	{hint: secretHint, applies: func(e *Error, f *requestFacts) bool { return e.aboutSecret(f) }},
 	{hint: requestHint, clock: true, applies: func(e *Error, f *requestFacts) bool {
 		unsaid := e.Code == "invalid_request" && !e.topics.about(topicKey) || e.mayBeAboutProof() && f.method != PrivateKeyJWT
@@ -171,7 +171,7 @@ func (e *Error) mayBeAboutProof() bool {
 	return e.Code == "invalid_request" || e.Code == "invalid_grant"
 }
 
-// refusalHint returns the hint for an answer that refuses the client or its request.
+// refusalHint returns the hint for a response that refuses the client or its request.
 func (e *Error) refusalHint() string {
 	if e.Op == opDiscovery {
 		return "the provider's configuration is public, yet access to it is refused: look for a proxy in between"
@@ -188,24 +188,24 @@ func (e *Error) refusalHint() string {
 	return hint
 }
 
-// unusableHint returns the hint for an answer that is not a response of a token endpoint,
-// or not the expected one.
+// unusableHint returns the hint for a response that is not that of a token endpoint, or
+// not the expected one.
 func (e *Error) unusableHint() string {
 	switch {
-	case gone(e.Status):
-		return "there is no token endpoint where the provider's configuration has it: look at host, path and realm of the issuer, which may have been renamed or removed, and for a proxy that answers in its place"
+	case noEndpoint(e.Status):
+		return "there is no token endpoint where the provider's configuration has it: look at host, path and realm of the issuer, which may have been renamed or removed, and for a proxy that responds instead of the provider"
 	case e.tokenType == nil || e.request == nil:
 		// the error is not about the token's type
 	case e.request.proof && (*e.tokenType == "" || strings.EqualFold(*e.tokenType, typeBearer)):
-		hint := "there is no DPoP at this provider, or not for this client: it answers a proof with a token that is bound to no key"
+		hint := "the provider does not support DPoP, or not for this client: its token is not bound to a key, although there was a proof"
 		if !e.request.listsDPoP() {
 			hint += ", and its configuration does not list DPoP"
 		}
-		return hint + "; have it switched on, since b2b takes no other token"
+		return hint + "; have DPoP switched on, since b2b accepts only tokens that are bound to a key"
 	case strings.EqualFold(*e.tokenType, typeDPoP):
-		return "the provider binds the tokens of this client to a key (DPoP), as only the API b2b takes them: use another client"
+		return "the provider binds the tokens of this client to a key (DPoP), and only the API b2b accepts such tokens: use another client"
 	}
-	return "what answers at the token endpoint does not answer as one: look for a proxy that answers in its place"
+	return "the server at the token endpoint does not respond like a token endpoint: look for a proxy that responds instead of the provider"
 }
 
 func scopeHint(*Error, *requestFacts) string {
@@ -237,7 +237,7 @@ func nonceHint(*Error, *requestFacts) string {
 }
 
 func noProofHint(*Error, *requestFacts) string {
-	return "the provider may demand DPoP for this client, which is tokens that are bound to a key, as only the API b2b has them: compare with how the client is registered"
+	return "the provider may demand DPoP for this client, so that its tokens are bound to a key, which only the API b2b supports: compare with how the client is registered"
 }
 
 func proofHint(e *Error, f *requestFacts) string {
@@ -253,16 +253,16 @@ func audienceHint(_ *Error, f *requestFacts) string {
 }
 
 func algorithmHint(_ *Error, f *requestFacts) string {
-	return "the provider does not take the algorithm " + f.algorithm + " of the key, or not for this client: have the client registered for it, or use a key of another type"
+	return "the provider does not accept the algorithm " + f.algorithm + " of the key, or not for this client: have the client registered for it, or use a key of another type"
 }
 
 func clockHint(_ *Error, f *requestFacts) string {
 	if f.clock.Ahead.Abs() < clockTolerance {
-		return "what was signed here was dated by a difference of the clocks that is over, since one of them was set meanwhile: the next attempt uses the right time"
+		return "the assertion or proof was dated with an old difference between the clocks, and one of the clocks was set since then: the next attempt uses the right time"
 	}
 	hint := "this machine's clock differs from the provider's by " + f.clock.Ahead.Abs().String() +
-		", so that it does not accept what is signed here: set the clock, which says " + utc(f.at) +
-		" where the provider's says " + utc(f.at.Add(f.clock.Ahead))
+		", so it does not accept what is signed here: set the clock, which says " + utc(f.at) +
+		" while the provider's shows " + utc(f.at.Add(f.clock.Ahead))
 	if !f.clock.Correctable() {
 		hint += ", too far off to be corrected for"
 	}
@@ -270,10 +270,10 @@ func clockHint(_ *Error, f *requestFacts) string {
 }
 
 func timeHint(*Error, *requestFacts) string {
-	return "the provider finds what is signed here too old, or of the future"
+	return "the provider says that what is signed here is too old, or dated in the future"
 }
 
-func oddityHint(_ *Error, f *requestFacts) string { return f.oddity }
+func suspicionHint(_ *Error, f *requestFacts) string { return f.suspicion }
 
 func methodHint(_ *Error, f *requestFacts) string {
 	if listed := f.metadata.TokenEndpointAuthMethods; !f.lists(f.method) {
@@ -304,7 +304,7 @@ func keyHint(e *Error, f *requestFacts) string {
 }
 
 func secretHint(e *Error, f *requestFacts) string {
-	hint := "the issuer does not let this client in: look whether it belongs to this environment, and how it is registered"
+	hint := "the issuer does not accept this client: look whether it belongs to this environment, and how it is registered"
 	switch {
 	case e.Code == "unauthorized_client":
 		// Keycloak uses this code for a wrong secret, RFC 6749 for the grant.
@@ -322,7 +322,7 @@ func (f *requestFacts) methodRemark() string {
 	case other == "":
 		return ""
 	case f.encoded:
-		return "; its secret or identifier has characters that client_secret_basic encodes, and some servers do not decode: there, and for a client that is registered so, set auth_method " + string(other)
+		return "; its secret or identifier has characters that client_secret_basic encodes, and some servers do not decode: for such a server, or if the client is registered for it, set auth_method " + string(other)
 	case f.lists(other):
 		return "; a client that is registered for " + string(other) + " needs that as its auth_method"
 	}
@@ -333,21 +333,21 @@ func (f *requestFacts) methodRemark() string {
 func (f *requestFacts) keyAdvice() string {
 	switch f.keyID {
 	case "":
-		return "and where several are, key_id must say under which kid"
+		return "and if there are several keys, key_id must give the kid of this one"
 	case f.digest:
 		return "under the kid " + f.keyID
 	case f.thumbprint:
-		return "under the kid " + f.keyID + ", its thumbprint; one that was registered as a certificate or PEM has another in Keycloak: set key_id to " + f.digest + " then, or to none"
+		return "under the kid " + f.keyID + ", its thumbprint; if it was registered as a certificate or PEM, its kid in Keycloak differs: set key_id to " + f.digest + " then, or to none"
 	}
-	return "under the kid " + f.keyID + ", which key_id or the JWK gives; one that was registered as a certificate or PEM has another in Keycloak: set key_id to " + f.digest + " then, or to none"
+	return "under the kid " + f.keyID + ", which key_id or the JWK gives; if it was registered as a certificate or PEM, its kid in Keycloak differs: set key_id to " + f.digest + " then, or to none"
 }
 
 // audienceAdvice says which other audience may be the right one.
 func (f *requestFacts) audienceAdvice() string {
 	if f.audience == f.metadata.Issuer {
-		return "it names the issuer as the audience, while some providers want their token endpoint: set audience to " + f.metadata.TokenEndpoint + " there"
+		return "it names the issuer as the audience, and some providers want their token endpoint: for them, set audience to " + f.metadata.TokenEndpoint
 	}
-	return "it names " + f.audience + " as the audience, while most providers want their issuer: leave audience out there"
+	return "it names " + f.audience + " as the audience, and most providers want their issuer: for them, leave audience out"
 }
 
 // clockRemark returns a remark about this machine's clock, or "" if the clock is known to

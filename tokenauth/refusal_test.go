@@ -21,9 +21,9 @@ const (
 	hintKeyDigest     = "GYGCMqHdMT9TtdW5WuPTJXDheLpY1tWQaYn8KZsA4y8"
 )
 
-// A refusalCase is an answer of a provider, with the hint that it should lead to.
+// A refusalCase is a response of a provider, with the hint that it should lead to.
 type refusalCase struct {
-	provider     string // that answers so; the description is from its source code
+	provider     string // that responds so; the description is from its source code
 	status       int
 	code         string
 	description  string
@@ -95,14 +95,14 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		}, absent: []string{"clock"}},
 		"key under that of Keycloak":  {status: 400, code: "invalid_client", method: byKey, keyID: hintKeyDigest, hint: []string{"under the kid " + hintKeyDigest}, absent: []string{"or to none"}},
 		"key under a name of its own": {status: 401, code: "invalid_client", method: byKey, keyID: "mine", hint: []string{"under the kid mine, which key_id or the JWK gives", hintKeyDigest}},
-		"key without a name":          {provider: "oidc-provider 9.13.3", status: 401, code: "invalid_client", method: byKey, keyID: tokenauth.NoKeyID, hint: []string{"where several are, key_id must say"}, absent: []string{"certificate"}},
-		"assertion of the future":     {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Token was issued in the future", method: byKey, hint: []string{"too old, or of the future", "does not tell its time", "2000-01-01T00:00:00Z"}},
+		"key without a name":          {provider: "oidc-provider 9.13.3", status: 401, code: "invalid_client", method: byKey, keyID: tokenauth.NoKeyID, hint: []string{"if there are several keys, key_id must give"}, absent: []string{"certificate"}},
+		"assertion of the future":     {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Token was issued in the future", method: byKey, hint: []string{"too old, or dated in the future", "does not tell its time", "2000-01-01T00:00:00Z"}},
 		"expired, by a right clock":   {status: 401, code: "invalid_client", description: "client_assertion has expired", method: byKey, ahead: new(time.Duration(0)), hint: []string{"the public key must be registered"}, absent: []string{"clock"}},
 		"the words of the RFC":        {status: 400, code: "invalid_client", description: "Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method)", hint: []string{"not with this credential"}},
 		"Authelia":                    {status: 401, code: "invalid_client", description: "Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method). The request was determined to be using 'token_endpoint_auth_method' method 'client_secret_basic', however the OAuth 2.0 client registration does not allow this method.", hint: []string{"not registered for the authentication method client_secret_basic"}},
-		"another algorithm":           {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Invalid signature algorithm", method: byKey, hint: []string{"does not take the algorithm ES256 of the key"}, absent: []string{"kid", "clock", "audience"}},
-		"no such algorithm":           {provider: "mock-oauth2-server 6.0.2", status: 400, code: "invalid_request", description: "invalid request: unsupported signed jwt algorithm: eddsa", method: byKey, hint: []string{"does not take the algorithm ES256 of the key"}, absent: []string{"DPoP"}},
-		"algorithm of the client":     {provider: "Ory Hydra 2.3.0", status: 401, code: "invalid_client", description: "The 'client_assertion' uses signing algorithm 'ES256' but the requested OAuth 2.0 Client enforces signing algorithm 'RS256'.", method: byKey, hint: []string{"does not take the algorithm ES256 of the key"}},
+		"another algorithm":           {provider: "Keycloak 26.7.3", status: 400, code: "invalid_client", description: "Invalid signature algorithm", method: byKey, hint: []string{"does not accept the algorithm ES256 of the key"}, absent: []string{"kid", "clock", "audience"}},
+		"no such algorithm":           {provider: "mock-oauth2-server 6.0.2", status: 400, code: "invalid_request", description: "invalid request: unsupported signed jwt algorithm: eddsa", method: byKey, hint: []string{"does not accept the algorithm ES256 of the key"}, absent: []string{"DPoP"}},
+		"algorithm of the client":     {provider: "Ory Hydra 2.3.0", status: 401, code: "invalid_client", description: "The 'client_assertion' uses signing algorithm 'ES256' but the requested OAuth 2.0 Client enforces signing algorithm 'RS256'.", method: byKey, hint: []string{"does not accept the algorithm ES256 of the key"}},
 		"algorithm of the proof":      {status: 400, code: "invalid_dpop_proof", description: "unsupported alg in the DPoP proof", method: byKey, dpop: true, hint: []string{"does not accept the proof"}, absent: []string{"algorithm ES256 of the key"}},
 		"no public key":               {provider: "Keycloak 26.7.3", status: 400, code: "unauthorized_client", description: "Unable to load public key", method: byKey, hint: []string{"under the kid " + hintKeyThumbprint}},
 		"audience":                    {status: 400, code: "invalid_client", description: "aud must be the token endpoint", method: byKey, hint: []string{"for its audience", "set audience to " + theEndpoint}, absent: []string{"kid"}},
@@ -114,10 +114,10 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"no proof, by the standard":  {status: 400, code: "invalid_dpop_proof", hint: []string{"may demand DPoP for this client"}},
 		"assertion is missing":       {provider: "Keycloak 26.7.3", status: 400, code: "invalid_request", description: "Parameter client_assertion is missing", lists: dpopListed, hint: []string{"not registered for the authentication method client_secret_basic"}, absent: []string{"DPoP"}},
 		"secret is missing":          {status: 400, code: "invalid_request", description: "client_secret is missing", lists: dpopListed, method: byKey, hint: []string{"not registered for the authentication method private_key_jwt"}, absent: []string{"DPoP"}},
-		"algorithm, DPoP listed":     {provider: "mock-oauth2-server 6.0.2", status: 400, code: "invalid_request", description: "invalid request: unsupported signed jwt algorithm: es256", lists: dpopListed, method: byKey, hint: []string{"does not take the algorithm ES256 of the key"}, absent: []string{"DPoP"}},
+		"algorithm, DPoP listed":     {provider: "mock-oauth2-server 6.0.2", status: 400, code: "invalid_request", description: "invalid request: unsupported signed jwt algorithm: es256", lists: dpopListed, method: byKey, hint: []string{"does not accept the algorithm ES256 of the key"}, absent: []string{"DPoP"}},
 		"audience, DPoP listed":      {status: 400, code: "invalid_request", description: "aud must be the token endpoint", lists: dpopListed, method: byKey, hint: []string{"for its audience"}, absent: []string{"DPoP"}},
 		"key, DPoP listed":           {status: 400, code: "invalid_request", description: "no public key for the kid", lists: dpopListed, method: byKey, hint: []string{"the public key must be registered"}, absent: []string{"DPoP"}},
-		"time, DPoP listed":          {status: 400, code: "invalid_request", description: "the JWT has expired", lists: dpopListed, method: byKey, hint: []string{"too old, or of the future"}, absent: []string{"DPoP"}},
+		"time, DPoP listed":          {status: 400, code: "invalid_request", description: "the JWT has expired", lists: dpopListed, method: byKey, hint: []string{"too old, or dated in the future"}, absent: []string{"DPoP"}},
 		"method, DPoP listed":        {status: 400, code: "invalid_request", description: "unsupported authentication method", lists: dpopListed, hint: []string{"not registered for the authentication method"}, absent: []string{"DPoP"}},
 		"credential, DPoP listed":    {status: 400, code: "invalid_grant", description: "Invalid client credentials", lists: dpopListed, hint: []string{"not with this credential"}, absent: []string{"DPoP"}},
 		"parameter, DPoP listed":     {status: 400, code: "invalid_request", description: "Missing required parameter: resource", lists: dpopListed, hint: []string{"another authentication method than client_secret_basic, or a parameter that is not sent"}},
@@ -150,7 +150,7 @@ func TestHintsAreMadeOfWhatIsKnown(t *testing.T) {
 		"clock unknown, proof":     {provider: "Keycloak 26.7.3", status: 400, code: "invalid_request", dpop: true, hint: []string{"does not tell its time", "2000-01-01T00:00:00Z"}},
 		"clock unknown, grant":     {status: 400, code: "invalid_grant", dpop: true, hint: []string{"2000-01-01T00:00:00Z"}},
 		"clock unknown, secret":    {status: 401, code: "invalid_client", absent: []string{"clock", "its time"}, hint: []string{"not with this credential"}},
-		"clock behind":             {status: 400, code: "invalid_client", method: byKey, ahead: new(-40 * time.Second), hint: []string{"this machine's clock differs from the provider's by 40s", "which says 2000-01-01T00:00:00Z where the provider's says 1999-12-31T23:59:2"}},
+		"clock behind":             {status: 400, code: "invalid_client", method: byKey, ahead: new(-40 * time.Second), hint: []string{"this machine's clock differs from the provider's by 40s", "which says 2000-01-01T00:00:00Z while the provider's shows 1999-12-31T23:59:2"}},
 		"clock far off":            {status: 400, code: "invalid_client", method: byKey, ahead: new(time.Hour), hint: []string{"differs from the provider's by 1h0m", "too far off to be corrected for"}},
 		"clock far off, proof":     {status: 400, code: "invalid_request", dpop: true, ahead: new(24 * time.Hour), hint: []string{"differs from the provider's by 24h0m", "2000-01-02T00:00:0"}},
 		"clock right":              {status: 400, code: "invalid_request", dpop: true, ahead: new(time.Second), hint: []string{"proof of the key"}, absent: []string{"clock"}},
@@ -224,12 +224,12 @@ func TestHintsAtTokensOfAnotherType(t *testing.T) {
 		dpop, listed bool
 		hint         string
 	}{
-		"bearer, mock-oauth2-server 6.0.2": {"Bearer", true, false, "there is no DPoP at this provider, or not for this client: it answers a proof with a token that is bound to no key, and its configuration does not list DPoP"},
-		"bearer, though DPoP is listed":    {"bearer", true, true, "bound to no key; have it switched on"},
-		"without a type":                   {nil, true, false, "there is no DPoP at this provider"},
+		"bearer, mock-oauth2-server 6.0.2": {"Bearer", true, false, "the provider does not support DPoP, or not for this client: its token is not bound to a key, although there was a proof, and its configuration does not list DPoP"},
+		"bearer, though DPoP is listed":    {"bearer", true, true, "although there was a proof; have DPoP switched on"},
+		"without a type":                   {nil, true, false, "the provider does not support DPoP"},
 		"DPoP, not asked for":              {"DPoP", false, true, "the provider binds the tokens of this client to a key (DPoP)"},
-		"another":                          {"N_A", false, false, "does not answer as one"},
-		"another, for a proof":             {"mac", true, false, "does not answer as one"},
+		"another":                          {"N_A", false, false, "does not respond like a token endpoint"},
+		"another, for a proof":             {"mac", true, false, "does not respond like a token endpoint"},
 	} {
 		server := tokenauthtest.NewServer()
 		server.HandleDiscovery(func(w http.ResponseWriter, _ *http.Request) {
@@ -243,7 +243,7 @@ func TestHintsAtTokensOfAnotherType(t *testing.T) {
 			tokenauthtest.WriteJSON(w, 200, map[string]any{"access_token": "t", "token_type": test.tokenType, "expires_in": 300})
 		})
 		failure := getError(t, newTestSource(t, server, func(c *tokenauth.Config) { c.DPoP = test.dpop }))
-		if hint := failure.Hint(); failure.Cause != tokenauth.CauseUnusable || !strings.Contains(hint, test.hint) || strings.Contains(hint, "proxy") != (test.hint == "does not answer as one") {
+		if hint := failure.Hint(); failure.Cause != tokenauth.CauseUnusable || !strings.Contains(hint, test.hint) || strings.Contains(hint, "proxy") != (test.hint == "does not respond like a token endpoint") {
 			t.Errorf("%s: the hint at %v is %q", name, failure, hint)
 		}
 	}

@@ -11,8 +11,8 @@ const (
 	// an API may reject every new token too.
 	renewalBrake = 30 * time.Second
 
-	// lookBrake is the least time between two looks for a token that another process
-	// has renewed. The looks take the place of renewals while renewalBrake forbids them.
+	// lookBrake is the least time between two looks for a token that another process has
+	// renewed. The Source looks for one while renewalBrake forbids a renewal.
 	lookBrake = time.Second
 )
 
@@ -58,21 +58,21 @@ func (s *Source) Reject(rejected *Token, status int) <-chan struct{} {
 	switch {
 	case rejected == nil:
 		return nil
-	case rejected == s.before:
-		s.before = nil // refused too, so it is no longer an alternative
+	case rejected == s.previous:
+		s.previous = nil // refused too, so it is no longer an alternative
 		return nil
 	case s.current.Load() != rejected:
 		return nil // replaced already: a late rejection says nothing about the present token
 	case forbidden && rejected.accepted.Load():
 		// An API knows the token, so the 403 is about the client's rights.
-	case s.retreatLocked(now):
+	case s.usePreviousLocked(now):
 		return nil
 	}
-	if s.newer != nil {
+	if s.newest != nil {
 		rejected.rejected.Store(true)
-		s.advanceLocked()
+		s.useNewestLocked()
 		rejected = s.current.Load()
-		if s.excused && !rejected.young(now) {
+		if s.newestWasYoung && !rejected.young(now) {
 			return nil // it was refused when it was young; an API may know it by now
 		}
 	}
@@ -86,22 +86,22 @@ func (s *Source) Reject(rejected *Token, status int) <-chan struct{} {
 // renewLocked starts an attempt to replace the present token, which was rejected,
 // unless it is too soon for that. It returns the channel that Reject returns.
 func (s *Source) renewLocked(now instant) <-chan struct{} {
-	if s.flight == nil {
+	if s.inflight == nil {
 		if !now.reached(s.retryAtLocked()) {
 			return nil
 		}
-		if now.since(s.renewed) >= renewalBrake {
-			if s.fetchLocked(); s.flight != nil {
-				s.renewed = now
+		if now.since(s.lastRenewal) >= renewalBrake {
+			if s.fetchLocked(); s.inflight != nil {
+				s.lastRenewal = now
 			}
-		} else if user := s.users.newest(); user != nil && user.supplier.fleet() && now.since(s.looked) >= lookBrake {
-			s.looked = now
-			s.startLocked(&flight{look: true})
+		} else if user := s.users.newest(); user != nil && user.supplier.fleet() && now.since(s.lastStoreLook) >= lookBrake {
+			s.lastStoreLook = now
+			s.startLocked(&inflight{look: true})
 		}
 	}
-	if s.flight == nil {
+	if s.inflight == nil {
 		return nil
 	}
-	s.flight.hurryUp()
-	return s.flight.done
+	s.inflight.markAwaited()
+	return s.inflight.done
 }

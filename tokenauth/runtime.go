@@ -8,7 +8,8 @@ import (
 )
 
 // A Runtime is what a Source needs from its present user, such as the configuration of
-// a server. A Source outlives its users, so each of them attaches its own Runtime.
+// a server. A Source outlives its users, so each of them attaches its own Runtime. A
+// program with one user needs none, unless it wants another Client than the default.
 type Runtime struct {
 	// Client sends requests to the provider. Redirects are not followed, even if its
 	// CheckRedirect allows them, and its cookie jar is not used. Default:
@@ -96,14 +97,16 @@ type user struct {
 
 // users are the users of a Source, the newest last.
 type users struct {
-	mu  sync.Mutex
-	all []*user
+	mu      sync.Mutex
+	initial *user // stands in until the first user is attached
+	all     []*user
 }
 
 // attach adds u, and returns a function that removes it again.
 func (us *users) attach(u *user) (detach func()) {
 	us.mu.Lock()
 	defer us.mu.Unlock()
+	us.initial = nil
 	us.all = append(us.all, u)
 	return func() {
 		us.mu.Lock()
@@ -112,13 +115,14 @@ func (us *users) attach(u *user) (detach func()) {
 	}
 }
 
-// newest returns the user whose runtime is to be used now, nil if there is no user.
-// Without a user, nothing may be sent: its runtime decides which servers are trusted.
+// newest returns the user whose runtime is to be used now, nil if there is no user. After
+// the last runtime was detached, nothing may be sent: the runtime decides which servers are
+// trusted.
 func (us *users) newest() *user {
 	us.mu.Lock()
 	defer us.mu.Unlock()
 	if len(us.all) == 0 {
-		return nil
+		return us.initial
 	}
 	return us.all[len(us.all)-1]
 }

@@ -147,7 +147,7 @@ func TestSlowObserverDelaysNoRequestAndIsNotCalledConcurrently(t *testing.T) {
 		server.HandleToken(respondToken("once", 0))
 		source := newTestSource(t, server)
 		proceed := make(chan struct{})
-		var running, told int
+		var running, notified int
 		source.Attach(tokenauth.Runtime{Client: server.Client(), Observe: func(tokenauth.Event) {
 			running++
 			if running != 1 {
@@ -155,7 +155,7 @@ func TestSlowObserverDelaysNoRequestAndIsNotCalledConcurrently(t *testing.T) {
 			}
 			<-proceed
 			running--
-			told++
+			notified++
 		}})
 		start := time.Now()
 		for range 3 {
@@ -166,8 +166,8 @@ func TestSlowObserverDelaysNoRequestAndIsNotCalledConcurrently(t *testing.T) {
 		}
 		close(proceed)
 		source.Close() // waits for the observer
-		if told != 3 {
-			t.Errorf("told of %d attempts, want 3", told)
+		if notified != 3 {
+			t.Errorf("notified of %d attempts, want 3", notified)
 		}
 	})
 }

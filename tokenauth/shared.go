@@ -32,16 +32,16 @@ type shared struct {
 	store      Store
 	operations operations
 	background func(func())     // runs work that goes on after the attempt
-	observe    func(StoreEvent) // is told about failures
+	observe    func(StoreEvent) // is called for failures
 
-	mu      sync.Mutex
-	visits  int           // number of visits so far
-	settled int           // number of the last visit whose outcome is known
-	alone   bool          // the token of that visit could not be shared
-	saving  bool          // a token is being written
-	next    func()        // writes the next token
-	pause   time.Duration // time until an unfit store is tried again; zero if it is fit
-	paused  instant       // when the pause began
+	mu          sync.Mutex
+	visits      int           // so far
+	lastOutcome int           // number of the last visit whose outcome is known
+	notShared   bool          // the token of that visit could not be shared
+	saving      bool          // a token is being written
+	next        func()        // writes the next token
+	unfitFor    time.Duration // time until an unfit store is tried again; zero if it is fit
+	unfitSince  instant       // when that time began
 }
 
 // newShared returns a supplier that shares the tokens of next.
@@ -79,9 +79,9 @@ func (s *shared) obtain(ctx context.Context, n need) (*Token, error) {
 			return token, nil
 		}
 	}
-	left := false
+	published := false
 	defer func() {
-		if !left {
+		if !published {
 			s.release(turn)
 		}
 	}()
@@ -89,7 +89,7 @@ func (s *shared) obtain(ctx context.Context, n need) (*Token, error) {
 	defer cancel()
 	token, err := s.direct.ask(limited, metadata, n)
 	if err == nil && (fit || try) {
-		left = v.leave(token, turn)
+		published = v.publish(token, turn)
 	}
 	return token, err
 }
@@ -112,7 +112,7 @@ func (*shared) fleet() bool { return true }
 func (s *shared) fit() (fit, try bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pause == 0, readClocks().since(s.paused) >= s.pause
+	return s.unfitFor == 0, readClocks().since(s.unfitSince) >= s.unfitFor
 }
 
 // release ends a turn. The lock is given back in the background.
@@ -123,43 +123,43 @@ func (s *shared) release(turn *turn) {
 	}
 }
 
-// tell tells the observer about a failure that has only cost time.
-func (s *shared) tell(failure *StoreError) {
+// notify tells the observer about a failure that has only cost time.
+func (s *shared) notify(failure *StoreError) {
 	s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure})
 }
 
-// settle notes whether the visit's token was shared. If it was not, failure says why. If
-// a later visit has been settled before, settle does nothing.
-func (v *visit) settle(failure *StoreError) {
+// noteOutcome notes whether the visit's token was shared. If it was not, failure says why. If
+// the outcome of a later visit is known already, noteOutcome does nothing.
+func (v *visit) noteOutcome(failure *StoreError) {
 	s := v.shared
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if v.number < s.settled {
+	if v.number < s.lastOutcome {
 		return
 	}
-	s.settled = v.number
-	if s.alone == (failure != nil) {
+	s.lastOutcome = v.number
+	if s.notShared == (failure != nil) {
 		return
 	}
-	s.alone = failure != nil
+	s.notShared = failure != nil
 	s.observe(StoreEvent{Scopes: strings.Join(s.direct.config.Scopes, " "), Err: failure, Changed: true})
 }
 
-// judge notes whether an entry that was written could be read.
-func (s *shared) judge(fit bool) {
+// setFit notes whether an entry that was written could be read.
+func (s *shared) setFit(fit bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if fit {
-		s.pause = 0
+		s.unfitFor = 0
 		return
 	}
-	s.pause, s.paused = min(max(2*s.pause, firstUnfit), lastUnfit), readClocks()
+	s.unfitFor, s.unfitSince = min(max(2*s.unfitFor, firstUnfit), lastUnfit), readClocks()
 }
 
-// leave writes a token for the other processes, and the discovery document with which it
+// publish writes a token for the other processes, and the discovery document with which it
 // was obtained. It does that in the background, and ends the turn when the token is
 // written. It returns false if it does nothing: the others cannot use some tokens.
-func (v *visit) leave(token *Token, turn *turn) bool {
+func (v *visit) publish(token *Token, turn *turn) bool {
 	value := v.seal(token)
 	if value == nil {
 		return false
@@ -169,7 +169,7 @@ func (v *visit) leave(token *Token, turn *turn) bool {
 	write := func() {
 		defer late.Stop()
 		defer turn.end()
-		v.settle(cmp.Or(v.write(value, document, turn), v.alone()))
+		v.noteOutcome(cmp.Or(v.write(value, document, turn), v.obstacle()))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,23 +200,23 @@ func (s *shared) writeAll(write func()) {
 func (v *visit) write(value, document []byte, turn *turn) *StoreError {
 	s := v.shared
 	if turn == nil { // without a turn, the visit may not know the present value
-		v.found, _ = s.read(v.entries.token)
+		v.lastValue, _ = s.read(v.entries.token)
 	}
 	failure := s.save(v.entries.token, value)
 	turn.end()
 	if failure == nil {
-		failure = s.verify(v.entries.token, value, v.found)
+		failure = s.verify(v.entries.token, value, v.lastValue)
 		if failure == nil || failure.Kind == StoreChanged || failure.Kind == StoreLost || failure.Kind == StoreTooLarge {
-			s.judge(failure == nil)
+			s.setFit(failure == nil)
 		}
 	}
 	if failure != nil {
-		s.tell(failure)
+		s.notify(failure)
 		return failure
 	}
 	if document != nil {
 		if failure := s.save(v.entries.document, document); failure != nil {
-			s.tell(failure) // only the document is missing, not the token
+			s.notify(failure) // only the document is missing, not the token
 		}
 	}
 	return nil

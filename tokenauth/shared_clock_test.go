@@ -61,12 +61,12 @@ func TestTokenThatIsDatedByAWrongClockIsNotShared(t *testing.T) {
 	for name, test := range map[string]struct {
 		writer, reader time.Duration // by how much the provider's clock is ahead of theirs
 	}{
-		"writer far behind":                       {writer: 11 * time.Minute, reader: 9 * time.Minute},
-		"writer far ahead":                        {writer: -11 * time.Minute, reader: -9 * time.Minute},
-		"writer far ahead, reader right":          {writer: -11 * time.Minute},
-		"both far ahead":                          {writer: -11 * time.Minute, reader: -11 * time.Minute},
-		"writer far ahead, reader not told":       {writer: -time.Hour, reader: unknown},
-		"writer ahead and not told, reader right": {writer: unknown, reader: -2 * time.Minute},
+		"writer far behind":                                 {writer: 11 * time.Minute, reader: 9 * time.Minute},
+		"writer far ahead":                                  {writer: -11 * time.Minute, reader: -9 * time.Minute},
+		"writer far ahead, reader right":                    {writer: -11 * time.Minute},
+		"both far ahead":                                    {writer: -11 * time.Minute, reader: -11 * time.Minute},
+		"writer far ahead, reader without the difference":   {writer: -time.Hour, reader: unknown},
+		"writer ahead without the difference, reader right": {writer: unknown, reader: -2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -440,7 +440,7 @@ func TestStoreThatDoesNotGiveBackWhatWasWritten(t *testing.T) {
 				before := len(server.TokenRequests())
 				live(t, nodes, 10)
 				if asked := len(server.TokenRequests()) - before; asked > 10*10/7+1 {
-					t.Errorf("%d token requests in 10 lives though the store is mended", asked)
+					t.Errorf("%d token requests in 10 lives though the store is repaired", asked)
 				}
 				for i, n := range nodes {
 					if _, alone := n.failed(); alone {

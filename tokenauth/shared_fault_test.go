@@ -91,7 +91,7 @@ func TestF06SharedTokenOfUnknownAgeIsNotUsed(t *testing.T) {
 		first := getToken(t, writer.Source)
 		advance(200 * time.Second)
 		reader := newNode(t, server, store)
-		reader.Attach(tokenauth.Runtime{Client: server.Client(), Store: store}) // whose answers have no Date
+		reader.Attach(tokenauth.Runtime{Client: server.Client(), Store: store}) // whose responses have no Date
 		token := getToken(t, reader.Source)
 		if token.Authorization() == first.Authorization() && token.ExpiresAt().After(first.ExpiresAt()) {
 			t.Errorf("it uses the token until %v, though it expires at %v", token.ExpiresAt(), first.ExpiresAt())
@@ -155,7 +155,7 @@ func (n *node) attempts() int {
 }
 
 // A caller that waits for a token during a mere look of another call gets a token.
-func TestLookForATokenIsNoAnswerToThoseWhoWait(t *testing.T) {
+func TestLookWithoutATokenDoesNotEndTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		defer server.Close()

@@ -375,7 +375,7 @@ func TestStoredTokenAndDocumentWhileTheProviderIsAway(t *testing.T) {
 		issued := time.Now()
 		server.HandleDiscovery(respondError(http.StatusServiceUnavailable, ""))
 		n := newNode(t, server, store)
-		n.Attach(tokenauth.Runtime{Client: server.Client(), Store: store}) // whose answers have no Date
+		n.Attach(tokenauth.Runtime{Client: server.Client(), Store: store}) // whose responses have no Date
 		token := getToken(t, n.Source)
 		if life := token.ExpiresAt().Sub(issued); life > 210*time.Second {
 			t.Errorf("without knowing the provider's clock, it uses the token for %v", life)

@@ -15,29 +15,35 @@ import (
 // included.
 const DefaultTimeout = 10 * time.Second
 
-// credentialCheck is the least time between two looks whether the refused
-// credentials have been replaced, while a Source holds back.
+// credentialCheck is the least time between two checks whether the refused credentials
+// have been replaced, while a Source backs off.
 const credentialCheck = time.Second
 
-// credentialReadings is how many readings of the credentials can run at once: one for
-// an attempt, and one for that look. A reading that hangs keeps a goroutine, which
-// cannot be ended. After readingLost it does not count any more: the cause may be
-// mended by then, and new readings must be possible.
+// maxCredentialReads is how many readings of the credentials can run at once: one for
+// an attempt, and one for that check. A reading that hangs keeps a goroutine, which
+// cannot be ended. After credentialReadLost it does not count any more: the cause may be
+// repaired by then, and new readings must be possible.
 const (
-	credentialReadings = 2
-	readingLost        = 10 * time.Minute
+	maxCredentialReads = 2
+	credentialReadLost = 10 * time.Minute
 )
 
-// credentialWait is how long a caller waits for that look. If the look finds the
-// same credentials, the caller gets an error anyway.
+// credentialWait is how long a caller waits for that check. If the check finds the same
+// credentials, the caller gets an error anyway.
 const credentialWait = time.Second
 
 // A Config says which tokens a Source obtains, and how.
 type Config struct {
-	// Provider issues the tokens. Required.
+	// Issuer is the issuer identifier of the provider that issues the tokens, as for
+	// NewProvider. Required, unless there is a Provider.
+	Issuer string
+
+	// Provider issues the tokens. Several Sources can share it, so that they read its
+	// configuration once. Default: NewProvider(Issuer).
 	Provider *Provider
 
-	// Credentials returns the client's credentials. It is called for every attempt, so
+	// Credentials returns the client's credentials: ClientSecret and PrivateKey make
+	// functions for credentials that do not change. It is called for every attempt, so
 	// that new credentials need no restart. If it blocks, the attempt fails when its
 	// time is over. Its error becomes part of an Error and must not hold a secret.
 	// Required.
@@ -91,49 +97,52 @@ type Source struct {
 	current atomic.Pointer[Token] // the token in use
 	requester
 
-	mu         sync.Mutex
-	before     *Token // the token before current, if current may be refused for being new
-	newer      *Token // a newer token than current, if an API has refused it
-	excused    bool   // newer was young when it was refused
-	flight     *flight
-	failure    *Error
-	failures   int
-	steps      int         // of the back-off
-	refused    Credentials // the credentials of the attempt that ended with failure
-	accepted   Credentials // the credentials that the last token was obtained with
-	checked    instant     // when refused was last compared with the present credentials
-	renewed    instant     // when a rejected token was last renewed
-	attempted  instant     // when the last attempt started
-	heldUntil  instant     // until when the provider asks for no request (Retry-After)
-	looked     instant     // when another process's token was last looked for instead
-	timer      *time.Timer // renews in the background
-	closed     bool
-	cancel     context.CancelFunc // ends the flight
-	background sync.WaitGroup     // the flight, with the call of the observer
-	observing  sync.Mutex         // one event after the other
-	waiting    atomic.Int64       // callers that wait for the flight
-	last       identity           // of the last attempt that read its credentials
-	writing    sync.WaitGroup     // writing tokens for other processes
-	operations operations         // of the store
-	readings   chan struct{}      // of the credentials; full if too many are under way
+	mu             sync.Mutex
+	previous       *Token // the token before current, if current may be refused for being new
+	newest         *Token // the newest token, if current is older because an API refused it
+	newestWasYoung bool   // newest was young when it was refused
+	closed         bool
+
+	inflight        *inflight
+	cancel          context.CancelFunc // ends inflight
+	timer           *time.Timer        // renews in the background
+	lastAttempt     instant            // when the last attempt started
+	lastIdentity    identity           // of the last attempt that read its credentials
+	lastRenewal     instant            // when a rejected token was last renewed
+	lastStoreLook   instant            // when a token of another process was last looked for instead
+	retryAfterUntil instant            // until when the provider asks for no request (Retry-After)
+
+	failure             *Error // why the last attempt failed, nil if it succeeded
+	failures            int    // failed attempts since the last success
+	backoffSteps        int
+	refusedCredentials  Credentials // of the attempt that ended with failure
+	acceptedCredentials Credentials // the last token was obtained with them
+	lastCredentialCheck instant     // when refusedCredentials were last compared with the present ones
+
+	waiting         atomic.Int64   // callers that wait for inflight
+	background      sync.WaitGroup // inflight, with the call of the observer
+	notifying       sync.Mutex     // held during the call of the observer
+	operations      operations     // of the store
+	storeWrites     sync.WaitGroup // of tokens for other processes
+	credentialReads chan struct{}  // full if too many are under way
 }
 
-// flight is one attempt that is under way. Any number of callers wait for it.
-type flight struct {
-	done  chan struct{} // closed when token and err are set
-	look  bool          // only look for a token that another process has obtained
-	limit time.Duration // how long it may take
-	hurry chan struct{} // closed when a caller waits for it
-	token *Token        // nil if a look finds nothing, which is not an error
-	err   *Error
+// inflight is one attempt that is under way. Any number of callers wait for it.
+type inflight struct {
+	done    chan struct{} // closed when token and err are set
+	look    bool          // only look for a token that another process has obtained
+	limit   time.Duration // how long it may take
+	awaited chan struct{} // closed when a caller waits for it
+	token   *Token        // nil if a look finds nothing, which is not an error
+	err     *Error
 }
 
-// hurryUp tells the flight that a caller waits for it. It is called with the lock held.
-func (f *flight) hurryUp() {
+// markAwaited notes that a caller waits for the attempt. It is called with the lock held.
+func (f *inflight) markAwaited() {
 	select {
-	case <-f.hurry:
+	case <-f.awaited:
 	default:
-		close(f.hurry)
+		close(f.awaited)
 	}
 }
 
@@ -141,52 +150,76 @@ func (f *flight) hurryUp() {
 var (
 	errNotMade  = errors.New("the token source was not made by NewSource")
 	errClosed   = errors.New("the token source is closed")
-	errDetached = errors.New("nobody is using the token source: nothing is attached to it")
+	errDetached = errors.New("no runtime is attached to the token source any more")
 )
 
-// NewSource returns a Source. The Source makes no request until it is asked for a
-// token. It needs a Runtime for its requests: see Attach. The error says what is
-// wrong with config.
-func NewSource(config Config) (*Source, error) {
-	if config.Provider == nil || config.Credentials == nil {
-		return nil, errors.New("a token source needs a provider and credentials")
+// complete returns the configuration with a Provider and all defaults. The error says what
+// is wrong with c.
+func (c Config) complete() (Config, error) {
+	switch {
+	case c.Issuer == "" && c.Provider == nil:
+		return c, errors.New("a token source needs an issuer or a provider")
+	case c.Issuer != "" && c.Provider != nil:
+		return c, errors.New("a token source has an issuer or a provider, and not both")
+	case c.Credentials == nil:
+		return c, errors.New("a token source needs credentials")
+	case c.Provider == nil:
+		provider, err := NewProvider(c.Issuer)
+		if err != nil {
+			return c, err
+		}
+		c.Issuer, c.Provider = "", provider
+	case c.Provider.issuer == "":
+		return c, errNoIssuer
 	}
-	if config.Provider.issuer == "" {
-		return nil, errNoIssuer
+	if c.AuthMethod != "" && !slices.Contains(AuthMethods(), c.AuthMethod) {
+		return c, fmt.Errorf("unknown client authentication method '%s': must be one of %v", c.AuthMethod, AuthMethods())
 	}
-	if config.AuthMethod != "" && !slices.Contains(AuthMethods(), config.AuthMethod) {
-		return nil, fmt.Errorf("unknown client authentication method '%s': must be one of %v", config.AuthMethod, AuthMethods())
-	}
-	for _, scope := range config.Scopes {
+	for _, scope := range c.Scopes {
 		if err := CheckScope(scope); err != nil {
-			return nil, err
+			return c, err
 		}
 	}
-	if err := CheckAudience(config.Audience); err != nil {
-		return nil, fmt.Errorf("audience %q %w", config.Audience, err)
+	if err := CheckAudience(c.Audience); err != nil {
+		return c, fmt.Errorf("audience %q %w", c.Audience, err)
 	}
-	if config.Audience == "" {
-		config.Audience = config.Provider.Issuer()
+	if c.Audience == "" {
+		c.Audience = c.Provider.Issuer()
 	}
-	if config.Timeout <= 0 {
-		config.Timeout = DefaultTimeout
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return c, nil
+}
+
+// NewSource returns a Source. The Source makes no request until it is asked for a
+// token. It sends its requests with http.DefaultClient, unless a Runtime is attached. The
+// error says what is wrong with config.
+func NewSource(config Config) (*Source, error) {
+	config, err := config.complete()
+	if err != nil {
+		return nil, err
 	}
 	s := &Source{
 		requester: requester{config: config}, operations: newOperations(),
-		readings: make(chan struct{}, credentialReadings),
+		credentialReads: make(chan struct{}, maxCredentialReads),
 	}
 	s.identified = s.remember
+	s.users.initial = s.newUser(Runtime{})
 	return s, nil
 }
 
-// Attach makes r the runtime that the Source uses, until detach is called or
-// another runtime is attached. A Source without a runtime makes no requests: a call
-// that needs one returns an error.
-func (s *Source) Attach(r Runtime) (detach func()) {
+// Attach makes r the runtime that the Source uses, until detach is called or another
+// runtime is attached. If the last runtime is detached, the Source does not return to
+// http.DefaultClient: it makes no requests, and a call that needs one returns an error.
+func (s *Source) Attach(r Runtime) (detach func()) { return s.users.attach(s.newUser(r)) }
+
+// newUser returns a user with the runtime r.
+func (s *Source) newUser(r Runtime) *user {
 	if r.Client == nil {
 		r.Client = http.DefaultClient
 	}
-	return s.users.attach(&user{r, s.supplier(r)})
+	return &user{r, s.supplier(r)}
 }
 
 // Token returns a token that can be used now. If there is none, it waits for
@@ -237,7 +270,7 @@ func (s *Source) due(now instant) (*Token, State) {
 	switch {
 	case !token.usable(now):
 		return nil, StateNone
-	case s.newer != nil || token.fresh(now):
+	case s.newest != nil || token.fresh(now):
 		return token, StateFresh // there is a newer token already
 	case now.reached(s.retryAtLocked()):
 		s.fetchLocked()
@@ -283,8 +316,8 @@ func (s *Source) Close() {
 	s.mu.Unlock()
 	s.background.Wait()
 	written := make(chan struct{})
-	go func() { // ends when the store has answered, or the time limit has passed
-		s.writing.Wait()
+	go func() { // ends when the store's operations end, or their time limit has passed
+		s.storeWrites.Wait()
 		close(written)
 	}()
 	timeout := time.NewTimer(closeWait)
@@ -295,7 +328,7 @@ func (s *Source) Close() {
 	}
 }
 
-// wait waits for the fetch in flight, or a new one, and returns its token. The caller
+// wait waits for the attempt in flight, or a new one, and returns its token. The caller
 // needs another token than found.
 func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
 	s.waiting.Add(1)
@@ -304,22 +337,22 @@ func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		token, flight, failure := s.join(ctx, found)
+		token, attempt, failure := s.join(ctx, found)
 		if failure != nil {
 			return nil, failure
 		}
-		if flight != nil {
+		if attempt != nil {
 			select {
-			case <-flight.done:
+			case <-attempt.done:
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
-			if flight.err != nil {
-				return nil, flight.err
+			if attempt.err != nil {
+				return nil, attempt.err
 			}
-			token = flight.token
+			token = attempt.token
 		}
-		if token != nil { // else the flight was only a look, which found nothing
+		if token != nil { // else the attempt was only a look, which found nothing
 			token.markUsed()
 			return token, nil
 		}
@@ -327,28 +360,28 @@ func (s *Source) wait(ctx context.Context, found *Token) (*Token, error) {
 }
 
 // join returns one of three things: a token that came since the caller got found; the
-// flight to wait for, which join starts if there is none; or the reason why there will
+// attempt to wait for, which join starts if there is none; or the reason why there will
 // be no token now.
-func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Error) {
+func (s *Source) join(ctx context.Context, found *Token) (*Token, *inflight, *Error) {
 	seen, held := s.heldBack(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := readClocks()
-	if token := s.inUseLocked(now); token.usable(now) && (token != found || s.newer != nil) {
+	if token := s.inUseLocked(now); token.usable(now) && (token != found || s.newest != nil) {
 		return token, nil, nil // while a refused newer token is kept, no other one is fetched
 	}
-	if s.flight == nil {
+	if s.inflight == nil {
 		// Another attempt may have failed meanwhile, too.
 		if !now.reached(s.retryAtLocked()) && (held || s.failure != seen) {
 			return nil, nil, s.failure
 		}
 		s.fetchLocked()
 	}
-	if s.flight == nil {
+	if s.inflight == nil {
 		return nil, nil, s.idleLocked()
 	}
-	s.flight.hurryUp()
-	return nil, s.flight, nil
+	s.inflight.markAwaited()
+	return nil, s.inflight, nil
 }
 
 // BackingOff reports whether no attempt is being made, and none may be made now, because
@@ -356,26 +389,26 @@ func (s *Source) join(ctx context.Context, found *Token) (*Token, *flight, *Erro
 func (s *Source) BackingOff() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flight == nil && !readClocks().reached(s.retryAtLocked())
+	return s.inflight == nil && !readClocks().reached(s.retryAtLocked())
 }
 
 // heldBack returns the last failure, if any, and whether no attempt may be made
-// because of it. After a refusal, it looks now and then whether the credentials have
-// been replaced. If they have, there is no reason to hold back.
+// because of it. After a refusal, it checks now and then whether the credentials have
+// been replaced. If they have, an attempt may be made.
 func (s *Source) heldBack(ctx context.Context) (failure *Error, held bool) {
 	s.mu.Lock()
-	now, refused := readClocks(), s.refused
-	failure, held = s.failure, s.flight == nil && !now.reached(s.retryAtLocked())
-	check := held && failure.Cause == CauseRefused && now.since(s.checked) >= credentialCheck
+	now, refused := readClocks(), s.refusedCredentials
+	failure, held = s.failure, s.inflight == nil && !now.reached(s.retryAtLocked())
+	check := held && failure.Cause == CauseRefused && now.since(s.lastCredentialCheck) >= credentialCheck
 	if check {
-		s.checked = now
+		s.lastCredentialCheck = now
 	}
 	s.mu.Unlock()
 	if !check {
 		return failure, held
 	}
 	// This may read files. So the lock is not held, and the time is short: the caller
-	// is to fail soon.
+	// must not wait long for its error.
 	ctx, cancel := context.WithTimeout(ctx, credentialWait)
 	defer cancel()
 	present, err := s.credentials(ctx)
@@ -389,7 +422,7 @@ var errSlow = errors.New("reading them takes too long")
 // allows: they may be in a file on a slow or broken file system.
 func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 	select {
-	case s.readings <- struct{}{}:
+	case s.credentialReads <- struct{}{}:
 	case <-ctx.Done():
 		return Credentials{}, errSlow
 	}
@@ -398,8 +431,8 @@ func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 		err         error
 	}
 	results := make(chan result, 1)
-	done := sync.OnceFunc(func() { <-s.readings })
-	lost := time.AfterFunc(readingLost, done)
+	done := sync.OnceFunc(func() { <-s.credentialReads })
+	lost := time.AfterFunc(credentialReadLost, done)
 	go func() {
 		r := result{err: errors.New("reading them panicked")}
 		defer func() {

@@ -73,7 +73,7 @@ func runOn(b *testing.B, goroutines int, f func() bool) {
 func newBenchSource(b *testing.B, dpop bool) *tokenauth.Source {
 	b.Helper()
 	server := tokenauthtest.NewServer()
-	provider, err := tokenauth.NewProvider(server.Issuer(), true)
+	provider, err := tokenauth.NewProvider(server.Issuer())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -315,18 +315,18 @@ func TestSourceDescribesItself(t *testing.T) {
 }
 
 // If the credentials are on a file system that hangs, readings of them keep only few
-// goroutines, however often they are tried. When the file system is mended, new readings
+// goroutines, however often they are tried. When the file system is repaired, new readings
 // succeed, although the old ones still hang.
 func TestReadingsOfCredentialsThatHangDoNotPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenauthtest.NewServer()
 		var readings atomic.Int32
-		var mended atomic.Bool
+		var repaired atomic.Bool
 		hang := make(chan struct{})
 		defer close(hang)
 		source := newTestSource(t, server, func(c *tokenauth.Config) {
 			c.Credentials = func() (tokenauth.Credentials, error) {
-				if !mended.Load() {
+				if !repaired.Load() {
 					readings.Add(1)
 					<-hang
 				}
@@ -343,7 +343,7 @@ func TestReadingsOfCredentialsThatHangDoNotPileUp(t *testing.T) {
 		if n := readings.Load(); n > 14 { // two in ten minutes
 			t.Errorf("the credentials are being read %d times", n)
 		}
-		mended.Store(true)
+		repaired.Store(true)
 		time.Sleep(11 * time.Minute)
 		getToken(t, source)
 	})

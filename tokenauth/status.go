@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// A State says how a Source would answer a call of Token.
+// A State says what a call of Source.Token would do.
 type State string
 
 // The states of a Source.
 const (
-	StateFresh      State = "fresh"       // from memory
-	StateStale      State = "stale"       // from memory, and renewed in the background
-	StateNone       State = "none"        // by waiting for a fetch
-	StateBackingOff State = "backing_off" // with an error, until the next attempt
+	StateFresh      State = "fresh"       // return the token in memory
+	StateStale      State = "stale"       // return it, and renew it in the background
+	StateNone       State = "none"        // wait for an attempt
+	StateBackingOff State = "backing_off" // return an error, until the next attempt
 )
 
 // A Status describes a Source at one moment. It holds nothing secret.
 type Status struct {
-	// State says how the Source would answer now.
+	// State says what a call of Token would do now.
 	State State
 
 	// Issuer is the issuer identifier of the provider.
@@ -107,20 +107,20 @@ func (s *Source) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := readClocks()
-	status.ClientID, status.AuthMethod = s.last.clientID, s.last.method
-	status.AssertionAlgorithm, status.AssertionKeyID, status.ProofAlgorithm = s.last.assertionAlg, s.last.assertionKeyID, s.last.proofAlg
-	status.Err, status.Failures, status.Fetching = s.failure, s.failures, s.flight != nil
+	status.ClientID, status.AuthMethod = s.lastIdentity.clientID, s.lastIdentity.method
+	status.AssertionAlgorithm, status.AssertionKeyID, status.ProofAlgorithm = s.lastIdentity.assertionAlg, s.lastIdentity.assertionKeyID, s.lastIdentity.proofAlg
+	status.Err, status.Failures, status.Fetching = s.failure, s.failures, s.inflight != nil
 	if next := s.retryAtLocked(); !now.reached(next) {
-		status.NextAttempt = now.tell(next)
+		status.NextAttempt = now.wallTime(next)
 	}
 	token := s.inUseLocked(now)
 	switch {
 	case !token.usable(now):
-		if !status.NextAttempt.IsZero() && s.flight == nil {
+		if !status.NextAttempt.IsZero() && s.inflight == nil {
 			status.State = StateBackingOff
 		}
 		return status
-	case s.newer != nil || token.fresh(now):
+	case s.newest != nil || token.fresh(now):
 		status.State = StateFresh
 	default:
 		status.State = StateStale
@@ -130,7 +130,7 @@ func (s *Source) Status() Status {
 		status.GrantedScopes = status.Scopes
 	}
 	status.MissingScopes = s.missing(token)
-	status.ObtainedAt, status.RefreshAt, status.ExpiresAt = now.tell(token.obtained), now.tell(s.latestLocked().refreshAt), now.tell(token.expiresAt)
+	status.ObtainedAt, status.RefreshAt, status.ExpiresAt = now.wallTime(token.obtained), now.wallTime(s.latestLocked().refreshAt), now.wallTime(token.expiresAt)
 	return status
 }
 
@@ -160,5 +160,5 @@ func newIdentity(c Credentials, method AuthMethod, metadata *Metadata, prover *p
 func (s *Source) remember(id identity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = id
+	s.lastIdentity = id
 }

@@ -82,7 +82,7 @@ const (
 	// storeOperations is how many operations of one Source may run at once, beside the
 	// one on the lock. Without a limit, they would pile up if a storage hangs. An
 	// operation that has not ended after operationLost does not count any more: the
-	// storage may be mended by then, and new operations must be possible.
+	// storage may be repaired by then, and new operations must be possible.
 	storeOperations = 4
 	operationLost   = 10 * time.Minute
 
@@ -96,7 +96,7 @@ const (
 )
 
 // errSilent is the error if an operation does not end in time.
-var errSilent = errors.New("the storage does not answer")
+var errSilent = errors.New("the storage does not respond")
 
 // operations counts the operations of a store that are under way.
 type operations struct {
@@ -112,7 +112,7 @@ func newOperations() operations {
 
 // begin starts an operation, and returns a channel that gives its result once. The
 // operation may still run after its caller has stopped waiting, since some file systems
-// do not heed a context. So it must not write to variables that the caller uses then.
+// ignore the context. So it must not write to variables that the caller uses then.
 func (o operations) begin(ctx context.Context, operation func(context.Context) error) <-chan error {
 	result := make(chan error, 1)
 	select {

@@ -26,7 +26,7 @@ type need struct {
 	credentials Credentials
 	deadline    time.Time         // for discovery and the token request; with a store, for discovery
 	limit       time.Duration     // with a store, for the token request
-	hurry       <-chan struct{}   // closed when a caller waits
+	awaited     <-chan struct{}   // closed when a caller waits
 	better      func(*Token) bool // reports whether a token is better than the present one
 	event       *Event            // the attempt writes its results here
 }
@@ -38,9 +38,9 @@ func (s *Source) supplier(r Runtime) supplier {
 		return direct
 	}
 	var observing sync.Mutex
-	return newShared(direct, r.Store, s.operations, s.writing.Go, func(e StoreEvent) {
+	return newShared(direct, r.Store, s.operations, s.storeWrites.Go, func(e StoreEvent) {
 		if r.ObserveStore != nil {
-			tell(&observing, func() { r.ObserveStore(e) })
+			notify(&observing, func() { r.ObserveStore(e) })
 		}
 	})
 }
@@ -54,7 +54,7 @@ func (s *Source) better(token *Token) bool {
 	case !token.usable(now):
 		return false
 	case s.knownLocked(token):
-		return false // it is to be replaced, since it is stale or was rejected
+		return false // it must be replaced, since it is stale or was rejected
 	case latest != nil && latest.rejected.Load() && token.issued.wall.Before(latest.issued.wall):
 		return false // it is older than the rejected token, which never reached the store
 	case latest.usable(now) && !latest.rejected.Load() && now.until(token.expiresAt) <= now.until(latest.expiresAt):

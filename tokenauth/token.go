@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// A Token is one access token, with its times, scopes and key. It is not modified: a
-// Source replaces it as a whole.
+// A Token is one access token, with its times, scopes and key. Its value does not change: a
+// Source replaces the whole Token.
 type Token struct {
-	secret    Secret
-	field     Secret        // the value of Authorization
-	issued    instant       // when it was asked for
-	lifetime  time.Duration // counted from issued
-	obtained  instant
-	clientID  string // of the client that obtained it
-	refreshAt instant
-	expiresAt instant  // with leeway
-	endsAt    instant  // without leeway
-	prover    *prover  // makes the proofs for it; nil for a bearer token
-	scopes    []string // granted; nil if the answer did not say
-	singleUse bool     // its lifetime is zero: only the callers that waited get it
-	used      atomic.Bool
-	rejected  atomic.Bool // an API has rejected it, and none has accepted it since
-	accepted  atomic.Bool // an API has accepted it
+	secret        Secret
+	authorization Secret        // the value of the Authorization field
+	issued        instant       // when it was asked for
+	lifetime      time.Duration // counted from issued
+	obtained      instant
+	clientID      string // of the client that obtained it
+	refreshAt     instant
+	expiresAt     instant  // with leeway
+	endsAt        instant  // without leeway
+	prover        *prover  // makes the proofs for it; nil for a bearer token
+	scopes        []string // granted; nil if the response did not say
+	singleUse     bool     // its lifetime is zero: only the callers that waited get it
+	used          atomic.Bool
+	rejected      atomic.Bool // an API has rejected it, and none has accepted it since
+	accepted      atomic.Bool // an API has accepted it
 }
 
 // ExpiresAt returns until when the token may be sent. That is up to 30 seconds before
@@ -35,7 +35,7 @@ func (t *Token) ExpiresAt() time.Time { return t.expiresAt.mono }
 
 // Authorization returns the value of the Authorization field that carries the
 // token (RFC 6750 section 2.1, RFC 9449 section 7.1).
-func (t *Token) Authorization() string { return t.field.Reveal() }
+func (t *Token) Authorization() string { return t.authorization.Reveal() }
 
 // Thumbprint returns the SHA-256 thumbprint of the key that the token is bound to (RFC
 // 7638, base64url), or "" for a bearer token.
@@ -81,7 +81,7 @@ func (t *Token) toTheEnd(now instant) *Token {
 		return nil
 	}
 	return &Token{
-		secret: t.secret, field: t.field, issued: t.issued, lifetime: t.lifetime, obtained: t.obtained, clientID: t.clientID,
+		secret: t.secret, authorization: t.authorization, issued: t.issued, lifetime: t.lifetime, obtained: t.obtained, clientID: t.clientID,
 		refreshAt: t.refreshAt, expiresAt: t.endsAt, endsAt: t.endsAt, prover: t.prover, scopes: t.scopes,
 	}
 }
@@ -134,16 +134,16 @@ func newToken(res *tokenResponse, prover *prover, sent, now instant, refreshBefo
 		scheme = typeDPoP
 	}
 	return &Token{
-		secret:    res.accessToken,
-		field:     NewSecret(scheme + " " + res.accessToken.Reveal()),
-		prover:    prover,
-		scopes:    res.scopes,
-		issued:    sent,
-		lifetime:  life,
-		obtained:  now,
-		refreshAt: sent.plus(refreshAfter),
-		expiresAt: sent.plus(life - leeway),
-		endsAt:    sent.plus(life),
-		singleUse: life <= 0,
+		secret:        res.accessToken,
+		authorization: NewSecret(scheme + " " + res.accessToken.Reveal()),
+		prover:        prover,
+		scopes:        res.scopes,
+		issued:        sent,
+		lifetime:      life,
+		obtained:      now,
+		refreshAt:     sent.plus(refreshAfter),
+		expiresAt:     sent.plus(life - leeway),
+		endsAt:        sent.plus(life),
+		singleUse:     life <= 0,
 	}
 }

@@ -25,7 +25,7 @@ func TestTokenIsStaleBeforeItExpires(t *testing.T) {
 
 // The machine's clock may be corrected while a token is used.
 func TestSharedTokenExpiresByTheMonotonicClock(t *testing.T) {
-	provider, err := NewProvider("https://issuer.example", false)
+	provider, err := NewProvider("https://issuer.example")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,14 +29,14 @@ const (
 // opToken is the operation "token request" in errors.
 const opToken = "token request"
 
-// tokenResponse is a successful answer of the token endpoint (RFC 6749 section
+// tokenResponse is a successful response of the token endpoint (RFC 6749 section
 // 5.1).
 type tokenResponse struct {
 	accessToken Secret
 	lifetime    time.Duration // at most maxLifetime; may be zero or negative
 	given       time.Duration // the lifetime given, if it is more than maxLifetime
 	assumed     bool          // lifetime was not given
-	scopes      []string      // granted; nil if the answer does not say
+	scopes      []string      // granted; nil if the response does not say
 }
 
 // A tokenRequest is a client-credentials request, which may take more than one
@@ -51,24 +51,24 @@ type tokenRequest struct {
 	prover      *prover // nil for a bearer token
 	nonces      *nonces
 
-	challenged bool          // it was sent again with a nonce
+	challenged bool          // it was retried with a nonce
 	dated      time.Duration // time in the last assertion or proof minus this machine's
 }
 
-// send asks the token endpoint. It asks again, with a new assertion and proof, in two
-// cases: if the request failed on a kept-alive connection that the provider had closed,
-// since net/http does not retry a POST by itself; and if the provider wants a nonce in
-// the proof (RFC 9449 section 8). The error is an *Error.
+// send asks the token endpoint. It retries once, with a new assertion and proof, in each of
+// two cases: if the request failed on a kept-alive connection that the provider had closed,
+// since net/http does not retry a POST by itself; and if the provider wants a nonce in the
+// proof (RFC 9449 section 8). The error is an *Error.
 func (r *tokenRequest) send(ctx context.Context, client *http.Client) (*tokenResponse, error) {
-	var revived bool // each case leads to one retry at most
+	var reconnected bool // each case leads to one retry at most
 	for {
 		token, reused, err := r.attempt(ctx, client)
 		failure, ok := errors.AsType[*Error](err)
 		switch {
 		case !ok:
 			return token, err
-		case reused && failure.Status == 0 && failure.Cause == CauseUnavailable && !revived:
-			revived = true
+		case reused && failure.Status == 0 && failure.Cause == CauseUnavailable && !reconnected:
+			reconnected = true
 		case r.prover != nil && failure.Code == "use_dpop_nonce" && !r.challenged:
 			r.challenged = true
 		default:
@@ -104,11 +104,11 @@ func (r *tokenRequest) attempt(ctx context.Context, client *http.Client) (token 
 	return token, reused, err
 }
 
-// ofProvider reports whether the answer is certainly the provider's own: it has a known
+// ofProvider reports whether the response is certainly the provider's own: it has a known
 // error code, and its status is not 404, 405, 410 or 5xx. A proxy in between may also
-// answer with JSON and an error if the provider is down, and its Date is the proxy's.
+// respond with JSON and an error if the provider is down, and its Date is the proxy's.
 func (e *Error) ofProvider() bool {
-	return e.Code != "" && e.Code != otherCode && e.Status < http.StatusInternalServerError && !gone(e.Status)
+	return e.Code != "" && e.Code != otherCode && e.Status < http.StatusInternalServerError && !noEndpoint(e.Status)
 }
 
 // build makes the HTTP request (RFC 6749 section 4.4.2).
@@ -131,7 +131,7 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 	}
 	req.Header = header
 	if r.prover != nil || r.method == PrivateKeyJWT {
-		// Otherwise net/http may send the same assertion and proof again over HTTP/2.
+		// Otherwise net/http may retry with the same assertion and proof over HTTP/2.
 		req.GetBody = nil
 	}
 	if r.prover != nil {
@@ -147,16 +147,16 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 // now returns the time for the assertion and proof of the attempt.
 func (r *tokenRequest) now() time.Time { return time.Now().Add(r.dated) }
 
-// parseTokenResponse reads an answer of the token endpoint. It recognises JSON by its
+// parseTokenResponse reads a response of the token endpoint. It recognises JSON by its
 // content, since some middleboxes and old servers send another Content-Type. The token
 // must have the type that was asked for. A token without a type is a bearer token.
-func parseTokenResponse(res *answer, want string) (*tokenResponse, error) {
+func parseTokenResponse(res *response, want string) (*tokenResponse, error) {
 	fields, parseErr := parseMembers(res.body)
 	if code := fields.text("error"); res.status != http.StatusOK || code != "" {
 		failure := res.failure(opToken, code)
 		failure.topics = topicsOf(fields.text("error_description"))
 		if parseErr != nil && failure.Err == nil {
-			failure.Err = errors.New("the answer is not JSON")
+			failure.Err = errors.New("the response is not JSON")
 		}
 		return nil, failure
 	}
@@ -169,14 +169,14 @@ func parseTokenResponse(res *answer, want string) (*tokenResponse, error) {
 	}
 	switch {
 	case len(strings.TrimSpace(string(res.body))) == 0:
-		return unusable("the answer is empty")
+		return unusable("the response is empty")
 	case parseErr != nil:
-		// The error of encoding/json may quote the answer, so it is not used.
-		return unusable("the answer is not a token response in JSON")
+		// The error of encoding/json may quote the response, so it is not used.
+		return unusable("the response is not a token response in JSON")
 	case fields.says("error"):
-		return unusable("the answer has an error whose code is no string")
+		return unusable("the response has an error whose code is not a string")
 	case accessToken == "":
-		return unusable("the answer has no access_token")
+		return unusable("the response has no access_token")
 	case strings.ContainsFunc(accessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return unusable("the access_token has characters that cannot be sent in a header field")
 	case !strings.EqualFold(tokenType, want):

@@ -71,7 +71,7 @@ func TestF09F11LifetimeIsReadInEveryForm(t *testing.T) {
 	}
 }
 
-func TestF36UnusualAnswersThatHaveAToken(t *testing.T) {
+func TestF36UnusualResponsesThatHaveAToken(t *testing.T) {
 	for name, c := range map[string]struct{ contentType, body string }{
 		"text/plain":         {"text/plain", `{"access_token":"t","token_type":"Bearer"}`},
 		"no content type":    {"", `{"access_token":"t","token_type":"Bearer"}`},
@@ -121,7 +121,7 @@ func TestBoundTokenSaysSo(t *testing.T) {
 	}
 }
 
-func TestF36AnswersThatHaveNoToken(t *testing.T) {
+func TestF36ResponsesWithoutAToken(t *testing.T) {
 	const unavailable, refused, unusable = tokenauth.CauseUnavailable, tokenauth.CauseRefused, tokenauth.CauseUnusable
 	for name, c := range map[string]struct {
 		status int
@@ -153,7 +153,7 @@ func TestF36AnswersThatHaveNoToken(t *testing.T) {
 		"array for a token":    {200, `{"access_token":["t"],"token_type":"Bearer"}`, unusable, ""},
 		"true for an error":    {200, `{"access_token":"t","token_type":"Bearer","error":true}`, unusable, ""},
 		"object for an error":  {200, `{"access_token":"t","token_type":"Bearer","error":{"code":"invalid_client"}}`, unusable, ""},
-		"two answers":          {200, `{"access_token":"t","token_type":"Bearer"}{}`, unusable, ""},
+		"two responses":        {200, `{"access_token":"t","token_type":"Bearer"}{}`, unusable, ""},
 		"odd description":      {400, `{"error":"invalid_client","error_description":["x",5],"error_uri":{}}`, refused, "invalid_client"},
 		"error after a mark":   {400, "\ufeff" + `{"error":"invalid_client"}`, refused, "invalid_client"},
 		"odd scope of error":   {401, `{"scope":["a"],"error":"invalid_client","expires_in":{}}`, refused, "invalid_client"},
@@ -269,7 +269,7 @@ func FuzzTokenResponse(f *testing.F) {
 		f.Add(400, []byte(seed))
 	}
 	document := `{"issuer":"https://a.test","token_endpoint":"https://a.test/t"}`
-	provider, err := tokenauth.NewProvider("https://a.test", true)
+	provider, err := tokenauth.NewProvider("https://a.test")
 	if err != nil {
 		f.Fatal(err)
 	}

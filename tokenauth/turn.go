@@ -20,15 +20,15 @@ const (
 
 	// refusedWait is how long to look for the token of another process while a caller
 	// waits, if the store refuses a lock that is held instead of waiting for it. It is
-	// shorter by up to refusedWaitJitter, for the same reason.
+	// shortened by up to refusedWaitJitter, for the same reason.
 	refusedWait       = 3 * time.Second
 	refusedWaitJitter = time.Second
 
-	// doubt is how long to wait for the lock before looking whether the store works.
-	doubt = 700 * time.Millisecond
+	// probeAfter is how long to wait for the lock before looking whether the store works.
+	probeAfter = 700 * time.Millisecond
 
-	// writeWait is how long a turn lasts at most after the token was obtained, while the
-	// token is written. Other processes wait for it.
+	// writeWait is how long a turn lasts at most after the token was obtained. The token
+	// is written in that time, and other processes wait for it.
 	writeWait = time.Second
 
 	// During the wait, the store is read again after firstLook, then after twice that
@@ -91,7 +91,7 @@ func (s *shared) unlock(e *entry) {
 		if err == nil {
 			return
 		}
-		s.tell(storeError(err))
+		s.notify(storeError(err))
 		if wait > lockWait {
 			return
 		}
@@ -106,18 +106,18 @@ func (s *shared) unlockOnce(e *entry) error {
 	return guarded(func() error { return s.store.Unlock(ctx, e.lock()) })
 }
 
-// hasCome returns a channel that is closed when the turn has come. For a nil turn, it
+// gotLock returns a channel that is closed when the turn has come. For a nil turn, it
 // returns nil.
-func (t *turn) hasCome() <-chan struct{} {
+func (t *turn) gotLock() <-chan struct{} {
 	if t == nil {
 		return nil
 	}
 	return t.locked
 }
 
-// isRefused returns a channel that gives the reason if the turn does not come. For a nil
+// lockRefused returns a channel that gives the reason if the turn does not come. For a nil
 // turn, it returns nil.
-func (t *turn) isRefused() <-chan error {
+func (t *turn) lockRefused() <-chan error {
 	if t == nil {
 		return nil
 	}
@@ -126,13 +126,13 @@ func (t *turn) isRefused() <-chan error {
 
 // errHeld is the error if this process does not get the lock, and no other process leaves
 // a token.
-var errHeld = errors.New("the lock cannot be had, and no other server leaves a token")
+var errHeld = errors.New("this server does not get the lock, and no other server leaves a token")
 
 // await waits for this process's turn to ask the provider, and returns the turn. If another
 // process obtains a token meanwhile, it returns that token. If neither comes in time, or
 // the store does not work, both results are nil.
 func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token *Token) {
-	if v.hopeless() || (v.odd != nil && !v.probe(ctx)) {
+	if v.exhausted() || (v.lastReadError != nil && !v.probe(ctx)) {
 		return nil, nil
 	}
 	w := v.newWait()
@@ -144,21 +144,21 @@ func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token
 			turn.end()
 		}
 	}()
-	hurry := v.need.hurry
+	awaited := v.need.awaited
 	if v.urgent() {
-		hurry = nil // already known
+		awaited = nil // already known
 	}
 	for {
 		select {
-		case <-hurry:
-			hurry = nil
+		case <-awaited:
+			awaited = nil
 			look.Reset(0) // look at once whether there is time left for the caller to wait
-		case <-turn.hasCome():
+		case <-turn.gotLock():
 			if token := v.take(ctx, metadata); token != nil {
 				return nil, token
 			}
 			return turn, nil
-		case err := <-turn.isRefused():
+		case err := <-turn.lockRefused():
 			turn = nil
 			w.refused(err, time.Since(asked))
 			if !v.probe(ctx) {
@@ -177,7 +177,7 @@ func (v *visit) await(ctx context.Context, metadata *Metadata) (got *turn, token
 			if left <= 0 {
 				v.fail(ctx, &StoreError{StoreLocked, w.refusal})
 			}
-			if left <= 0 || v.hopeless() || !w.worthwhile(ctx) {
+			if left <= 0 || v.exhausted() || !w.storeWorks(ctx) {
 				return nil, nil
 			}
 			look.Reset(min(w.pause(took), left))
@@ -194,9 +194,9 @@ func (v *visit) look(ctx context.Context, metadata *Metadata, turn *turn) *Token
 	spent := v.spent
 	token := v.take(ctx, metadata)
 	select {
-	case <-turn.hasCome():
+	case <-turn.gotLock():
 	default:
-		if !v.hopeless() {
+		if !v.exhausted() {
 			v.spent = spent
 		}
 	}
@@ -234,18 +234,18 @@ func (w *wait) refused(err error, after time.Duration) {
 func (w *wait) left(idle bool) time.Duration {
 	if w.visit.urgent() && (w.refuses || idle) {
 		began := w.began
-		if w.visit.hurried.After(began) {
-			began = w.visit.hurried
+		if w.visit.urgentSince.After(began) {
+			began = w.visit.urgentSince
 		}
 		return time.Until(began.Add(w.short))
 	}
 	return time.Until(w.began.Add(w.long))
 }
 
-// worthwhile reports whether the store works. It tries the store only after doubt. If the
+// storeWorks reports whether the store works. It tries the store only after probeAfter. If the
 // store works, that time does not count for the budget.
-func (w *wait) worthwhile(ctx context.Context) bool {
-	if time.Since(w.began) < doubt {
+func (w *wait) storeWorks(ctx context.Context) bool {
+	if time.Since(w.began) < probeAfter {
 		return true
 	}
 	spent := w.visit.spent

@@ -12,7 +12,7 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// Keycloak 26.7.3 answers with 404 and a JSON error when a realm has been renamed.
+// Keycloak 26.7.3 responds with 404 and a JSON error when a realm has been renamed.
 func TestTokenEndpointThatIsGoneIsLookedForAgain(t *testing.T) {
 	for _, status := range []int{404, 405, 410} {
 		for body, code := range map[string]string{

@@ -41,17 +41,17 @@ type sharedToken struct {
 // A visit is the use of a store by one attempt to obtain a token, before the provider is
 // asked.
 type visit struct {
-	shared  *shared
-	need    need
-	number  int // of the visit
-	entries *entries
-	budget  time.Duration // time for the store's operations
-	spent   time.Duration // used part of the budget
-	hurried time.Time     // when the visit first saw a waiting caller; zero if it has not
-	found   []byte        // the last value of the token entry
-	worked  time.Time     // when the store last returned a value
-	odd     error         // of the last reading, if the entry or the store may be missing
-	failed  []*StoreError // at most one of each kind
+	shared        *shared
+	need          need
+	number        int // of the visit
+	entries       *entries
+	budget        time.Duration // time for the store's operations
+	spent         time.Duration // used part of the budget
+	urgentSince   time.Time     // when the visit first saw a waiting caller; zero if it has not
+	lastValue     []byte        // of the token entry
+	lastValueAt   time.Time     // when the store last returned a value
+	lastReadError error         // of the last reading, if the entry or the store may be missing
+	failures      []*StoreError // at most one of each kind
 }
 
 // visit begins a visit for n. It returns nil if the tokens are not shared.
@@ -69,12 +69,12 @@ func (s *shared) visit(n need) *visit {
 // urgent reports whether a caller waits. From that time on, the store has at most
 // storeBudget left.
 func (v *visit) urgent() bool {
-	if !v.hurried.IsZero() {
+	if !v.urgentSince.IsZero() {
 		return true
 	}
 	select {
-	case <-v.need.hurry:
-		v.hurried, v.budget = time.Now(), min(v.budget, v.spent+storeBudget)
+	case <-v.need.awaited:
+		v.urgentSince, v.budget = time.Now(), min(v.budget, v.spent+storeBudget)
 		return true
 	default:
 		return false
@@ -83,9 +83,9 @@ func (v *visit) urgent() bool {
 
 // run runs an operation of the store within the budget.
 func (v *visit) run(ctx context.Context, operation func(context.Context) error) error {
-	hurry := v.need.hurry
+	awaited := v.need.awaited
 	if v.urgent() {
-		hurry = nil // already known
+		awaited = nil // already known
 	}
 	if v.spent >= v.budget {
 		return errSilent
@@ -101,8 +101,8 @@ func (v *visit) run(ctx context.Context, operation func(context.Context) error) 
 		select {
 		case err := <-result:
 			return err
-		case <-hurry:
-			hurry = nil
+		case <-awaited:
+			awaited = nil
 			v.spent += time.Since(start)
 			start = time.Now()
 			v.urgent()
@@ -120,19 +120,19 @@ func (v *visit) fail(ctx context.Context, failure *StoreError) {
 	if ctx.Err() != nil || v.has(failure.Kind) {
 		return // if the context is over, Close has ended the attempt
 	}
-	v.failed = append(v.failed, failure)
-	v.shared.tell(failure)
+	v.failures = append(v.failures, failure)
+	v.shared.notify(failure)
 }
 
 // has reports whether there was a failure of the given kind.
 func (v *visit) has(kind StoreFailure) bool {
-	return slices.ContainsFunc(v.failed, func(f *StoreError) bool { return f.Kind == kind })
+	return slices.ContainsFunc(v.failures, func(f *StoreError) bool { return f.Kind == kind })
 }
 
-// alone returns the failure because of which this process obtains the token for itself. It
-// returns nil if the store is not the reason.
-func (v *visit) alone() *StoreError {
-	for _, f := range v.failed {
+// obstacle returns the failure that makes this process obtain a token that it cannot share.
+// It returns nil if the store is not the reason.
+func (v *visit) obstacle() *StoreError {
+	for _, f := range v.failures {
 		switch f.Kind {
 		case StoreUnreachable, StoreSlow, StoreLocked:
 			return f
@@ -142,8 +142,8 @@ func (v *visit) alone() *StoreError {
 	return nil
 }
 
-// hopeless reports whether the visit must not use the store any more.
-func (v *visit) hopeless() bool {
+// exhausted reports whether the visit must not use the store any more.
+func (v *visit) exhausted() bool {
 	v.urgent()
 	return v.spent >= v.budget || v.has(StoreSlow)
 }
@@ -155,19 +155,19 @@ func (v *visit) load(ctx context.Context, e *entry) []byte {
 		value, err = e.load(ctx, v.shared.store)
 		return err
 	})
-	v.odd = nil
+	v.lastReadError = nil
 	switch {
 	case err == nil:
-		v.worked = time.Now()
+		v.lastValueAt = time.Now()
 		return value
-	case errors.Is(err, fs.ErrNotExist): // some stores say so if they are gone themselves
+	case errors.Is(err, fs.ErrNotExist): // some stores say so if they cannot be reached
 	case errors.Is(err, errSealed), errors.Is(err, errSizeless), errors.Is(err, errTooLarge):
-		v.worked = time.Now()
+		v.lastValueAt = time.Now()
 		v.fail(ctx, storeError(err))
 	case errors.Is(err, errSilent):
 		v.fail(ctx, storeError(err))
 	default:
-		v.odd, v.worked = err, time.Time{}
+		v.lastReadError, v.lastValueAt = err, time.Time{}
 	}
 	return nil // the operation may still write to value
 }
@@ -176,7 +176,7 @@ func (v *visit) load(ctx context.Context, e *entry) []byte {
 // probe writes an entry and reads it: an error of a reading, also that there is no such
 // entry, does not tell whether the store can be reached.
 func (v *visit) probe(ctx context.Context) bool {
-	if time.Since(v.worked) < worksFor {
+	if time.Since(v.lastValueAt) < worksFor {
 		return true
 	}
 	store, probe := v.shared.store, v.entries.probe
@@ -185,12 +185,12 @@ func (v *visit) probe(ctx context.Context) bool {
 		if bytes.Equal(v.load(ctx, probe), probeValue) {
 			return true
 		}
-		err = v.odd
+		err = v.lastReadError
 	}
 	switch {
 	case err != nil:
 		v.fail(ctx, storeError(err))
-	case v.failed == nil:
+	case v.failures == nil:
 		v.fail(ctx, &StoreError{StoreLost, errLost})
 	}
 	return false
@@ -218,13 +218,13 @@ func (v *visit) take(ctx context.Context, metadata *Metadata) *Token {
 	if value == nil || json.Unmarshal(value, &shared) != nil {
 		return nil
 	}
-	v.found = value
+	v.lastValue = value
 	token := v.read(shared, metadata)
 	if token == nil || !v.need.better(token) {
 		return nil
 	}
 	v.need.event.Shared = true
-	v.settle(nil)
+	v.noteOutcome(nil)
 	return token
 }
 

@@ -118,7 +118,7 @@ func TestNoTokenIsNotRenewed(t *testing.T) {
 	source := newTestSource(t, server)
 	getToken(t, source)
 	if token := renew(context.Background(), source, nil); token != nil {
-		t.Error("there is another in the place of none")
+		t.Error("there is another token for none")
 	}
 }
 

@@ -29,8 +29,8 @@ func TestClocksThatDiffer(t *testing.T) {
 	want := `at first: fresh, some 4m30s left; a large upload has Bearer token-1
 an hour later: none, some 0s left; a large upload has Bearer token-2
 set back by two hours: fresh, some 4m30s left; a large upload has Bearer token-2
-forward again, while the issuer is away: none, some 0s left; a large upload has none: token request failed: HTTP status 503: the answer is not JSON
-when the issuer is back: backing_off, some 0s left; a large upload has none: token request failed: HTTP status 503: the answer is not JSON
+forward again, while the issuer is away: none, some 0s left; a large upload has none: token request failed: HTTP status 503: the response is not JSON
+when the issuer is back: backing_off, some 0s left; a large upload has none: token request failed: HTTP status 503: the response is not JSON
 after the ten minutes it has asked for: none, some 0s left; a large upload has Bearer token-4
 `
 	if string(out) != want {

@@ -66,7 +66,7 @@ func discover(t *testing.T, issuer string) *tokenauth.Metadata {
 
 func newProvider(t *testing.T, issuer string) *tokenauth.Provider {
 	t.Helper()
-	p, err := tokenauth.NewProvider(issuer, false)
+	p, err := tokenauth.NewProvider(issuer, tokenauth.AnyTokenHost)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func rightSetups(t *testing.T) []setup {
 	bound.DPoP = true
 	nonce := bound
 	nonce.ID, nonce.DPoPNonce = "nonce", true
-	noDPoP := "there is no DPoP at this provider"
+	noDPoP := "the provider does not support DPoP"
 	all := []setup{
 		withSecret("`client_secret_basic`, with special characters", hardID, secretBasic),
 		withSecret("`client_secret_post`, with special characters", hardID+" 2", secretPost),
@@ -156,7 +156,7 @@ func rightSetups(t *testing.T) []setup {
 		s := withKey("`private_key_jwt`, "+string(alg), "key-"+string(alg), newKeyFor(t, alg))
 		if alg == jose.EdDSA {
 			s.want[spring] = notTried + "a client cannot be registered for this algorithm"
-			s.want[mock] = "does not take the algorithm EdDSA"
+			s.want[mock] = "does not accept the algorithm EdDSA"
 		}
 		all = append(all, s)
 	}

@@ -85,7 +85,7 @@ func wrongKeys(t *testing.T) []setup {
 			s.used.keyID = "another"
 		}),
 		change("registered for another algorithm than the key's", "other-alg", noClient, func(s *setup) {
-			s.want[keycloakName] = "does not take the algorithm ES256"
+			s.want[keycloakName] = "does not accept the algorithm ES256"
 			s.registered.SigningAlg = "RS256"
 		}),
 		change("assertion for another audience", "other-audience", "audience", func(s *setup) {
@@ -97,7 +97,7 @@ func wrongKeys(t *testing.T) []setup {
 		}),
 		change("not registered for DPoP, used with it", "unbound", works, func(s *setup) {
 			s.registered.Scope, s.used.dpop = "esign/b2b", true
-			s.want[mock] = "there is no DPoP at this provider"
+			s.want[mock] = "the provider does not support DPoP"
 		}),
 		change("clock two minutes ahead, with a key", "ahead", clock, func(s *setup) {
 			s.clock = 2 * time.Minute

@@ -105,7 +105,7 @@ func signDocCalls() []gateway.Call {
 	return rows(SignDoc,
 		row(http.MethodPost, "/v1/signdoc/pades", gateway.Bearer, gateway.Rejected, elhub),
 		row(http.MethodGet, "/v1/signdoc/pades", gateway.Bearer, gateway.Safe, elhub),
-		oneShot(row(http.MethodDelete, "/v1/signdoc/pades", gateway.Bearer, gateway.Rejected, elhub)),
+		download(row(http.MethodDelete, "/v1/signdoc/pades", gateway.Bearer, gateway.Rejected, elhub)),
 		row(http.MethodPost, "/v1/signdoc/convert", gateway.Bearer, gateway.Rejected, convertSpec),
 		row(http.MethodGet, "/v1/signdoc/convert/pdf/specs", gateway.Bearer, gateway.Safe, convertSpec),
 		// The keys that sign SignerInfo. The full path is unknown. It is inferred that
@@ -116,7 +116,7 @@ func signDocCalls() []gateway.Call {
 		// service.
 		row(http.MethodPost, "/signdoc/pades", gateway.Bearer, gateway.Rejected, signDocErrors),
 		row(http.MethodGet, "/signdoc/pades", gateway.Bearer, gateway.Safe, signDocErrors),
-		oneShot(row(http.MethodDelete, "/signdoc/pades", gateway.Bearer, gateway.Rejected, signDocErrors)),
+		download(row(http.MethodDelete, "/signdoc/pades", gateway.Bearer, gateway.Rejected, signDocErrors)),
 		row(http.MethodPost, "/signdoc/convert", gateway.Bearer, gateway.Rejected, signDocErrors),
 		row(http.MethodPost, "/signdoc/convert/pdf", gateway.Bearer, gateway.Rejected, legacyConvert),
 		row(http.MethodGet, "/signdoc/convert/pdf/specs", gateway.Bearer, gateway.Safe, legacyConvert),
@@ -130,7 +130,7 @@ func timestampCalls() []gateway.Call {
 		// Inferred from the sign_id parameter and the 404 of the specification.
 		row(http.MethodGet, "/v1/timestamp/pades/lta", gateway.Bearer, gateway.Safe, ltaSpec),
 		// Inferred from SignDoc's pattern.
-		oneShot(row(http.MethodDelete, "/v1/timestamp/pades/lta", gateway.Bearer, gateway.Rejected, ltaSpec)),
+		download(row(http.MethodDelete, "/v1/timestamp/pades/lta", gateway.Bearer, gateway.Rejected, ltaSpec)),
 		// The path is documented. The method and the scope are inferred.
 		row(http.MethodPost, "/v1/timestamp/token", gateway.Bearer, gateway.Rejected, timestampError),
 	)
@@ -162,8 +162,8 @@ func row(method, path string, kind gateway.Kind, retry gateway.Retry, source str
 	return gateway.Call{Method: method, Path: path, Kind: kind, Retry: retry, Source: source}
 }
 
-// oneShot marks a row whose answer is the only copy.
-func oneShot(call gateway.Call) gateway.Call {
+// download marks a row whose response is the only copy.
+func download(call gateway.Call) gateway.Call {
 	call.Download = true
 	return call
 }

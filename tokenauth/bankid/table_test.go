@@ -93,7 +93,7 @@ func TestOneShotRows(t *testing.T) {
 	}
 	want := []string{"DELETE /v1/signdoc/pades", "DELETE /signdoc/pades", "DELETE /v1/timestamp/pades/lta"}
 	if !slices.Equal(got, want) {
-		t.Errorf("the answers of %v are the only copy, want %v", got, want)
+		t.Errorf("the responses of %v are the only copy, want %v", got, want)
 	}
 	// A row of a configuration does not change that.
 	call, err := bankid.NewCall(bankid.SignDoc, "DELETE", "/v1/signdoc/pades", gateway.Bearer, gateway.Never)

@@ -2,13 +2,12 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
 // Limits says how long a call may make no progress. Zero means no limit.
@@ -44,31 +43,32 @@ type BaseTraits struct {
 // same proof, and would retry calls that may have been processed. An attempt also limits
 // how long the call may make no progress before its response comes.
 type attempt struct {
-	traits BaseTraits
-	limits Limits
-	safe   bool               // it may be sent twice
-	cancel context.CancelFunc // nil if nothing can end the attempt
-	trace  httptrace.ClientTrace
-	outer  *httptrace.ClientTrace // of the caller; nil if there is none
-	stall  stallTimer
-	body   *sentBody // nil if there is none
-	req    *http.Request
+	limits  Limits
+	guard   retry.Guard
+	interim func(code int, header textproto.MIMEHeader) error // for interim responses; may be nil
+	cancel  context.CancelFunc                                // nil if nothing can end the attempt
+	trace   httptrace.ClientTrace
+	outer   *httptrace.ClientTrace // of the caller; nil if there is none
+	stall   stallTimer
+	body    *sentBody // nil if there is none
 
-	secrets sentSecrets
-
-	first   net.Conn // the first connection that Base had for the request
-	stopped error    // why the attempt stopped Base
+	secrets  sentSecrets
+	switched bool // the server has switched to another protocol
 }
 
 // newAttempt returns an attempt to send a call for a request with the context ctx, and
-// the context for the request that roundTrip sends. If the origin is http (insecure), a
+// the context for the request that roundTrip sends. interim is that of the Exchange. If the origin is http (insecure), a
 // safe call without a body needs only a look at interim responses: Base limits all of its
 // phases itself.
-func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, empty, insecure bool) (*attempt, context.Context) {
-	a := &attempt{traits: traits, limits: limits, safe: safe}
+func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, interim func(int, textproto.MIMEHeader) error, safe, empty, insecure bool) (*attempt, context.Context) {
+	a := &attempt{limits: limits, interim: interim}
+	a.guard.Cleartext, a.guard.OnlyUnprocessed, a.guard.Safe = traits.Cleartext, traits.OnlyUnprocessed, safe
 	a.outer = httptrace.ContextClientTrace(ctx)
+	if a.interim == nil && a.outer != nil {
+		a.interim = a.outer.Got1xxResponse
+	}
 	simple := safe && empty && insecure && !traits.Cleartext
-	if simple && (a.outer == nil || a.outer.Got1xxResponse == nil) {
+	if simple && a.interim == nil {
 		return a, ctx
 	}
 	if a.outer != nil {
@@ -80,7 +80,7 @@ func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, emp
 		return a, httptrace.WithClientTrace(ctx, &a.trace)
 	}
 	ctx, a.cancel = context.WithCancel(ctx)
-	a.stall.expire = a.cancel
+	a.stall.expire, a.guard.Cancel = a.cancel, a.cancel
 	a.trace.GotConn = a.gotConn
 	if limits.Connect > 0 {
 		a.trace.ConnectStart = a.connecting
@@ -94,15 +94,11 @@ func newAttempt(ctx context.Context, traits BaseTraits, limits Limits, safe, emp
 // roundTrip sends req through base. The context of req is that of newAttempt. The body of
 // the response must make progress while it is read.
 func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Response, error) {
-	a.req = req
 	if req.Body != nil {
 		a.body = newSentBody(req.Body, &a.stall, a.limits.Write)
 		req.Body = a.body
-		if !retriesOverHTTP1(req) {
-			// Base calls GetBody only if it wants to send the request again.
-			req.GetBody = func() (io.ReadCloser, error) { return nil, a.promise(a.traits.OnlyUnprocessed) }
-		}
 	}
+	a.guard.Watch(req)
 	res, err := base.RoundTrip(req)
 	stalled := a.stall.stop() // from now on, it is the response that must make progress
 	if err == nil && hasBody(res) && (a.cancel != nil || a.limits.Read > 0) {
@@ -113,13 +109,18 @@ func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Re
 		return res, nil
 	}
 	a.end()
+	stopped, unprocessed := a.guard.Stopped()
 	switch {
 	case err == nil:
 		return res, nil
 	case stalled != nil:
 		return nil, stalled
-	case a.stopped != nil:
-		return nil, a.stopped
+	case a.switched:
+		return nil, ErrSwitched
+	case stopped && unprocessed:
+		return nil, new(UnprocessedError)
+	case stopped:
+		return nil, errRetried
 	}
 	return nil, asUnprocessed(err)
 }
@@ -151,12 +152,12 @@ func (c untraced) Value(key any) any {
 // an interim response, though a server must not send it there (RFC 9113 section 8.6).
 func (a *attempt) got1xx(code int, header textproto.MIMEHeader) error {
 	if code == http.StatusSwitchingProtocols {
-		a.stopped = ErrSwitched
+		a.switched = true
 		return ErrSwitched
 	}
-	if a.outer != nil && a.outer.Got1xxResponse != nil {
+	if a.interim != nil {
 		a.secrets.concealFields(header)
-		return a.outer.Got1xxResponse(code, header)
+		return a.interim(code, header)
 	}
 	return nil
 }
@@ -190,42 +191,5 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	if a.outer != nil && a.outer.GotConn != nil {
 		a.outer.GotConn(info)
 	}
-	if a.first == nil {
-		a.first = info.Conn
-		return
-	}
-	switch secure, _ := info.Conn.(*tls.Conn); {
-	case a.traits.Cleartext || (secure != nil && secure.ConnectionState().NegotiatedProtocol == "h2"):
-		// After RST_STREAM(PROTOCOL_ERROR), Base does not use the same connection again.
-		a.stopped = a.promise(a.traits.OnlyUnprocessed || info.Conn == a.first)
-		a.cancel()
-	case secure != nil && !a.safe && retriesOverHTTP1(a.req):
-		a.stopped = errRetried
-		a.cancel()
-		// HTTP/1.1 does not look at the context before it writes.
-		_ = secure.NetConn().Close()
-	}
-	// Otherwise nothing was written to the first connection, or the call is safe.
-}
-
-// promise returns the error for a call that Base wanted to send again. proven says that
-// the server has promised that it did not process the call.
-func (*attempt) promise(proven bool) error {
-	if proven {
-		return new(UnprocessedError)
-	}
-	return errRetried
-}
-
-// retriesOverHTTP1 reports whether net/http sends req again if a reused HTTP/1.1
-// connection ends. It does that only if it knows that the body is empty, or can read the
-// body again (Request.isReplayable).
-func retriesOverHTTP1(req *http.Request) bool {
-	switch req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	_, key := req.Header["Idempotency-Key"]
-	_, xKey := req.Header["X-Idempotency-Key"]
-	return key || xKey
+	a.guard.GotConn(info)
 }

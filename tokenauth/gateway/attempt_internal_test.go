@@ -197,7 +197,7 @@ func bases() []baseCase {
 
 // roundTrip sends req through base in one attempt.
 func roundTrip(base http.RoundTripper, req *http.Request, traits BaseTraits, limits Limits, safe bool) (*http.Response, error) {
-	a, ctx := newAttempt(req.Context(), traits, limits, safe, req.Body == nil, req.URL.Scheme == "http")
+	a, ctx := newAttempt(req.Context(), traits, limits, nil, safe, req.Body == nil, req.URL.Scheme == "http")
 	return a.roundTrip(base, req.WithContext(ctx))
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"io"
 	"net/http"
+	"net/textproto"
 	"sync/atomic"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
@@ -17,6 +18,10 @@ import (
 type Exchange struct {
 	// Call is the row of the table. Transport.Try looks it up; Transport.Ready needs it.
 	Call *Call
+
+	// Interim is told about interim responses (1xx), but for 101. It may be called after
+	// Try has returned. Default: the httptrace.ClientTrace of the context is told.
+	Interim func(code int, header textproto.MIMEHeader) error
 
 	token    *tokenauth.Token // obtained for this call, before it was first sent
 	prepared bool             // the body has been looked at

@@ -28,7 +28,7 @@ func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 // options change its configuration.
 func newTestSource(t testing.TB, server *tokenauthtest.Server, options ...func(*tokenauth.Config)) *tokenauth.Source {
 	t.Helper()
-	provider, err := tokenauth.NewProvider(server.Issuer(), true)
+	provider, err := tokenauth.NewProvider(server.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
 // send sends a call. It sends the call again while the server promises that it has not
@@ -31,7 +32,7 @@ func (t *Transport) send(req *http.Request, x *Exchange) (*http.Response, error)
 
 // sendOnce sends a copy of req, with a token if the call needs one.
 func (t *Transport) sendOnce(req *http.Request, x *Exchange) (*http.Response, error) {
-	attempt, ctx := newAttempt(req.Context(), t.Traits, t.Limits, x.Call.safe(), x.empty(), t.Origin.Scheme == "http")
+	attempt, ctx := newAttempt(req.Context(), t.Traits, t.Limits, x.Interim, x.Call.safe(), x.empty(), t.Origin.Scheme == "http")
 	out := req.WithContext(ctx)
 	out.Host = tokenauth.CanonicalHost(t.Origin)
 	out.Header = t.leaving(req.Header)
@@ -44,7 +45,11 @@ func (t *Transport) sendOnce(req *http.Request, x *Exchange) (*http.Response, er
 	t.setBody(out, req, x)
 	attempt.secrets = x.secrets
 	x.sent = true
-	res, err := attempt.roundTrip(t.Base, out)
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	res, err := attempt.roundTrip(base, out)
 	if err != nil {
 		return nil, t.sendError(req, x, err)
 	}
@@ -106,7 +111,7 @@ func (t *Transport) setBody(out, req *http.Request, x *Exchange) {
 		}
 	case !x.empty():
 		out.Body, out.ContentLength = x.held.reader(), x.held.length
-	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && !x.Call.safe() && retriesOverHTTP1(out):
+	case t.Origin.Scheme == "http" && !t.Traits.Cleartext && !x.Call.safe() && retry.RetriesOverHTTP1(out):
 		// net/http would retry this call by itself. Over TLS, gotConn prevents that;
 		// here, a body that cannot be read again does.
 		out.Body = emptyBody{}

@@ -22,6 +22,9 @@ const (
 	maxDrain = 64 << 10
 )
 
+// DefaultRequestBuffer is the default of Transport.RequestBuffer, in bytes: 1 MiB.
+const DefaultRequestBuffer = 1 << 20
+
 // A Transport is an http.RoundTripper that makes the calls of a Table. It attaches
 // the authorization that a call needs to a copy of the request, and removes the header
 // fields that must not leave. If the server rejects the token, the Transport retries
@@ -36,7 +39,8 @@ const (
 // context of its request, also a call whose response is the only copy: see
 // Call.Download.
 type Transport struct {
-	// Base sends the requests. Its errors are returned as they are. Required.
+	// Base sends the requests. Its errors are returned as they are. Default:
+	// http.DefaultTransport.
 	Base http.RoundTripper
 
 	// Table lists the calls that can be made. Default: none.
@@ -55,8 +59,8 @@ type Transport struct {
 	Headers []string
 
 	// RequestBuffer is the size, in bytes, of the largest request body that is held in
-	// memory to be sent again. Default: 0, so that no body is held, and a call with a
-	// body is sent once, even if its row allows more.
+	// memory to be sent again. If it is negative, no body is held, and a call with a
+	// body is sent once, even if its row allows more. Default: DefaultRequestBuffer.
 	RequestBuffer int64
 
 	// Budget limits the memory for held bodies. Default: unlimited.
@@ -105,7 +109,7 @@ func (t *Transport) Ready(req *http.Request, x *Exchange) error {
 	if !x.Call.Kind.needsToken() {
 		return nil
 	}
-	long := req.ContentLength > t.RequestBuffer || !x.retryable()
+	long := req.ContentLength > t.requestBuffer() || !x.retryable()
 	if x.token != nil && (x.token.SingleUse() || (!long && x.token.Usable())) {
 		return nil
 	}
@@ -131,6 +135,9 @@ func (t *Transport) Ready(req *http.Request, x *Exchange) error {
 	return nil
 }
 
+// requestBuffer returns the size of the largest body that is held, which may be negative.
+func (t *Transport) requestBuffer() int64 { return cmp.Or(t.RequestBuffer, DefaultRequestBuffer) }
+
 // wait waits for a token of source that replaces short, which is nil or expires too
 // soon for call.
 func (t *Transport) wait(req *http.Request, x *Exchange, source *tokenauth.Source, short *tokenauth.Token) (*tokenauth.Token, error) {
@@ -138,7 +145,7 @@ func (t *Transport) wait(req *http.Request, x *Exchange, source *tokenauth.Sourc
 	// been read. So the body is read before the wait. The body of a one-shot call is
 	// read later: such a call may go on without its caller, with a longer context.
 	if !x.Call.Download && !source.BackingOff() {
-		if err := bodyError(req, x.hold(req, t.RequestBuffer, t.Budget)); err != nil {
+		if err := bodyError(req, x.hold(req, t.requestBuffer(), t.Budget)); err != nil {
 			return nil, err
 		}
 	}
@@ -157,7 +164,7 @@ func (t *Transport) Body(req *http.Request, begun bool, x *Exchange) io.ReadClos
 	if begun && !x.prepared {
 		return nil
 	}
-	if err := x.prepare(req, t.RequestBuffer, t.Budget); err != nil || x.held == nil {
+	if err := x.prepare(req, t.requestBuffer(), t.Budget); err != nil || x.held == nil {
 		return nil
 	}
 	return x.held.reader()
@@ -210,7 +217,7 @@ func (t *Transport) try(req *http.Request, x *Exchange) (*http.Response, error) 
 		}
 		return nil, errAgain
 	}
-	if err := bodyError(req, x.prepare(req, t.RequestBuffer, t.Budget)); err != nil {
+	if err := bodyError(req, x.prepare(req, t.requestBuffer(), t.Budget)); err != nil {
 		return nil, err
 	}
 	if err := t.Ready(req, x); err != nil {
@@ -261,9 +268,6 @@ func (t *Transport) check(req *http.Request, call *Call) error {
 	}
 	if t.Origin == nil {
 		return &CallError{http.StatusBadGateway, "the call may go nowhere: no origin is configured"}
-	}
-	if t.Base == nil {
-		return &CallError{http.StatusBadGateway, "the call can go nowhere: no transport is configured that sends it"}
 	}
 	if req.URL.Scheme != t.Origin.Scheme || (req.URL.Host != t.Origin.Host && tokenauth.CanonicalHost(req.URL) != tokenauth.CanonicalHost(t.Origin)) {
 		return &CallError{http.StatusBadGateway, fmt.Sprintf("the call is directed to %s://%s, and may go to %s://%s only",

@@ -63,7 +63,7 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 func newTransport(t *testing.T) (*gateway.Transport, *backend, *tokenauthtest.Server) {
 	t.Helper()
 	issuer := tokenauthtest.NewServer()
-	provider, err := tokenauth.NewProvider(issuer.Issuer(), true)
+	provider, err := tokenauth.NewProvider(issuer.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestBodyThatEndsEarlyIsTheCallersError(t *testing.T) {
 func TestSourceThatNobodyUsesSendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := tokenauthtest.NewServer()
-		provider, err := tokenauth.NewProvider(issuer.Issuer(), true)
+		provider, err := tokenauth.NewProvider(issuer.Issuer())
 		if err != nil {
 			t.Fatal(err)
 		}

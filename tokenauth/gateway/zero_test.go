@@ -16,7 +16,6 @@ func TestTransportThatIsNotSetUpSendsNothing(t *testing.T) {
 			status  int
 		}{
 			"table":  {func(t *gateway.Transport) { t.Table = nil }, http.StatusNotFound},
-			"base":   {func(t *gateway.Transport) { t.Base = nil }, http.StatusBadGateway},
 			"origin": {func(t *gateway.Transport) { t.Origin = nil }, http.StatusBadGateway},
 		} {
 			transport, b, _ := newTransport(t)

@@ -34,9 +34,9 @@ func TestHandlerThatBreaksOff(t *testing.T) {
 		body    string
 		err     error
 	}{
-		"not":               {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "whole") }, "whole", nil},
-		"before the answer": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "", io.ErrUnexpectedEOF},
-		"by Goexit":         {func(http.ResponseWriter, *http.Request) { runtime.Goexit() }, "", io.ErrUnexpectedEOF},
+		"not":                 {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "whole") }, "whole", nil},
+		"before the response": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "", io.ErrUnexpectedEOF},
+		"by Goexit":           {func(http.ResponseWriter, *http.Request) { runtime.Goexit() }, "", io.ErrUnexpectedEOF},
 		"after the header": {func(w http.ResponseWriter, _ *http.Request) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)

@@ -1,5 +1,5 @@
 // Package tokenauthtest provides an authorization server for tests, similar to
-// net/http/httptest. The server answers discovery and token requests, records the token
+// net/http/httptest. The server responds to discovery and token requests, records the token
 // requests, and can be made to give other responses.
 package tokenauthtest
 
@@ -104,7 +104,7 @@ func (s *Server) Client() *http.Client {
 	return &http.Client{Transport: HandlerTransport{s}}
 }
 
-// HandleToken makes h answer token requests. A nil h restores the default: a new token
+// HandleToken makes h respond to token requests. A nil h restores the default: a new token
 // ("token-1" and so on) with a lifetime of 300 seconds. It is a token of type DPoP if the
 // request has a proof, and else a bearer token.
 func (s *Server) HandleToken(h http.HandlerFunc) {
@@ -113,9 +113,9 @@ func (s *Server) HandleToken(h http.HandlerFunc) {
 	s.token = h
 }
 
-// HandleDiscovery makes h answer discovery requests. A nil h restores the default, which is
+// HandleDiscovery makes h respond to discovery requests. A nil h restores the default, which is
 // Document. That lists only client_secret_basic and client_secret_post. For a client with a
-// key, h can answer with a Document whose "token_endpoint_auth_methods_supported" has
+// key, h can respond with a Document whose "token_endpoint_auth_methods_supported" has
 // private_key_jwt.
 func (s *Server) HandleDiscovery(h http.HandlerFunc) {
 	s.mu.Lock()
@@ -179,11 +179,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		if h == nil {
 			h = func(w http.ResponseWriter, r *http.Request) {
-				answer := map[string]any{"access_token": fmt.Sprintf("token-%d", n), "token_type": "bearer", "expires_in": 300}
+				response := map[string]any{"access_token": fmt.Sprintf("token-%d", n), "token_type": "bearer", "expires_in": 300}
 				if r.Header.Get("DPoP") != "" {
-					answer["token_type"] = "DPoP"
+					response["token_type"] = "DPoP"
 				}
-				WriteJSON(w, http.StatusOK, answer)
+				WriteJSON(w, http.StatusOK, response)
 			}
 		}
 		h(w, r)
@@ -195,11 +195,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // WriteToken writes a successful token response. expires_in is expiresIn as JSON; if
 // expiresIn is nil, it is left out.
 func WriteToken(w http.ResponseWriter, token string, expiresIn any) {
-	answer := map[string]any{"access_token": token, "token_type": "bearer"}
+	response := map[string]any{"access_token": token, "token_type": "bearer"}
 	if expiresIn != nil {
-		answer["expires_in"] = expiresIn
+		response["expires_in"] = expiresIn
 	}
-	WriteJSON(w, http.StatusOK, answer)
+	WriteJSON(w, http.StatusOK, response)
 }
 
 // WriteError writes an error response of the token endpoint.

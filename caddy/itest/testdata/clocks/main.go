@@ -57,7 +57,7 @@ func main() {
 // newTransport returns a source of issuer's tokens, and a transport that sends them
 // to the API at origin.
 func newTransport(issuer *tokenauthtest.Server, origin string) (*tokenauth.Source, *gateway.Transport) {
-	provider, err := tokenauth.NewProvider(issuer.Issuer(), true)
+	provider, err := tokenauth.NewProvider(issuer.Issuer())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// An answer is a provider's HTTP response with its whole body.
-type answer struct {
+// A response is a provider's HTTP response with its whole body.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// exchange sends req to the provider and reads the answer. The body of a 200 may be at
+// exchange sends req to the provider and reads the response. The body of a 200 may be at
 // most limit bytes long. Redirects are not followed: credentials would go to a host that
-// nobody configured, or the answer would come from there.
-func exchange(client *http.Client, req *http.Request, op string, limit int64) (*answer, error) {
+// nobody configured, or the response would come from there.
+func exchange(client *http.Client, req *http.Request, op string, limit int64) (*response, error) {
 	direct := *client
-	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	direct.CheckRedirect = noRedirect
 	direct.Jar = nil
 	res, err := direct.Do(req)
 	if err != nil {
@@ -37,28 +37,28 @@ func exchange(client *http.Client, req *http.Request, op string, limit int64) (*
 	if int64(len(body)) > limit && res.StatusCode == http.StatusOK {
 		return nil, &Error{Op: op, Cause: CauseUnusable, Status: res.StatusCode, Err: fmt.Errorf("%w than %d bytes", errLong, limit)}
 	}
-	return &answer{res.StatusCode, res.Header, body}, nil
+	return &response{res.StatusCode, res.Header, body}, nil
 }
 
-// errLong is the error for an answer that is too long. The message goes on with the limit.
-var errLong = errors.New("the answer is longer")
+// errLong is the error for a response that is too long. The message goes on with the limit.
+var errLong = errors.New("the response is longer")
 
-// failure makes an Error from an answer that is not a success. code is the error code in
-// it, if any. A 404 does not count as a refusal, even with a code: Keycloak answers so, in
-// JSON, if there is no such realm.
-func (a *answer) failure(op, code string) *Error {
-	e := &Error{Op: op, Status: a.status, Code: knownCode(code)}
+// failure makes an Error from a response that is not a success. code is the error code in
+// it, if any. A 404 does not count as a refusal, even with a code: that is the response of
+// Keycloak, in JSON, if there is no such realm.
+func (r *response) failure(op, code string) *Error {
+	e := &Error{Op: op, Status: r.status, Code: knownCode(code)}
 	switch {
-	case gone(a.status):
+	case noEndpoint(r.status):
 		e.Cause = CauseUnusable
-	case a.status == http.StatusTooManyRequests, a.status >= 500,
+	case r.status == http.StatusTooManyRequests, r.status >= 500,
 		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
 		e.Cause = CauseUnavailable
-		e.retryAfter = retryAfter(a.header, time.Now())
-	case a.status >= 300 && a.status < 400:
+		e.retryAfter = retryAfter(r.header, time.Now())
+	case r.status >= 300 && r.status < 400:
 		e.Cause = CauseUnusable
 		e.Err = errors.New("redirects are not followed")
-	case code != "", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
+	case code != "", r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
 		e.Cause = CauseRefused
 	default:
 		e.Cause = CauseUnusable
@@ -66,8 +66,8 @@ func (a *answer) failure(op, code string) *Error {
 	return e
 }
 
-// gone reports whether status says that there is no such endpoint.
-func gone(status int) bool {
+// noEndpoint reports whether status says that there is no such endpoint.
+func noEndpoint(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusGone
 }
 
