@@ -195,7 +195,6 @@ func (s *signalledFiles) Store(ctx context.Context, key string, value []byte) er
 // A check leaves nothing behind if it is interrupted, or if its terminal is closed. If
 // it was started with nohup, it goes on.
 func TestCheckOfAStorageThatIsInterrupted(t *testing.T) {
-	t.Parallel()
 	check := func(sent syscall.Signal) *output {
 		dir := t.TempDir()
 		config, root := filepath.Join(dir, "caddy.json"), filepath.Join(dir, "storage")
