@@ -11,6 +11,7 @@ import (
 // BankID limits the time of a person's session and of an order. When the time is over,
 // the caller learns it from BankID. No call is retried.
 func TestJourneyThatTakesTooLong(t *testing.T) {
+	waits(t)
 	const credential = "sandbox-credential"
 	hash, pdf := hashOf([]byte("agreed")), pdftest.Signed("Avtale")
 	t.Run("code", func(t *testing.T) {

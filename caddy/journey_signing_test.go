@@ -294,6 +294,7 @@ func TestJourneyOfAnOrderWithLTA(t *testing.T) {
 
 // An order lives longer than many tokens. The caller does not notice.
 func TestJourneyLongerThanItsTokens(t *testing.T) {
+	waits(t)
 	j := newJourney(t, sandbox.Options{TokenLifetime: 2 * time.Second})
 	pdf := pdftest.Plain("Avtale")
 	query := j.create(signDoc, pdf)
