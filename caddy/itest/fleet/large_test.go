@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Entries of 200 MiB in the place of the gateways' own are not read, and are replaced.
+// If the gateways' entries are replaced by entries of 200 MiB, the gateways do not read them,
+// and write their own again.
 func TestEntriesThatAreLarge(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1+len(promises)+len(excuses), 2*sharing)
