@@ -151,7 +151,7 @@ func freeAddr(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// do sends req and reads the whole answer.
+// do sends req and reads the whole response.
 func do(t *testing.T, req *http.Request) (status int, header http.Header, body []byte) {
 	t.Helper()
 	res, err := http.DefaultClient.Do(req)

@@ -274,7 +274,7 @@ func (s *storage) Stat(ctx context.Context, key string) (certmagic.KeyInfo, erro
 	return info, s.notFound(err)
 }
 
-// notFound returns the error for a missing entry, if err is that.
+// notFound returns the error that a storage with the defect returns instead of err.
 func (s *storage) notFound(err error) error {
 	switch {
 	case s.defect == OtherNotFound && errors.Is(err, fs.ErrNotExist):
