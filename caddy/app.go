@@ -79,6 +79,10 @@ type App struct {
 	// TLS towards the OpenID provider.
 	TLS *IssuerTLS `json:"tls,omitempty"`
 
+	// The settings of the sandbox, with the environment `sandbox`. If a reload changes
+	// them, the sandbox starts anew and forgets its orders.
+	Sandbox *SandboxSettings `json:"sandbox,omitempty"`
+
 	// How long one attempt to obtain a token may take, discovery included.
 	// Default: `10s`.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
@@ -249,13 +253,31 @@ func (a *App) provisionEnvironment() error {
 		return errors.New("neither environment nor issuer is given: there is no default, so that nobody signs for real by accident")
 	}
 	if a.env != bankid.Sandbox {
+		if a.Sandbox != nil {
+			return errSandboxSettings
+		}
 		return nil
+	}
+	options := a.sandboxOptions()
+	if err := options.Validate(); err != nil {
+		return err
 	}
 	a.logger.Warn("this is the sandbox: a simulated BankID whose signatures mean nothing",
 		zap.String("issuer", a.env.Issuer))
 	var err error
-	a.sandbox, err = use(&a.refs, sandboxKey{}, func() (*sandboxServer, error) { return newSandboxServer(sandbox.Options{}) })
+	a.sandbox, err = use(&a.refs, sandboxKey{}, func() (*sandboxServer, error) { return newSandboxServer(options) })
 	return err
+}
+
+// errSandboxSettings is the error for settings of a sandbox that there is not.
+var errSandboxSettings = errors.New("sandbox is for environment sandbox only")
+
+// sandboxOptions returns the options of the sandbox.
+func (a *App) sandboxOptions() sandbox.Options {
+	if a.Sandbox == nil {
+		return sandbox.Options{}
+	}
+	return a.Sandbox.options
 }
 
 // unknownEnvironment returns the error for an environment that does not exist. The
@@ -340,7 +362,7 @@ func (a *App) provisionHTTP(ctx caddy.Context) error {
 // Start makes the app's sources begin to obtain tokens.
 func (a *App) Start() error {
 	if a.sandbox != nil {
-		if err := a.sandbox.serve(); err != nil {
+		if err := a.sandbox.serve(a.sandboxOptions()); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,8 @@
 package caddyesign
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -59,6 +61,11 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    }
 //	    timeout        <duration>
 //	    refresh_before <duration>
+//
+//	    # if the environment is the simulated one
+//	    sandbox {
+//	        <setting> <value> # see SandboxSettings; one that is true or false has no value
+//	    }
 //	}
 //
 // Either environment or issuer is required. A client requires client_id, and either
@@ -68,7 +75,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.ArgErr()
 	}
-	issuer := *d // for errors about the issuer
+	issuer := *d                                    // for errors about the issuer
+	clients := make(map[string]caddyfile.Dispenser) // and about clients: environment may come after them
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if ok, err := a.Client.unmarshalSubdirective(d); ok || err != nil {
 			if err != nil {
@@ -97,12 +105,23 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 
 		case "client":
-			if err := a.unmarshalClient(d); err != nil {
+			name, err := a.unmarshalClient(d)
+			if err != nil {
 				return err
 			}
+			clients[name] = *d
 
 		case "tls":
 			if err := a.unmarshalTLS(d); err != nil {
+				return err
+			}
+
+		case "sandbox":
+			if a.Sandbox != nil {
+				return d.Err("sandbox already specified")
+			}
+			a.Sandbox = new(SandboxSettings)
+			if err := a.Sandbox.unmarshalCaddyfile(d); err != nil {
 				return err
 			}
 
@@ -117,13 +136,16 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 
 		default:
-			return unrecognized(d, "environment, issuer, insecure_http_issuer, "+clientSubdirectives+", client, tls, timeout, refresh_before")
+			return unrecognized(d, "environment, issuer, insecure_http_issuer, "+clientSubdirectives+", client, tls, timeout, refresh_before, sandbox")
 		}
 		if a.Environment != "" && a.Issuer != "" {
 			return d.Err("environment and issuer exclude each other: an environment has its issuer")
 		}
 		if a.Environment != "" && a.InsecureHTTPIssuer {
 			return d.WrapErr(errInsecureEnvironment)
+		}
+		if a.Sandbox != nil && (a.Environment != "" || a.Issuer != "") && !a.maybeSandbox() {
+			return d.WrapErr(errSandboxSettings)
 		}
 	}
 	if a.Environment == "" && a.Issuer == "" {
@@ -135,7 +157,16 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return issuer.Errf("issuer '%s' %v", a.Issuer, err)
 		}
 	}
-	if a.Client.empty() || a.maybeSandbox() {
+	if a.maybeSandbox() {
+		return nil // it brings its own clients
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Clients)) {
+		if err := a.Clients[name].validate(); err != nil {
+			at := clients[name]
+			return at.Errf("client '%s': %v", name, err)
+		}
+	}
+	if a.Client.empty() {
 		return nil
 	}
 	if err := a.Client.validate(); err != nil {
@@ -169,39 +200,36 @@ func unrecognizedBy(d *caddyfile.Dispenser, err error, known string) error {
 	return err
 }
 
-// unmarshalClient sets up a named client.
-func (a *App) unmarshalClient(d *caddyfile.Dispenser) error {
+// unmarshalClient sets up a named client, and returns the name.
+func (a *App) unmarshalClient(d *caddyfile.Dispenser) (string, error) {
 	var name string
 	if !d.AllArgs(&name) {
-		return d.ArgErr()
+		return "", d.ArgErr()
 	}
 	if name == "" || len(placeholders(name)) > 0 {
-		return d.Errf("client name '%s' must be a plain word", name)
+		return "", d.Errf("client name '%s' must be a plain word", name)
 	}
 	if name == defaultClient {
-		return d.Errf("client '%s': that is what the default client is called; give this one another name", name)
+		return "", d.Errf("client '%s': that is what the default client is called; give this one another name", name)
 	}
 	if _, ok := a.Clients[name]; ok {
-		return d.Errf("client '%s' already specified", name)
+		return "", d.Errf("client '%s' already specified", name)
 	}
 	client := new(Client)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		ok, err := client.unmarshalSubdirective(d)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if !ok {
-			return unrecognized(d, clientSubdirectives)
+			return "", unrecognized(d, clientSubdirectives)
 		}
-	}
-	if err := client.validate(); err != nil {
-		return d.Errf("client '%s': %v", name, err)
 	}
 	if a.Clients == nil {
 		a.Clients = make(map[string]*Client)
 	}
 	a.Clients[name] = client
-	return nil
+	return name, nil
 }
 
 // unmarshalSubdirective sets a field of the client. It reports whether the subdirective

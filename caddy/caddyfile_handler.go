@@ -70,7 +70,7 @@ func globalApp(helper httpcaddyfile.Helper) (*App, error) {
 // checkClient returns an error if the app has no client of that name, as far as this is
 // known before the app is provisioned.
 func (a *App) checkClient(name string) error {
-	if a.maybeSandbox() && a.needless() {
+	if a.maybeSandbox() && (name == "" || a.needless()) {
 		return nil
 	}
 	_, err := a.configuredClient(name)

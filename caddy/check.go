@@ -106,23 +106,7 @@ type checkedToken struct {
 	// client.
 	Skipped bool `json:"skipped"`
 
-	// Scopes were asked for. GrantedScopes are the scopes of the token, and
-	// MissingScopes were asked for but not granted.
-	Scopes        []string `json:"scopes"`
-	GrantedScopes []string `json:"granted_scopes,omitempty"`
-	MissingScopes []string `json:"missing_scopes,omitempty"`
-
-	// Bound reports whether the token is bound to a key (DPoP).
-	Bound bool `json:"bound"`
-
-	// These say how the token was asked for: the client identifier, the client
-	// authentication method, the JWS algorithm and kid of the assertion, and the
-	// algorithm of the proof.
-	ClientID           string               `json:"client_id,omitempty"`
-	AuthMethod         tokenauth.AuthMethod `json:"auth_method,omitempty"`
-	AssertionAlgorithm string               `json:"assertion_alg,omitempty"`
-	AssertionKeyID     string               `json:"assertion_kid,omitempty"`
-	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
+	tokenauth.Terms
 
 	// Lifetime is the token's lifetime in seconds, at most a day. LifetimeGiven is the
 	// lifetime that the provider gave, if it is longer. LifetimeAssumed reports that
@@ -186,7 +170,7 @@ func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
 		if !reached && client.Credentials == nil {
 			client.Credentials = checkCredentials(configs[i].Credentials)
 		}
-		token := checkedToken{Scopes: n.scopes, Bound: n.dpop, Skipped: !reached || client.ended() != ""}
+		token := checkedToken{Terms: tokenauth.Terms{Scopes: n.scopes, DPoP: n.dpop}, Skipped: !reached || client.ended() != ""}
 		if !token.Skipped {
 			found, err := tokenauth.Check(ctx, configs[i], a.http)
 			if err != nil {
@@ -284,9 +268,7 @@ func (e *tokenError) refusesClient() bool {
 // newCheckedToken returns r in the form of the report.
 func newCheckedToken(r tokenauth.Report) checkedToken {
 	return checkedToken{
-		OK: r.OK(), Scopes: r.Scopes, GrantedScopes: r.GrantedScopes, MissingScopes: r.MissingScopes, Bound: r.DPoP,
-		ClientID: r.ClientID, AuthMethod: r.AuthMethod,
-		AssertionAlgorithm: r.AssertionAlgorithm, AssertionKeyID: r.AssertionKeyID, ProofAlgorithm: r.ProofAlgorithm,
+		OK: r.OK(), Terms: r.Terms,
 		Lifetime: r.Lifetime.Seconds(), LifetimeGiven: r.LifetimeGiven.Seconds(), LifetimeAssumed: r.LifetimeAssumed,
 		Error: newTokenError(r.Err), Hint: r.Hint,
 	}

@@ -38,53 +38,16 @@ type clientStatus struct {
 
 // tokenStatus is what is known of one token of a client. It contains nothing secret.
 type tokenStatus struct {
-	// State is fresh, stale, none or backing_off.
-	State tokenauth.State `json:"state"`
-
-	// Scopes were asked for. GrantedScopes are the scopes of the token, and
-	// MissingScopes were asked for but not granted. If the provider does not say what
-	// it has granted, GrantedScopes are the scopes asked for (RFC 6749 section 5.1).
-	Scopes        []string `json:"scopes"`
-	GrantedScopes []string `json:"granted_scopes,omitempty"`
-	MissingScopes []string `json:"missing_scopes,omitempty"`
-
-	// Bound reports whether the token is bound to a key (DPoP). Thumbprint is the
-	// thumbprint of that key (RFC 7638).
-	Bound      bool   `json:"bound"`
-	Thumbprint string `json:"jkt,omitempty"`
-
-	// These say how the last attempt asked: the client identifier, the client
-	// authentication method, the JWS algorithm and kid of the assertion, and the
-	// algorithm of the proof.
-	ClientID           string               `json:"client_id,omitempty"`
-	AuthMethod         tokenauth.AuthMethod `json:"auth_method,omitempty"`
-	AssertionAlgorithm string               `json:"assertion_alg,omitempty"`
-	AssertionKeyID     string               `json:"assertion_kid,omitempty"`
-	ProofAlgorithm     string               `json:"proof_alg,omitempty"`
-
-	// These are when the usable token was obtained, is due to be renewed, and stops
-	// being sent; left out if there is no usable token.
-	ObtainedAt time.Time `json:"obtained_at,omitzero"`
-	RefreshAt  time.Time `json:"refresh_at,omitzero"`
-	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	tokenauth.Status
 
 	// NextRefresh is when another token can be obtained, if it was too soon after the
 	// usable one. Only the response to a refresh has it.
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 
 	// LastError says why the last attempt failed, left out if it succeeded. Hint is the
-	// likely mistake behind that error or behind missing scopes. Failures is the number
-	// of failed attempts since the last success. NextAttempt is the earliest time of
-	// the next attempt, left out if nothing delays it.
-	LastError   *tokenError `json:"last_error,omitempty"`
-	Hint        string      `json:"hint,omitempty"`
-	Failures    int         `json:"failures"`
-	NextAttempt time.Time   `json:"next_attempt,omitzero"`
-
-	// Fetching reports whether an attempt is under way, and Waiting how many callers
-	// wait for it.
-	Fetching bool `json:"fetching"`
-	Waiting  int  `json:"waiting"`
+	// likely mistake behind that error or behind missing scopes.
+	LastError *tokenError `json:"last_error,omitempty"`
+	Hint      string      `json:"hint,omitempty"`
 }
 
 // tokenError says why a token could not be obtained.
@@ -133,25 +96,13 @@ func (a *App) clientStatus(name string, kept map[*tokenauth.Source]time.Time) cl
 		Tokens: make([]tokenStatus, 0, len(a.used[name])),
 	}
 	for _, source := range a.used[name] {
-		token := newTokenStatus(source.Status())
-		token.NextRefresh = kept[source].UTC()
-		client.Tokens = append(client.Tokens, token)
+		status := source.Status()
+		client.Tokens = append(client.Tokens, tokenStatus{
+			Status: status, NextRefresh: kept[source].UTC(), LastError: newTokenError(status.Err), Hint: status.Hint(),
+		})
 	}
 	slices.SortFunc(client.Tokens, func(x, y tokenStatus) int {
 		return cmp.Compare(strings.Join(x.Scopes, " "), strings.Join(y.Scopes, " "))
 	})
 	return client
-}
-
-// newTokenStatus returns s in the form of the admin API.
-func newTokenStatus(s tokenauth.Status) tokenStatus {
-	return tokenStatus{
-		State: s.State, Scopes: s.Scopes, GrantedScopes: s.GrantedScopes, MissingScopes: s.MissingScopes,
-		Bound: s.DPoP, Thumbprint: s.Thumbprint,
-		ClientID: s.ClientID, AuthMethod: s.AuthMethod,
-		AssertionAlgorithm: s.AssertionAlgorithm, AssertionKeyID: s.AssertionKeyID, ProofAlgorithm: s.ProofAlgorithm,
-		ObtainedAt: s.ObtainedAt.UTC(), RefreshAt: s.RefreshAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
-		LastError: newTokenError(s.Err), Failures: s.Failures, NextAttempt: s.NextAttempt.UTC(),
-		Hint: s.Hint(), Fetching: s.Fetching, Waiting: s.Waiting,
-	}
 }

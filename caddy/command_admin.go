@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -121,33 +120,30 @@ func adminAddress(admin *caddy.AdminConfig) (string, error) {
 	return caddy.NewReplacer().ReplaceOrErr(admin.Listen, true, true) // as Caddy does
 }
 
-// These match Caddy's errors for a failed request to the admin API, which have only a
-// text.
-var (
-	adminUnreached = regexp.MustCompile(`^performing request: \w+ "[^"]*": (.*)$`)
-	adminRefused   = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
-)
-
-// adminFailure returns a clearer error for a failed request to the admin API.
+// adminFailure returns a clearer error for a failed request to the admin API. err is from
+// Caddy, whose errors for this have no types.
 func adminFailure(address string, err error) error {
-	if match := adminUnreached.FindStringSubmatch(err.Error()); match != nil {
-		if strings.HasSuffix(match[1], "permission denied") {
-			return fmt.Errorf("the admin address %s is of another user (%s): ask as the user that the gateway runs as, or as root", address, printable(match[1]))
+	if request, ok := strings.CutPrefix(err.Error(), "performing request: "); ok {
+		_, reason, _ := strings.Cut(request, `": `) // the method and the URL come before it
+		reason = printable(reason)
+		if strings.HasSuffix(reason, "permission denied") {
+			return fmt.Errorf("the admin address %s is of another user (%s): ask as the user that the gateway runs as, or as root", address, reason)
 		}
-		return fmt.Errorf("no Caddy answers at the admin address %s (%s): start the gateway, without 'admin off', or say by --address or --config where its admin API is", address, printable(match[1]))
+		return fmt.Errorf("no Caddy answers at the admin address %s (%s): start the gateway, without 'admin off', or say by --address or --config where its admin API is", address, reason)
 	}
-	match := adminRefused.FindStringSubmatch(err.Error())
-	if match == nil {
+	response, ok := strings.CutPrefix(err.Error(), "caddy responded with error: HTTP ")
+	if !ok {
 		return errors.New(printable(err.Error()))
 	}
-	var answer struct{ Error string }
-	if json.Unmarshal([]byte(match[2]), &answer) == nil && answer.Error != "" {
-		return fmt.Errorf("the admin API at %s says: %s", address, printable(answer.Error))
+	status, body, _ := strings.Cut(response, ": ")
+	var refusal caddy.APIError
+	if json.Unmarshal([]byte(body), &refusal) == nil && refusal.Message != "" {
+		return fmt.Errorf("the admin API at %s says: %s", address, printable(refusal.Message))
 	}
-	if match[1] == fmt.Sprint(http.StatusNotFound) {
+	if status == fmt.Sprint(http.StatusNotFound) {
 		return noGateway(address)
 	}
-	return fmt.Errorf("what is at the admin address %s answers with HTTP status %s: say by --address or --config where the gateway's admin API is", address, match[1])
+	return fmt.Errorf("what is at the admin address %s answers with HTTP status %s: say by --address or --config where the gateway's admin API is", address, status)
 }
 
 // noGateway returns the error for a server at address that is not a gateway.

@@ -2,15 +2,18 @@ package caddyesign
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/spf13/cobra"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -19,9 +22,11 @@ import (
 
 // sandboxCommand returns the command that serves the simulated BankID alone.
 func sandboxCommand() *cobra.Command {
-	var listen, issuer, b2bKeys string
+	var listen, b2bKeys string
+	var settings SandboxSettings
+	var clients sandboxClients
 	cmd := &cobra.Command{
-		Use:   "sandbox [--listen <address>] [--issuer <url>] [--b2b-jwks <file>]",
+		Use:   "sandbox [--listen <address>] [--issuer <url>] [--client id=<id> [--secret-file <file>] [--jwks <file>] [--dpop]]... [--b2b-jwks <file>] [--<setting> <value>]...",
 		Short: "Serves a simulated BankID, without a gateway",
 		Long: `
 Serves the simulated BankID for tests, until it gets SIGINT or SIGTERM: BankID
@@ -29,7 +34,16 @@ OIDC and the eSign APIs, below one address. It prints what it serves, and the
 credentials of its clients, which are published and guard nothing.
 
 It asks for no token before it lets a test play the signer or inject faults, so
-it listens on loopback addresses only. With port 0 the system chooses one.`,
+it listens on loopback addresses only. With port 0 the system chooses one.
+
+Besides its own clients, it knows those of --client. What comes after one, until
+the next, describes it: its secret, its public keys, and whether it needs DPoP,
+as clients for B2B do. A client that does not form-encode its credentials before
+it puts them into a Basic header (RFC 6749, section 2.3.1) needs a secret of
+letters and digits, which those of the sandbox are not.
+
+The other flags are settings of the sandbox. With "_" instead of "-", they are
+those of "sandbox" in the global option.`,
 		Args: noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
@@ -39,32 +53,79 @@ it listens on loopback addresses only. With port 0 the system chooses one.`,
 			if err != nil {
 				return unchecked(cmd, err)
 			}
-			options := sandbox.Options{Issuer: issuer}
+			settings.options.Clients = clients
 			if b2bKeys != "" {
-				if options.Clients, err = b2bClient(b2bKeys); err != nil {
+				b2b := sandbox.Client{ID: sandbox.B2BClientID, Secret: sandbox.B2BClientSecret, DPoPRequired: true}
+				if b2b.Keys, err = readKeys(b2bKeys); err != nil {
 					return unchecked(cmd, err)
 				}
+				settings.options.Clients = append(settings.options.Clients, b2b)
 			}
-			return runSandbox(ctx, cmd, address, options)
+			return runSandbox(ctx, cmd, address, settings.options)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", sandbox.Address, "The loopback address to listen on")
-	cmd.Flags().StringVar(&b2bKeys, "b2b-jwks", "", "The file with the public keys to register for the B2B client, as 'caddy bankid-esign keygen' prints them")
-	cmd.Flags().StringVar(&issuer, "issuer", "", "The issuer identifier, at whose origin clients reach the sandbox (default: at the address, by http)")
+	cmd.Flags().StringVar(&b2bKeys, "b2b-jwks", "", "The `file` with the public keys to register for the built-in B2B client: a JWKS, as 'caddy bankid-esign keygen' prints one, or a JWK")
+	cmd.Flags().StringVar(&settings.options.Issuer, "issuer", "", "The issuer identifier, at whose origin clients reach the sandbox (default: at the address, by http)")
+	clients.addFlags(cmd)
+	settings.addFlags(cmd)
 	return cmd
 }
 
-// b2bClient returns a B2B client with the public keys in file.
-func b2bClient(file string) ([]sandbox.Client, error) {
-	raw, err := os.ReadFile(file)
+// sandboxClients are the clients of the flag --client and of the flags that describe the
+// client before them.
+type sandboxClients []sandbox.Client
+
+// addFlags adds the flags to cmd.
+func (c *sandboxClients) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Func("client", "A client of your own, as `id=<id>`; can be given several times", func(text string) error {
+		id, ok := strings.CutPrefix(text, "id=")
+		if !ok || id == "" {
+			return errors.New("must be id=<id>")
+		}
+		*c = append(*c, sandbox.Client{ID: id})
+		return nil
+	})
+	flags.Func("secret-file", "The `file` with the secret of the --client before it", c.describe(func(client *sandbox.Client, file string) error {
+		secret, err := os.ReadFile(file)
+		client.Secret = strings.TrimRight(string(secret), "\r\n")
+		if err == nil && client.Secret == "" {
+			err = fmt.Errorf("%s is empty", file)
+		}
+		return err
+	}))
+	flags.Func("jwks", "The `file` with the public keys of the --client before it: a JWKS or a JWK", c.describe(func(client *sandbox.Client, file string) (err error) {
+		client.Keys, err = readKeys(file)
+		return err
+	}))
+	flags.BoolFunc("dpop", "The --client before it is one for B2B: its tokens are bound to a key", c.describe(func(client *sandbox.Client, text string) (err error) {
+		client.DPoPRequired, err = strconv.ParseBool(text)
+		return err
+	}))
+}
+
+// describe returns a function for a flag that describes the client before it.
+func (c *sandboxClients) describe(set func(client *sandbox.Client, value string) error) func(string) error {
+	return func(value string) error {
+		if len(*c) == 0 {
+			return errors.New("must come after the --client that it describes")
+		}
+		return set(&(*c)[len(*c)-1], value)
+	}
+}
+
+// readKeys reads public keys from a file.
+func readKeys(file string) (jose.JSONWebKeySet, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("reading the public keys: %w", err)
+		return jose.JSONWebKeySet{}, fmt.Errorf("reading the public keys: %w", err)
 	}
-	client := sandbox.Client{ID: sandbox.B2BClientID, Secret: sandbox.B2BClientSecret, DPoPRequired: true}
-	if err := json.Unmarshal(raw, &client.Keys); err != nil || len(client.Keys.Keys) == 0 {
-		return nil, fmt.Errorf("%s is not a JWKS, as 'caddy bankid-esign keygen' prints one", file)
+	keys, err := sandbox.ParseKeys(text)
+	if err != nil {
+		return keys, fmt.Errorf("%s is not a JWKS, as 'caddy bankid-esign keygen' prints one: %w", file, err)
 	}
-	return []sandbox.Client{client}, nil
+	return keys, nil
 }
 
 // runSandbox serves the sandbox at address until ctx is done. If options name no
@@ -88,34 +149,74 @@ func runSandbox(ctx context.Context, cmd *cobra.Command, address *net.TCPAddr, o
 		return unchecked(cmd, err) // the flags are wrong
 	}
 	server.serving = server.serveAt(ln)
-	keys := ""
-	for _, client := range options.Clients {
-		for _, key := range client.Keys.Keys {
-			keys += " " + key.KeyID
-		}
+	if err := printSandbox(cmd.OutOrStdout(), ln.Addr(), options); err != nil {
+		return errors.Join(err, server.Destruct())
 	}
-	if keys != "" {
-		keys = "B2B client keys    " + keys + "\n"
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), `BankID eSign SANDBOX on %v, for tests only: nothing that it signs proves anything.
-
-issuer              %s
-client              %s
-client secret       %s
-B2B client          %s (DPoP)
-B2B client secret   %s
-%sfaults              POST, GET, DELETE /sandbox/faults
-signer              POST /sandbox/orders?sign_id=…
-certificate         GET /sandbox/ca.pem
-`, ln.Addr(), options.Issuer, sandbox.ClientID, sandbox.ClientSecret, sandbox.B2BClientID, sandbox.B2BClientSecret, keys)
-	if err == nil {
-		select {
-		case <-ctx.Done():
-		case <-server.serving:
-			err = errors.New("the sandbox cannot accept connections any more")
-		}
+	select {
+	case <-ctx.Done():
+	case <-server.serving:
+		err = errors.New("the sandbox cannot accept connections any more")
 	}
 	return errors.Join(err, server.Destruct())
+}
+
+// printSandbox prints what a sandbox serves at an address. It does not print the secrets of
+// the developer's own clients: they may be those of another environment.
+func printSandbox(out io.Writer, address net.Addr, options sandbox.Options) error {
+	text := new(strings.Builder)
+	line := func(name, value string) { fmt.Fprintf(text, "%-20s%s\n", name, value) }
+	fmt.Fprintf(text, "BankID eSign SANDBOX on %v, for tests only: nothing that it signs proves anything.\n\n", address)
+	line("issuer", options.Issuer)
+	known := map[string]sandbox.Client{
+		sandbox.ClientID:    {Secret: sandbox.ClientSecret},
+		sandbox.B2BClientID: {Secret: sandbox.B2BClientSecret},
+	}
+	var own []sandbox.Client
+	for _, client := range options.Clients {
+		if builtin, ok := known[client.ID]; ok && client.Secret == builtin.Secret {
+			known[client.ID] = client // with keys
+			continue
+		}
+		delete(known, client.ID)
+		own = append(own, client)
+	}
+	if client, ok := known[sandbox.ClientID]; ok {
+		line("client", sandbox.ClientID)
+		line("client secret", client.Secret)
+	}
+	if client, ok := known[sandbox.B2BClientID]; ok {
+		line("B2B client", sandbox.B2BClientID+" (DPoP)")
+		line("B2B client secret", client.Secret)
+		if len(client.Keys.Keys) > 0 {
+			line("B2B client keys", keyIDs(client.Keys))
+		}
+	}
+	for _, client := range own {
+		id := client.ID
+		if client.DPoPRequired {
+			id += " (DPoP)"
+		}
+		line("client of your own", id)
+		if len(client.Keys.Keys) > 0 {
+			line("its keys", keyIDs(client.Keys))
+		}
+	}
+	line("code verifier", sandbox.CodeVerifier+", of CSC codes that start with sandbox-")
+	line("faults", "POST, GET, DELETE /sandbox/faults")
+	line("signer", "POST /sandbox/orders?sign_id=…")
+	line("keys", "PUT /sandbox/jwks?client_id=…")
+	line("certificate", "GET /sandbox/ca.pem")
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+// keyIDs returns the kid of each key.
+func keyIDs(keys jose.JSONWebKeySet) string {
+	ids := make([]string, len(keys.Keys))
+	for i, key := range keys.Keys {
+		ids[i] = key.KeyID
+	}
+	return strings.Join(ids, " ")
 }
 
 // loopbackAddress parses an address that only this machine can connect to.

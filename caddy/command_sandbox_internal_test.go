@@ -3,6 +3,7 @@ package caddyesign
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -54,14 +55,39 @@ func startSandboxCommand(t *testing.T, ctx context.Context, arguments ...string)
 // token asks the sandbox for a token, and returns the status.
 func token(t *testing.T, issuer string) int {
 	t.Helper()
-	answer, err := http.PostForm(issuer+"/protocol/openid-connect/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {sandbox.ClientID}, "client_secret": {sandbox.ClientSecret},
-	})
+	status, _ := tokenOf(t, issuer, sandbox.ClientID, sandbox.ClientSecret)
+	return status
+}
+
+// tokenOf asks the sandbox for a token of a client, and returns the status and for how many
+// seconds the token is valid. It puts the credentials into a Basic header as they are.
+func tokenOf(t *testing.T, issuer, id, secret string) (status, lifetime int) {
+	t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if id == sandbox.ClientID {
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, issuer+"/protocol/openid-connect/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	return answer.StatusCode
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if id != sandbox.ClientID {
+		r.SetBasicAuth(id, secret)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var granted struct {
+		Lifetime int `json:"expires_in"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&granted); err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, granted.Lifetime
 }
 
 func TestSandboxCommand(t *testing.T) {
@@ -132,6 +158,90 @@ func TestSandboxCommandRegistersKeys(t *testing.T) {
 	}
 }
 
+// Clients of one's own have the credentials that their flags say, one JWK is as good as a
+// JWKS, and settings have an effect.
+func TestSandboxCommandClients(t *testing.T) {
+	key, err := tokenauth.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk, err := key.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	secret, keys := filepath.Join(dir, "secret"), filepath.Join(dir, "seal.jwk")
+	for file, content := range map[string]string{secret: "plain\r\n", keys: string(jwk)} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	issuer, _, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--token-lifetime", "7s",
+		"--client", "id=app", "--secret-file", secret, "--client", "id=seal", "--jwks", keys, "--dpop")
+	for id, secret := range map[string]string{"app": "plain", sandbox.ClientID: sandbox.ClientSecret} {
+		if status, lifetime := tokenOf(t, issuer, id, secret); status != http.StatusOK || lifetime != 7 {
+			t.Errorf("%s: status %d, a token of %d s", id, status, lifetime)
+		}
+	}
+	if status, _ := tokenOf(t, issuer, "app", "wrong"); status != http.StatusUnauthorized {
+		t.Errorf("another secret: status %d", status)
+	}
+	provider, err := tokenauth.NewProvider(issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := tokenauth.Check(ctx, tokenauth.Config{
+		Provider: provider, DPoP: true, Scopes: []string{"esign/b2b"},
+		Credentials: func() (tokenauth.Credentials, error) {
+			return tokenauth.Credentials{ClientID: "seal", Key: key}, nil
+		},
+	}, http.DefaultClient)
+	if err != nil || !report.OK() {
+		t.Errorf("seal: %+v, %v", report, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// What the command prints has no secret of the developer's own.
+func TestSandboxCommandPrints(t *testing.T) {
+	for name, test := range map[string]struct {
+		clients []sandbox.Client
+		want    []string
+		not     []string
+	}{
+		"built-in": {nil, []string{"client              " + sandbox.ClientID + "\n", sandbox.ClientSecret, sandbox.B2BClientSecret, sandbox.CodeVerifier}, []string{"of your own"}},
+		"own": {
+			[]sandbox.Client{{ID: "app", Secret: "own-secret"}, {ID: "seal", DPoPRequired: true}},
+			[]string{"client of your own  app\n", "client of your own  seal (DPoP)\n", sandbox.ClientSecret},
+			[]string{"own-secret"},
+		},
+		"instead of the built-in one": {
+			[]sandbox.Client{{ID: sandbox.ClientID, Secret: "own-secret"}},
+			[]string{"client of your own  " + sandbox.ClientID + "\n", sandbox.B2BClientSecret},
+			[]string{"own-secret", sandbox.ClientSecret + "\n"},
+		},
+	} {
+		var out strings.Builder
+		if err := printSandbox(&out, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, sandbox.Options{Clients: test.clients}); err != nil {
+			t.Error(err)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in %s", name, want, &out)
+			}
+		}
+		for _, not := range test.not {
+			if strings.Contains(out.String(), not) {
+				t.Errorf("%s: %q in %s", name, not, &out)
+			}
+		}
+	}
+}
+
 func TestSandboxCommandIssuer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	issuer, _, ended := startSandboxCommand(t, ctx, "--listen", "127.0.0.1:0", "--issuer", "https://bankid.test/realm")
@@ -162,6 +272,20 @@ func TestSandboxCommandRefusals(t *testing.T) {
 		"issuer with slash":  {[]string{"--listen", "127.0.0.1:0", "--issuer", "http://127.0.0.1/"}, "final slash"},
 		"no keys":            {[]string{"--b2b-jwks", "/nowhere"}, "reading the public keys"},
 		"keys of no form":    {[]string{"--b2b-jwks", "sandbox.go"}, "is not a JWKS, as 'caddy bankid-esign keygen' prints one"},
+		"client without id":  {[]string{"--client", "app"}, "must be id=<id>"},
+		"empty id":           {[]string{"--client", "id="}, "must be id=<id>"},
+		"no credential":      {[]string{"--client", "id=app"}, `client "app": there is neither a secret nor a key`},
+		"whose secret":       {[]string{"--secret-file", "sandbox.go", "--client", "id=app"}, "must come after the --client that it describes"},
+		"whose keys":         {[]string{"--jwks", "sandbox.go"}, "must come after the --client that it describes"},
+		"no secret":          {[]string{"--client", "id=app", "--secret-file", "/nowhere"}, "/nowhere"},
+		"empty secret":       {[]string{"--client", "id=app", "--secret-file", "/dev/null"}, "/dev/null is empty"},
+		"no JWK":             {[]string{"--client", "id=app", "--jwks", "sandbox.go"}, "is not a JWKS"},
+		"client twice":       {[]string{"--listen", "127.0.0.1:0", "--client", "id=a", "--secret-file", "sandbox.go", "--client", "id=a", "--secret-file", "sandbox.go"}, "given twice"},
+		"no duration":        {[]string{"--code-lifetime", "soon"}, "must be a positive duration such as 30s"},
+		"no time":            {[]string{"--sad-lifetime", "0s"}, "must be a positive duration such as 30s"},
+		"half a second":      {[]string{"--listen", "127.0.0.1:0", "--token-lifetime", "500ms"}, "not a number of whole seconds"},
+		"no such assumption": {[]string{"--listen", "127.0.0.1:0", "--bad-exchange", "x"}, `BadExchange "x" is neither`},
+		"no status":          {[]string{"--unfinished-order", "x"}, "must be a number"},
 		"argument":           {[]string{"now"}, "unexpected argument 'now'"},
 		"flag that is wrong": {[]string{"--port", "1"}, "unknown flag"},
 	} {

@@ -11,10 +11,10 @@ import (
 
 	"github.com/dunglas/httpsfv"
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
-
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
 // A failure says, in terms of RFC 9209, why the reverse proxy has no response.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -109,7 +110,7 @@ func TestJourneyOfASeal(t *testing.T) {
 // Each path of the B2B signer is called, each time with a new proof.
 func TestJourneyOfEverySeal(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
-	hash, pdf := hashOf([]byte("text")), encoded([]byte("%PDF-1.7"))
+	hash, pdf := hashOf([]byte("text")), encoded(pdftest.Plain("Avtale"))
 	tbs := `{"hash":"` + hash + `","mime_type":"text/plain","description":"d"}`
 	const algorithms = `"hashAlgorithmOID":"` + sha256OID + `","signAlgo":"` + sha256WithRSA + `"`
 	var seals struct {
@@ -147,13 +148,13 @@ func TestJourneyOfASealBroken(t *testing.T) {
 		return fmt.Sprintf(`{"credentialID":%q,"hashes":%s,"signAlgo":%q}`, credential, hashes, algorithm)
 	}
 	for _, test := range []struct{ name, path, body, says string }{
-		{"no hash", cmsesFromHashes, `[]`, "1 to 15 elements"},
-		{"16 hashes", cmsesFromHashes, list(16), "1 to 15 elements"},
+		{"no hash", "/v0/b2b/sdos_from_hashes", `{"tbs_hashes":[]}`, "1 to 15 elements"},
+		{"16 hashes", cmsesFromHashes, list(16), "0 to 15 elements"},
 		{"not base64", cmsesFromHashes, `["!"]`, "is not the base64 of a SHA-256 hash"},
 		{"null member", "/v0/b2b/sdo_from_text", `{"text_to_sign":"x","description":null}`, ""},
 		{"unknown member", "/v0/b2b/sdo_from_text", `{"text_to_sign":"x","description":"d","more":1}`, "is not the JSON of this request"},
 		{"text over the limit", "/v0/b2b/sdo_from_text", `{"text_to_sign":"` + strings.Repeat("x", 5_000_001) + `","description":"d"}`, "1 to 5000000 characters"},
-		{"not a PDF", "/v0/b2b/ades/pades", `{"pdfBytesB64":"eA==","hashAlgorithmOID":"` + sha256OID + `","signAlgo":"` + sha256WithRSA + `","padesType":"B"}`, "is not the base64 of a PDF file"},
+		{"not a PDF", "/v0/b2b/ades/pades", `{"pdfBytesB64":"eA==","hashAlgorithmOID":"` + sha256OID + `","signAlgo":"` + sha256WithRSA + `","padesType":"B"}`, "is not a PDF file that can be read"},
 		{"half of the JSON", cmsesFromHashes, `["`, "is not the JSON of this request"},
 		{"unknown credential", signHash, sign("another", list(1), sha256WithRSA), "credentialID is missing or unknown"},
 		{"51 hashes", signHash, sign("sandbox-b2b-credential", list(51), sha256WithRSA), "1 to 50 elements"},
@@ -163,7 +164,7 @@ func TestJourneyOfASealBroken(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			j.in(t)
-			j.post(test.path, test.body).passed(1, 400).says(`"error":"invalid_request -- SANDBOX"`, `"error_reference":"`, test.says)
+			j.post(test.path, test.body).passed(1, 400).says(`"error":"`, ` -- SIG`, `"error_reference":"`, test.says)
 		})
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +27,7 @@ const realm = "/auth/realms/sandbox"
 type bank struct {
 	*httptest.Server
 	sandbox *sandbox.Server
+	name    string // of the test
 
 	mu        sync.Mutex
 	exchanges []*bankCall         // since the last call of seen
@@ -45,7 +48,7 @@ type bankCall struct {
 // newBank starts a bank.
 func newBank(t *testing.T, options sandbox.Options) *bank {
 	t.Helper()
-	b := &bank{grants: make(map[string]int)}
+	b := &bank{name: t.Name(), grants: make(map[string]int)}
 	b.Server = httptest.NewUnstartedServer(b)
 	options.Issuer = "http://" + b.Listener.Addr().String() + realm
 	if options.SigningDelay == 0 {
@@ -85,7 +88,7 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		call: r.Method + " " + r.RequestURI, authorization: r.Header["Authorization"], proof: r.Header.Get("DPoP"),
 		answer: httptest.NewRecorder(),
 	}
-	b.sandbox.ServeHTTP(seen.answer, r)
+	b.respond(seen.answer, r)
 	body := seen.answer.Body.Bytes()
 	b.mu.Lock()
 	switch {
@@ -103,6 +106,35 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), seen.answer.Header())
 	w.WriteHeader(seen.answer.Code)
 	_, _ = w.Write(body)
+}
+
+// respond has the sandbox respond. It notes the response for TestResponsesOfTheSandbox in
+// caddy/itest, if the environment variable ESIGN_RESPONSES names a folder, and if no fault
+// is in force.
+func (b *bank) respond(w *httptest.ResponseRecorder, r *http.Request) {
+	dir := os.Getenv("ESIGN_RESPONSES")
+	if len(b.sandbox.Faults()) > 0 {
+		dir = ""
+	}
+	b.sandbox.ServeHTTP(w, r)
+	if dir == "" {
+		return
+	}
+	line, err := json.Marshal(map[string]any{
+		"Test": b.name, "Method": r.Method, "Path": r.URL.EscapedPath(), "Status": w.Code,
+		"Type": w.Header().Get("Content-Type"), "Location": w.Header().Get("Location"), "Body": w.Body.Bytes(),
+	})
+	if err != nil {
+		panic(err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "journeys"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(append(line, '\n')); err != nil {
+		panic(err)
+	}
 }
 
 // token issues a token that the gateway does not know.

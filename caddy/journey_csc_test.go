@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/oauth2"
+
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -41,9 +43,11 @@ func hashOf(content []byte) string {
 // that the browser brings back.
 func (j *journey) consent() string {
 	j.t.Helper()
+	j.verifier = oauth2.GenerateVerifier()
 	query := url.Values{
 		"response_type": {"code"}, "client_id": {sandbox.ClientID}, "redirect_uri": {redirectURI},
-		"state": {"s"}, "lang": {"nb"},
+		"state": {"s"}, "lang": {"nb"}, "scope": {"esign/csc"},
+		"code_challenge": {oauth2.S256ChallengeFromVerifier(j.verifier)}, "code_challenge_method": {"S256"},
 	}
 	answer := j.visit("GET", "/csc/v2/oauth2/authorize?"+query.Encode(), "").is(302)
 	location, err := answer.Location()
@@ -57,10 +61,10 @@ func (j *journey) consent() string {
 	return back.Get("code")
 }
 
-// exchange exchanges a code for a service token.
+// exchange exchanges a code for a service token, with the verifier of the last consent.
 func (j *journey) exchange(code, redirectURI string) *reply {
 	j.t.Helper()
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}}
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}, "code_verifier": {j.verifier}}
 	return j.call("POST", cscToken, form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 }
 
@@ -147,7 +151,7 @@ func authorization(credential string, hashes ...string) map[string]any {
 
 // signature returns the body of signHash.
 func signature(credential, sad string, hashes ...string) map[string]any {
-	return map[string]any{"credentialID": credential, "SAD": sad, "hashes": hashes, "signAlgo": ecdsaWithSHA256}
+	return map[string]any{"credentialID": credential, "SAD": sad, "hashes": hashes, "hashAlgorithmOID": sha256OID, "signAlgo": ecdsaWithSHA256}
 }
 
 // Journey B: a person consents in the browser, and signs 50 hashes.

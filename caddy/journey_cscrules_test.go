@@ -2,8 +2,12 @@ package caddyesign_test
 
 import (
 	"fmt"
+	"maps"
+	"net/url"
 	"strings"
 	"testing"
+
+	"golang.org/x/oauth2"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
@@ -65,16 +69,37 @@ func TestJourneyOfASignatureBroken(t *testing.T) {
 		}, 400, "token_already_used", ""},
 		{"hash that the SAD does not authorize", func(s *signing) *reply {
 			return s.at(signHash, signature(credential, s.authorize(s.list(), hash), other))
-		}, 400, "invalid_request", "Hash is not authorized by the SAD"},
+		}, 400, "hash_mismatch", "Hash is not authorized by the SAD"},
 		{"one hash more than authorized", func(s *signing) *reply {
 			return s.at(signHash, signature(credential, s.authorize(s.list(), hash), hash, other))
-		}, 400, "invalid_request", "Hash is not authorized by the SAD"},
+		}, 400, "hash_mismatch", "Hash is not authorized by the SAD"},
 		{"SAD of another session", func(s *signing) *reply {
 			theirs := s.sign()
 			sad := theirs.authorize(theirs.list(), hash)
 			s.authorize(s.list(), hash)
 			return s.at(signHash, signature(credential, sad, hash))
-		}, 400, "invalid_request", "Invalid parameter SAD"},
+		}, 400, "invalid_sad", "Invalid parameter SAD"},
+		{"more signatures than hashes", func(s *signing) *reply {
+			s.list()
+			body := authorization(credential, hash)
+			body["numSignatures"] = 2
+			return s.at(credentialsAuthorize, body)
+		}, 400, "hash_mismatch", "numSignatures is not the number of hashes"},
+		{"credential that is unknown", func(s *signing) *reply {
+			s.list()
+			return s.at(credentialsInfo, map[string]any{"credentialID": "another"})
+		}, 400, "invalid_credential_id", "Invalid parameter credentialID"},
+		{"SHA-512", func(s *signing) *reply {
+			s.list()
+			body := authorization(credential, encoded(make([]byte, 64)))
+			body["hashAlgorithmOID"] = "2.16.840.1.101.3.4.2.3"
+			return s.at(credentialsAuthorize, body)
+		}, 400, "invalid_hash_algorithm", "SHA-256"},
+		{"key type as signAlgo", func(s *signing) *reply {
+			body := signature(credential, s.authorize(s.list(), hash), hash)
+			body["signAlgo"] = "1.2.840.10045.2.1"
+			return s.at(signHash, body)
+		}, 400, "invalid_signature_format", "ECDSA"},
 		{"no SAD", func(s *signing) *reply {
 			s.authorize(s.list(), hash)
 			return s.at(signHash, signature(credential, "", hash))
@@ -156,7 +181,7 @@ func TestJourneyOfACodeBroken(t *testing.T) {
 		}, 400, "invalid_grant", "used before"},
 		{"another redirect_uri", func(code string) *reply {
 			return j.exchange(code, "https://rp.example/callback")
-		}, 400, "invalid_grant", "bound to another redirect_uri"},
+		}, 400, "invalid_grant", "bound to another code_verifier, redirect_uri or client"},
 		{"lost after another redirect_uri", func(code string) *reply {
 			j.exchange(code, "https://other.example").passed(1, 400)
 			return j.exchange(code, redirectURI)
@@ -166,14 +191,52 @@ func TestJourneyOfACodeBroken(t *testing.T) {
 		{"another grant", func(string) *reply {
 			return j.call("POST", cscToken, "grant_type=client_credentials&code=x&redirect_uri=y", "Content-Type", formType)
 		}, 400, "unsupported_grant_type", ""},
+		{"another code_verifier", func(code string) *reply {
+			j.verifier = oauth2.GenerateVerifier()
+			return j.exchange(code, redirectURI)
+		}, 400, "invalid_grant", "bound to another code_verifier"},
+		{"no code_verifier", func(code string) *reply {
+			j.verifier = ""
+			return j.exchange(code, redirectURI)
+		}, 400, "invalid_request", "code_verifier is missing"},
 		{"JSON", func(code string) *reply {
 			return j.post(cscToken, `{"grant_type":"authorization_code","code":"`+code+`"}`)
-		}, 415, "invalid_request", ""},
+		}, 400, "invalid_request", ""},
 		{"no body", func(string) *reply { return j.call("POST", cscToken, "", "Content-Type", formType) }, 400, "invalid_request", "grant_type is missing"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			j.in(t)
 			test.do(j.consent()).passed(1, test.status).says(`"error":"`+test.code+`"`, test.says)
 		})
+	}
+}
+
+// If a browser is sent to the bank with a request that the bank refuses, it comes back
+// without a code.
+func TestJourneyOfAConsentRefused(t *testing.T) {
+	j := newJourney(t, sandbox.Options{})
+	good := url.Values{
+		"response_type": {"code"}, "client_id": {sandbox.ClientID}, "redirect_uri": {redirectURI},
+		"code_challenge": {oauth2.S256ChallengeFromVerifier(oauth2.GenerateVerifier())}, "code_challenge_method": {"S256"},
+	}
+	for name, test := range map[string]struct {
+		more url.Values
+		code string
+	}{
+		"good":             {url.Values{"lang": {"sv"}}, ""},
+		"without PKCE":     {url.Values{"code_challenge": nil, "code_challenge_method": nil}, "invalid_request"},
+		"plain challenge":  {url.Values{"code_challenge_method": {"plain"}}, "invalid_request"},
+		"another scope":    {url.Values{"scope": {"service"}}, "invalid_scope"},
+		"another response": {url.Values{"response_type": {"token"}}, "unsupported_response_type"},
+	} {
+		query := maps.Clone(good)
+		maps.Copy(query, test.more)
+		location, err := j.visit("GET", "/csc/v2/oauth2/authorize?"+query.Encode(), "").is(302).Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back := location.Query(); back.Get("error") != test.code || back.Has("code") != (test.code == "") {
+			t.Errorf("%s: the browser is sent to %s", name, location)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -11,7 +12,7 @@ import (
 // the caller learns it from BankID. No call is retried.
 func TestJourneyThatTakesTooLong(t *testing.T) {
 	const credential = "sandbox-credential"
-	hash, pdf := hashOf([]byte("agreed")), []byte("%PDF-1.7")
+	hash, pdf := hashOf([]byte("agreed")), pdftest.Signed("Avtale")
 	t.Run("code", func(t *testing.T) {
 		j := newJourney(t, sandbox.Options{Assumptions: sandbox.Assumptions{CodeLifetime: 1}})
 		j.exchange(j.consent(), redirectURI).passed(1, 400).says(`"error":"invalid_grant"`, "expired")
@@ -44,6 +45,6 @@ func TestJourneyThatTakesTooLong(t *testing.T) {
 		// A younger order with the same lifetime shows when that lifetime is over.
 		query := j.create(signDoc, pdf)
 		eventually(t, func() bool { return j.call("GET", signDoc+query, "").StatusCode == 404 })
-		s.at(signHash, signature(credential, sad, hash)).passed(1, 400).says(`"errorCode":"invalid_request"`, "SAD expired")
+		s.at(signHash, signature(credential, sad, hash)).passed(1, 400).says(`"errorCode":"invalid_sad"`, "SAD expired")
 	})
 }

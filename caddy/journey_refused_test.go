@@ -3,13 +3,14 @@ package caddyesign_test
 import (
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
 // BankID does not see a call that the gateway itself refuses.
 func TestJourneyThatTheGatewayRefuses(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
-	pdf := []byte("%PDF-1.7")
+	pdf := pdftest.Plain("Avtale")
 	query := j.create(signDoc, pdf)
 	j.drive(query, "SIGN_COMPLETED")
 	const unknown = "not in the call table"
@@ -49,7 +50,7 @@ func TestJourneyThatTheGatewayRefuses(t *testing.T) {
 		})
 	}
 	// None of these calls has changed the order.
-	if documents := j.collect(signDoc, query); len(documents) != 1 || string(documents[0]) != string(pdf) {
+	if documents := j.collect(signDoc, query); len(documents) != 1 || string(unmarked(documents[0])) != string(pdf) {
 		t.Errorf("the documents are %q", documents)
 	}
 }
@@ -62,8 +63,8 @@ func TestJourneyOfAClientWithoutTheScope(t *testing.T) {
 		{ID: "seal-client", Secret: "another credential than the gateway's", DPoPRequired: true},
 	}})
 	const kind = "proxy_configuration_error"
-	j.create(signDoc, []byte("%PDF-1.7"))
-	j.create(signDocV0, []byte("%PDF-1.7"))
+	j.create(signDoc, pdftest.Plain("Avtale"))
+	j.create(signDocV0, pdftest.Plain("Avtale"))
 	j.exchange(j.consent(), redirectURI).refused(502, kind, "(invalid_scope)")
 	for _, path := range []string{lta, timestampToken} {
 		j.post(path, "{}").refused(502, kind, "(invalid_scope)")
@@ -108,7 +109,7 @@ func TestJourneyOfAnotherCallTable(t *testing.T) {
 	j.load("call csc POST "+cscToken+" none never", "call b2b POST "+cmsesFromHashes+" pass never")
 	j.post(cmsesFromHashes, body, "Authorization", own, "DPoP", "callers").passed(1, 401).says(`"error":"use_dpop_header"`)
 	code := j.consent()
-	j.exchange(code, redirectURI).passed(1, 401).says(`"error":"invalid_token"`)
+	j.exchange(code, redirectURI).passed(1, 401).says(`"error":"invalid_client"`)
 	j.load("", "")
 	j.exchange(code, redirectURI).passed(1, 200) // the code is still valid
 	j.post(cmsesFromHashes, body).sealed()

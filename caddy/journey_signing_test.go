@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -22,7 +23,8 @@ const (
 	lta       = "/v1/timestamp/pades/lta"
 )
 
-// order is the body of an order for documents.
+// order is the body of an order for documents, as any of these paths takes it but
+// for v0.
 func order(t *testing.T, documents ...[]byte) string {
 	t.Helper()
 	list := make([]map[string]any, len(documents))
@@ -31,7 +33,7 @@ func order(t *testing.T, documents ...[]byte) string {
 	}
 	text, err := json.Marshal(map[string]any{
 		"signProperties":      map[string]any{"orderName": "Lån", "timeoutSeconds": 1800, "redirectUrl": "https://rp.example/back"},
-		"padesSignProperties": map[string]any{"addVisualSeals": true, "extendToLTA": true, "useConversion": false},
+		"padesSignProperties": map[string]any{"addVisualSeals": true, "extendToLTA": false, "useConversion": false},
 		"documents":           list,
 	})
 	if err != nil {
@@ -40,13 +42,29 @@ func order(t *testing.T, documents ...[]byte) string {
 	return string(text)
 }
 
+// orderAt is order as path takes it.
+func orderAt(t *testing.T, path string, documents ...[]byte) string {
+	t.Helper()
+	body := order(t, documents...)
+	if path == signDocV0 {
+		body = strings.TrimSuffix(body, "}") + `,"resultContent":["padesSignedPdf"]}`
+	}
+	return body
+}
+
+// unmarked is a document without the marks that the sandbox has put at its end.
+func unmarked(document []byte) []byte {
+	before, _, _ := bytes.Cut(document, []byte("\n%SANDBOX: nothing was signed"))
+	return before
+}
+
 // create creates an order, and returns the query that identifies it.
 func (j *journey) create(path string, documents ...[]byte) string {
 	j.t.Helper()
 	var created struct {
 		SignID string `json:"sign_id"`
 	}
-	j.post(path, order(j.t, documents...)).passed(1, 200).into(&created)
+	j.post(path, orderAt(j.t, path, documents...)).passed(1, 201).into(&created)
 	if created.SignID == "" {
 		j.t.Fatal("there is no sign_id")
 	}
@@ -62,7 +80,7 @@ func (j *journey) drive(query, state string) {
 // stands asserts the state of an order.
 func (j *journey) stands(path, query, state string) {
 	j.t.Helper()
-	j.call("GET", path+query, "").passed(1, 200).says(`"status":"` + state + `"`)
+	j.call("GET", path+query, "").passed(1, 200).says(`"orderState":"` + state + `"`)
 }
 
 // collect downloads the documents of an order.
@@ -78,6 +96,9 @@ func (j *journey) collect(path, query string) [][]byte {
 	documents := make([][]byte, len(result.Results))
 	for i, r := range result.Results {
 		documents[i] = r.PDF
+		if bytes.Equal(r.PDF, unmarked(r.PDF)) {
+			j.t.Error("a document came back as it was")
+		}
 		if want := fmt.Sprintf("Avtale %d æøå", i+1); r.Description != want {
 			j.t.Errorf("description is %q, want %q", r.Description, want)
 		}
@@ -91,7 +112,7 @@ func (j *journey) collect(path, query string) [][]byte {
 func TestJourneyOfAnOrder(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	j.load("scope esign/nnin", "")
-	pdfs := [][]byte{[]byte("%PDF-1.7\nthe first"), append([]byte("%PDF-2.0\n"), bytes.Repeat([]byte{0, 0xff, '"'}, 1<<19)...)}
+	pdfs := [][]byte{pdftest.Signed("the first"), pdftest.Signed(strings.Repeat("\x00\xff\"", 1<<19))}
 	for _, path := range []string{signDoc, signDocV0, lta} {
 		t.Run(path, func(t *testing.T) {
 			j.in(t)
@@ -104,7 +125,7 @@ func TestJourneyOfAnOrder(t *testing.T) {
 				j.drive(query, "SIGN_COMPLETED")
 				j.stands(path, query, "SIGN_COMPLETED")
 				documents = j.collect(path, query)
-				if !slices.EqualFunc(documents, pdfs, bytes.Equal) {
+				if !slices.EqualFunc(documents, pdfs, func(a, b []byte) bool { return bytes.Equal(unmarked(a), b) }) {
 					t.Fatal("other documents came back")
 				}
 			}
@@ -120,7 +141,7 @@ func TestJourneyOfAnOrder(t *testing.T) {
 
 func TestJourneyOfAConversion(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
-	pdf := []byte("%PDF-1.4\nto convert")
+	pdf := pdftest.Plain("to convert")
 	for path, body := range map[string]string{
 		"/v1/signdoc/convert":  `[{"pdfSpec":"PDFA_2B","description":"d","pdf":"` + encoded(pdf) + `"}]`,
 		"/signdoc/convert":     `{"documents":[{"pdfSpec":"PDFA_2B","description":"d","pdf":"` + encoded(pdf) + `"}]}`,
@@ -144,13 +165,13 @@ func TestJourneyOfAConversion(t *testing.T) {
 
 func TestJourneyOfAnOrderBroken(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
-	pdf := []byte("%PDF-1.7")
-	one := order(t, pdf)
+	pdf := pdftest.Signed("Avtale")
 	many := make([][]byte, 31)
 	for i := range many {
 		many[i] = pdf
 	}
 	for _, path := range []string{signDoc, signDocV0, lta} {
+		one := orderAt(t, path, pdf)
 		for _, test := range []struct {
 			name, body string
 			status     int
@@ -159,12 +180,11 @@ func TestJourneyOfAnOrderBroken(t *testing.T) {
 			{"no document", order(t), 400, `"documents is empty"`},
 			{"31 documents", order(t, many...), 400, `"documents has more than 30 elements"`},
 			{"not base64", strings.ReplaceAll(one, encoded(pdf), "!"), 400, `"document 1: pdf is not base64"`},
-			{"not a PDF", order(t, pdf, []byte("GIF89a")), 400, `"document 2: pdf is not a PDF file"`},
+			{"not a PDF", orderAt(t, path, pdf, []byte("GIF89a")), 400, `"conversionErrors":["Document is corrupt"]`},
 			{"negative timeout", strings.ReplaceAll(one, "1800", "-1"), 400, `"timeoutSeconds is negative"`},
 			{"half of the JSON", one[:len(one)/2], 400, `"the body is not the JSON that is documented"`},
 			{"no body", "", 400, `"the body is not the JSON that is documented"`},
-			{"conversion of what is signed", strings.ReplaceAll(strings.ReplaceAll(one, encoded(pdf), encoded([]byte("%PDF-1.7/ByteRange"))),
-				`"useConversion":false`, `"useConversion":true`), 400, `"conversionErrors":["Document contains signatures"]`},
+			{"conversion of what is signed", strings.ReplaceAll(one, `"useConversion":false`, `"useConversion":true`), 400, `"conversionErrors":["Document contains signatures"]`},
 		} {
 			t.Run(test.name+path, func(t *testing.T) {
 				j.in(t)
@@ -173,7 +193,7 @@ func TestJourneyOfAnOrderBroken(t *testing.T) {
 		}
 		t.Run("not JSON"+path, func(t *testing.T) {
 			j.in(t)
-			j.call("POST", path, one, "Content-Type", "text/plain").passed(1, 415).says("not application/json")
+			j.call("POST", path, one, "Content-Type", "text/plain").passed(1, 400).says("not application/json")
 		})
 		for _, method := range []string{"GET", "DELETE"} {
 			t.Run(method+path, func(t *testing.T) {
@@ -190,7 +210,7 @@ func TestJourneyOfAnOrderBroken(t *testing.T) {
 
 func TestJourneyOfAnOrderThatIsNotSigned(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
-	pdf := []byte("%PDF-1.7")
+	pdf := pdftest.Signed("Avtale")
 	for _, path := range []string{signDoc, signDocV0, lta} {
 		for _, state := range []string{"REJECTED", "FAILED", "TIMED_OUT"} {
 			t.Run(state+path, func(t *testing.T) {
@@ -245,14 +265,15 @@ func TestJourneyOfAConversionBroken(t *testing.T) {
 	document := func(pdf, spec string) string {
 		return `{"pdfSpec":"` + spec + `","description":"d","pdf":"` + encoded([]byte(pdf)) + `"}`
 	}
-	good := document("%PDF-1.7", "PDFA_2B")
+	plain := string(pdftest.Plain("Avtale"))
+	good := document(plain, "PDFA_2B")
 	for path, wrap := range map[string]string{"/v1/signdoc/convert": `[%s]`, "/signdoc/convert/pdf": `{"documents":[%s]}`} {
 		for _, test := range []struct{ name, documents, says string }{
 			{"none", "", `"documents is empty"`},
 			{"16", strings.Repeat(good+",", 15) + good, `"documents has more than 15 elements"`},
 			{"corrupt", good + "," + document("GIF89a", "PDFA_2B"), `"conversionErrors":["Document is corrupt"]`},
-			{"signed", document("%PDF-1.7/ByteRange", "PDFA_2B"), `"conversionErrors":["Document contains signatures"]`},
-			{"another target", document("%PDF-1.7", "PDFX"), `"document 1: pdfSpec is not PDFA_2B"`},
+			{"signed", document(string(pdftest.Signed("Avtale")), "PDFA_2B"), `"conversionErrors":["Document contains signatures"]`},
+			{"another target", document(plain, "PDFX"), `"document 1: pdfSpec is not PDFA_2B"`},
 		} {
 			t.Run(test.name+path, func(t *testing.T) {
 				j.in(t)
@@ -262,17 +283,26 @@ func TestJourneyOfAConversionBroken(t *testing.T) {
 	}
 }
 
+// BankID may want the scope of timestamps for an order that is to be extended.
+func TestJourneyOfAnOrderWithLTA(t *testing.T) {
+	j := newJourney(t, sandbox.Options{})
+	extended := strings.Replace(order(t, pdftest.Plain("Avtale")), `"extendToLTA":false`, `"extendToLTA":true`, 1)
+	j.post(signDoc, extended).passed(1, 403)
+	j.load("scope esign/qtsa", "")
+	j.post(signDoc, extended).passed(1, 201)
+}
+
 // An order lives longer than many tokens. The caller does not notice.
 func TestJourneyLongerThanItsTokens(t *testing.T) {
 	j := newJourney(t, sandbox.Options{TokenLifetime: 2 * time.Second})
-	pdf := []byte("%PDF-1.7")
+	pdf := pdftest.Plain("Avtale")
 	query := j.create(signDoc, pdf)
 	eventually(t, func() bool {
 		j.stands(signDoc, query, "ORDER_RECEIVED")
 		return j.bank.granted("esign") >= 3
 	})
 	j.drive(query, "SIGN_COMPLETED")
-	if documents := j.collect(signDoc, query); len(documents) != 1 || !bytes.Equal(documents[0], pdf) {
+	if documents := j.collect(signDoc, query); len(documents) != 1 || !bytes.Equal(unmarked(documents[0]), pdf) {
 		t.Errorf("the documents are %q", documents)
 	}
 }

@@ -23,7 +23,8 @@ import (
 // A journey is the way of an integrator through a gateway to a bank.
 type journey struct {
 	*fixture
-	bank *bank
+	bank     *bank
+	verifier string // code_verifier of the last consent
 }
 
 // newJourney starts a bank, and the gateway in front of it.

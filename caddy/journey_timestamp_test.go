@@ -51,7 +51,7 @@ func TestJourneyOfATimestampBroken(t *testing.T) {
 		status                  int
 		says                    string
 	}{
-		{"neither protocol", "text/plain", "x", 415, `"code":"SIG-TG415"`},
+		{"neither protocol", "text/plain", "x", 400, `"code":"SIG-TG400"`},
 		{"half of the JSON", "application/json", `{"hash":"`, 400, `"code":"SIG-TG400"`},
 		{"not base64", "application/json", `{"hash":"!","hashAlgo":"` + sha256OID + `"}`, 400, `"code":"SIG-TG400"`},
 		{"no algorithm", "application/json", `{"hash":"` + hash + `"}`, 400, `"code":"SIG-TG400"`},

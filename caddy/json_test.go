@@ -153,7 +153,8 @@ func TestErrorsShowPlaceholdersAsTyped(t *testing.T) {
 	}
 }
 
-// Otherwise, a misspelt name would be found only in another environment.
+// The sandbox brings the default client. Of the others, a misspelt name would be found only
+// in another environment if it were no error in the sandbox.
 func TestSandboxHasTheClientsThatAreConfigured(t *testing.T) {
 	const app = `"bankid_esign": {"environment": "sandbox", "clients": {"seal": {"client_id": "x", "private_key": "{env.X}"}}},`
 	b2b := func(client string) string {
@@ -162,7 +163,7 @@ func TestSandboxHasTheClientsThatAreConfigured(t *testing.T) {
 	for handlers, want := range map[string]string{
 		b2b("seal"):  "",
 		b2b("seall"): "no client 'seall' is configured: those with a name are [seal]",
-		matched(b2b("seal")) + `, {"handler": "bankid_esign", "apis": ["csc"]}`: "no default client is configured",
+		matched(b2b("seal")) + `, {"handler": "bankid_esign", "apis": ["csc"]}`: "",
 	} {
 		err := validate(t, app, handlers)
 		if got := fmt.Sprint(err); (want == "") != (err == nil) || !strings.Contains(got, want) {

@@ -23,6 +23,23 @@ func TestConfigurationPageNamesEveryField(t *testing.T) {
 	}
 }
 
+// The page on the sandbox, and the documentation of the JSON, have every setting.
+func TestSandboxPageNamesEverySetting(t *testing.T) {
+	page := section(t, "docs/sandbox.md", "## Settings")
+	source, err := os.ReadFile("sandboxsettings.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, setting := range new(SandboxSettings).all() {
+		if !strings.Contains(page, "\n| `"+setting.name+"` | ") {
+			t.Errorf("the page does not have %s", setting.name)
+		}
+		if !strings.Contains(string(source), "\n// `"+setting.name+"` | ") {
+			t.Errorf("the documentation of the JSON does not have %s", setting.name)
+		}
+	}
+}
+
 // The page on going live names every host that the gateway must be able to reach
 // through a firewall.
 func TestGoLivePageNamesEveryHost(t *testing.T) {

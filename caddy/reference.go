@@ -1,8 +1,6 @@
 package caddyesign
 
 import (
-	"cmp"
-	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
@@ -14,16 +12,6 @@ import (
 
 // maxErrorBody is the size, in bytes, of the longest error body that is parsed.
 const maxErrorBody = 4 << 10
-
-// apiError has the members of the APIs' error bodies. Each API has its own names for
-// them.
-type apiError struct {
-	ErrorCode    string `json:"errorCode"`       // CSC
-	Error        string `json:"error"`           // B2B
-	Code         string `json:"code"`            // timestamp
-	Reference    string `json:"errorReference"`  // CSC, timestamp
-	B2BReference string `json:"error_reference"` // B2B
-}
 
 // plainWord matches the texts of an error that may be logged, unless they show the
 // token. Any other text could be anything.
@@ -38,13 +26,10 @@ func (t *Transport) logReference(res *http.Response, x *exchange) {
 	call := x.Call
 	codings := http.Header{"Content-Encoding": res.Header["Content-Encoding"]} // of the body, even if the header changes later
 	res.Body = &errorBody{ReadCloser: res.Body, done: func(body []byte) {
-		var e apiError
-		_ = json.Unmarshal(tokenauth.PlainBody(codings, body), &e) // a body that is not JSON has no reference
-		reference := cmp.Or(e.Reference, e.B2BReference)
+		code, reference := tokenauth.ParseErrorBody(codings, body)
 		if !plainWord.MatchString(reference) || x.Shows(reference) {
 			return
 		}
-		code := cmp.Or(e.ErrorCode, e.Error, e.Code)
 		if !plainWord.MatchString(code) || x.Shows(code) {
 			code = ""
 		}

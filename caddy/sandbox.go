@@ -8,7 +8,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
@@ -19,31 +21,47 @@ import (
 // one process would not know the tokens of the other.
 type sandboxServer struct {
 	server http.Server
+	bankID atomic.Pointer[sandbox.Server]
 
 	mu      sync.Mutex
-	serving chan struct{} // closed when the server has ended
+	options sandbox.Options // of bankID
+	serving chan struct{}   // closed when the server has ended
 }
 
 // newSandboxServer returns a server that does not listen yet.
 func newSandboxServer(options sandbox.Options) (*sandboxServer, error) {
-	handler, err := sandbox.New(options)
-	if err != nil {
-		return nil, err
-	}
-	return &sandboxServer{server: http.Server{
-		Handler:           handler,
+	s := &sandboxServer{server: http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    64 << 10,
 		// Errors caused by its clients are not worth a log line.
 		ErrorLog: log.New(io.Discard, "", 0),
-	}}, nil
+	}}
+	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.bankID.Load().ServeHTTP(w, r) })
+	return s, s.renew(options)
 }
 
-// serve starts to serve, unless it does already. The address is fixed, since it is part
-// of the issuer identifier.
-func (s *sandboxServer) serve() error {
+// renew puts a new sandbox into the place of the one before, whose orders are lost.
+func (s *sandboxServer) renew(options sandbox.Options) error {
+	bankID, err := sandbox.New(options)
+	if err != nil {
+		return err
+	}
+	s.bankID.Store(bankID)
+	s.options = options
+	return nil
+}
+
+// serve starts to serve, unless it does already. If it does with other options, it
+// serves a new sandbox from now on. The address is fixed, since it is part of the issuer
+// identifier.
+func (s *sandboxServer) serve(options sandbox.Options) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !reflect.DeepEqual(s.options, options) {
+		if err := s.renew(options); err != nil {
+			return err
+		}
+	}
 	if s.serving != nil {
 		return nil
 	}

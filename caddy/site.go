@@ -53,7 +53,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 	x = exchangeOf(r.Context()) // of the gateway that the request has come to
 	if s.name != "" && !x.settled {
-		finish(w.Header(), r, s.name, err)
+		_, _ = finish(w.Header(), r, s.name, err) // the status of other handlers stays
 	}
 	drainer := s.drainers.strangers
 	if x.transport != nil {

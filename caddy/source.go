@@ -30,7 +30,7 @@ func sandboxCredentials(dpop bool) func() (tokenauth.Credentials, error) {
 // client returns the client called name, or the default client if name is "". It
 // returns the zero Client if the sandbox supplies the client.
 func (a *App) client(name string) (Client, error) {
-	if a.sandbox != nil && a.needless() {
+	if a.sandbox != nil && (name == "" || a.needless()) {
 		return Client{}, nil
 	}
 	client, err := a.configuredClient(name)
@@ -62,8 +62,8 @@ func (a *App) configuredClient(name string) (Client, error) {
 }
 
 // needless reports whether the configuration has no clients at all. With the sandbox,
-// which brings its own, that is allowed. If the configuration has some, another name is
-// missing or misspelt, as in any other environment.
+// which brings its own, that is allowed. If the configuration has some, another name that
+// a handler uses is missing or misspelt, as in any other environment.
 func (a *App) needless() bool { return a.Client.empty() && len(a.Clients) == 0 }
 
 // tokenConfig returns the configuration of tokens for the given client and scopes, and

@@ -20,12 +20,12 @@ const (
 	maxCodings = 4
 )
 
-// PlainBody returns the first 16 KiB of body, without its content codings (RFC 9110
+// plainBody returns the first 16 KiB of body, without its content codings (RFC 9110
 // section 8.4.1) and without a byte order mark. header is the header that came with body.
-// PlainBody decodes gzip and deflate, the codings that a gateway.Transport offers to the
+// plainBody decodes gzip and deflate, the codings that a gateway.Transport offers to the
 // server. It returns nil if the body has another coding, more than four codings, or is not valid in
 // its coding.
-func PlainBody(header http.Header, body []byte) []byte {
+func plainBody(header http.Header, body []byte) []byte {
 	codings := make([]string, 0, maxCodings)
 	for coding := range elements(header["Content-Encoding"]) {
 		if strings.EqualFold(coding, "identity") {

@@ -1,9 +1,11 @@
 package tokenauth_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
@@ -34,10 +36,16 @@ func Example() {
 		return
 	}
 
+	contract, err := os.ReadFile("../caddy/examples/contract.pdf")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	//nolint:noctx // an example
 	res, err := client.Post(environment.ESign+"/v1/signdoc/pades", "application/json", strings.NewReader(
 		`{"signProperties": {"orderName": "Contract", "redirectUrl": "https://app.example/signed"},
-		  "documents": [{"description": "Contract", "pdf": "JVBERi0xLjcKJSVFT0YK"}]}`))
+		  "padesSignProperties": {"addVisualSeals": false},
+		  "documents": [{"description": "Contract", "pdf": "`+base64.StdEncoding.EncodeToString(contract)+`"}]}`))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -49,7 +57,7 @@ func Example() {
 	_, err = client.Get(environment.ESign + "/v1/signdoc/../timestamp/token") //nolint:noctx,bodyclose // there is no response
 	fmt.Println(strings.HasSuffix(err.Error(), "no such call: the method and path are not in the call table"))
 	// Output:
-	// 200 OK true <nil>
+	// 201 Created true <nil>
 	// true
 }
 

@@ -20,13 +20,8 @@ const DefaultTimeout = 10 * time.Second
 const credentialCheck = time.Second
 
 // maxCredentialReads is how many readings of the credentials can run at once: one for
-// an attempt, and one for that check. A reading that hangs keeps a goroutine, which
-// cannot be ended. After credentialReadLost it does not count any more: the cause may be
-// repaired by then, and new readings must be possible.
-const (
-	maxCredentialReads = 2
-	credentialReadLost = 10 * time.Minute
-)
+// an attempt, and one for that check.
+const maxCredentialReads = 2
 
 // credentialWait is how long a caller waits for that check. If the check finds the same
 // credentials, the caller gets an error anyway.
@@ -124,7 +119,7 @@ type Source struct {
 	notifying       sync.Mutex     // held during the call of the observer
 	operations      operations     // of the store
 	storeWrites     sync.WaitGroup // of tokens for other processes
-	credentialReads chan struct{}  // full if too many are under way
+	credentialReads places         // of readings of the credentials
 }
 
 // inflight is one attempt that is under way. Any number of callers wait for it.
@@ -202,7 +197,7 @@ func NewSource(config Config) (*Source, error) {
 	}
 	s := &Source{
 		requester: requester{config: config}, operations: newOperations(),
-		credentialReads: make(chan struct{}, maxCredentialReads),
+		credentialReads: make(places, maxCredentialReads),
 	}
 	s.identified = s.remember
 	s.users.initial = s.newUser(Runtime{})
@@ -426,28 +421,16 @@ func (s *Source) credentials(ctx context.Context) (Credentials, error) {
 	case <-ctx.Done():
 		return Credentials{}, errSlow
 	}
-	type result struct {
-		credentials Credentials
-		err         error
-	}
-	results := make(chan result, 1)
-	done := sync.OnceFunc(func() { <-s.credentialReads })
-	lost := time.AfterFunc(credentialReadLost, done)
-	go func() {
-		r := result{err: errors.New("reading them panicked")}
-		defer func() {
-			_ = recover() // the value may hold anything, a credential for one
-			lost.Stop()
-			done()
-			results <- r
-		}()
-		r.credentials, r.err = s.config.Credentials()
-	}()
+	var present Credentials
+	read := s.credentialReads.start("reading them", func() (err error) {
+		present, err = s.config.Credentials()
+		return err
+	})
 	select {
-	case r := <-results:
-		return r.credentials, r.err
+	case err := <-read:
+		return present, err
 	case <-ctx.Done():
-		return Credentials{}, errSlow
+		return Credentials{}, errSlow // the reading may still write to present
 	}
 }
 

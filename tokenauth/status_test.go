@@ -1,6 +1,8 @@
 package tokenauth_test
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -86,4 +88,32 @@ func TestStatusCountsThoseWhoWait(t *testing.T) {
 			t.Errorf("%d wait, fetching: %t; want none", status.Waiting, status.Fetching)
 		}
 	})
+}
+
+// The admin API of the gateway shows a Status as JSON.
+func TestStatusAsJSON(t *testing.T) {
+	server := tokenauthtest.NewServer()
+	defer server.Close()
+	source := newTestSource(t, server)
+	if _, err := source.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	status := source.Status()
+	text, err := json.Marshal(status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"auth_method", "bound", "client_id", "expires_at", "failures", "fetching", "granted_scopes", "obtained_at", "refresh_at", "scopes", "state", "waiting"}
+	if got := slices.Sorted(maps.Keys(members)); !slices.Equal(got, want) {
+		t.Errorf("its members are %q, want %q", got, want)
+	}
+	for _, at := range []time.Time{status.ObtainedAt, status.RefreshAt, status.ExpiresAt, status.DiscoveredAt} {
+		if at.Location() != time.UTC {
+			t.Errorf("a time is in %s, want UTC", at.Location())
+		}
+	}
 }

@@ -3,7 +3,6 @@ package tokenauth
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 )
 
@@ -80,11 +79,8 @@ type StoreEvent struct {
 
 const (
 	// storeOperations is how many operations of one Source may run at once, beside the
-	// one on the lock. Without a limit, they would pile up if a storage hangs. An
-	// operation that has not ended after operationLost does not count any more: the
-	// storage may be repaired by then, and new operations must be possible.
+	// one on the lock.
 	storeOperations = 4
-	operationLost   = 10 * time.Minute
 
 	// writeTimeout is how long one operation may take after the token was obtained. No
 	// caller waits for it.
@@ -95,44 +91,41 @@ const (
 	maxEntry = 2 << 20
 )
 
+// storeSubject is the store in the error for an operation that panics.
+const storeSubject = "the storage"
+
 // errSilent is the error if an operation does not end in time.
 var errSilent = errors.New("the storage does not respond")
 
 // operations counts the operations of a store that are under way.
 type operations struct {
-	places  chan struct{} // full if too many are under way
+	places  places
 	locking chan struct{} // full while a lock is waited for or held
 }
 
 // newOperations returns the operations of one Source. The Source keeps the count when its
 // store is replaced: an operation that hangs in the old store goes on hanging.
 func newOperations() operations {
-	return operations{make(chan struct{}, storeOperations), make(chan struct{}, 1)}
+	return operations{make(places, storeOperations), make(chan struct{}, 1)}
 }
 
-// begin starts an operation, and returns a channel that gives its result once. The
-// operation may still run after its caller has stopped waiting, since some file systems
-// ignore the context. So it must not write to variables that the caller uses then.
+// begin starts an operation, as places.start does. The operation may ignore the end of ctx,
+// since some file systems do.
 func (o operations) begin(ctx context.Context, operation func(context.Context) error) <-chan error {
-	result := make(chan error, 1)
 	select {
 	case o.places <- struct{}{}:
 	default:
+		result := make(chan error, 1)
 		result <- errSilent
 		return result
 	}
-	done := sync.OnceFunc(func() { <-o.places })
-	lost := time.AfterFunc(operationLost, done)
-	go func() { // ends when the operation returns
-		err := guarded(func() error { return operation(ctx) })
+	return o.places.start(storeSubject, func() error {
+		err := operation(ctx)
 		if err != nil && ctx.Err() != nil {
 			err = errSilent // some modules say then that the entry does not exist
 		}
-		lost.Stop()
-		done()
-		result <- err
-	}()
-	return result
+		return err
+	})
 }
 
 // run runs an operation that no caller waits for.
@@ -145,15 +138,4 @@ func (o operations) run(operation func(context.Context) error) error {
 	case <-ctx.Done():
 		return errSilent
 	}
-}
-
-// guarded calls an operation of a store. If the operation panics, guarded returns an
-// error, since a panic would end the process.
-func guarded(operation func() error) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("the storage panicked")
-		}
-	}()
-	return operation()
 }

@@ -72,7 +72,7 @@ func (s *shared) lock(e *entry) *turn {
 		// never return from Lock.
 		ctx, cancel := context.WithTimeout(context.Background(), lockWait+lockWaitJitter)
 		defer cancel()
-		if err := guarded(func() error { return s.store.Lock(ctx, e.lock()) }); err != nil {
+		if err := guarded(storeSubject, func() error { return s.store.Lock(ctx, e.lock()) }); err != nil {
 			t.refused <- err
 			return
 		}
@@ -103,7 +103,7 @@ func (s *shared) unlock(e *entry) {
 func (s *shared) unlockOnce(e *entry) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	return guarded(func() error { return s.store.Unlock(ctx, e.lock()) })
+	return guarded(storeSubject, func() error { return s.store.Unlock(ctx, e.lock()) })
 }
 
 // gotLock returns a channel that is closed when the turn has come. For a nil turn, it

@@ -30,6 +30,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -130,7 +131,7 @@ func (way *callerWay) order(t *testing.T, c callerCall, order string) string {
 	var sign struct {
 		ID string `json:"sign_id"`
 	}
-	if err := json.Unmarshal(created.body, &sign); created.status != http.StatusOK || err != nil {
+	if err := json.Unmarshal(created.body, &sign); created.status != http.StatusCreated || err != nil {
 		t.Errorf("%s, %s: POST: %d %q", way.name, way.over, created.status, created.body)
 		return "no"
 	}
@@ -216,10 +217,10 @@ func orderFile(t *testing.T, size int) string {
 // newOrder makes an order of the given size, in bytes.
 func newOrder(t *testing.T, size int) []byte {
 	t.Helper()
-	pdf := append([]byte("%PDF-1.7\n"), bytes.Repeat([]byte("0123456789abcdef"), size*3/4/16)...)
+	pdf := pdftest.Plain(strings.Repeat("0123456789abcdef", size*3/4/16))
 	order, err := json.Marshal(map[string]any{
 		"signProperties":      map[string]any{"orderName": "Loan", "timeoutSeconds": 1800, "redirectUrl": "https://rp.example/back"},
-		"padesSignProperties": map[string]any{"addVisualSeals": true, "extendToLTA": true, "useConversion": false},
+		"padesSignProperties": map[string]any{"addVisualSeals": true, "extendToLTA": false, "useConversion": false},
 		"documents":           []map[string]any{{"description": "Agreement", "pdf": pdf}},
 	})
 	if err != nil {

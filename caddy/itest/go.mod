@@ -10,6 +10,7 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/johannesboyne/gofakes3 v1.2.0
 	github.com/rs/zerolog v1.33.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/techknowlogick/certmagic-s3 v1.4.1
 	github.com/travisjeffery/certmagic-sqlstorage v1.1.1
 	golang.org/x/oauth2 v0.37.0

@@ -9,8 +9,8 @@ import (
 )
 
 // acceptEncoding returns the Accept-Encoding fields to send, for those of the caller. They
-// have the codings that the caller accepts and PlainBody can decode, since the Transport
-// must read error bodies. If there is none, they have identity.
+// have the codings that the caller accepts and tokenauth.ParseErrorBody can read, since
+// the Transport must read error bodies. If there is none, they have identity.
 func acceptEncoding(fields []string) []string {
 	if !slices.ContainsFunc(fields, limits) {
 		return fields

@@ -26,8 +26,10 @@ import (
 // connection goes on.
 type deed func(f *http2.Framer, stream uint32) bool
 
-func goesAway(last uint32, code http2.ErrCode) deed {
-	return func(f *http2.Framer, _ uint32) bool { return f.WriteGoAway(last, code, nil) == nil }
+// goesAway promises that the stream was not processed. The stream before it was, if there
+// was one on the connection.
+func goesAway(code http2.ErrCode) deed {
+	return func(f *http2.Framer, stream uint32) bool { return f.WriteGoAway(max(stream, 2)-2, code, nil) == nil }
 }
 
 func resetsStream(code http2.ErrCode) deed {
@@ -236,9 +238,9 @@ func TestBaseSendsOnce(t *testing.T) {
 		// without. It also retries after PROTOCOL_ERROR, and does not say why.
 		stdBody, std string
 	}{
-		{"GOAWAY below the stream", goesAway(1, http2.ErrCodeNo), true, unprocessed, unknown, unknown},
-		{"GOAWAY of a new connection", goesAway(0, http2.ErrCodeNo), false, unprocessed, unknown, unknown},
-		{"GOAWAY with an error", goesAway(0, http2.ErrCodeEnhanceYourCalm), false, unprocessed, unprocessed, unprocessed},
+		{"GOAWAY below the stream", goesAway(http2.ErrCodeNo), true, unprocessed, unknown, unknown},
+		{"GOAWAY of a new connection", goesAway(http2.ErrCodeNo), false, unprocessed, unknown, unknown},
+		{"GOAWAY with an error", goesAway(http2.ErrCodeEnhanceYourCalm), false, unprocessed, unprocessed, unprocessed},
 		{"REFUSED_STREAM", resetsStream(http2.ErrCodeRefusedStream), true, unprocessed, unknown, unprocessed},
 		{"PROTOCOL_ERROR", resetsStream(http2.ErrCodeProtocol), true, other, unknown, unknown},
 		{"INTERNAL_ERROR", resetsStream(http2.ErrCodeInternal), true, other, other, other},

@@ -27,7 +27,7 @@ func (t *Transport) leaving(header http.Header) http.Header {
 // canonical form: Accept and fields whose name begins with it, Content-Type,
 // Content-Length, Content-Encoding, User-Agent and Early-Data. Other fields are between
 // the caller and the proxy, such as cookies, forwarding fields and credentials.
-// Accept-Encoding leaves with the codings that PlainBody reads, and no others.
+// Accept-Encoding leaves with the codings that tokenauth.ParseErrorBody reads, and no others.
 func Leaves(name string) bool {
 	switch name {
 	case "Early-Data": // must be passed on (RFC 8470 section 5.2)

@@ -16,6 +16,20 @@ type Assumptions struct {
 	// 403, as SignDoc v0 does. Default: with 401.
 	SignDocForbids bool
 
+	// CreatedOrder is the status of the response to a new order of SignDoc v1 or
+	// timestamping: 201 or 200. Default: 201, which SignDoc v0 has.
+	CreatedOrder int
+
+	// StateMember is the member that has the state in the status of an order of
+	// SignDoc v1 or timestamping: "orderState", beside "signId" and "orderName" as in
+	// SignDoc v0, or "status", beside "sign_id" alone. Default: "orderState".
+	StateMember string
+
+	// ExtendWithoutScope says that an order may ask for extendToLTA with a token that
+	// lacks the scope esign/qtsa. Default: such an order is refused, as a call with
+	// an insufficient scope is.
+	ExtendWithoutScope bool
+
 	// UnfinishedOrder is the status of the DELETE of an order that is not
 	// complete, from 400 to 499. Default: 400.
 	UnfinishedOrder int
@@ -49,9 +63,10 @@ type Assumptions struct {
 	// Default: the former.
 	BadProof string
 
-	// BadExchange is the error code of CSC's token route for a missing or bad token
-	// of BankID OIDC: "invalid_token", or "invalid_client", which is the only 401 of
-	// this route in BankID's document; it does not say of what. Default: the former.
+	// BadExchange is the error code of CSC's token route for a missing or bad token of
+	// BankID OIDC, with status 401: "invalid_client", or "invalid_token" of RFC 6750.
+	// Default: the former, which is the only 401 of this route in BankID's document; it
+	// does not say what for.
 	BadExchange string
 
 	// TokenType is how the token endpoint spells the type of bearer tokens.
@@ -60,6 +75,12 @@ type Assumptions struct {
 }
 
 func (a Assumptions) withDefaults() Assumptions {
+	if a.CreatedOrder == 0 {
+		a.CreatedOrder = http.StatusCreated
+	}
+	if a.StateMember == "" {
+		a.StateMember = "orderState"
+	}
 	if a.UnfinishedOrder == 0 {
 		a.UnfinishedOrder = http.StatusBadRequest
 	}
@@ -67,7 +88,7 @@ func (a Assumptions) withDefaults() Assumptions {
 		a.BadProof = "invalid_dpop_proof"
 	}
 	if a.BadExchange == "" {
-		a.BadExchange = "invalid_token"
+		a.BadExchange = "invalid_client"
 	}
 	if a.TokenType == "" {
 		a.TokenType = "bearer"
@@ -90,6 +111,10 @@ func (a Assumptions) withDefaults() Assumptions {
 
 func (a Assumptions) validate() error {
 	switch {
+	case a.CreatedOrder != http.StatusOK && a.CreatedOrder != http.StatusCreated:
+		return fmt.Errorf("CreatedOrder %d is neither 200 nor 201", a.CreatedOrder)
+	case a.StateMember != "orderState" && a.StateMember != "status":
+		return fmt.Errorf("StateMember %q is neither orderState nor status", a.StateMember)
 	case a.UnfinishedOrder < 400 || a.UnfinishedOrder > 499:
 		return fmt.Errorf("UnfinishedOrder %d is not from 400 to 499", a.UnfinishedOrder)
 	case a.OrderRetention < 0:
@@ -103,7 +128,7 @@ func (a Assumptions) validate() error {
 	case a.BadProof != "invalid_dpop_proof" && a.BadProof != "invalid_request":
 		return fmt.Errorf("BadProof %q is neither invalid_dpop_proof nor invalid_request", a.BadProof)
 	case a.BadExchange != "invalid_token" && a.BadExchange != "invalid_client":
-		return fmt.Errorf("BadExchange %q is neither invalid_token nor invalid_client", a.BadExchange)
+		return fmt.Errorf("BadExchange %q is neither invalid_client nor invalid_token", a.BadExchange)
 	case !strings.EqualFold(a.TokenType, "bearer"):
 		return fmt.Errorf("TokenType %q is not a spelling of bearer", a.TokenType)
 	}

@@ -45,6 +45,38 @@ func TestAssumedOrders(t *testing.T) {
 	})
 }
 
+func TestAssumedAnswersAboutOrders(t *testing.T) {
+	for i, s := range assuming(t, sandbox.Assumptions{CreatedOrder: http.StatusOK, StateMember: "status"}) {
+		authorization := bearer(t, s, "esign esign/qtsa")
+		for _, target := range []string{"/v1/signdoc/pades", "/v1/timestamp/pades/lta", "/signdoc/pades"} {
+			assumed := i == 1 && target != "/signdoc/pades" // v0 is documented
+			w := create(t, s, target, authorization, strings.NewReader(orderAt(target, signedPDF("x"))))
+			created, want := http.StatusCreated, `{"signId":"ID","orderState":"ORDER_RECEIVED","orderName":"A contract"}`
+			if assumed {
+				created, want = http.StatusOK, `{"sign_id":"ID","status":"ORDER_RECEIVED"}`
+			}
+			id := decode[map[string]string](t, w, created)["sign_id"]
+			w = send(t, s, call{method: "GET", target: target + "?sign_id=" + id, authorization: authorization})
+			if got := strings.TrimSpace(strings.Replace(w.Body.String(), id, "ID", 1)); got != want {
+				t.Errorf("%s: status is %s, want %s", target, got, want)
+			}
+		}
+	}
+}
+
+func TestAssumedScopeOfLTA(t *testing.T) {
+	for i, s := range assuming(t, sandbox.Assumptions{ExtendWithoutScope: true}) {
+		for _, target := range []string{"/v1/signdoc/pades", "/signdoc/pades"} {
+			body := strings.Replace(orderAt(target, pdf("x")), `"extendToLTA": false`, `"extendToLTA": true`, 1)
+			w := create(t, s, target, bearer(t, s, "esign"), strings.NewReader(body))
+			if want := []int{http.StatusForbidden, http.StatusCreated}[i]; w.Code != want {
+				t.Errorf("%s: status %d without the scope, want %d", target, w.Code, want)
+			}
+			decode[map[string]string](t, create(t, s, target, bearer(t, s, "esign esign/qtsa"), strings.NewReader(body)), http.StatusCreated)
+		}
+	}
+}
+
 func TestAssumedLifetimesOfCSC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, sandbox.Options{Assumptions: sandbox.Assumptions{
@@ -72,10 +104,10 @@ func TestAssumedLifetimesOfCSC(t *testing.T) {
 }
 
 func TestAssumedRefusalOfTheExchange(t *testing.T) {
-	for i, s := range assuming(t, sandbox.Assumptions{BadExchange: "invalid_client"}) {
+	for i, s := range assuming(t, sandbox.Assumptions{BadExchange: "invalid_token"}) {
 		for _, authorization := range []string{"", "Bearer x"} {
 			body := decode[map[string]string](t, exchange(t, s, authorization, "sandbox-unspent"), http.StatusUnauthorized)
-			if want := []string{"invalid_token", "invalid_client"}[i]; body["error"] != want {
+			if want := []string{"invalid_client", "invalid_token"}[i]; body["error"] != want {
 				t.Errorf("body is %v, want %s", body, want)
 			}
 		}
@@ -103,6 +135,8 @@ func TestAssumedTokenType(t *testing.T) {
 
 func TestAssumptionRefusals(t *testing.T) {
 	for field, a := range map[string]sandbox.Assumptions{
+		"CreatedOrder":         {CreatedOrder: 202},
+		"StateMember":          {StateMember: "state"},
 		"UnfinishedOrder":      {UnfinishedOrder: 200},
 		"OrderRetention":       {OrderRetention: -1},
 		"CodeLifetime":         {CodeLifetime: -1},

@@ -16,7 +16,7 @@ import (
 // the greatest request but for BIDXML, fit in.
 const maxB2B = 80 << 20
 
-// A b2bError is an error answer of B2B; see
+// A b2bError is an error response of B2B; see
 // https://developer.bankid.no/bankid-esign-provider/apis/b2b/v0/errors.
 type b2bError struct {
 	status      int
@@ -24,11 +24,20 @@ type b2bError struct {
 	description string
 }
 
-// badB2B is the answer to a request that is wrong in itself. BankID appends a
-// code of its own to the error, here as to insufficient_scope; which one is not
-// public, and the sandbox invents none that could be taken for one.
+// badB2B is the response to a request of which a member fails validation. BankID has
+// three codes for it, with the same words; which is for what is not public.
 func badB2B(description string) *b2bError {
-	return &b2bError{http.StatusBadRequest, "invalid_request -- SANDBOX", description}
+	return &b2bError{http.StatusBadRequest, "json_validation_error -- SIG_BB600", description}
+}
+
+// unsupportedB2B is the response to a request with what cannot be signed in it.
+func unsupportedB2B(description string) *b2bError {
+	return &b2bError{http.StatusBadRequest, "invalid_request -- SIG-BB607", description}
+}
+
+// badCMS is the response to signatures and OCSP responses of a wrong form.
+func badCMS(description string) *b2bError {
+	return &b2bError{http.StatusBadRequest, "invalid_request -- SIG-BB608", description}
 }
 
 func (e *b2bError) answer(w http.ResponseWriter) {
@@ -72,8 +81,8 @@ func (s *Server) admitB2B(r *http.Request) *b2bError {
 
 // A b2bRequest is the body of a B2B request.
 type b2bRequest interface {
-	// fault tells what is wrong with it, "" if nothing is.
-	fault() string
+	// fault is the response if something is wrong with it.
+	fault() *b2bError
 }
 
 // b2b is the pattern of all B2B endpoints: admit the caller, read the request,
@@ -93,8 +102,8 @@ func b2b[R b2bRequest](s *Server, respond func(*sealer, R) (any, error)) http.Ha
 			failed.answer(w)
 			return
 		}
-		if fault := request.fault(); fault != "" {
-			badB2B(fault).answer(w)
+		if failed := request.fault(); failed != nil {
+			failed.answer(w)
 			return
 		}
 		key, err := s.sealer()
@@ -111,9 +120,10 @@ func b2b[R b2bRequest](s *Server, respond func(*sealer, R) (any, error)) http.Ha
 	}
 }
 
-// unavailable is the answer if the machine can make no key or signature.
+// unavailable is the response if the machine can make no key or signature. BankID
+// has 400 for it.
 func unavailable() *b2bError {
-	return &b2bError{http.StatusServiceUnavailable, "temporarily_unavailable -- SANDBOX", "The sandbox could not sign"}
+	return &b2bError{http.StatusBadRequest, "internal_error -- SIG_BB699", "The sandbox could not sign"}
 }
 
 // readB2B reads a request strictly, as BankID does since September 2025: a
@@ -123,7 +133,7 @@ func readB2B(w http.ResponseWriter, r *http.Request, request any) *b2bError {
 	if !hasMediaType(r, "application/json") {
 		return badB2B("The body is not application/json")
 	}
-	tooLarge := &b2bError{http.StatusRequestEntityTooLarge, "invalid_request -- SANDBOX", "The body is too large"}
+	tooLarge := &b2bError{http.StatusRequestEntityTooLarge, badB2B("").code, "The body is too large"}
 	if r.ContentLength > maxB2B {
 		return tooLarge
 	}

@@ -87,44 +87,59 @@ type (
 		ClientData   string `json:"clientData"`
 	}
 	b2bSignHash struct {
-		CredentialID       string   `json:"credentialID"`
-		Hashes             []string `json:"hashes"`
-		HashAlgorithm      string   `json:"hashAlgorithmOID"`
-		SignatureAlgorithm string   `json:"signAlgo"`
-		ClientData         string   `json:"clientData"`
+		CredentialID        string   `json:"credentialID"`
+		Hashes              []string `json:"hashes"`
+		HashAlgorithm       string   `json:"hashAlgorithmOID"`
+		SignatureAlgorithm  string   `json:"signAlgo"`
+		SignatureParameters string   `json:"signAlgoParams"`
+		ClientData          string   `json:"clientData"`
 	}
 )
 
-func (c b2bCredentialsList) fault() string { return certificatesFault(c.Certificates) }
+func (c b2bCredentialsList) fault() *b2bError { return b2bCertificatesFault(c.Certificates) }
 
-func (c b2bCredentialsInfo) fault() string {
-	return first(credentialFault(c.CredentialID), certificatesFault(c.Certificates))
+func (c b2bCredentialsInfo) fault() *b2bError {
+	return first(credentialFault(c.CredentialID), b2bCertificatesFault(c.Certificates))
 }
 
-func (s b2bSignHash) fault() string {
-	if fault := credentialFault(s.CredentialID); fault != "" {
+func b2bCertificatesFault(value string) *b2bError {
+	if fault := certificatesFault(value); fault != "" {
+		return badB2B(fault)
+	}
+	return nil
+}
+
+func (s b2bSignHash) fault() *b2bError {
+	if fault := credentialFault(s.CredentialID); fault != nil {
 		return fault
 	}
 	if n := len(s.Hashes); n < 1 || n > maxB2BHashes {
-		return fmt.Sprintf("hashes does not have 1 to %d elements", maxB2BHashes)
+		return badB2B(fmt.Sprintf("hashes does not have 1 to %d elements", maxB2BHashes))
 	}
 	with, ok := findB2BAlgorithm(s.SignatureAlgorithm, s.HashAlgorithm)
-	if !ok {
-		return "hashAlgorithmOID and signAlgo are not a supported pair"
+	switch {
+	case !ok:
+		return badB2B("hashAlgorithmOID and signAlgo are not a supported pair")
+	case with.pss:
+		if fault := pssFault(s.SignatureParameters, with.hash); fault != nil {
+			return fault
+		}
+	case s.SignatureParameters != "":
+		return badB2B("signAlgoParams is given, and signAlgo has none")
 	}
 	for i, text := range s.Hashes {
 		if hash, err := base64.StdEncoding.DecodeString(text); err != nil || len(hash) != with.hash.Size() {
-			return fmt.Sprintf("hashes, element %d: it is not the base64 of a %v hash", i+1, with.hash)
+			return badB2B(fmt.Sprintf("hashes, element %d: it is not the base64 of a %v hash", i+1, with.hash))
 		}
 	}
-	return ""
+	return nil
 }
 
-func credentialFault(id string) string {
+func credentialFault(id string) *b2bError {
 	if id != b2bCredential {
-		return "credentialID is missing or unknown"
+		return badB2B("credentialID is missing or unknown")
 	}
-	return ""
+	return nil
 }
 
 // b2bCSC is CSC for organisations: without authorize, token and SAD. See
@@ -155,7 +170,11 @@ func (s *Server) b2bCSC() map[string]http.HandlerFunc {
 					return nil, err
 				}
 			}
-			return map[string]any{"signatures": signatures, "ocspResponse": []byte(noOCSP)}, nil
+			response, err := key.basicResponse()
+			if err != nil {
+				return nil, err
+			}
+			return map[string]any{"signatures": signatures, "ocspResponse": response}, nil
 		}),
 	}
 }
@@ -163,7 +182,7 @@ func (s *Server) b2bCSC() map[string]http.HandlerFunc {
 // b2bCSCInfo describes the service. It needs no authorization.
 func (s *Server) b2bCSCInfo(w http.ResponseWriter, _ *http.Request) {
 	answerJSON(w, http.StatusOK, map[string]any{
-		"specs":       "2.0.0.2",
+		"specs":       "2.1.0.1", // "v2.1", says BankID's overview
 		"name":        "BankID B2B SANDBOX",
 		"logo":        s.origin + "/logo.png",
 		"region":      "NO",
@@ -175,6 +194,8 @@ func (s *Server) b2bCSCInfo(w http.ResponseWriter, _ *http.Request) {
 		"signAlgorithms": map[string]any{
 			"algos": b2bSignatureAlgorithms(),
 		},
+		"signature_formats":  map[string]any{"formats": []string{"C", "X", "P"}},
+		"conformance_levels": []string{"Ades-B-B"},
 	})
 }
 
@@ -183,14 +204,15 @@ func b2bSignatureAlgorithms() []string {
 }
 
 // credential describes the only credential (CSC API v2, section 11.5).
-func (s *sealer) credential(certificates string, certInfo, authInfo bool) map[string]any {
+func (s *sealer) credential(certificates string, certInfo, auth bool) map[string]any {
 	info := map[string]any{
 		"key":       map[string]any{"status": "enabled", "algo": b2bSignatureAlgorithms(), "len": s.key.N.BitLen()},
 		"cert":      newCertificateInfo(s.chain, certificates, certInfo),
 		"multisign": maxB2BHashes,
+		"SCAL":      "1", // there is no signature activation data
 	}
-	if authInfo {
-		info["auth"] = map[string]any{"mode": "implicit"}
+	if auth {
+		info["auth"] = authInfo{Mode: "explicit", Objects: []string{}} // CSC has none for nothing to enter
 	}
 	return info
 }

@@ -27,12 +27,13 @@ const (
 
 // The bodies of requests, named after the paths.
 type (
-	// tbsHash is also the body of sdo_from_hash.
+	// tbsHash may have an empty description, but sdoFromHash may not.
 	tbsHash struct {
 		Hash        b2bHash `json:"hash"`
 		MimeType    string  `json:"mime_type"`
-		Description string  `json:"description"`
+		Description *string `json:"description"`
 	}
+	sdoFromHash    struct{ tbsHash }
 	sdosFromHashes struct {
 		Hashes []tbsHash `json:"tbs_hashes"`
 	}
@@ -81,8 +82,12 @@ type (
 	padesRequest struct {
 		adesParameters
 		PDF       string `json:"pdfBytesB64"`
-		Reason    string `json:"reason"`
 		PAdESType string `json:"padesType"`
+
+		Reason      string `json:"reason"`
+		SignerName  string `json:"signerName"`
+		Location    string `json:"location"`
+		ContactInfo string `json:"contactInfo"`
 	}
 )
 
@@ -97,30 +102,42 @@ func (h b2bHash) bytes() []byte {
 	return hash
 }
 
-func (h b2bHash) fault() string {
+func (h b2bHash) fault() *b2bError {
 	if h.bytes() == nil {
-		return "A hash is not the base64 of a SHA-256 hash"
+		return badB2B("A hash is not the base64 of a SHA-256 hash")
 	}
-	return ""
+	return nil
 }
 
-func (t tbsHash) fault() string {
-	return first(t.Hash.fault(), mimeTypeFault(t.MimeType), textFault("description", t.Description, maxB2BDescription))
+func (t tbsHash) fault() *b2bError {
+	if t.Description == nil {
+		return badB2B("description is missing")
+	}
+	return first(t.Hash.fault(), mimeTypeFault(t.MimeType), textFault("description", *t.Description, 0, maxB2BDescription))
 }
 
-func (s sdosFromHashes) fault() string { return listFault("tbs_hashes", s.Hashes, tbsHash.fault) }
+func (s sdoFromHash) fault() *b2bError {
+	if fault := s.tbsHash.fault(); fault != nil {
+		return fault
+	}
+	return descriptionFault(*s.Description)
+}
 
-func (c cmsesFromHashes) fault() string { return listFault("the list of hashes", c, b2bHash.fault) }
+func (s sdosFromHashes) fault() *b2bError { return listFault("tbs_hashes", s.Hashes, 1, tbsHash.fault) }
 
-func (s sdoFromText) fault() string {
+func (c cmsesFromHashes) fault() *b2bError {
+	return listFault("the list of hashes", c, 0, b2bHash.fault)
+}
+
+func (s sdoFromText) fault() *b2bError {
 	return tbsDocument{Text: &s.Text, Description: s.Description}.fault()
 }
 
-func (s sdosFromDocs) fault() string {
-	return listFault("tbs_documents", s.Documents, tbsDocument.fault)
+func (s sdosFromDocs) fault() *b2bError {
+	return listFault("tbs_documents", s.Documents, 1, tbsDocument.fault)
 }
 
-func (d tbsDocument) fault() string {
+func (d tbsDocument) fault() *b2bError {
 	kinds := 0
 	for _, given := range []bool{d.Text != nil, d.PDF != nil, d.BIDXML != nil} {
 		if given {
@@ -128,23 +145,20 @@ func (d tbsDocument) fault() string {
 		}
 	}
 	if kinds != 1 {
-		return "A document does not have exactly one of text_to_sign, pdf and bidxml"
+		return unsupportedB2B("A document does not have exactly one of text_to_sign, pdf and bidxml")
 	}
-	fault := textFault("description", d.Description, maxB2BDescription)
+	fault := descriptionFault(d.Description)
 	switch {
-	case fault != "":
+	case fault != nil:
 	case d.Text != nil:
-		fault = textFault("text_to_sign", *d.Text, maxB2BText)
-		if fault == "" && strings.ContainsFunc(*d.Text, func(c rune) bool { return c > 0xff }) {
-			fault = "text_to_sign has a character that is not in ISO 8859-1"
+		fault = textFault("text_to_sign", *d.Text, 1, maxB2BText)
+		if fault == nil && strings.ContainsFunc(*d.Text, func(c rune) bool { return c > 0xff }) {
+			fault = badB2B("text_to_sign has a character that is not in ISO 8859-1")
 		}
 	case d.PDF != nil:
-		fault = textFault("pdf", *d.PDF, maxB2BText)
-		if fault == "" {
-			fault = pdfFault("pdf", *d.PDF)
-		}
+		fault = first(textFault("pdf", *d.PDF, 1, maxB2BText), pdfFault("pdf", *d.PDF))
 	default:
-		fault = first(textFault("xml", d.BIDXML.XML, maxB2BText), textFault("xsl", d.BIDXML.XSL, maxB2BText))
+		fault = first(textFault("xml", d.BIDXML.XML, 1, maxB2BText), textFault("xsl", d.BIDXML.XSL, 1, maxB2BText))
 	}
 	return fault
 }
@@ -167,29 +181,35 @@ func (d tbsDocument) content() (string, []byte) {
 	}
 }
 
-func (s sdoFromCMSes) fault() string {
+func (s sdoFromCMSes) fault() *b2bError {
 	if n := len(s.CMSes); n < 1 || n > maxB2BItems {
-		return fmt.Sprintf("cms_and_ocsps does not have 1 to %d elements", maxB2BItems)
+		return badB2B(fmt.Sprintf("cms_and_ocsps does not have 1 to %d elements", maxB2BItems))
 	}
+	one, _ := s.CMSes[0].hash()
 	for _, c := range s.CMSes {
 		hash, ok := c.hash()
-		switch _, err := base64.StdEncoding.DecodeString(c.OCSP); {
+		switch response, err := base64.StdEncoding.DecodeString(c.OCSP); {
 		case !ok:
-			return "A cms is not the base64 of a signature in CMS"
-		case err != nil || c.OCSP == "":
-			return "An ocsp is missing or not base64"
-		}
-		if one, _ := s.CMSes[0].hash(); !bytes.Equal(hash, one) {
-			return "The cms are not signatures of the same document"
+			return badCMS("A cms is not the base64 of a signature in CMS, of a SHA-256 hash")
+		case err != nil || !isOCSP(response):
+			return badCMS("An ocsp is not the base64 of an OCSP response")
+		case !bytes.Equal(hash, one):
+			return badCMS("The cms are not signatures of the same document")
 		}
 	}
 	switch {
 	case s.Document != nil && s.MimeType == nil && s.Description == nil:
-		return s.Document.fault()
+		if fault := s.Document.fault(); fault != nil {
+			return fault
+		}
+		if _, content := s.Document.content(); sha256.Sum256(content) != [sha256.Size]byte(one) {
+			return badCMS("The cms are signatures of another document")
+		}
+		return nil
 	case s.Document == nil && s.MimeType != nil && s.Description != nil:
-		return first(mimeTypeFault(*s.MimeType), textFault("description", *s.Description, maxB2BDescription))
+		return first(mimeTypeFault(*s.MimeType), descriptionFault(*s.Description))
 	default:
-		return "There is not either a document, or a mime_type and a description"
+		return unsupportedB2B("There is not either a document, or a mime_type and a description")
 	}
 }
 
@@ -202,71 +222,98 @@ func (c cmsAndOCSP) hash() ([]byte, bool) {
 	return signedHash(cms)
 }
 
-func (x xadesRequest) fault() string {
-	xml, err := base64.StdEncoding.DecodeString(x.XML)
+func (x xadesRequest) fault() *b2bError {
+	document, err := base64.StdEncoding.DecodeString(x.XML)
 	switch {
-	case err != nil || !bytes.HasPrefix(bytes.TrimSpace(xml), []byte("<")):
-		return "xmlBytesB64 is not the base64 of XML"
+	case err != nil || !isXML(document):
+		return unsupportedB2B("xmlBytesB64 is not the base64 of XML")
 	case x.Sign != "" && x.Sign[0] != '#', x.Place != "" && x.Place[0] != '#':
-		return "An element id does not start with #"
+		return badB2B("An element id does not start with #")
 	}
 	return first(x.adesParameters.fault(), levelFault("xadesType", x.XAdESType))
 }
 
-func (p padesRequest) fault() string {
+// isXML reports whether a document begins as XML does, after a byte-order mark
+// if there is one (XML 1.0, appendix F.1).
+func isXML(document []byte) bool {
+	for mark, bracket := range map[string]string{"\xef\xbb\xbf": "<", "\xfe\xff": "\x00<", "\xff\xfe": "<\x00"} {
+		if rest, ok := bytes.CutPrefix(document, []byte(mark)); ok {
+			return bytes.HasPrefix(rest, []byte(bracket))
+		}
+	}
+	return bytes.HasPrefix(bytes.TrimSpace(document), []byte("<"))
+}
+
+func (p padesRequest) fault() *b2bError {
 	return first(pdfFault("pdfBytesB64", p.PDF), p.adesParameters.fault(), levelFault("padesType", p.PAdESType))
 }
 
-func (a adesParameters) fault() string {
+func (a adesParameters) fault() *b2bError {
 	if _, ok := findB2BAlgorithm(a.SignatureAlgorithm, a.HashAlgorithm); !ok || a.HashAlgorithm == "" {
-		return "hashAlgorithmOID and signAlgo are not a supported pair"
+		return badB2B("hashAlgorithmOID and signAlgo are not a supported pair")
 	}
-	return ""
+	return nil
 }
 
 // first returns the first fault that is one.
-func first(faults ...string) string {
-	return faults[max(0, slices.IndexFunc(faults, func(fault string) bool { return fault != "" }))]
+func first(faults ...*b2bError) *b2bError {
+	for _, fault := range faults {
+		if fault != nil {
+			return fault
+		}
+	}
+	return nil
 }
 
 // listFault tells what is wrong with the length of a list, or with an element.
-func listFault[T any](name string, list []T, fault func(T) string) string {
-	if len(list) < 1 || len(list) > maxB2BItems {
-		return fmt.Sprintf("%s does not have 1 to %d elements", name, maxB2BItems)
+func listFault[T any](name string, list []T, least int, fault func(T) *b2bError) *b2bError {
+	if len(list) < least || len(list) > maxB2BItems {
+		return badB2B(fmt.Sprintf("%s does not have %d to %d elements", name, least, maxB2BItems))
 	}
 	for i, element := range list {
-		if wrong := fault(element); wrong != "" {
-			return fmt.Sprintf("%s, element %d: %s", name, i+1, wrong)
+		if wrong := fault(element); wrong != nil {
+			wrong.description = fmt.Sprintf("%s, element %d: %s", name, i+1, wrong.description)
+			return wrong
 		}
 	}
-	return ""
+	return nil
 }
 
-func textFault(name, value string, most int) string {
-	if n := utf8.RuneCountInString(value); n < 1 || n > most {
-		return fmt.Sprintf("%s does not have 1 to %d characters", name, most)
+func textFault(name, value string, least, most int) *b2bError {
+	if n := utf8.RuneCountInString(value); n < least || n > most {
+		return badB2B(fmt.Sprintf("%s does not have %d to %d characters", name, least, most))
 	}
-	return ""
+	return nil
 }
 
-func pdfFault(name, value string) string {
-	pdf, err := base64.StdEncoding.DecodeString(value)
-	if err != nil || !bytes.HasPrefix(pdf, []byte("%PDF-")) {
-		return name + " is not the base64 of a PDF file"
+func descriptionFault(value string) *b2bError {
+	return textFault("description", value, 1, maxB2BDescription)
+}
+
+func pdfFault(name, value string) *b2bError {
+	file, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return badB2B(name + " is not base64")
 	}
-	return ""
+	switch fault, reason := (document{PDF: file}).fault(anySignatures); {
+	case reason != nil:
+		return unsupportedB2B(name + " is not a PDF file that can be read: " + reason.Error())
+	case fault != "":
+		return unsupportedB2B(name + ": " + fault)
+	}
+	return nil
 }
 
-func mimeTypeFault(value string) string {
+func mimeTypeFault(value string) *b2bError {
 	if !slices.Contains([]string{textPlain, pdfType, bidXML}, value) {
-		return "mime_type is not one of " + textPlain + ", " + pdfType + " and " + bidXML
+		return badB2B("mime_type is not one of " + textPlain + ", " + pdfType + " and " + bidXML)
 	}
-	return ""
+	return nil
 }
 
-func levelFault(name, value string) string {
+func levelFault(name, value string) *b2bError {
 	if value != "B" && value != "LT" {
-		return name + " is neither B nor LT"
+		return badB2B(name + " is neither B nor LT")
 	}
-	return ""
+	return nil
 }

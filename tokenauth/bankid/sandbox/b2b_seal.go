@@ -13,6 +13,7 @@ import (
 type sealer struct {
 	key   *rsa.PrivateKey
 	chain []*x509.Certificate // that of the key first, that of the authority last
+	ocsp  *ocspResponder
 }
 
 // newSealer makes a sealer that ca certifies.
@@ -28,7 +29,21 @@ func newSealer(ca *certAuthority) (*sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sealer{key: key, chain: []*x509.Certificate{certificate, ca.cert}}, nil
+	responder, err := newOCSPResponder(ca)
+	return &sealer{key: key, chain: []*x509.Certificate{certificate, ca.cert}, ocsp: responder}, err
+}
+
+// response says that the certificate is good. It is an OCSPResponse.
+func (s *sealer) response() ([]byte, error) { return s.ocsp.respond(s.chain[0]) }
+
+// basicResponse is the BasicOCSPResponse of response, which BankID hands out but
+// for PAdES: https://developer.bankid.no/bankid-esign-provider/apis/b2b/csc/b2b-csc-overview.
+func (s *sealer) basicResponse() ([]byte, error) {
+	response, err := s.response()
+	if err != nil {
+		return nil, err
+	}
+	return basicOCSP(response)
 }
 
 // cms seals what has the given SHA-256 hash.

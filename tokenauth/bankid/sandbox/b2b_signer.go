@@ -8,14 +8,13 @@ import (
 	"time"
 )
 
-// What answers say of what the sandbox cannot make.
+// What responses say of what the sandbox cannot make.
 const (
-	noOCSP = "SANDBOX: this is no OCSP response"
 	noSDO  = "SANDBOX: this is no SEID-SDO; the CMS is a real one, by a key that nobody vouches for"
 	noAdES = "SANDBOX: not signed, these are the uploaded bytes"
 )
 
-// The bodies of answers.
+// The bodies of responses.
 type (
 	hashAndSDO struct {
 		Hash []byte `json:"signed_hash"`
@@ -53,14 +52,18 @@ type sandboxSDO struct {
 // b2b-bankid-signer.external.yaml in https://github.com/BankIDNorge/bankid-esign-b2b.
 func (s *Server) b2bSigner() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"sdo_from_hash": b2b(s, func(key *sealer, request tbsHash) (any, error) {
-			return key.sdoOfHash(request)
+		"sdo_from_hash": b2b(s, func(key *sealer, request sdoFromHash) (any, error) {
+			return key.sdoOfHash(request.tbsHash)
 		}),
 		"sdos_from_hashes": b2b(s, func(key *sealer, request sdosFromHashes) (any, error) {
 			return each(request.Hashes, key.sdoOfHash)
 		}),
-		"cmses_from_hashes":       b2b(s, (*sealer).cmses),
-		"pades/cmses_from_hashes": b2b(s, (*sealer).cmses),
+		"cmses_from_hashes": b2b(s, func(key *sealer, request cmsesFromHashes) (any, error) {
+			return key.cmses(request, key.basicResponse)
+		}),
+		"pades/cmses_from_hashes": b2b(s, func(key *sealer, request cmsesFromHashes) (any, error) {
+			return key.cmses(request, key.response)
+		}),
 		"sdo_from_text": b2b(s, func(key *sealer, request sdoFromText) (any, error) {
 			return key.sdoOfDocument(tbsDocument{Text: &request.Text, Description: request.Description})
 		}),
@@ -68,11 +71,11 @@ func (s *Server) b2bSigner() map[string]http.HandlerFunc {
 			return each(request.Documents, key.sdoOfDocument)
 		}),
 		"sdo_from_cmses": b2b(s, packSDO),
-		"ades/xades": b2b(s, func(_ *sealer, request xadesRequest) (any, error) {
-			return map[string]any{"xadesB64": request.XML, "ocspB64": []byte(noOCSP), "adesVSummaries": unsignedAdES()}, nil
+		"ades/xades": b2b(s, func(key *sealer, request xadesRequest) (any, error) {
+			return key.ades("xadesB64", request.XML)
 		}),
-		"ades/pades": b2b(s, func(_ *sealer, request padesRequest) (any, error) {
-			return map[string]any{"padesB64": request.PDF, "ocspB64": []byte(noOCSP), "adesVSummaries": unsignedAdES()}, nil
+		"ades/pades": b2b(s, func(key *sealer, request padesRequest) (any, error) {
+			return key.ades("padesB64", request.PDF)
 		}),
 	}
 }
@@ -90,8 +93,13 @@ func each[T, R any](list []T, make func(T) (R, error)) (any, error) {
 	return results, nil
 }
 
-func (s *sealer) cmses(request cmsesFromHashes) (any, error) {
-	answer := hashesAndCMSes{OCSP: []byte(noOCSP)}
+// cmses signs hashes, and adds the response about the certificate.
+func (s *sealer) cmses(request cmsesFromHashes, respond func() ([]byte, error)) (any, error) {
+	response, err := respond()
+	if err != nil {
+		return nil, err
+	}
+	answer := hashesAndCMSes{OCSP: response, Results: []hashAndCMS{}}
 	for _, hash := range request {
 		cms, err := s.cms(hash.bytes())
 		if err != nil {
@@ -104,7 +112,7 @@ func (s *sealer) cmses(request cmsesFromHashes) (any, error) {
 
 // sdoOfHash leaves the document out: adding it is the client's part.
 func (s *sealer) sdoOfHash(request tbsHash) (hashAndSDO, error) {
-	return s.sdo(request.Hash.bytes(), sandboxSDO{Description: request.Description, MimeType: request.MimeType})
+	return s.sdo(request.Hash.bytes(), sandboxSDO{Description: *request.Description, MimeType: request.MimeType})
 }
 
 func (s *sealer) sdoOfDocument(document tbsDocument) (hashAndSDO, error) {
@@ -149,6 +157,16 @@ func packSDO(_ *sealer, request sdoFromCMSes) (any, error) {
 	}
 	hash, _ := request.CMSes[0].hash()
 	return sdo.with(hash)
+}
+
+// ades returns a document as it was uploaded, under the name that a response has
+// for it.
+func (s *sealer) ades(name, document string) (any, error) {
+	response, err := s.basicResponse()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{name: document, "ocspB64": response, "adesVSummaries": unsignedAdES()}, nil
 }
 
 // unsignedAdES is a summary as of validation, in BankID's members.

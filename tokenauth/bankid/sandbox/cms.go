@@ -163,12 +163,17 @@ func explicit(der []byte) asn1.RawValue {
 	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: der}
 }
 
-// signedHash returns the hash that the first signature in a CMS is for,
-// without verifying it.
+// signedHash returns the SHA-256 hash that the first signature in a CMS is for,
+// without verifying it. The CMS is BER.
 func signedHash(cms []byte) ([]byte, bool) {
+	der, err := toDER(cms)
+	if err != nil {
+		return nil, false
+	}
 	var content cmsContent
-	rest, err := asn1.Unmarshal(cms, &content)
-	if err != nil || len(rest) > 0 || len(content.Content.Signers) == 0 {
+	rest, err := asn1.Unmarshal(der, &content)
+	if err != nil || len(rest) > 0 || !content.Type.Equal(oidSignedData()) || len(content.Content.Signers) == 0 ||
+		!content.Content.Signers[0].DigestAlgorithm.Algorithm.Equal(oidSHA256()) {
 		return nil, false
 	}
 	rest = content.Content.Signers[0].SignedAttributes.Bytes

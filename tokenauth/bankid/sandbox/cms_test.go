@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"strings"
 	"testing"
 )
 
@@ -42,9 +43,45 @@ func TestCMS(t *testing.T) {
 }
 
 func TestSignedHashOfNoCMS(t *testing.T) {
-	for _, cms := range []string{"", "x", "\x30\x00", "\x30\x80\x00\x00"} {
+	for _, cms := range []string{"", "x", "\x30\x00", "\x30\x80\x00\x00", "\x30\x80", "\x04\x80\x00\x00", "\x30\x84\xff\xff\xff\xff", "\x1f\x80"} {
 		if hash, ok := signedHash([]byte(cms)); ok {
 			t.Errorf("%x has hash %x", cms, hash)
 		}
 	}
+}
+
+func TestToDER(t *testing.T) {
+	for ber, want := range map[string]string{
+		"\x02\x01\x05":                 "\x02\x01\x05",
+		"\x02\x81\x01\x05":             "\x02\x01\x05", // more octets of length than it takes
+		"\x30\x80\x02\x01\x05\x00\x00": "\x30\x03\x02\x01\x05",
+		"\x24\x80\x04\x01a\x24\x06\x04\x01b\x04\x01c\x00\x00": "\x04\x03abc",
+		"\xbf\x81\x01\x80\x05\x00\x00\x00":                    "\xbf\x81\x01\x02\x05\x00",
+		"\x04\x82\x00\xc8" + strings.Repeat("a", 200):         "\x04\x81\xc8" + strings.Repeat("a", 200),
+	} {
+		if der, err := toDER([]byte(ber)); err != nil || string(der) != want {
+			t.Errorf("%x: %x, %v, want %x", ber, der, err, want)
+		}
+	}
+	for _, bad := range []string{"", "\x30", "\x30\x80", "\x02\x80\x05\x00\x00", "\x02\x02\x05", "\x24\x03\x02\x01\x05", "\x05\x00\x05\x00", strings.Repeat("\x30\x80", 100)} {
+		if der, err := toDER([]byte(bad)); err == nil {
+			t.Errorf("%x becomes %x", bad, der)
+		}
+	}
+}
+
+func FuzzToDER(f *testing.F) {
+	f.Add([]byte("\x24\x80\x04\x01a\x24\x06\x04\x01b\x04\x01c\x00\x00"))
+	f.Add([]byte("\xbf\x81\x01\x80\x05\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, ber []byte) {
+		der, err := toDER(ber)
+		if err != nil {
+			return
+		}
+		if again, err := toDER(der); err != nil || !bytes.Equal(again, der) {
+			t.Errorf("%x becomes %x and then %x, %v", ber, der, again, err)
+		}
+		_, _ = signedHash(ber)
+		_ = isOCSP(ber)
+	})
 }

@@ -25,7 +25,7 @@ func drive(t testing.TB, s http.Handler, id, status string) *httptest.ResponseRe
 func wantState(t testing.TB, s http.Handler, target, authorization, id, want string) {
 	t.Helper()
 	ask := call{method: "GET", target: target + "?sign_id=" + id, authorization: authorization}
-	if got := decode[map[string]string](t, send(t, s, ask), http.StatusOK)["status"]; got != want {
+	if got := decode[orderAnswer](t, send(t, s, ask), http.StatusOK).State; got != want {
 		t.Errorf("status is %q, want %q", got, want)
 	}
 	if want == "SIGN_COMPLETED" {
@@ -62,7 +62,7 @@ func TestSignerJourneys(t *testing.T) {
 					}
 				}
 				if last == "SIGN_COMPLETED" {
-					decode[fetched](t, send(t, s, call{method: "DELETE", target: target + "?sign_id=" + id, authorization: authorization}), http.StatusOK)
+					decode[orderAnswer](t, send(t, s, call{method: "DELETE", target: target + "?sign_id=" + id, authorization: authorization}), http.StatusOK)
 					decode[string](t, drive(t, s, id, last), http.StatusNotFound)
 				}
 			})
@@ -83,8 +83,8 @@ func TestTimeout(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t, sandbox.Options{TokenLifetime: time.Hour})
 			authorization := bearer(t, s, "esign")
-			body := strings.Replace(orderBody(pdf("x")), "1800", timeout, 1)
-			id := decode[map[string]string](t, create(t, s, target, authorization, strings.NewReader(body)), http.StatusOK)["sign_id"]
+			body := strings.Replace(orderAt(target, signedPDF("x")), "1800", timeout, 1)
+			id := decode[map[string]string](t, create(t, s, target, authorization, strings.NewReader(body)), http.StatusCreated)["sign_id"]
 			begun := opened(t, s, target, authorization)
 			decode[map[string]string](t, drive(t, s, id, "ORDER_RECEIVED"), http.StatusOK)
 			decode[map[string]string](t, drive(t, s, begun, "USER_SIGNING"), http.StatusOK)

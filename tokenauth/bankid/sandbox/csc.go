@@ -7,8 +7,15 @@ import (
 )
 
 // cscInfo describes the service (CSC API v2, section 11.1). It needs no
-// authorization, and an Authorization header is no error.
-func (s *Server) cscInfo(w http.ResponseWriter, _ *http.Request) {
+// authorization, and an Authorization header is no error. There is one language.
+func (s *Server) cscInfo(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		Lang string `json:"lang"`
+	}
+	if failed := readCSC(w, r, &request); failed != nil {
+		failed.answer(w)
+		return
+	}
 	answerJSON(w, http.StatusOK, map[string]any{
 		"specs":       "2.0.0.2",
 		"name":        "BankID SANDBOX",
@@ -22,6 +29,12 @@ func (s *Server) cscInfo(w http.ResponseWriter, _ *http.Request) {
 			"info", "oauth2/authorize", "oauth2/token",
 			"credentials/list", "credentials/info", "credentials/authorize", "signatures/signHash",
 		},
+		"asynchronousOperationMode": false,
+		"validationInfo":            false,
+		"signAlgorithms":            map[string]any{"algos": []string{ecdsaWithSHA256}},
+		// It signs hashes only: who calls it makes of that a signature of some format.
+		"signature_formats":  map[string]any{"formats": []string{"C", "P"}},
+		"conformance_levels": []string{"Ades-B-B"},
 	})
 }
 
@@ -50,32 +63,35 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 	case tokenInvalid:
 		return "", s.badExchange("The access token is invalid or expired")
 	case scopeMissing:
-		return "", &oauthError{
-			status: http.StatusForbidden, code: "insufficient_scope",
-			description: "The access token lacks scope " + bankid.ScopeCSC,
-			challenge:   `Bearer realm="sandbox", error="insufficient_scope", scope="` + bankid.ScopeCSC + `"`,
-		}
+		return "", badRequest("unauthorized_client", "The access token lacks scope "+bankid.ScopeCSC)
 	}
 	form, failed := readForm(w, r)
 	if failed != nil {
 		return "", failed
 	}
-	for _, name := range []string{"grant_type", "code", "redirect_uri"} {
+	switch form.Get("grant_type") {
+	case "authorization_code":
+	case "":
+		return "", badRequest("invalid_request", "grant_type is missing")
+	default:
+		return "", badRequest("unsupported_grant_type", "grant_type is not authorization_code")
+	}
+	for _, name := range []string{"code", "redirect_uri", "code_verifier"} {
 		if form.Get(name) == "" {
 			return "", badRequest("invalid_request", name+" is missing")
 		}
 	}
-	if form.Get("grant_type") != "authorization_code" {
-		return "", badRequest("unsupported_grant_type", "grant_type is not authorization_code")
+	if !codeVerifierForm.MatchString(form.Get("code_verifier")) {
+		return "", badRequest("invalid_request", "code_verifier is not 43 to 128 characters of A-Z, a-z, 0-9, '-', '.', '_' and '~'")
 	}
-	if !s.codes.use(form.Get("code"), form.Get("redirect_uri")) {
-		return "", badRequest("invalid_grant", "The code is unknown, expired, used before or bound to another redirect_uri")
+	client := s.caller(r)
+	if !s.codes.use(form.Get("code"), newCodeBinding(client, form.Get("redirect_uri"), codeChallenge(form.Get("code_verifier")))) {
+		return "", badRequest("invalid_grant", "The code is unknown, expired, used before, or bound to another code_verifier, redirect_uri or client")
 	}
-	return s.serviceTokens.issue(s.caller(r)), nil
+	return s.serviceTokens.issue(client), nil
 }
 
-// badExchange is the answer to a missing or bad token. RFC 6750 would leave
-// out the error code if there was none.
+// badExchange is the answer to a missing or bad token.
 func (s *Server) badExchange(description string) *oauthError {
 	return &oauthError{
 		status: http.StatusUnauthorized, code: s.assume.BadExchange, description: description,

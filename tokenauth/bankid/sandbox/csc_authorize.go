@@ -4,8 +4,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
 // cscAuthorize is where a browser is sent so that a person consents. In the
@@ -33,7 +34,7 @@ func (s *Server) authorize(rawQuery string) (string, *oauthError) {
 			return "", badRequest("invalid_request", name+" must be given once")
 		}
 	}
-	if _, ok := s.clients[query.Get("client_id")]; !ok {
+	if _, ok := s.clients.get(query.Get("client_id")); !ok {
 		return "", badRequest("unauthorized_client", "The client is unknown")
 	}
 	redirect, ok := parseRedirectURI(query.Get("redirect_uri"))
@@ -48,7 +49,7 @@ func (s *Server) authorize(rawQuery string) (string, *oauthError) {
 		answer.Set("error", failed.code)
 		answer.Set("error_description", failed.description)
 	} else {
-		answer.Set("code", s.codes.issue(query.Get("redirect_uri")))
+		answer.Set("code", s.codes.issue(newCodeBinding(query.Get("client_id"), query.Get("redirect_uri"), query.Get("code_challenge"))))
 	}
 	// The query of a redirect URI stays (RFC 6749, section 3.1.2).
 	if redirect.RawQuery != "" {
@@ -59,7 +60,9 @@ func (s *Server) authorize(rawQuery string) (string, *oauthError) {
 }
 
 // checkAuthorization checks what an authorization request says beside client
-// and redirect URI. Unknown parameters are ignored (RFC 6749, section 3.1).
+// and redirect URI. Unknown parameters are ignored (RFC 6749, section 3.1), and so is
+// an unknown lang; see
+// https://developer.bankid.no/bankid-esign-provider/api-specification-changelog/.
 func checkAuthorization(query url.Values) *oauthError {
 	for _, values := range query {
 		if len(values) > 1 {
@@ -67,17 +70,27 @@ func checkAuthorization(query url.Values) *oauthError {
 		}
 	}
 	// An empty parameter counts as left out (RFC 6749, section 3.1).
-	if !slices.Contains([]string{"", "nb", "nn", "en"}, query.Get("lang")) {
-		return badRequest("invalid_request", "lang is not nb, nn or en")
-	}
 	switch query.Get("response_type") {
 	case "code":
-		return nil
 	case "":
 		return badRequest("invalid_request", "response_type is missing")
 	default:
 		return badRequest("unsupported_response_type", "response_type is not code")
 	}
+	for scope := range strings.FieldsSeq(query.Get("scope")) {
+		if scope != bankid.ScopeCSC {
+			return badRequest("invalid_scope", "scope is not "+bankid.ScopeCSC)
+		}
+	}
+	switch {
+	case query.Get("code_challenge") == "":
+		return badRequest("invalid_request", "code_challenge is missing")
+	case query.Get("code_challenge_method") != "S256": // RFC 7636 would take "plain" if it is left out
+		return badRequest("invalid_request", "code_challenge_method is not S256")
+	case !codeChallengeForm.MatchString(query.Get("code_challenge")):
+		return badRequest("invalid_request", "code_challenge is not the base64url of a SHA-256 hash, without padding")
+	}
+	return nil
 }
 
 // parseRedirectURI accepts what BankID could have registered for a client: an

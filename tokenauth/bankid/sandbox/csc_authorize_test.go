@@ -15,10 +15,17 @@ import (
 
 const authorizePath = "/csc/v2/oauth2/authorize"
 
+// challenge is the base64url of the SHA-256 hash of sandbox.CodeVerifier, as openssl
+// computes it.
+const challenge = "d0t_39r1ed9kawFJ_tYOAI78Ih4dUFTHZ8nXFRsgRkk"
+
 // authorizeWith asks for a code with the usual parameters, some of them changed.
 func authorizeWith(t testing.TB, s http.Handler, more url.Values) *httptest.ResponseRecorder {
 	t.Helper()
-	query := url.Values{"client_id": {sandbox.ClientID}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "state": {"a b&c"}}
+	query := url.Values{
+		"client_id": {sandbox.ClientID}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "state": {"a b&c"},
+		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
+	}
 	maps.Copy(query, more)
 	return send(t, s, call{method: "GET", target: authorizePath + "?" + query.Encode()})
 }
@@ -55,10 +62,21 @@ func TestAuthorize(t *testing.T) {
 		if len(added) != 2 || added.Get("state") != "a b&c" || !strings.HasPrefix(added.Get("code"), "SANDBOX-") {
 			t.Errorf("%s: %v", target, added)
 		}
-		decode[map[string]any](t, exchangeAt(t, s, authorization, added.Get("code"), target), http.StatusOK)
+		decode[map[string]any](t, exchangeWith(t, s, authorization, url.Values{"code": added["code"], "redirect_uri": {target}}), http.StatusOK)
 	}
-	for _, lang := range []string{"nb", "nn", "en", ""} {
-		redirected(t, authorizeWith(t, s, url.Values{"lang": {lang}}), redirectURI)
+	for _, more := range []url.Values{
+		{"lang": {"nb"}},
+		{"lang": {"nn"}},
+		{"lang": {"en"}},
+		{"lang": {""}},
+		{"lang": {"no"}},
+		{"lang": {"NB"}},
+		{"scope": {""}},
+		{"scope": {"esign/csc"}},
+	} {
+		if added := redirected(t, authorizeWith(t, s, more), redirectURI); !added.Has("code") {
+			t.Errorf("%v: %v", more, added)
+		}
 	}
 	if added := redirected(t, authorizeWith(t, s, url.Values{"state": nil}), redirectURI); added.Has("state") {
 		t.Errorf("without state: %v", added)
@@ -108,9 +126,16 @@ func TestAuthorizeRefusesByRedirect(t *testing.T) {
 	}{
 		"no response type":    {url.Values{"response_type": nil}, "invalid_request"},
 		"other response type": {url.Values{"response_type": {"token"}}, "unsupported_response_type"},
-		"other language":      {url.Values{"lang": {"no"}}, "invalid_request"},
-		"language in capital": {url.Values{"lang": {"NB"}}, "invalid_request"},
-		"a parameter twice":   {url.Values{"scope": {"service", "service"}}, "invalid_request"},
+		"a parameter twice":   {url.Values{"lang": {"nb", "nb"}}, "invalid_request"},
+		"other scope":         {url.Values{"scope": {"service"}}, "invalid_scope"},
+		"other scope as well": {url.Values{"scope": {"esign/csc esign"}}, "invalid_scope"},
+		"no challenge":        {url.Values{"code_challenge": nil}, "invalid_request"},
+		"no method":           {url.Values{"code_challenge_method": nil}, "invalid_request"},
+		"plain challenge":     {url.Values{"code_challenge_method": {"plain"}}, "invalid_request"},
+		"method in lower":     {url.Values{"code_challenge_method": {"s256"}}, "invalid_request"},
+		"short challenge":     {url.Values{"code_challenge": {challenge[1:]}}, "invalid_request"},
+		"padded challenge":    {url.Values{"code_challenge": {challenge + "="}}, "invalid_request"},
+		"base64 challenge":    {url.Values{"code_challenge": {"+" + challenge[1:]}}, "invalid_request"},
 	} {
 		added := redirected(t, authorizeWith(t, s, test.more), redirectURI)
 		if added.Get("error") != test.code || added.Get("error_description") == "" || added.Get("state") != "a b&c" || added.Has("code") {
@@ -127,22 +152,32 @@ func TestAuthorizationCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, sandbox.Options{})
 		authorization := bearer(t, s, "esign/csc")
-		refused := func(name, code, redirectURI string) {
+		refused := func(name, code string, more url.Values) {
 			t.Helper()
-			body := decode[map[string]string](t, exchangeAt(t, s, authorization, code, redirectURI), http.StatusBadRequest)
+			parameters := url.Values{"code": {code}}
+			maps.Copy(parameters, more)
+			body := decode[map[string]string](t, exchangeWith(t, s, authorization, parameters), http.StatusBadRequest)
 			if body["error"] != "invalid_grant" {
 				t.Errorf("%s: body is %v", name, body)
 			}
 		}
-		used, bound, late, inTime := authorizationCode(t, s), authorizationCode(t, s), authorizationCode(t, s), authorizationCode(t, s)
+		used, late, inTime := authorizationCode(t, s), authorizationCode(t, s), authorizationCode(t, s)
 		decode[map[string]any](t, exchange(t, s, authorization, used), http.StatusOK)
-		refused("second use", used, redirectURI)
-		refused("other redirect URI", bound, redirectURI+"/")
-		refused("after other redirect URI", bound, redirectURI)
-		refused("never issued", "SANDBOX-never", redirectURI)
+		refused("second use", used, nil)
+		refused("never issued", "SANDBOX-never", nil)
+		for name, more := range map[string]url.Values{
+			"other redirect URI": {"redirect_uri": {redirectURI + "/"}},
+			"other verifier":     {"code_verifier": {strings.Repeat("x", 43)}},
+		} {
+			bound := authorizationCode(t, s)
+			refused(name, bound, more)
+			refused("after "+name, bound, nil)
+		}
+		theirs := redirected(t, authorizeWith(t, s, url.Values{"client_id": {sandbox.B2BClientID}}), redirectURI).Get("code")
+		refused("other client", theirs, nil)
 		time.Sleep(60*time.Second - 1)
 		decode[map[string]any](t, exchange(t, s, authorization, inTime), http.StatusOK)
 		time.Sleep(time.Nanosecond)
-		refused("expired", late, redirectURI)
+		refused("expired", late, nil)
 	})
 }

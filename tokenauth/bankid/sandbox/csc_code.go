@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// CodeVerifier is the code_verifier of the authorization codes that start with
+// "sandbox-", which are good without having been issued.
+const CodeVerifier = "sandbox-verifier-of-codes-without-a-browser"
+
 // shortcut is what a code starts with that is good without having been issued.
 const shortcut = "sandbox-"
 
@@ -20,10 +24,23 @@ type codes struct {
 	used   *recent[[sha256.Size]byte, struct{}] // shortcuts, by hash: they have any length
 }
 
-// An authorizationCode is bound to where it was sent (RFC 6749, section 4.1.3).
-type authorizationCode struct {
-	issued      time.Time
+// A codeBinding is what a code is bound to: the client and the redirect URI of the
+// authorization request (RFC 6749, section 4.1.3), and its code_challenge (RFC 7636,
+// section 4.4).
+type codeBinding struct {
+	clientID    string
 	redirectURI [sha256.Size]byte // a hash, because URIs have any length
+	challenge   string
+}
+
+func newCodeBinding(clientID, redirectURI, challenge string) codeBinding {
+	return codeBinding{clientID, sha256.Sum256([]byte(redirectURI)), challenge}
+}
+
+// An authorizationCode is a code that was issued.
+type authorizationCode struct {
+	codeBinding
+	issued time.Time
 }
 
 func newCodes(lifetime time.Duration) *codes {
@@ -36,30 +53,28 @@ func newCodes(lifetime time.Duration) *codes {
 }
 
 // issue makes a code.
-func (c *codes) issue(redirectURI string) string {
-	code := "SANDBOX-" + rand.Text() // no shortcut, which would be bound to nothing
+func (c *codes) issue(to codeBinding) string {
+	code := "SANDBOX-" + rand.Text() // no shortcut, which would be bound to the verifier only
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.issued.add(code, authorizationCode{issued: time.Now(), redirectURI: sha256.Sum256([]byte(redirectURI))}, 1)
+	c.issued.add(code, authorizationCode{to, time.Now()}, 1)
 	return code
 }
 
 // use uses a code up, and tells whether it was good.
-func (c *codes) use(code, redirectURI string) bool {
+func (c *codes) use(code string, by codeBinding) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if strings.HasPrefix(code, shortcut) {
 		hash := sha256.Sum256([]byte(code))
-		if _, used := c.used.get(hash); used {
-			return false
-		}
+		_, used := c.used.get(hash)
 		c.used.add(hash, struct{}{}, 1)
-		return true
+		return !used && by.challenge == codeChallenge(CodeVerifier)
 	}
 	found, ok := c.issued.get(code)
 	if !ok {
 		return false
 	}
 	c.issued.remove(code)
-	return time.Since(found.issued) < c.lifetime && found.redirectURI == sha256.Sum256([]byte(redirectURI))
+	return time.Since(found.issued) < c.lifetime && found.codeBinding == by
 }

@@ -14,6 +14,10 @@ import (
 // person.
 const credentialID = "sandbox-credential" //nolint:gosec // a name, no secret
 
+// ecPublicKey is the OID of the credential's type of key (RFC 5480, section 2.1.1).
+// BankID's document has it as key.algo, where CSC API v2 has signature algorithms.
+const ecPublicKey = "1.2.840.10045.2.1"
+
 // curveP256 is the OID of the credential's curve (RFC 5480, section 2.1.1.1).
 const curveP256 = "1.2.840.10045.3.1.7"
 
@@ -54,24 +58,24 @@ func (c *credential) sign(hashes [][]byte) ([][]byte, error) {
 }
 
 // A credentialQuery says what to tell of a credential (CSC API v2, sections
-// 11.4 and 11.5). That authInfo was asked for changes nothing: nobody has to
-// enter anything.
+// 11.4 and 11.5). AuthInfo changes nothing: the mode of authorization is told in any case,
+// and there is nothing to enter. Lang and ClientData have no effect.
 type credentialQuery struct {
 	Certificates string `json:"certificates"` // none, single (the default) or chain
 	CertInfo     bool   `json:"certInfo"`
 	AuthInfo     bool   `json:"authInfo"`
+	Lang         string `json:"lang"`
+	ClientData   string `json:"clientData"`
 }
 
 // A credentialInfo describes a credential (CSC API v2, section 11.5).
 type credentialInfo struct {
 	CredentialID string          `json:"credentialID,omitempty"` // in a list only
-	Description  string          `json:"description"`
 	Key          keyInfo         `json:"key"`
 	Cert         certificateInfo `json:"cert"`
 	Auth         authInfo        `json:"auth"`
 	SCAL         string          `json:"SCAL"` // 2: a SAD is bound to hashes
 	Multisign    int             `json:"multisign"`
-	Lang         string          `json:"lang"`
 }
 
 type keyInfo struct {
@@ -102,10 +106,9 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 		return credentialInfo{}, invalidCSC("Invalid parameter certificates")
 	}
 	return credentialInfo{
-		Description: "SANDBOX: a credential for tests; its signatures prove nothing",
 		Key: keyInfo{
 			Status: "enabled",
-			Algo:   []string{ecdsaWithSHA256, ecdsaWithSHA384, ecdsaWithSHA512},
+			Algo:   []string{ecPublicKey},
 			Len:    c.key.Params().BitSize,
 			Curve:  curveP256,
 		},
@@ -113,7 +116,6 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 		Auth:      authInfo{Mode: "explicit", Objects: []string{}},
 		SCAL:      "2",
 		Multisign: maxHashes,
-		Lang:      "en",
 	}, nil
 }
 

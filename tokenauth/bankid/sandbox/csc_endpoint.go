@@ -7,12 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 )
 
-// A cscError is an error answer of CSC's own endpoints; see
-// https://developer.bankid.no/bankid-esign-provider/apis/csc/errors. The
-// descriptions are those of the CSC API v2 where it has one.
+// A cscError is an error answer of CSC's own endpoints. The codes are those of
+// https://developer.bankid.no/bankid-esign-provider/apis/csc/errors, and the
+// descriptions those of the CSC API v2 where it has one.
 type cscError struct {
 	status      int
 	code        string
@@ -29,8 +30,14 @@ func (e *cscError) answer(w http.ResponseWriter) {
 	answerJSON(w, e.status, map[string]string{
 		"errorCode":        e.code,
 		"errorDescription": e.description,
-		"errorReference":   rand.Text(),
+		"errorReference":   newErrorReference(),
 	})
+}
+
+// newErrorReference returns a reference in the form of BankID's: REF and nine digits.
+func newErrorReference() string {
+	number, _ := rand.Int(rand.Reader, big.NewInt(1_000_000_000)) // rand.Reader does not fail
+	return fmt.Sprintf("REF%09d", number)
 }
 
 // cscEndpoint makes a handler of what answers a step of a signing journey. The

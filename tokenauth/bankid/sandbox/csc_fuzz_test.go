@@ -20,7 +20,8 @@ func FuzzCSC(f *testing.F) {
 		`{"userID":null,"certificates":1}`, `{"numSignatures":-1e99}`, `{"hashes":[null]}`, `[[`, `null`, ``,
 		"client_id=sandbox-client&response_type=code&state=a%00b&redirect_uri=https%3A%2F%2Frp.example%3Fq%2523",
 		"client_id=sandbox-client&lang=xx&redirect_uri=http://[::1]:x/%zz",
-		"grant_type=authorization_code&code=SANDBOX-x&redirect_uri=x",
+		"client_id=sandbox-client&response_type=code&redirect_uri=https://rp.example&code_challenge_method=S256&code_challenge=" + challenge,
+		"grant_type=authorization_code&code=SANDBOX-x&redirect_uri=x&code_verifier=" + sandbox.CodeVerifier,
 	} {
 		for endpoint := range byte(7) {
 			f.Add(endpoint, []byte(body))
@@ -75,6 +76,7 @@ func authorizeAnything(t *testing.T, s http.Handler, query string) {
 	r.URL.RawQuery = query
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
+	record(t, r, w)
 	switch w.Code {
 	case http.StatusBadRequest:
 		decode[map[string]string](t, w, http.StatusBadRequest)

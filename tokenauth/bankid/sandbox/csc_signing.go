@@ -15,7 +15,6 @@ type listRequest struct {
 type listResponse struct {
 	CredentialIDs   []string         `json:"credentialIDs"`
 	CredentialInfos []credentialInfo `json:"credentialInfos,omitempty"`
-	OnlyValid       bool             `json:"onlyValid,omitempty"`
 }
 
 func (s *Server) listCredentials(_ *serviceToken, request listRequest) (any, *cscError) {
@@ -26,7 +25,7 @@ func (s *Server) listCredentials(_ *serviceToken, request listRequest) (any, *cs
 	if failed != nil {
 		return nil, failed
 	}
-	response := listResponse{CredentialIDs: []string{credentialID}, OnlyValid: request.OnlyValid}
+	response := listResponse{CredentialIDs: []string{credentialID}}
 	if request.CredentialInfo {
 		info.CredentialID = credentialID
 		response.CredentialInfos = []credentialInfo{info}
@@ -73,22 +72,18 @@ func (s *Server) authorizeCredential(token *serviceToken, request authorizeReque
 	case *n > maxHashes:
 		return nil, invalidCSC("Numbers of signatures is too high")
 	}
-	if request.HashAlgorithmOID == "" {
-		return nil, invalidCSC("Missing (or invalid type) string parameter hashAlgorithmOID")
+	if failed := checkHashAlgorithm(request.HashAlgorithmOID); failed != nil {
+		return nil, failed
 	}
-	algorithm, ok := findHashAlgorithm(request.HashAlgorithmOID)
-	if !ok {
-		return nil, invalidCSC("Invalid parameter hashAlgorithmOID")
-	}
-	hashes, failed := readHashes(algorithm, request.Hashes)
+	hashes, failed := readHashes(request.Hashes)
 	if failed != nil {
 		return nil, failed
 	}
-	if *request.NumSignatures != len(hashes.values) {
-		return nil, invalidCSC("numSignatures is not the number of hashes")
+	if *request.NumSignatures != len(hashes) {
+		return nil, &cscError{http.StatusBadRequest, "hash_mismatch", "numSignatures is not the number of hashes"}
 	}
 	return map[string]any{
-		"SAD":       s.serviceTokens.activate(token, hashes.fingerprint()),
+		"SAD":       s.serviceTokens.activate(token, newFingerprint(hashes)),
 		"expiresIn": int64(s.serviceTokens.sadLifetime.Seconds()),
 	}, nil
 }
@@ -98,9 +93,11 @@ type signRequest struct {
 	CredentialID     string   `json:"credentialID"`
 	SAD              string   `json:"SAD"`
 	Hashes           []string `json:"hashes"`
-	HashAlgorithmOID string   `json:"hashAlgorithmOID"` // signAlgo says it too
+	HashAlgorithmOID string   `json:"hashAlgorithmOID"`
 	SignAlgo         string   `json:"signAlgo"`
+	SignAlgoParams   string   `json:"signAlgoParams"` // ECDSA has none
 	OperationMode    string   `json:"operationMode"`
+	ClientData       string   `json:"clientData"`
 }
 
 func (s *Server) signHashes(token *serviceToken, request signRequest) (any, *cscError) {
@@ -110,34 +107,31 @@ func (s *Server) signHashes(token *serviceToken, request signRequest) (any, *csc
 	switch {
 	case request.SAD == "":
 		return nil, invalidCSC("Missing (or invalid type) string parameter SAD")
-	case request.SignAlgo == "":
-		return nil, invalidCSC("Missing (or invalid type) string parameter signAlgo")
 	case request.OperationMode != "" && request.OperationMode != "S":
 		return nil, invalidCSC("Invalid parameter operationMode") // nothing is asynchronous
 	}
-	algorithm, ok := findSignAlgo(request.SignAlgo)
-	switch {
-	case !ok:
-		return nil, invalidCSC("Invalid parameter signAlgo")
-	case request.HashAlgorithmOID != "" && request.HashAlgorithmOID != algorithm.oid:
-		return nil, invalidCSC("Invalid parameter hashAlgorithmOID")
+	if failed := checkSignAlgo(request.SignAlgo); failed != nil {
+		return nil, failed
 	}
-	hashes, failed := readHashes(algorithm, request.Hashes)
+	if failed := checkHashAlgorithm(request.HashAlgorithmOID); failed != nil {
+		return nil, failed
+	}
+	hashes, failed := readHashes(request.Hashes)
 	if failed != nil {
 		return nil, failed
 	}
-	switch s.serviceTokens.redeem(token, request.SAD, hashes.fingerprint()) {
+	switch s.serviceTokens.redeem(token, request.SAD, newFingerprint(hashes)) {
 	case redeemed:
 	case unknownSAD:
-		return nil, invalidCSC("Invalid parameter SAD")
+		return nil, &cscError{http.StatusBadRequest, "invalid_sad", "Invalid parameter SAD"}
 	case expiredSAD:
-		return nil, invalidCSC("SAD expired")
+		return nil, &cscError{http.StatusBadRequest, "invalid_sad", "SAD expired"}
 	case otherHashes:
-		return nil, invalidCSC("Hash is not authorized by the SAD")
+		return nil, &cscError{http.StatusBadRequest, "hash_mismatch", "Hash is not authorized by the SAD"}
 	}
-	signatures, err := s.credential.sign(hashes.values)
+	signatures, err := s.credential.sign(hashes)
 	if err != nil {
-		return nil, &cscError{http.StatusInternalServerError, "server_error", "The hashes could not be signed"}
+		return nil, &cscError{http.StatusInternalServerError, "internal_error", "The hashes could not be signed"}
 	}
 	return map[string][][]byte{"signatures": signatures}, nil
 }
@@ -149,6 +143,6 @@ func checkCredentialID(id string) *cscError {
 	case "":
 		return invalidCSC("Missing (or invalid type) string parameter credentialID")
 	default:
-		return invalidCSC("Invalid parameter credentialID")
+		return &cscError{http.StatusBadRequest, "invalid_credential_id", "Invalid parameter credentialID"}
 	}
 }

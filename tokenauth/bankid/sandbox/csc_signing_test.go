@@ -3,7 +3,6 @@ package sandbox_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/json"
 	"encoding/pem"
 	"maps"
@@ -11,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,11 +23,9 @@ import (
 const (
 	sha256OID = "2.16.840.1.101.3.4.2.1"
 	sha384OID = "2.16.840.1.101.3.4.2.2"
-	sha512OID = "2.16.840.1.101.3.4.2.3"
 
 	ecdsaWithSHA256 = "1.2.840.10045.4.3.2"
 	ecdsaWithSHA384 = "1.2.840.10045.4.3.3"
-	ecdsaWithSHA512 = "1.2.840.10045.4.3.4"
 )
 
 // A body is the JSON object of a request.
@@ -79,7 +77,7 @@ func authorized(t testing.TB, s http.Handler, hashes ...[]byte) (string, body) {
 	if sad, _ := answer["SAD"].(string); !strings.HasPrefix(sad, "sandbox-") || answer["expiresIn"] != 60.0 {
 		t.Fatalf("answer is %v", answer)
 	}
-	return token, body{"credentialID": "sandbox-credential", "SAD": answer["SAD"], "hashes": hashes, "signAlgo": ecdsaWithSHA256}
+	return token, body{"credentialID": "sandbox-credential", "SAD": answer["SAD"], "hashes": hashes, "signAlgo": ecdsaWithSHA256, "hashAlgorithmOID": sha256OID}
 }
 
 type described struct {
@@ -122,7 +120,7 @@ func TestCSCJourney(t *testing.T) {
 	id := listing.CredentialIDs[0]
 
 	info := decode[described](t, ask(t, s, credentialsInfo, token, body{"credentialID": id, "certificates": "chain", "certInfo": true}), http.StatusOK)
-	if info.Key.Status != "enabled" || info.Key.Len != 256 || info.SCAL != "2" || info.Multisign != 50 || info.Auth.Mode != "explicit" || len(info.Cert.Certificates) != 2 {
+	if info.Key.Status != "enabled" || !slices.Equal(info.Key.Algo, []string{"1.2.840.10045.2.1"}) || info.Key.Len != 256 || info.SCAL != "2" || info.Multisign != 50 || info.Auth.Mode != "explicit" || len(info.Cert.Certificates) != 2 {
 		t.Fatalf("info is %+v", info)
 	}
 	if !strings.Contains(info.Cert.SubjectDN, "SANDBOX") || !strings.Contains(info.Cert.IssuerDN, "SANDBOX") || len(info.Cert.ValidTo) != len("20060102150405Z") {
@@ -148,35 +146,22 @@ func TestCSCJourney(t *testing.T) {
 	publicKey := write("public.pem", []byte(mustOpenssl(t, "", "x509", "-in", leaf, "-noout", "-pubkey")))
 
 	document := []byte("the contract")
-	sum256, sum384, sum512 := sha256.Sum256(document), sha512.Sum384(document), sha512.Sum512(document)
-	for i, test := range []struct {
-		hash             []byte
-		option           string
-		hashOID, signOID string
-	}{
-		{sum256[:], "-sha256", sha256OID, ecdsaWithSHA256},
-		{sum384[:], "-sha384", sha384OID, ecdsaWithSHA384},
-		{sum512[:], "-sha512", sha512OID, ecdsaWithSHA512},
-	} {
-		if i > 0 {
-			token = listed(t, s)
-		}
-		hashes := [][]byte{test.hash, bytes.Repeat([]byte{7}, len(test.hash))}
-		consent := decode[map[string]any](t, ask(t, s, credentialsAuthorize, token, toAuthorize(hashes...).with(body{"hashAlgorithmOID": test.hashOID})), http.StatusOK)
-		signed := decode[struct{ Signatures [][]byte }](t, ask(t, s, signHash, token, body{
-			"credentialID": id, "SAD": consent["SAD"], "hashes": hashes, "signAlgo": test.signOID, "hashAlgorithmOID": test.hashOID, "operationMode": "S",
-		}), http.StatusOK)
-		if len(signed.Signatures) != 2 {
-			t.Fatalf("%d signatures", len(signed.Signatures))
-		}
-		got := mustOpenssl(t, "", "dgst", test.option, "-verify", publicKey, "-signature", write("signature", signed.Signatures[0]), write("document", document))
-		if got != "Verified OK\n" {
-			t.Errorf("openssl dgst %s: %q", test.option, got)
-		}
-		got = mustOpenssl(t, "", "pkeyutl", "-verify", "-pubin", "-inkey", publicKey, "-in", write("hash", hashes[1]), "-sigfile", write("signature", signed.Signatures[1]))
-		if got != "Signature Verified Successfully\n" {
-			t.Errorf("openssl pkeyutl: %q", got)
-		}
+	hashes := [][]byte{sum("the contract"), bytes.Repeat([]byte{7}, 32)}
+	consent := decode[map[string]any](t, ask(t, s, credentialsAuthorize, token, toAuthorize(hashes...)), http.StatusOK)
+	signed := decode[struct{ Signatures [][]byte }](t, ask(t, s, signHash, token, body{
+		"credentialID": id, "SAD": consent["SAD"], "hashes": hashes, "signAlgo": ecdsaWithSHA256, "hashAlgorithmOID": sha256OID,
+		"operationMode": "S", "clientData": "x",
+	}), http.StatusOK)
+	if len(signed.Signatures) != 2 {
+		t.Fatalf("%d signatures", len(signed.Signatures))
+	}
+	got := mustOpenssl(t, "", "dgst", "-sha256", "-verify", publicKey, "-signature", write("signature", signed.Signatures[0]), write("document", document))
+	if got != "Verified OK\n" {
+		t.Errorf("openssl dgst: %q", got)
+	}
+	got = mustOpenssl(t, "", "pkeyutl", "-verify", "-pubin", "-inkey", publicKey, "-in", write("hash", hashes[1]), "-sigfile", write("signature", signed.Signatures[1]))
+	if got != "Signature Verified Successfully\n" {
+		t.Errorf("openssl pkeyutl: %q", got)
 	}
 }
 
@@ -207,7 +192,7 @@ func TestSADExpires(t *testing.T) {
 		decode[map[string][]string](t, ask(t, s, signHash, inTime, first), http.StatusOK)
 		time.Sleep(time.Nanosecond)
 		w := ask(t, s, signHash, late, second)
-		wantCSCError(t, w, http.StatusBadRequest, "invalid_request")
+		wantCSCError(t, w, http.StatusBadRequest, "invalid_sad")
 		if !strings.Contains(w.Body.String(), "SAD expired") {
 			t.Errorf("body is %s", w.Body)
 		}

@@ -2,9 +2,12 @@ package sandbox_test
 
 import (
 	"crypto/rand"
+	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -25,12 +28,16 @@ const (
 // exchange sends an authorization code to CSC's token route.
 func exchange(t testing.TB, s http.Handler, authorization, code string) *httptest.ResponseRecorder {
 	t.Helper()
-	return exchangeAt(t, s, authorization, code, redirectURI)
+	return exchangeWith(t, s, authorization, url.Values{"code": {code}})
 }
 
-func exchangeAt(t testing.TB, s http.Handler, authorization, code, redirectURI string) *httptest.ResponseRecorder {
+// exchangeWith sends the usual parameters to CSC's token route, some of them changed.
+func exchangeWith(t testing.TB, s http.Handler, authorization string, more url.Values) *httptest.ResponseRecorder {
 	t.Helper()
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}}
+	form := url.Values{
+		"grant_type": {"authorization_code"}, "redirect_uri": {redirectURI}, "code_verifier": {sandbox.CodeVerifier},
+	}
+	maps.Copy(form, more)
 	return send(t, s, call{
 		method: "POST", target: "/csc/v2/oauth2/token", authorization: authorization,
 		contentType: formType, body: strings.NewReader(form.Encode()),
@@ -52,7 +59,8 @@ func serviceToken(t testing.TB, s http.Handler, code string) string {
 func wantCSCError(t testing.TB, w *httptest.ResponseRecorder, status int, code string) {
 	t.Helper()
 	body := decode[map[string]string](t, w, status)
-	if body["errorCode"] != code || body["errorDescription"] == "" || body["errorReference"] == "" || len(body) != 3 {
+	if body["errorCode"] != code || body["errorDescription"] == "" || len(body) != 3 ||
+		!regexp.MustCompile(`^REF[0-9]{9}$`).MatchString(body["errorReference"]) {
 		t.Errorf("body is %v, want error %s", body, code)
 	}
 }
@@ -71,6 +79,27 @@ func TestCSCInfo(t *testing.T) {
 		if name, _ := info["name"].(string); !strings.Contains(name, "SANDBOX") || info["oauth2"] != "http://"+sandbox.Address+"/csc/v2" {
 			t.Errorf("info is %v", info)
 		}
+		for name, want := range map[string]string{
+			"signAlgorithms":     `{"algos":["` + ecdsaWithSHA256 + `"]}`,
+			"signature_formats":  `{"formats":["C","P"]}`,
+			"conformance_levels": `["Ades-B-B"]`,
+		} {
+			if got, err := json.Marshal(info[name]); err != nil || string(got) != want {
+				t.Errorf("%s is %s, want %s", name, got, want)
+			}
+		}
+	}
+}
+
+func TestCSCInfoRefusals(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	for content, contentType := range map[string]string{"[]": jsonType, `{"lang":1}`: jsonType, "{": jsonType, "{}": "text/plain"} {
+		w := send(t, s, call{method: "POST", target: "/csc/v2/info", contentType: contentType, body: strings.NewReader(content)})
+		wantCSCError(t, w, http.StatusBadRequest, "invalid_request")
+	}
+	for _, content := range []string{"", `{}`, `{"lang":"sv"}`} {
+		w := send(t, s, call{method: "POST", target: "/csc/v2/info", contentType: jsonType, body: strings.NewReader(content)})
+		decode[map[string]any](t, w, http.StatusOK)
 	}
 }
 
@@ -81,7 +110,7 @@ func TestCSCTokenAuthorization(t *testing.T) {
 	for name, authorization := range bad {
 		w := exchange(t, s, authorization, "sandbox-unspent")
 		body := decode[map[string]string](t, w, http.StatusUnauthorized)
-		if body["error"] != "invalid_token" || body["error_description"] == "" {
+		if body["error"] != "invalid_client" || body["error_description"] == "" {
 			t.Errorf("%s: body is %v", name, body)
 		}
 		if got := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer ") || !strings.Contains(got, `error="invalid_token"`) {
@@ -89,7 +118,7 @@ func TestCSCTokenAuthorization(t *testing.T) {
 		}
 	}
 	w := exchange(t, s, bearer(t, s, "esign"), "sandbox-unspent")
-	if got := decode[map[string]string](t, w, http.StatusForbidden); got["error"] != "insufficient_scope" {
+	if got := decode[map[string]string](t, w, http.StatusBadRequest); got["error"] != "unauthorized_client" {
 		t.Errorf("body is %v", got)
 	}
 	// None of the refusals has used up the code.
@@ -100,28 +129,43 @@ func TestCSCTokenRequestErrors(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	authorization := bearer(t, s, "esign/csc")
 	for name, test := range map[string]struct {
-		contentType, body string
-		status            int
-		code              string
+		more url.Values
+		code string
 	}{
-		"foreign code":       {formType, "grant_type=authorization_code&code=abc&redirect_uri=x", 400, "invalid_grant"},
-		"no grant type":      {formType, "code=sandbox-1&redirect_uri=x", 400, "invalid_request"},
-		"no code":            {formType, "grant_type=authorization_code&redirect_uri=x", 400, "invalid_request"},
-		"no redirect URI":    {formType, "grant_type=authorization_code&code=sandbox-1", 400, "invalid_request"},
-		"other grant type":   {formType, "grant_type=client_credentials&code=sandbox-1&redirect_uri=x", 400, "unsupported_grant_type"},
-		"duplicate code":     {formType, "grant_type=authorization_code&code=sandbox-1&code=sandbox-1&redirect_uri=x", 400, "invalid_request"},
-		"JSON":               {jsonType, `{"code":"sandbox-1"}`, 415, "invalid_request"},
-		"too large":          {formType, "code=" + strings.Repeat("x", 64<<10), 413, "invalid_request"},
-		"malformed":          {formType, "code=%zz", 400, "invalid_request"},
-		"then the good code": {formType, "grant_type=authorization_code&code=sandbox-2&redirect_uri=x", 200, ""},
+		"foreign code":       {url.Values{"code": {"abc"}}, "invalid_grant"},
+		"no grant type":      {url.Values{"grant_type": nil}, "invalid_request"},
+		"no code":            {url.Values{"code": nil}, "invalid_request"},
+		"no redirect URI":    {url.Values{"redirect_uri": nil}, "invalid_request"},
+		"other grant type":   {url.Values{"grant_type": {"client_credentials"}}, "unsupported_grant_type"},
+		"duplicate code":     {url.Values{"code": {"sandbox-1", "sandbox-1"}}, "invalid_request"},
+		"too large":          {url.Values{"code": {strings.Repeat("x", 64<<10)}}, "invalid_request"},
+		"no verifier":        {url.Values{"code_verifier": nil}, "invalid_request"},
+		"short verifier":     {url.Values{"code_verifier": {strings.Repeat("x", 42)}}, "invalid_request"},
+		"long verifier":      {url.Values{"code_verifier": {strings.Repeat("x", 129)}}, "invalid_request"},
+		"space in verifier":  {url.Values{"code_verifier": {strings.Repeat("x", 42) + " "}}, "invalid_request"},
+		"break in verifier":  {url.Values{"code_verifier": {strings.Repeat("x", 43) + "\n"}}, "invalid_request"},
+		"wrong verifier":     {url.Values{"code": {"sandbox-wrong"}, "code_verifier": {strings.Repeat("x", 43)}}, "invalid_grant"},
+		"other verifier":     {url.Values{"code": {"sandbox-other"}, "code_verifier": {strings.Repeat(".~_-", 32)}}, "invalid_grant"},
+		"then the good code": {nil, ""},
 	} {
+		more := url.Values{"code": {"sandbox-" + rand.Text()}}
+		maps.Copy(more, test.more)
+		w := exchangeWith(t, s, authorization, more)
+		status := http.StatusBadRequest
+		if test.code == "" {
+			status = http.StatusOK
+		}
+		if body := decode[map[string]any](t, w, status); test.code != "" && body["error"] != test.code {
+			t.Errorf("%s: body is %v", name, body)
+		}
+	}
+	for contentType, text := range map[string]string{jsonType: `{"code":"sandbox-1"}`, formType: "code=%zz", "": "code=x"} {
 		w := send(t, s, call{
 			method: "POST", target: "/csc/v2/oauth2/token", authorization: authorization,
-			contentType: test.contentType, body: strings.NewReader(test.body),
+			contentType: contentType, body: strings.NewReader(text),
 		})
-		body := decode[map[string]any](t, w, test.status)
-		if test.code != "" && body["error"] != test.code {
-			t.Errorf("%s: body is %v", name, body)
+		if body := decode[map[string]string](t, w, http.StatusBadRequest); body["error"] != "invalid_request" {
+			t.Errorf("%q: body is %v", contentType, body)
 		}
 	}
 }

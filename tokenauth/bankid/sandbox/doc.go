@@ -33,15 +33,16 @@
 //     credentials/info, signatures/signHash). All but info need a token that is
 //     bound to a key, and a DPoP proof by that key.
 //
-// Tokens, their expiry, scopes and binding, single use of codes, service tokens,
-// signature activation data, assertions and proofs, the order of CSC's
-// endpoints, and one-shot downloads are enforced, with the statuses and bodies
-// that BankID documents for each API. Paths are compared as they are escaped on
-// the wire; another spelling is 404.
+// Tokens, their expiry, scopes and binding, PKCE, single use of codes, service
+// tokens, signature activation data, assertions and proofs, the order of CSC's
+// endpoints, and one-shot downloads are enforced. Statuses and bodies are those that
+// BankID documents, as far as it does; below is what is assumed where it does not.
+// The page caddy/docs/sandbox.md compares both call by call. Paths are compared as
+// they are escaped on the wire; another spelling is 404.
 //
 // # What only the sandbox has
 //
-// Three paths that BankID does not have. They ask for no token, so whatever
+// Four paths that BankID does not have. They ask for no token, so whatever
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
@@ -54,6 +55,9 @@
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
 //     credential of CSC, the seal of B2B and the time-stamping authority. Each
 //     sandbox makes its own and throws it away.
+//   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
+//     of a client, instead of those that it had. In Go, that is
+//     [Server.RegisterKeys].
 //   - POST /sandbox/faults with a [Fault] in JSON makes something go wrong, GET
 //     lists the faults there are, and DELETE ends them. In Go, that is
 //     [Server.Inject], [Server.Faults] and [Server.ClearFaults].
@@ -87,27 +91,29 @@
 // # What it does not
 //
 //   - In SignDoc and timestamping no document is signed, converted or
-//     timestamped: what comes back are the bytes that were uploaded, and a
-//     "sandbox" member of the answer says so. The Go library that could sign a
-//     PDF (digitorus/pdfsign) has no release and four dependencies that Caddy
-//     does not have, which is too much for a simulation.
+//     timestamped. What comes back is what was uploaded, with a comment after
+//     the end of the PDF that says so; that comment is also the padesAppendix.
+//     A document that was to be converted comes back with a warning.
 //   - No person signs: an order that nobody drives is complete when
 //     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
-//   - No SignerInfo is issued; /v1/signdoc/jwks has the keys of access tokens.
+//   - The keys of SignerInfo are those of access tokens, at /v1/signdoc/jwks too.
 //   - No person consents: CSC's authorize endpoint redirects at once. For tests
-//     without a browser every code that starts with "sandbox-" is good too,
-//     once, with any redirect_uri. Codes that it issues start with "SANDBOX-".
+//     without a browser every code that starts with "sandbox-" is good too, once,
+//     with any redirect_uri and with [CodeVerifier] as its code_verifier. Codes that
+//     it issues start with "SANDBOX-".
 //   - Everyone who signs is the same person with the same credential, so that
 //     CSC's csc_user_keys_limit is only had by a fault.
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
-//   - B2B makes real detached CMS signatures and real PKCS #1 signatures, but no
-//     OCSP response, no SEID-SDO, no PAdES and no XAdES: in their place is text
-//     or the uploaded document, and the answer says so in its own members.
-//   - Documents are not checked beyond their first bytes, and for signatures
-//     where they are to be converted. Of the other members of an order only
-//     timeoutSeconds and useConversion have an effect, and unknown ones are
-//     ignored.
+//   - B2B makes real detached CMS signatures, real PKCS #1 signatures and real
+//     OCSP responses, but no SEID-SDO, no PAdES and no XAdES: in their place is
+//     text or the uploaded document, and the answer says so in its own members.
+//     Of the signatures that come to be packed, the first signer's hash is read,
+//     and nothing is verified; elements that are named in XML are not looked for.
+//   - Of a PDF the structure is read, as far as it takes to find its pages and
+//     signatures, but no signature is verified. If its cross-reference is broken,
+//     its objects are searched for, as readers do. Of an order, addVisualSeals and
+//     redirectUrl have no effect, and unknown members are ignored.
 //
 // # Assumptions
 //
@@ -137,20 +143,38 @@
 //     stays compatible with; all without a body. (Documented: "401 or 403", body
 //     optional.) That goes for conversion and its specs too, and the orders of
 //     v0 and v1 are apart.
-//   - SignDoc v0 has the bodies of v1, but for "resultContent".
+//   - SignDoc v0 is as the older service (documented): a new order is answered
+//     with 201, its state is the orderState beside signId and orderName, and
+//     orderName, addVisualSeals and a resultContent with padesSignedPdf or
+//     padesAppendix are required. The hashes are base64, as there.
+//   - SignDoc v1 requires the same but for resultContent, answers a new order
+//     with 201 (CreatedOrder), has the members of v0 in a status (StateMember),
+//     and in a result the document with both hashes, and with SignerInfo if
+//     resultContent asks for it.
+//   - A timestamp order is one of v1, but only its documents are required. What
+//     is documented of it: its path, sign_id, the scope, 400, 403 and 404.
+//   - What is wrong with an order is a JSON string (documented for both versions;
+//     the older service had an object with "errors"). What is wrong with a PDF is
+//     said per document, in the members of a conversion. A PDF that cannot be
+//     read "is corrupt", in BankID's words; that it "is encrypted" or, for a
+//     timestamp, "contains no signatures", are the sandbox's own.
+//   - An order with extendToLTA needs the scope esign/qtsa too (ExtendWithoutScope).
+//   - A SignerInfo is a member of the result, beside the documents, and valid for
+//     ten minutes. It has the national identity number if the token that created
+//     the order had the scope esign/nnin.
 //   - The body of v1 conversion is a list of {pdfSpec, description, pdf}, that of
 //     v0 an object with this list as "documents", and both have the answer of
 //     the older service: "conversionResults", with status 400 if one document
 //     could not be converted. /signdoc/convert is /signdoc/convert/pdf.
 //     "pdfSpecs" is a list. (The specification of v1 describes a list and types
-//     a string.)
+//     a string.) The reason why a PDF is corrupt is a warning.
 //   - /v1/signdoc/jwks is the full path of "the /jwks endpoint", without a token.
 //   - A timeoutSeconds of 0 is the default, 1800.
 //   - An order that is not complete cannot be downloaded, also one that never
 //     will be because it is REJECTED, FAILED or TIMED_OUT: 400
 //     (UnfinishedOrder), with its state in the body. It stays.
 //   - An order can be collected for two hours (OrderRetention), by every client.
-//   - Status and download of a timestamp order are GET and DELETE as in SignDoc.
+//   - Status and download of a timestamp order are GET and DELETE as in SignDoc v1.
 //   - /v1/timestamp/token takes POST, needs the scope esign/qtsa, and speaks the
 //     Time-Stamp Protocol over HTTP (application/timestamp-query) or JSON, which
 //     has the shape of signatures/timestamp of CSC API v2: {hash, hashAlgo,
@@ -158,18 +182,21 @@
 //     number in its error codes "SIG-TG###" is the HTTP status: 401 for a missing
 //     or bad token, 403 for an insufficient scope. In the Time-Stamp Protocol a
 //     query that cannot be granted is answered with 200 and a rejection.
-//   - A body of another content type is 415.
+//   - A body of another content type is 400, and one that is too large 413.
 //   - SignDoc, timestamping and CSC refuse bound tokens, with either scheme.
 //
 // CSC:
 //
-//   - The token route takes the OIDC token as "Authorization: Bearer" and
-//     answers a bad one as RFC 6750 says (BadExchange). That token is all the client
-//     authentication it asks for; client_id, client_secret and PKCE are ignored.
+//   - The token route takes the OIDC token as "Authorization: Bearer", answers a bad
+//     one with 401 and invalid_client (BadExchange), and one without the scope with
+//     400 and unauthorized_client. That token is all the client authentication it
+//     asks for; client_id and client_secret are ignored.
 //   - Codes live 60 s (CodeLifetime), service tokens 300 s
 //     (ServiceTokenLifetime), and signature activation data 60 s (SADLifetime).
-//     A code that comes with another redirect_uri than it was issued for is
-//     lost.
+//     A code that comes with another redirect_uri or code_verifier, or from another
+//     client, than it was issued for is lost. One that comes without code_verifier,
+//     or with something that cannot be one, is invalid_request and stays good.
+//   - The only scope of the authorize endpoint is esign/csc.
 //   - An unknown client is unauthorized_client at the authorize endpoint: 400,
 //     without redirect.
 //   - Every redirect URI is registered for the client that is https, or http to
@@ -180,10 +207,12 @@
 //     nothing. One that comes too late is token_already_used, like a replay.
 //   - A service token is used up at an endpoint even if the call is refused for
 //     its content.
-//   - Requests and answers are those of the CSC API v2.0.0.2, with the
-//     authorization mode "explicit" without anything to enter. numSignatures is
-//     the number of hashes, and signHash signs all authorized hashes, in any
-//     order, or none.
+//   - Where BankID's OpenAPI document and its page of errors are silent, requests are
+//     those of the CSC API v2.0.0.2. The authorization mode is "explicit" without
+//     anything to enter. numSignatures is the number of hashes, and signHash signs
+//     all authorized hashes, in any order, or none.
+//   - Of the two codes for a parameter that is missing or malformed, invalid_request
+//     and invalid_parameters, the sandbox has the former.
 //   - A body of another content type than JSON is invalid_request, and one of
 //     more than 64 KiB is document_too_large. No body at all is an empty object.
 //
@@ -194,12 +223,21 @@
 //   - Refusals have status 401 with a DPoP challenge. A missing DPoP header
 //     counts before a missing token; a proof by another key than the token is
 //     bound to is invalid_dpop_proof; and the scope is looked at last.
-//   - What is wrong with a request itself, its content type included, is 400
-//     (413 if it is larger than the sandbox reads) and "invalid_request --
-//     SANDBOX": BankID's own codes are not public.
-//   - A request has 1 to 15 hashes or documents, in CSC 1 to 50 hashes, texts of
-//     5,000,000 characters and descriptions of 128 at most, and hashes are
-//     SHA-256. What is signed of BIDXML is its xml and then its xsl.
+//   - BankID has three codes for a member that fails validation, SIG_BB600 to
+//     602, with the same words. Here it is "json_validation_error -- SIG_BB600",
+//     and that also for a body that is not the JSON of the request, of another
+//     content type, or larger than the sandbox reads (413). What cannot be signed,
+//     such as a PDF that cannot be read, is "invalid_request -- SIG-BB607", and
+//     CMS and OCSP responses that cannot be packed are SIG-BB608.
+//   - In CSC there are 1 to 50 hashes. (Documented for the signer: 1 to 15 hashes
+//     or documents, or from none for CMS alone; texts of 5,000,000 characters and
+//     descriptions of 128 at most, empty only in sdos_from_hashes; SHA-256.)
+//   - What is signed of BIDXML is its xml and then its xsl.
+//   - The OCSP response is a BasicOCSPResponse (documented for CSC), and in
+//     pades/cmses_from_hashes the OCSPResponse around it. sdo_from_cmses takes
+//     both. Responses are valid for an hour.
+//   - signAlgoParams may be left out with PSS, as BankID's sample does. If it is
+//     given, it must name hashAlgorithmOID, twice, and a salt of that length.
 //   - CSC refuses unknown and null members as the B2B signer does. Names of
 //     members are compared without regard to case.
 //

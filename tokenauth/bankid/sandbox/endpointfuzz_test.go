@@ -71,6 +71,9 @@ func FuzzEndpoints(f *testing.F) {
 		effect := afflict(s, fault)
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
+		if effect == "" {
+			record(t, r, w)
+		}
 		s.ClearFaults()
 		if w.Code < 200 || w.Code >= 500 && effect != sandbox.Status {
 			t.Errorf("%s %s: status %d, body %q", method, path, w.Code, w.Body)
@@ -162,17 +165,18 @@ func journeyBodies() map[string]string {
 		`{"xmlBytesB64":"PGEvPg==","xadesType":"LT","hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","signAlgo":"1.2.840.113549.1.1.11"}`,
 		`{"credentialID":"sandbox-credential","certificates":"chain","certInfo":true}`,
 		`{"credentialID":"sandbox-credential","numSignatures":1,"hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","hashes":["{hash}"]}`,
-		`{"credentialID":"sandbox-credential","SAD":"{sad}","signAlgo":"1.2.840.10045.4.3.2","hashes":["{hash}"]}`,
+		`{"credentialID":"sandbox-credential","SAD":"{sad}","signAlgo":"1.2.840.10045.4.3.2","hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","hashes":["{hash}"]}`,
+		`{"kty":"EC","kid":"2","use":"sig","alg":"ES256","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}`,
 		`{"credentialID":"sandbox-b2b-credential","signAlgo":"1.2.840.113549.1.1.11","hashes":["{hash}"]}`,
 		`{"hash":"{hash}","hashAlgo":"2.16.840.1.101.3.4.2.1","nonce":"1f"}`, `["{hash}"]`,
 		`{"hash":"{hash}","mime_type":"text/plain","description":"x"}`, `{"text_to_sign":"x","description":"x"}`,
-		`{"tbs_documents":[{"pdf":"JVBERi0=","description":"x"}]}`,
-		`{"pdfBytesB64":"JVBERi0=","padesType":"B","hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","signAlgo":"1.2.840.113549.1.1.11"}`,
+		`{"tbs_documents":[{"pdf":"` + pdf("x") + `","description":"x"}]}`,
+		`{"pdfBytesB64":"` + pdf("x") + `","padesType":"B","hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","signAlgo":"1.2.840.113549.1.1.11"}`,
 	}
 	bodies := map[string]string{
-		"grant_type=client_credentials&scope=esign":                                        formType,
-		"grant_type=client_credentials&scope=esign%2Fb2b":                                  formType,
-		"grant_type=authorization_code&code=sandbox-fuzz&redirect_uri=https%3A%2F%2Frp.no": formType,
+		"grant_type=client_credentials&scope=esign":       formType,
+		"grant_type=client_credentials&scope=esign%2Fb2b": formType,
+		"grant_type=authorization_code&code=sandbox-fuzz&redirect_uri=https%3A%2F%2Frp.no&code_verifier=" + sandbox.CodeVerifier:                            formType,
 		"grant_type=client_credentials&client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer": formType,
 		"0\x39\x02\x01\x01\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20" + strings.Repeat("h", 32) + "\x01\x01\xff":          queryType,
 	}

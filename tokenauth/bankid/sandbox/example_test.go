@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
@@ -30,6 +33,37 @@ func ExampleNew() {
 		"scope":         {"esign"},
 		"client_id":     {sandbox.ClientID},
 		"client_secret": {sandbox.ClientSecret},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer answer.Body.Close()
+	fmt.Println(answer.Status)
+	// Output: 200 OK
+}
+
+// A test without a browser exchanges a code that starts with "sandbox-" for a service token
+// of CSC. The code is good once, with the verifier of these codes.
+func ExampleServer_codeWithoutBrowser() {
+	server := httptest.NewUnstartedServer(nil)
+	issuer := "http://" + server.Listener.Addr().String() + "/auth/realms/sandbox"
+	handler, err := sandbox.New(sandbox.Options{Issuer: issuer})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server.Config.Handler = handler
+	server.Start()
+	defer server.Close()
+
+	bankID := clientcredentials.Config{
+		ClientID: sandbox.ClientID, ClientSecret: sandbox.ClientSecret,
+		TokenURL: issuer + "/protocol/openid-connect/token", Scopes: []string{"esign/csc"},
+	}
+	answer, err := bankID.Client(context.Background()).PostForm(server.URL+"/csc/v2/oauth2/token", url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {"sandbox-1"},
+		"redirect_uri":  {"https://app.example/callback"},
+		"code_verifier": {sandbox.CodeVerifier},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -48,7 +48,7 @@ func (s *Server) inject(f Fault) error {
 
 // checkTarget makes sure that a fault can meet a request.
 func (s *Server) checkTarget(f Fault) error {
-	if _, ok := s.clients[f.ClientID]; f.ClientID != "" && !ok {
+	if _, ok := s.clients.get(f.ClientID); f.ClientID != "" && !ok {
 		return fmt.Errorf("client_id %q is unknown", f.ClientID)
 	}
 	paths := slices.Collect(maps.Keys(s.endpoint))

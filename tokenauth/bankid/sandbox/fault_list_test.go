@@ -76,7 +76,7 @@ func TestFaultLeavesTheBody(t *testing.T) {
 	inject(t, s, teapot(sandbox.Fault{ClientID: sandbox.B2BClientID}))
 	bearer(t, s, "esign")
 	large := call{method: "POST", target: tokenPath, contentType: formType, body: strings.NewReader(strings.Repeat("x", 64<<10+1))}
-	decode[map[string]string](t, send(t, s, large), http.StatusRequestEntityTooLarge)
+	decode[map[string]string](t, send(t, s, large), http.StatusBadRequest)
 }
 
 func TestFaultCounts(t *testing.T) {

@@ -32,7 +32,7 @@ func newAssertions(issuer string, clock *clock) *assertions {
 }
 
 // authenticate returns the client that made the assertion of a token request.
-func (a *assertions) authenticate(known clients, form url.Values) (Client, *oauthError) {
+func (a *assertions) authenticate(known *clients, form url.Values) (Client, *oauthError) {
 	switch {
 	case form.Get("client_assertion_type") == "":
 		return Client{}, badAssertion("Parameter client_assertion_type is missing")
@@ -58,7 +58,7 @@ func (a *assertions) authenticate(known clients, form url.Values) (Client, *oaut
 	case claims.Issuer != claims.Subject:
 		return Client{}, badAssertion("Issuer mismatch. The issuer should match the subject")
 	}
-	c, ok := known[claims.Subject]
+	c, ok := known.get(claims.Subject)
 	if !ok {
 		return Client{}, unknownClient()
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -27,8 +28,7 @@ type Client struct {
 	// Keys are the public keys that the client registered. Each must have kty,
 	// kid, alg and "use": "sig", as BankID asks, see
 	// https://developer.bankid.no/bankid-oidc-provider/core-concepts/private-key-jwt.
-	// What tokenauth.Key.Public returns is one, and encoding/json reads them from a
-	// JWK set.
+	// What tokenauth.Key.Public returns is one. [ParseKeys] reads them from JSON.
 	Keys jose.JSONWebKeySet
 
 	// DPoPRequired says that the client gets bound tokens only, and therefore
@@ -56,13 +56,16 @@ func bearerScopes() []string {
 // allScopes are those that the sandbox knows.
 func allScopes() []string { return append(bearerScopes(), bankid.ScopeB2B) }
 
-// clients are the clients of a sandbox, by client ID.
-type clients map[string]Client
+// clients are the clients of a sandbox.
+type clients struct {
+	mu    sync.RWMutex
+	known map[string]Client // by client ID
+}
 
 // newClients adds further clients to the built-in ones; one with the ID of a
 // built-in client takes its place.
-func newClients(builtin, further []Client) (clients, error) {
-	known := make(clients)
+func newClients(builtin, further []Client) (*clients, error) {
+	known := make(map[string]Client)
 	for _, c := range builtin {
 		known[c.ID] = c.withDefaults()
 	}
@@ -77,7 +80,15 @@ func newClients(builtin, further []Client) (clients, error) {
 		}
 		known[c.ID] = c.withDefaults()
 	}
-	return known, nil
+	return &clients{known: known}, nil
+}
+
+// get returns the client with an ID, and whether there is one.
+func (c *clients) get(id string) (Client, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	client, ok := c.known[id]
+	return client, ok
 }
 
 func (c Client) withDefaults() Client {
@@ -140,7 +151,7 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (Client, *oauthE
 }
 
 // bySecret is client_secret_basic and client_secret_post.
-func (known clients) bySecret(r *http.Request, form url.Values) (Client, *oauthError) {
+func (c *clients) bySecret(r *http.Request, form url.Values) (Client, *oauthError) {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
 		user, password, ok := r.BasicAuth()
@@ -163,16 +174,16 @@ func (known clients) bySecret(r *http.Request, form url.Values) (Client, *oauthE
 		}
 		id = user
 	}
-	c, ok := known[id]
+	client, ok := c.get(id)
 	switch {
 	case id == "":
 		return Client{}, badRequest("invalid_client", "Missing client_id parameter")
 	case !ok:
 		return Client{}, unknownClient()
-	case c.Secret == "", !equal(secret, c.Secret):
+	case client.Secret == "", !equal(secret, client.Secret):
 		return Client{}, invalidSecret()
 	}
-	return c, nil
+	return client, nil
 }
 
 func unknownClient() *oauthError {

@@ -11,14 +11,15 @@ import (
 const smallBody = 64 << 10
 
 // readForm reads the body of an OAuth 2.0 request: form-encoded, no parameter
-// twice (RFC 6749, section 3.2).
+// twice (RFC 6749, section 3.2). Its errors have status 400, as RFC 6749, section 5.2,
+// and BankID's documents have it.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) {
 	if !hasMediaType(r, "application/x-www-form-urlencoded") {
-		return nil, &oauthError{status: http.StatusUnsupportedMediaType, code: "invalid_request", description: "The body is not application/x-www-form-urlencoded"}
+		return nil, badRequest("invalid_request", "The body is not application/x-www-form-urlencoded")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, smallBody))
 	if isTooLarge(err) {
-		return nil, &oauthError{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "The body is too large"}
+		return nil, badRequest("invalid_request", "The body is too large")
 	}
 	form, malformed := url.ParseQuery(string(body))
 	if err != nil || malformed != nil {

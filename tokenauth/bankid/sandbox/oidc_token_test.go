@@ -179,11 +179,11 @@ func TestTokenRequestErrors(t *testing.T) {
 		"unknown scope":        {formType, "grant_type=client_credentials&scope=esign+other", 400, "invalid_scope"},
 		"scopes with a comma":  {formType, "grant_type=client_credentials&scope=esign,esign/qtsa", 400, "invalid_scope"},
 		"b2b scope":            {formType, "grant_type=client_credentials&scope=esign%2Fb2b", 400, "invalid_scope"},
-		"JSON":                 {jsonType, `{"grant_type":"client_credentials"}`, 415, "invalid_request"},
-		"no content type":      {"", "grant_type=client_credentials", 415, "invalid_request"},
+		"JSON":                 {jsonType, `{"grant_type":"client_credentials"}`, 400, "invalid_request"},
+		"no content type":      {"", "grant_type=client_credentials", 400, "invalid_request"},
 		"bad escape":           {formType, "grant_type=client_credentials&scope=%zz", 400, "invalid_request"},
 		"semicolon":            {formType, "grant_type=client_credentials;scope=esign", 400, "invalid_request"},
-		"too large":            {formType, "grant_type=client_credentials&x=" + strings.Repeat("x", 64<<10), 413, "invalid_request"},
+		"too large":            {formType, "grant_type=client_credentials&x=" + strings.Repeat("x", 64<<10), 400, "invalid_request"},
 		"largest, but unknown": {formType, "grant_type=x&x=" + strings.Repeat("x", 64<<10-15), 400, "unsupported_grant_type"},
 	}
 	for name, test := range tests {

@@ -80,22 +80,23 @@ func TestDocumentsAreBounded(t *testing.T) {
 
 func TestCodesAndServiceTokensAreBounded(t *testing.T) {
 	c, tokens := newCodes(time.Minute), newServiceTokens(time.Minute, time.Minute)
-	firstCode, firstToken := c.issue("https://rp.example"), tokens.issue("")
+	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
+	firstCode, firstToken := c.issue(at), tokens.issue("")
 	var lastCode, lastToken string
 	for i := range cscRoom {
-		if !c.use(shortcut+strconv.Itoa(i), "") {
+		if !c.use(shortcut+strconv.Itoa(i), at) {
 			t.Fatalf("code %d was refused", i)
 		}
-		lastCode, lastToken = c.issue("https://rp.example"), tokens.issue("")
+		lastCode, lastToken = c.issue(at), tokens.issue("")
 	}
-	c.use(shortcut+"another", "")
+	c.use(shortcut+"another", at)
 	if len(c.used.items) != cscRoom || len(c.issued.items) != cscRoom || len(tokens.issued.items) != cscRoom {
 		t.Errorf("%d used codes, %d codes, %d tokens", len(c.used.items), len(c.issued.items), len(tokens.issued.items))
 	}
-	if c.use(firstCode, "https://rp.example") {
+	if c.use(firstCode, at) {
 		t.Error("the first code is still there")
 	}
-	if !c.use(lastCode, "https://rp.example") {
+	if !c.use(lastCode, at) {
 		t.Error("the last code is gone")
 	}
 	if _, got := tokens.spend(firstToken, credentialsList); got != unknownToken {

@@ -72,7 +72,7 @@ type Server struct {
 	faults    faults
 	nonces    nonces
 
-	clients    clients
+	clients    *clients
 	assertions *assertions
 	proofs     *proofs
 	tokens     *accessTokens
@@ -91,25 +91,11 @@ type Server struct {
 // methods are the handlers of one path, by request method.
 type methods map[string]http.HandlerFunc
 
-// New makes a sandbox with a signing key of its own.
+// New makes a sandbox with a signing key of its own. Its errors are those of
+// [Options.Validate].
 func New(o Options) (*Server, error) {
 	o = o.withDefaults()
-	issuer, err := url.Parse(o.Issuer)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("sandbox: issuer: %w", err)
-	case issuer.Scheme != "http" && issuer.Scheme != "https", issuer.Host == "", issuer.User != nil,
-		issuer.RawQuery != "", issuer.Fragment != "", strings.HasSuffix(o.Issuer, "/"):
-		return nil, fmt.Errorf("sandbox: issuer %q is not an http or https URL without user, query, fragment and final slash", o.Issuer)
-	case !wholeSeconds(o.TokenLifetime):
-		return nil, fmt.Errorf("sandbox: token lifetime %v is not a number of whole seconds", o.TokenLifetime)
-	case o.SigningDelay < 0:
-		return nil, errors.New("sandbox: signing delay is negative")
-	}
-	if err := o.Assumptions.validate(); err != nil {
-		return nil, fmt.Errorf("sandbox: assumptions: %w", err)
-	}
-	clients, err := newClients(o.builtinClients(), o.Clients)
+	issuer, clients, err := o.check()
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -152,6 +138,38 @@ func New(o Options) (*Server, error) {
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
 	return s, nil
+}
+
+// Validate returns an error if there can be no sandbox with these options: if the
+// issuer is no such identifier, if a lifetime is negative or, where whole seconds are
+// asked for, has others, if an assumption is none of those that are listed, or if a client
+// is incomplete.
+func (o Options) Validate() error {
+	if _, _, err := o.withDefaults().check(); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	return nil
+}
+
+// check returns what the options say of the issuer and of the clients.
+func (o Options) check() (*url.URL, *clients, error) {
+	issuer, err := url.Parse(o.Issuer)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("issuer: %w", err)
+	case issuer.Scheme != "http" && issuer.Scheme != "https", issuer.Host == "", issuer.User != nil,
+		issuer.RawQuery != "", issuer.Fragment != "", strings.HasSuffix(o.Issuer, "/"):
+		return nil, nil, fmt.Errorf("issuer %q is not an http or https URL without user, query, fragment and final slash", o.Issuer)
+	case !wholeSeconds(o.TokenLifetime):
+		return nil, nil, fmt.Errorf("token lifetime %v is not a number of whole seconds", o.TokenLifetime)
+	case o.SigningDelay < 0:
+		return nil, nil, errors.New("signing delay is negative")
+	}
+	if err := o.Assumptions.validate(); err != nil {
+		return nil, nil, fmt.Errorf("assumptions: %w", err)
+	}
+	clients, err := newClients(o.builtinClients(), o.Clients)
+	return issuer, clients, err
 }
 
 func (o Options) withDefaults() Options {
@@ -210,6 +228,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 
 		controlPath + "orders": {http.MethodPost: s.driveOrder},
 		controlPath + "ca.pem": {http.MethodGet: s.caCertificate},
+		controlPath + "jwks":   {http.MethodPut: s.registerKeys},
 		controlPath + "faults": {
 			http.MethodPost:   s.injectFault,
 			http.MethodGet:    s.listFaults,

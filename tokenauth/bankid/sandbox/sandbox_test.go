@@ -51,8 +51,12 @@ func send(t testing.TB, s http.Handler, c call) *httptest.ResponseRecorder {
 	if c.contentType != "" {
 		r.Header.Set("Content-Type", c.contentType)
 	}
+	faulty := faulty(s)
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
+	if !faulty {
+		record(t, r, w)
+	}
 	if got := w.Header().Get("Bankid-Esign-Environment"); got != "sandbox" {
 		t.Errorf("%s %s: Bankid-Esign-Environment is %q", c.method, c.target, got)
 	}

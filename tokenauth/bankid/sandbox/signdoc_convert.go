@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"net/http"
 )
@@ -15,14 +13,7 @@ const (
 	// pdfA2B is the only target of conversion, of the same source.
 	pdfA2B = "PDFA_2B"
 
-	unconverted = "SANDBOX: these are the uploaded bytes; nothing was converted"
-)
-
-// Errors of a conversion; see
-// https://developer.bankid.no/bankid-oidc-provider/api/signing/signdoc-convert.
-const (
-	corruptDocument = "Document is corrupt"
-	signedDocument  = "Document contains signatures"
+	unconverted = "SANDBOX: nothing was converted"
 )
 
 // A convertAPI converts PDFs for signing, in one version of SignDoc.
@@ -102,12 +93,22 @@ func (c *convertAPI) convert(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, failed.status, failed.reason)
 		return
 	}
-	result, ok := convert(list)
+	documents := make([]document, len(list))
+	for i, c := range list {
+		documents[i] = c.document
+	}
+	answer, ok := inspect(documents, noSignatures)
+	for i := range answer.Results {
+		if result := &answer.Results[i]; len(result.Errors) == 0 {
+			result.Converted, result.Document = true, documents[i].PDF
+			result.Warnings = []string{unconverted}
+		}
+	}
 	if !ok {
-		answerJSON(w, http.StatusBadRequest, result)
+		answerJSON(w, http.StatusBadRequest, answer)
 		return
 	}
-	answerJSON(w, http.StatusOK, result)
+	answerJSON(w, http.StatusOK, answer)
 }
 
 func (c *convertAPI) admit(w http.ResponseWriter, r *http.Request) bool {
@@ -117,41 +118,4 @@ func (c *convertAPI) admit(w http.ResponseWriter, r *http.Request) bool {
 		c.refuse(w, why)
 	}
 	return why == admitted
-}
-
-// Answer of a conversion, of the same source as its errors.
-type (
-	conversionAnswer struct {
-		Sandbox string             `json:"sandbox"`
-		Results []conversionResult `json:"conversionResults"`
-	}
-	conversionResult struct {
-		ID          string   `json:"conversionId"`
-		Description string   `json:"description"`
-		Converted   bool     `json:"converted"`
-		Errors      []string `json:"conversionErrors"`
-		Warnings    []string `json:"conversionWarnings"`
-		Document    pdfFile  `json:"convertedDocument,omitempty"`
-	}
-)
-
-// convert says of each document whether it could be converted, and tells
-// whether all could.
-func convert(list []conversion) (conversionAnswer, bool) {
-	results, all := make([]conversionResult, len(list)), true
-	for i, c := range list {
-		result := conversionResult{ID: rand.Text(), Description: c.Description, Errors: []string{}, Warnings: []string{}}
-		switch {
-		case !bytes.HasPrefix(c.PDF, []byte("%PDF-")):
-			result.Errors = append(result.Errors, corruptDocument)
-		case bytes.Contains(c.PDF, []byte("/ByteRange")): // of a signature (ISO 32000-1, section 12.8)
-			result.Errors = append(result.Errors, signedDocument)
-		default:
-			result.Converted = true
-			result.Document = c.PDF
-		}
-		results[i] = result
-		all = all && result.Converted
-	}
-	return conversionAnswer{Sandbox: unconverted, Results: results}, all
 }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -22,8 +21,22 @@ const (
 	maxOrder = 64 << 20
 )
 
-// Members of an order beside its documents. "resultContent" is not among them:
-// it is an object in v1 and a list in v0.
+// defaultTimeout is how long a person may take to begin to sign, unless the
+// order says otherwise.
+const defaultTimeout = 1800 * time.Second
+
+// An orderRequest is what matters of a new order.
+type orderRequest struct {
+	name        string // "" in timestamping
+	documents   []document
+	timeout     time.Duration
+	convert     bool // to PDF/A, before signing
+	extendToLTA bool
+	content     resultContent
+	nnin        bool // the caller may have the signer's national identity number
+}
+
+// Members of an order, of the same page. Those that are nil were left out.
 type (
 	signProperties struct {
 		OrderName      string `json:"orderName"`
@@ -31,22 +44,11 @@ type (
 		RedirectURL    string `json:"redirectUrl"`
 	}
 	padesSignProperties struct {
-		AddVisualSeals bool `json:"addVisualSeals"`
-		ExtendToLTA    bool `json:"extendToLTA"`
-		UseConversion  bool `json:"useConversion"`
+		AddVisualSeals *bool `json:"addVisualSeals"`
+		ExtendToLTA    bool  `json:"extendToLTA"`
+		UseConversion  bool  `json:"useConversion"`
 	}
 )
-
-// defaultTimeout is how long a person may take to begin to sign, unless the
-// order says otherwise.
-const defaultTimeout = 1800 * time.Second
-
-// An orderRequest is what matters of a new order.
-type orderRequest struct {
-	documents []document
-	timeout   time.Duration
-	convert   bool
-}
 
 // A document is one PDF of an order.
 type document struct {
@@ -90,7 +92,7 @@ func (p pdfFile) MarshalText() ([]byte, error) {
 // readDocuments reads a body that carries documents.
 func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Decoder) error) *orderError {
 	if !hasMediaType(r, "application/json") {
-		return &orderError{http.StatusUnsupportedMediaType, "the body is not application/json"}
+		return badOrder("the body is not application/json") // no 415, in any document
 	}
 	tooLarge := &orderError{http.StatusRequestEntityTooLarge, "the body is too large"}
 	if r.ContentLength > maxOrder {
@@ -110,21 +112,26 @@ func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Dec
 	}
 }
 
-// decode reads an order document by document, so that neither a large body is
-// in memory twice, nor a long list of nothing costs anything. Of the other
+// decodeOrder reads an order document by document, so that neither a large body
+// is in memory twice, nor a long list of nothing costs anything. Of the other
 // members that BankID documents only the type is checked, unless they have an
-// effect; unknown ones are ignored.
-func (o *orderRequest) decode(body *json.Decoder) error {
-	var sign signProperties
-	var pades padesSignProperties
+// effect; unknown ones are ignored. If strict, the members have to be there that
+// a sign order must have, and else the documents alone.
+func decodeOrder(body *json.Decoder, strict bool, content func(json.RawMessage) (resultContent, error)) (orderRequest, error) {
+	var order orderRequest
+	var sign *signProperties
+	var pades *padesSignProperties
+	var wanted json.RawMessage
 	err := decodeObject(body, func(member string) (err error) {
 		switch member {
 		case "documents":
-			o.documents, err = decodeList(body, maxDocuments, document.check)
+			order.documents, err = decodeList(body, maxDocuments, document.check)
 		case "signProperties":
 			err = body.Decode(&sign)
 		case "padesSignProperties":
 			err = body.Decode(&pades)
+		case "resultContent":
+			err = body.Decode(&wanted)
 		default:
 			err = body.Decode(new(json.RawMessage))
 		}
@@ -132,24 +139,51 @@ func (o *orderRequest) decode(body *json.Decoder) error {
 	})
 	switch {
 	case err != nil:
-		return err
-	case len(o.documents) == 0:
-		return badOrder("documents is empty")
-	case sign.TimeoutSeconds < 0:
+		return orderRequest{}, err
+	case len(order.documents) == 0:
+		return orderRequest{}, badOrder("documents is empty")
+	case strict && sign == nil:
+		return orderRequest{}, badOrder("signProperties is missing")
+	case strict && sign.OrderName == "":
+		return orderRequest{}, badOrder("signProperties: orderName is missing")
+	case strict && pades == nil:
+		return orderRequest{}, badOrder("padesSignProperties is missing")
+	case strict && pades.AddVisualSeals == nil:
+		return orderRequest{}, badOrder("padesSignProperties: addVisualSeals is missing")
+	}
+	if order.content, err = content(wanted); err != nil {
+		return orderRequest{}, err
+	}
+	if pades != nil {
+		order.convert, order.extendToLTA = pades.UseConversion, pades.ExtendToLTA
+	}
+	return order, order.apply(sign)
+}
+
+// apply takes over the properties that all kinds of signing have in common.
+func (o *orderRequest) apply(sign *signProperties) error {
+	o.timeout = defaultTimeout
+	if sign == nil {
+		return nil
+	}
+	o.name = sign.OrderName
+	switch seconds := min(sign.TimeoutSeconds, math.MaxInt32); { // or the product could overflow
+	case seconds < 0:
 		return badOrder("timeoutSeconds is negative")
-	case sign.TimeoutSeconds == 0:
-		o.timeout = defaultTimeout
-	default:
-		seconds := min(sign.TimeoutSeconds, math.MaxInt32) // or the product could overflow
+	case seconds > 0:
 		o.timeout = time.Duration(seconds) * time.Second
 	}
-	o.convert = pades.UseConversion
+	for i := range o.documents {
+		if d := &o.documents[i]; d.Description == "" && o.name != "" {
+			d.Description = fmt.Sprintf("%s - %d", o.name, i+1)
+		}
+	}
 	return nil
 }
 
 func (d document) check() *orderError {
-	if !bytes.HasPrefix(d.PDF, []byte("%PDF-")) {
-		return badOrder("pdf is not a PDF file")
+	if len(d.PDF) == 0 {
+		return badOrder("pdf is missing")
 	}
 	return nil
 }

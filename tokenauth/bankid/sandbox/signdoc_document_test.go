@@ -23,16 +23,15 @@ func TestLongestPDF(t *testing.T) {
 }
 
 func TestBodyEndsAtItsLimit(t *testing.T) {
-	const body = `{"signProperties": {"orderName": "x"}, "unknown": 1, "documents": [{"pdf": "JVBERi0="}]}  `
+	const body = `{"signProperties": {"orderName": "x"}, "padesSignProperties": {"addVisualSeals": true}, "unknown": 1, "documents": [{"pdf": "JVBERi0="}]}  `
 	for limit := range len(body) {
 		reader := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(strings.NewReader(body)), int64(limit))
-		if err := new(orderRequest).decode(json.NewDecoder(reader)); !isTooLarge(err) {
+		if _, err := decodeOrder(json.NewDecoder(reader), true, contentV1); !isTooLarge(err) {
 			t.Errorf("limit %d: %v", limit, err)
 		}
 	}
 	reader := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(strings.NewReader(body)), int64(len(body)))
-	var order orderRequest
-	if err := order.decode(json.NewDecoder(reader)); err != nil || len(order.documents) != 1 {
+	if order, err := decodeOrder(json.NewDecoder(reader), true, contentV1); err != nil || len(order.documents) != 1 {
 		t.Errorf("%d documents: %v", len(order.documents), err)
 	}
 }

@@ -45,10 +45,10 @@ type orderID struct {
 }
 
 type order struct {
-	path      string
-	created   time.Time
-	timeout   time.Duration // until nobody can begin to sign any more
-	documents []document
+	orderRequest
+
+	path    string
+	created time.Time
 
 	// driven is the state that the control endpoint put it into, if it did;
 	// then it does not become complete by itself.
@@ -68,29 +68,29 @@ func (o *orders) add(path string, r orderRequest) string {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.open.add(signID, &order{path: path, created: time.Now(), timeout: r.timeout, documents: r.documents}, weight)
+	o.open.add(signID, &order{orderRequest: r, path: path, created: time.Now()}, weight)
 	return signID
 }
 
-// status returns the state of an open order.
-func (o *orders) status(id orderID) (string, bool) {
+// status tells the state of an open order.
+func (o *orders) status(id orderID) (orderStatus, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, state, ok := o.find(id)
-	return state, ok
+	_, status, ok := o.find(id)
+	return status, ok
 }
 
-// take returns the documents of an order and forgets it if it is complete.
-// Otherwise it returns its state alone.
-func (o *orders) take(id orderID) (documents []document, state string, ok bool) {
+// take returns an order and forgets it if it is complete. Otherwise it returns
+// its state alone.
+func (o *orders) take(id orderID) (*order, orderStatus, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	found, state, ok := o.find(id)
-	if !ok || state != signCompleted {
-		return nil, state, ok
+	found, status, ok := o.find(id)
+	if !ok || status.State != signCompleted {
+		return nil, status, ok
 	}
 	o.open.remove(id.signID)
-	return found.documents, state, true
+	return found, status, true
 }
 
 // drive puts an order into another state, unless it has left that behind, and
@@ -114,12 +114,12 @@ func (o *orders) drive(signID, to string) (state string, moved, ok bool) {
 }
 
 // find looks for an open order of one API; o.mu is held.
-func (o *orders) find(id orderID) (*order, string, bool) {
+func (o *orders) find(id orderID) (*order, orderStatus, bool) {
 	found, state, ok := o.lookup(id.signID)
 	if !ok || found.path != id.path {
-		return nil, "", false
+		return nil, orderStatus{}, false
 	}
-	return found, state, true
+	return found, orderStatus{SignID: id.signID, State: state, Name: found.name}, true
 }
 
 // lookup looks for an open order; o.mu is held.

@@ -1,43 +1,70 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
-
-// unsigned is what an answer says about the documents in it.
-const unsigned = "SANDBOX: these are the uploaded bytes; nothing was signed, extended or timestamped"
 
 // padesAPI is the pattern that SignDoc and timestamping share: create an order,
 // ask for its status, collect it once.
 type padesAPI struct {
 	tokens *accessTokens
 	orders *orders
-	path   string   // keeps the orders of the two APIs apart
+	path   string   // keeps the orders of the APIs apart
 	scopes []string // one of them is needed
-
-	// unfinished is the status of the download of an order that is not complete.
-	unfinished int
 
 	// refuse answers a call without sufficient authorization.
 	refuse func(http.ResponseWriter, admission)
+
+	decode     func(*json.Decoder) (orderRequest, error)
+	rule       signatureRule                   // for documents that are not to be converted
+	freeLTA    bool                            // extendToLTA needs no further scope
+	created    int                             // status of the response to a new order
+	plain      bool                            // a status has "status" instead of "orderState"
+	unfinished int                             // status of the download of an order that is not complete
+	signerInfo func(nnin bool) (string, error) // returns a JWT
 }
 
 // signDoc is SignDoc v1.
 func (s *Server) signDoc() *padesAPI {
-	return s.newSignDoc("/v1/signdoc/pades", s.refuseV1())
+	p := s.newPAdES("/v1/signdoc/pades", s.refuseV1(), func(body *json.Decoder) (orderRequest, error) {
+		return decodeOrder(body, true, contentV1)
+	})
+	p.scopes = signDocScopes()
+	return p
 }
 
-// signDocV0 is SignDoc v0, whose orders are apart from those of v1.
+// signDocV0 is SignDoc v0, whose orders are apart from those of v1. It has what
+// the older service has, see
+// https://confluence.bankidnorge.no/confluence/pdoidcl/technical-documentation/api/signdoc-pades.
 func (s *Server) signDocV0() *padesAPI {
-	return s.newSignDoc("/signdoc/pades", refuseV0)
+	p := s.newPAdES("/signdoc/pades", refuseV0, func(body *json.Decoder) (orderRequest, error) {
+		return decodeOrder(body, true, contentV0)
+	})
+	p.scopes = signDocScopes()
+	p.created, p.plain = http.StatusCreated, false
+	return p
 }
 
-func (s *Server) newSignDoc(path string, refuse func(http.ResponseWriter, admission)) *padesAPI {
+// lta extends signed PDFs to PAdES-B-LTA. It has 403 for a missing and for an
+// invalid token:
+// https://developer.bankid.no/bankid-esign-provider/apis/timestamp/v1/lta.yaml.
+func (s *Server) lta() *padesAPI {
+	p := s.newPAdES("/v1/timestamp/pades/lta", refuseLTA, func(body *json.Decoder) (orderRequest, error) {
+		return decodeOrder(body, false, contentLTA)
+	})
+	p.scopes = []string{bankid.ScopeQTSA}
+	p.rule = someSignatures
+	return p
+}
+
+func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admission), decode func(*json.Decoder) (orderRequest, error)) *padesAPI {
 	return &padesAPI{
-		tokens: s.tokens, orders: s.orders, path: path, scopes: signDocScopes(),
-		unfinished: s.assume.UnfinishedOrder, refuse: refuse,
+		tokens: s.tokens, orders: s.orders, path: path, refuse: refuse, decode: decode,
+		freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
+		unfinished: s.assume.UnfinishedOrder, signerInfo: s.signerInfo,
 	}
 }
 
@@ -67,26 +94,13 @@ func refuse401(w http.ResponseWriter, why admission) {
 // https://bidbax.atlassian.net/wiki/spaces/PDOIDCL/pages/32966065.
 func refuseV0(w http.ResponseWriter, _ admission) { w.WriteHeader(http.StatusForbidden) }
 
-// lta extends signed PDFs to PAdES-B-LTA. It has 403 for a missing and for an
-// invalid token:
-// https://developer.bankid.no/bankid-esign-provider/apis/timestamp/v1/lta.yaml.
-func (s *Server) lta() *padesAPI {
-	return &padesAPI{
-		tokens: s.tokens,
-		orders: s.orders,
-		path:   "/v1/timestamp/pades/lta",
-		scopes: []string{bankid.ScopeQTSA},
-
-		unfinished: s.assume.UnfinishedOrder,
-		refuse: func(w http.ResponseWriter, why admission) {
-			reason := map[admission]string{
-				tokenMissing: "access token is missing",
-				tokenInvalid: "access token is invalid or expired",
-				scopeMissing: "access token lacks scope " + bankid.ScopeQTSA,
-			}[why]
-			answerJSON(w, http.StatusForbidden, reason)
-		},
-	}
+func refuseLTA(w http.ResponseWriter, why admission) {
+	reason := map[admission]string{
+		tokenMissing: "access token is missing",
+		tokenInvalid: "access token is invalid or expired",
+		scopeMissing: "access token lacks scope " + bankid.ScopeQTSA,
+	}[why]
+	answerJSON(w, http.StatusForbidden, reason)
 }
 
 // create opens an order. The token is checked before the body is read.
@@ -95,21 +109,28 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var request orderRequest
-	if failed := readDocuments(w, r, request.decode); failed != nil {
+	failed := readDocuments(w, r, func(body *json.Decoder) (err error) {
+		request, err = p.decode(body)
+		return err
+	})
+	if failed != nil {
 		answerJSON(w, failed.status, failed.reason)
 		return
 	}
-	if request.convert {
-		list := make([]conversion, len(request.documents))
-		for i, d := range request.documents {
-			list[i] = conversion{document: d}
-		}
-		if result, ok := convert(list); !ok {
-			answerJSON(w, http.StatusBadRequest, result)
-			return
-		}
+	if request.extendToLTA && !p.freeLTA && p.tokens.admit(r, bankid.ScopeQTSA) != admitted {
+		p.refuse(w, scopeMissing)
+		return
 	}
-	answerJSON(w, http.StatusOK, map[string]string{"sign_id": p.orders.add(p.path, request)})
+	rule := p.rule
+	if request.convert {
+		rule = noSignatures
+	}
+	if refusal, ok := inspect(request.documents, rule); !ok {
+		answerJSON(w, http.StatusBadRequest, refusal)
+		return
+	}
+	request.nnin = p.tokens.admit(r, bankid.ScopeNNIN) == admitted
+	answerJSON(w, p.created, map[string]string{"sign_id": p.orders.add(p.path, request)})
 }
 
 // status tells the state of an order.
@@ -118,12 +139,15 @@ func (p *padesAPI) status(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	state, ok := p.orders.status(id)
-	if !ok {
+	found, ok := p.orders.status(id)
+	switch {
+	case !ok:
 		w.WriteHeader(http.StatusNotFound)
-		return
+	case p.plain:
+		answerJSON(w, http.StatusOK, plainStatus{SignID: found.SignID, State: found.State})
+	default:
+		answerJSON(w, http.StatusOK, found)
 	}
-	answerJSON(w, http.StatusOK, map[string]string{"sign_id": id.signID, "status": state})
 }
 
 // fetch hands the documents out and destroys the order.
@@ -132,24 +156,27 @@ func (p *padesAPI) fetch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	documents, state, ok := p.orders.take(id)
-	if !ok {
+	taken, status, ok := p.orders.take(id)
+	switch {
+	case !ok:
 		w.WriteHeader(http.StatusNotFound)
 		return
-	}
-	if documents == nil {
-		answerJSON(w, p.unfinished, "the order is not complete: "+state)
+	case taken == nil:
+		answerJSON(w, p.unfinished, "the order is not complete: "+status.State)
 		return
 	}
-	type result struct {
-		Description string  `json:"description"`
-		PDF         pdfFile `json:"padesSignedPdf"`
+	result := orderResult{orderStatus: status, Results: make([]documentResult, len(taken.documents))}
+	for i, d := range taken.documents {
+		result.Results[i] = taken.content.result(d)
 	}
-	results := make([]result, len(documents))
-	for i, d := range documents {
-		results[i] = result(d)
+	if taken.content.signerInfo {
+		var err error
+		if result.SignerInfo, err = p.signerInfo(taken.nnin); err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
 	}
-	answerJSON(w, http.StatusOK, map[string]any{"sandbox": unsigned, "signingResults": results})
+	answerJSON(w, http.StatusOK, result)
 }
 
 // order returns the order that a call is about, or refuses the call.

@@ -14,13 +14,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-// pdf is the base64 of a document that looks like a PDF.
-func pdf(rest string) string {
-	return base64.StdEncoding.EncodeToString([]byte("%PDF-1.7\n" + rest))
-}
+// pdf is the base64 of a document that shows a text.
+func pdf(text string) string { return base64.StdEncoding.EncodeToString(pdftest.Plain(text)) }
+
+// signedPDF is the base64 of a document that is signed.
+func signedPDF(text string) string { return base64.StdEncoding.EncodeToString(pdftest.Signed(text)) }
 
 // orderBody is an order of one document in the shape that integrators send.
 func orderBody(document string) string {
@@ -33,12 +35,36 @@ func orderBody(document string) string {
 	}`
 }
 
-type fetched struct {
-	Sandbox        string `json:"sandbox"`
+// orderAt is orderBody as the API at target takes it.
+func orderAt(target, document string) string {
+	body := orderBody(document)
+	if target == "/signdoc/pades" {
+		body = strings.Replace(body, `{"requestSignerInfo": true}`, `["padesSignedPdf", "padesAppendix", "documentHash"]`, 1)
+	}
+	return body
+}
+
+// An orderAnswer is an answer about an order.
+type orderAnswer struct {
+	SignID         string `json:"signId"`
+	State          string `json:"orderState"`
+	Name           string `json:"orderName"`
 	SigningResults []struct {
 		Description    string `json:"description"`
-		PAdESSignedPDF string `json:"padesSignedPdf"`
+		PAdESSignedPDF []byte `json:"padesSignedPdf"`
+		PAdESAppendix  []byte `json:"padesAppendix"`
+		SignedHash     []byte `json:"signedDocumentSha256"`
+		UnsignedHash   []byte `json:"unsignedDocumentSha256"`
 	} `json:"signingResults"`
+	SignerInfo string `json:"signerInfo"`
+}
+
+// comesFrom reports whether a document is the one that was uploaded, with a mark
+// of the sandbox in the place of a signature.
+func comesFrom(document []byte, uploaded string) bool {
+	before, err := base64.StdEncoding.DecodeString(uploaded)
+	rest, ok := bytes.CutPrefix(document, before)
+	return err == nil && ok && bytes.HasPrefix(rest, []byte("\n%SANDBOX: nothing was signed"))
 }
 
 func create(t testing.TB, s http.Handler, target, authorization string, body io.Reader) *httptest.ResponseRecorder {
@@ -49,8 +75,8 @@ func create(t testing.TB, s http.Handler, target, authorization string, body io.
 // opened returns the sign_id of a new order.
 func opened(t testing.TB, s http.Handler, target, authorization string) string {
 	t.Helper()
-	w := create(t, s, target, authorization, strings.NewReader(orderBody(pdf("x"))))
-	id := decode[map[string]string](t, w, http.StatusOK)["sign_id"]
+	w := create(t, s, target, authorization, strings.NewReader(orderAt(target, signedPDF("x"))))
+	id := decode[map[string]string](t, w, http.StatusCreated)["sign_id"]
 	if id == "" {
 		t.Fatalf("no sign_id in %q", w.Body)
 	}
@@ -69,8 +95,8 @@ func TestOrderJourney(t *testing.T) {
 				fetch.method = "DELETE"
 
 				time.Sleep(5*time.Second - 1)
-				got := decode[map[string]string](t, send(t, s, status), http.StatusOK)
-				if got["sign_id"] != id || got["status"] != "ORDER_RECEIVED" {
+				got := decode[orderAnswer](t, send(t, s, status), http.StatusOK)
+				if got.SignID != id || got.State != "ORDER_RECEIVED" || got.Name != "A contract" {
 					t.Errorf("status is %v", got)
 				}
 				if got := decode[string](t, send(t, s, fetch), http.StatusBadRequest); !strings.Contains(got, "ORDER_RECEIVED") {
@@ -79,16 +105,16 @@ func TestOrderJourney(t *testing.T) {
 
 				time.Sleep(time.Nanosecond)
 				for range 2 {
-					got = decode[map[string]string](t, send(t, s, status), http.StatusOK)
-					if got["sign_id"] != id || got["status"] != "SIGN_COMPLETED" {
+					got = decode[orderAnswer](t, send(t, s, status), http.StatusOK)
+					if got.SignID != id || got.State != "SIGN_COMPLETED" {
 						t.Errorf("status is %v", got)
 					}
 				}
 
 				w := send(t, s, fetch)
-				result := decode[fetched](t, w, http.StatusOK)
+				result := decode[orderAnswer](t, w, http.StatusOK)
 				if len(result.SigningResults) != 1 || result.SigningResults[0].Description != "Kjøpekontrakt" ||
-					result.SigningResults[0].PAdESSignedPDF != pdf("x") || !strings.Contains(result.Sandbox, "nothing was signed") {
+					!comesFrom(result.SigningResults[0].PAdESSignedPDF, signedPDF("x")) || result.SignID != id || result.State != "SIGN_COMPLETED" {
 					t.Errorf("result is %s", w.Body)
 				}
 				if got := w.Header().Get("Cache-Control"); got != "no-store" {
@@ -112,7 +138,7 @@ func TestOrderDefaultsAndLifetime(t *testing.T) {
 			want string
 		}{{time.Second - 1, "ORDER_RECEIVED"}, {1, "SIGN_COMPLETED"}, {2*time.Hour - time.Second - 1, "SIGN_COMPLETED"}} {
 			time.Sleep(step.wait)
-			if got := decode[map[string]string](t, send(t, s, status), http.StatusOK)["status"]; got != step.want {
+			if got := decode[orderAnswer](t, send(t, s, status), http.StatusOK).State; got != step.want {
 				t.Errorf("status is %q, want %q", got, step.want)
 			}
 		}
@@ -144,52 +170,61 @@ func TestSignIDParameter(t *testing.T) {
 func TestOrderRefusals(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	authorization := bearer(t, s, "esign")
+	const settings = `"signProperties":{"orderName":"n"},"padesSignProperties":{"addVisualSeals":false}`
+	with := func(members string) string { return `{` + settings + `,` + members + `}` }
 	documents := func(n int) string {
 		one := `{"description":"d","pdf":"` + pdf("") + `"}`
-		return `{"documents":[` + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + `]}`
+		return with(`"documents":[` + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + `]`)
 	}
+	one := `"documents":[{"pdf":"` + pdf("") + `"}]`
+	const undocumented = "the body is not the JSON that is documented"
 	tests := map[string]struct {
 		body string
 		want string // reason; "" if accepted
 	}{
 		"one document":            {documents(1), ""},
 		"most documents":          {documents(30), ""},
-		"description left out":    {`{"documents":[{"pdf":"` + pdf("") + `"}]}`, ""},
+		"description left out":    {with(one), ""},
 		"too many documents":      {documents(31), "documents has more than 30 elements"},
-		"many, many documents":    {`{"documents":[` + strings.Repeat("{},", 1<<20) + `{}]}`, "document 1: pdf is not a PDF file"},
+		"many, many documents":    {`{"documents":[` + strings.Repeat("{},", 1<<20) + `{}]}`, "document 1: pdf is missing"},
 		"no documents":            {documents(0), "documents is empty"},
 		"documents left out":      {`{}`, "documents is empty"},
 		"documents null":          {`{"documents":null}`, "documents is not an array"},
 		"documents an object":     {`{"documents":{"0":{}}}`, "documents is not an array"},
-		"last documents count":    {`{"documents":[{"pdf":"` + pdf("") + `"}],"documents":[]}`, "documents is empty"},
-		"pdf left out":            {`{"documents":[{"description":"d"}]}`, "document 1: pdf is not a PDF file"},
-		"pdf null":                {`{"documents":[{"pdf":null}]}`, "document 1: pdf is not a PDF file"},
-		"document null":           {`{"documents":[null]}`, "document 1: pdf is not a PDF file"},
-		"pdf not base64":          {`{"documents":[{"pdf":"` + pdf("") + `"},{"pdf":"%PDF-"}]}`, "document 2: pdf is not base64"},
-		"pdf base64url":           {`{"documents":[{"pdf":"JVBERi0_"}]}`, "document 1: pdf is not base64"},
-		"pdf without padding":     {`{"documents":[{"pdf":"JVBERi0xLg"}]}`, "document 1: pdf is not base64"},
-		"pdf of something else":   {`{"documents":[{"pdf":"SGVsbG8="}]}`, "document 1: pdf is not a PDF file"},
-		"pdf an array of bytes":   {`{"documents":[{"pdf":[37,80,68,70,45]}]}`, "the body is not the JSON that is documented"},
-		"wrong type":              {`{"documents":[{"description":1,"pdf":"` + pdf("") + `"}]}`, "the body is not the JSON that is documented"},
-		"timeout of no time":      {`{"signProperties":{"timeoutSeconds":0},"documents":[{"pdf":"` + pdf("") + `"}]}`, ""},
-		"timeout beyond all time": {`{"signProperties":{"timeoutSeconds":9223372036854775807},"documents":[{"pdf":"` + pdf("") + `"}]}`, ""},
-		"timeout in the past":     {`{"signProperties":{"timeoutSeconds":-1},"documents":[{"pdf":"` + pdf("") + `"}]}`, "timeoutSeconds is negative"},
-		"wrong type of a setting": {`{"signProperties":{"timeoutSeconds":"1800"},"documents":[{"pdf":"` + pdf("") + `"}]}`, "the body is not the JSON that is documented"},
-		"cut off":                 {`{"documents":[`, "the body is not the JSON that is documented"},
-		"empty":                   {``, "the body is not the JSON that is documented"},
+		"last documents count":    {with(one + `,"documents":[]`), "documents is empty"},
+		"pdf left out":            {with(`"documents":[{"description":"d"}]`), "document 1: pdf is missing"},
+		"pdf null":                {with(`"documents":[{"pdf":null}]`), "document 1: pdf is missing"},
+		"document null":           {with(`"documents":[null]`), "document 1: pdf is missing"},
+		"pdf not base64":          {with(`"documents":[{"pdf":"` + pdf("") + `"},{"pdf":"%PDF-"}]`), "document 2: pdf is not base64"},
+		"pdf base64url":           {with(`"documents":[{"pdf":"JVBERi0_"}]`), "document 1: pdf is not base64"},
+		"pdf without padding":     {with(`"documents":[{"pdf":"JVBERi0xLg"}]`), "document 1: pdf is not base64"},
+		"pdf an array of bytes":   {with(`"documents":[{"pdf":[37,80,68,70,45]}]`), undocumented},
+		"wrong type":              {with(`"documents":[{"description":1,"pdf":"` + pdf("") + `"}]`), undocumented},
+		"signProperties left out": {`{"padesSignProperties":{"addVisualSeals":false},` + one + `}`, "signProperties is missing"},
+		"signProperties null":     {`{"signProperties":null,` + one + `}`, "signProperties is missing"},
+		"orderName left out":      {`{"signProperties":{},"padesSignProperties":{"addVisualSeals":false},` + one + `}`, "signProperties: orderName is missing"},
+		"padesSignProperties out": {`{"signProperties":{"orderName":"n"},` + one + `}`, "padesSignProperties is missing"},
+		"addVisualSeals left out": {`{"signProperties":{"orderName":"n"},"padesSignProperties":{},` + one + `}`, "padesSignProperties: addVisualSeals is missing"},
+		"resultContent a list":    {with(one + `,"resultContent":["padesSignedPdf"]`), undocumented},
+		"timeout of no time":      {with(one + `,"signProperties":{"orderName":"n","timeoutSeconds":0}`), ""},
+		"timeout beyond all time": {with(one + `,"signProperties":{"orderName":"n","timeoutSeconds":9223372036854775807}`), ""},
+		"timeout in the past":     {with(one + `,"signProperties":{"orderName":"n","timeoutSeconds":-1}`), "timeoutSeconds is negative"},
+		"wrong type of a setting": {with(one + `,"signProperties":{"timeoutSeconds":"1800"}`), undocumented},
+		"cut off":                 {`{"documents":[`, undocumented},
+		"empty":                   {``, undocumented},
 		"not an object":           {`[]`, "the body is not an object"},
-		"name without value":      {`{"documents"}`, "the body is not the JSON that is documented"},
-		"comma at the end":        {documents(1)[:len(documents(1))-1] + `,}`, "the body is not the JSON that is documented"},
-		"cut off in a document":   {`{"documents":[{"pdf":"` + pdf("") + `"`, "the body is not the JSON that is documented"},
-		"cut off after the array": {`{"documents":[{"pdf":"` + pdf("") + `"}]`, "the body is not the JSON that is documented"},
+		"name without value":      {`{"documents"}`, undocumented},
+		"comma at the end":        {documents(1)[:len(documents(1))-1] + `,}`, undocumented},
+		"cut off in a document":   {`{"documents":[{"pdf":"` + pdf("") + `"`, undocumented},
+		"cut off after the array": {`{"documents":[{"pdf":"` + pdf("") + `"}]`, undocumented},
 		"two values":              {documents(1) + `{}`, "the body has more than one JSON value"},
-		"garbage after":           {documents(1) + `]`, "the body is not the JSON that is documented"},
+		"garbage after":           {documents(1) + `]`, undocumented},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := create(t, s, "/v1/signdoc/pades", authorization, strings.NewReader(test.body))
 			if test.want == "" {
-				decode[map[string]string](t, w, http.StatusOK)
+				decode[map[string]string](t, w, http.StatusCreated)
 				return
 			}
 			if got := decode[string](t, w, http.StatusBadRequest); got != test.want {
@@ -202,13 +237,13 @@ func TestOrderRefusals(t *testing.T) {
 			method: "POST", target: "/v1/signdoc/pades", authorization: authorization,
 			contentType: contentType, body: strings.NewReader(documents(1)),
 		})
-		decode[string](t, w, http.StatusUnsupportedMediaType)
+		decode[string](t, w, http.StatusBadRequest)
 	}
 	w := send(t, s, call{
 		method: "POST", target: "/v1/signdoc/pades", authorization: authorization,
 		contentType: "application/json; charset=utf-8", body: strings.NewReader(documents(1)),
 	})
-	decode[map[string]string](t, w, http.StatusOK)
+	decode[map[string]string](t, w, http.StatusCreated)
 }
 
 func TestDeclaredTooLarge(t *testing.T) {
@@ -253,7 +288,7 @@ func TestOneOfManyDownloadsWins(t *testing.T) {
 				w := send(t, s, call{method: "DELETE", target: target + "?sign_id=" + id, authorization: authorization})
 				switch w.Code {
 				case http.StatusOK:
-					var result fetched
+					var result orderAnswer
 					if err := json.Unmarshal(w.Body.Bytes(), &result); err != nil || len(result.SigningResults) != 1 {
 						t.Errorf("body %q: %v", w.Body, err)
 					}
@@ -275,7 +310,8 @@ func TestOneOfManyDownloadsWins(t *testing.T) {
 func FuzzCreateOrder(f *testing.F) {
 	for _, body := range []string{
 		orderBody(pdf("x")),
-		`{"documents":[{"pdf":"` + pdf("") + `"},{"pdf":"` + pdf("y") + `","description":"\u0000"}]}`,
+		`{"signProperties":{"orderName":"n"},"padesSignProperties":{"addVisualSeals":true},` +
+			`"documents":[{"pdf":"` + pdf("") + `"},{"pdf":"` + signedPDF("y") + `","description":"\u0000"}]}`,
 		`{"documents":[{"pdf":"JVBERi0=\n"}]}`,
 		`{"DOCUMENTS":[{"PDF":"JVBERi0="}]}`,
 		`{"documents":[]} x`, `{"documents":[{}`, `null`, `"`, ``,
@@ -294,22 +330,22 @@ func createAnything(t *testing.T, body []byte) {
 	s := newServer(t, sandbox.Options{})
 	authorization := bearer(t, s, "esign")
 	w := create(t, s, target, authorization, bytes.NewReader(body))
-	if w.Code != http.StatusOK {
+	if w.Code != http.StatusCreated {
 		if decode[any](t, w, http.StatusBadRequest) == "" {
 			t.Error("no reason")
 		}
 		return
 	}
-	id := decode[map[string]string](t, w, http.StatusOK)["sign_id"]
+	id := decode[map[string]string](t, w, http.StatusCreated)["sign_id"]
 	time.Sleep(time.Second)
 	w = send(t, s, call{method: "DELETE", target: target + "?sign_id=" + id, authorization: authorization})
-	result := decode[fetched](t, w, http.StatusOK)
+	result := decode[orderAnswer](t, w, http.StatusOK)
 	if n := len(result.SigningResults); n < 1 || n > 30 {
 		t.Errorf("%d results", n)
 	}
 	for _, r := range result.SigningResults {
-		if file, err := base64.StdEncoding.DecodeString(r.PAdESSignedPDF); err != nil || !strings.HasPrefix(string(file), "%PDF-") {
-			t.Errorf("result %q: %v", r.PAdESSignedPDF, err)
+		if !bytes.Contains(r.PAdESSignedPDF[:min(1024, len(r.PAdESSignedPDF))], []byte("%PDF-")) {
+			t.Errorf("result %q", r.PAdESSignedPDF)
 		}
 	}
 }

@@ -17,26 +17,53 @@ func TestSignDocV0Journey(t *testing.T) {
 		const target = "/signdoc/pades"
 		s := newServer(t, sandbox.Options{})
 		authorization := bearer(t, s, "signdoc/read_write")
-		// The older service has a list for "resultContent".
-		body := strings.Replace(orderBody(pdf("x")), `{"requestSignerInfo": true}`, `["PadesSignedPdf"]`, 1)
-		id := decode[map[string]string](t, create(t, s, target, authorization, strings.NewReader(body)), http.StatusOK)["sign_id"]
-		status := call{method: "GET", target: target + "?sign_id=" + id, authorization: authorization}
-		if got := decode[map[string]string](t, send(t, s, status), http.StatusOK)["status"]; got != "ORDER_RECEIVED" {
-			t.Errorf("status is %q", got)
-		}
-		time.Sleep(time.Second)
+		for _, content := range []string{`["padesSignedPdf"]`, `["padesAppendix"]`, `["documentHash","padesSignedPdf","padesAppendix"]`} {
+			body := strings.Replace(orderBody(pdf("x")), `{"requestSignerInfo": true}`, content, 1)
+			id := decode[map[string]string](t, create(t, s, target, authorization, strings.NewReader(body)), http.StatusCreated)["sign_id"]
+			status := call{method: "GET", target: target + "?sign_id=" + id, authorization: authorization}
+			if got := decode[orderAnswer](t, send(t, s, status), http.StatusOK); got.SignID != id || got.State != "ORDER_RECEIVED" || got.Name != "A contract" {
+				t.Errorf("status is %+v", got)
+			}
+			time.Sleep(time.Second)
 
-		elsewhere := call{method: "DELETE", target: "/v1/signdoc/pades?sign_id=" + id, authorization: authorization}
-		wantNoBody(t, send(t, s, elsewhere), http.StatusNotFound)
+			elsewhere := call{method: "DELETE", target: "/v1/signdoc/pades?sign_id=" + id, authorization: authorization}
+			wantNoBody(t, send(t, s, elsewhere), http.StatusNotFound)
 
-		fetch := status
-		fetch.method = "DELETE"
-		result := decode[fetched](t, send(t, s, fetch), http.StatusOK)
-		if len(result.SigningResults) != 1 || result.SigningResults[0].PAdESSignedPDF != pdf("x") || !strings.Contains(result.Sandbox, "nothing was signed") {
-			t.Errorf("result is %+v", result)
+			fetch := status
+			fetch.method = "DELETE"
+			answer := decode[orderAnswer](t, send(t, s, fetch), http.StatusOK)
+			if answer.SignID != id || answer.State != "SIGN_COMPLETED" || answer.Name != "A contract" || answer.SignerInfo != "" || len(answer.SigningResults) != 1 {
+				t.Fatalf("answer is %+v", answer)
+			}
+			result := answer.SigningResults[0]
+			if got, want := len(result.PAdESSignedPDF) > 0, strings.Contains(content, "padesSignedPdf"); got != want {
+				t.Errorf("%s: there is a document: %v", content, got)
+			}
+			if got, want := len(result.PAdESAppendix) > 0, strings.Contains(content, "padesAppendix"); got != want {
+				t.Errorf("%s: there is an appendix: %v", content, got)
+			}
+			if got, want := len(result.SignedHash) == 32 && len(result.UnsignedHash) == 32, strings.Contains(content, "documentHash"); got != want {
+				t.Errorf("%s: there are hashes: %v", content, got)
+			}
+			wantNoBody(t, send(t, s, fetch), http.StatusNotFound)
 		}
-		wantNoBody(t, send(t, s, fetch), http.StatusNotFound)
 	})
+}
+
+func TestSignDocV0Refusals(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	authorization := bearer(t, s, "esign")
+	for content, want := range map[string]string{
+		`[]`:                         "resultContent has neither padesSignedPdf nor padesAppendix",
+		`["documentHash"]`:           "resultContent has neither padesSignedPdf nor padesAppendix",
+		`null`:                       "resultContent has neither padesSignedPdf nor padesAppendix",
+		`{"requestSignerInfo":true}`: "the body is not the JSON that is documented",
+	} {
+		body := strings.Replace(orderBody(pdf("x")), `{"requestSignerInfo": true}`, content, 1)
+		if got := decode[string](t, create(t, s, "/signdoc/pades", authorization, strings.NewReader(body)), http.StatusBadRequest); got != want {
+			t.Errorf("%s: reason is %q, want %q", content, got, want)
+		}
+	}
 }
 
 func TestSignDocV0Authorization(t *testing.T) {

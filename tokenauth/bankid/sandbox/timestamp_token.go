@@ -45,12 +45,12 @@ func (s *Server) timestampToken(w http.ResponseWriter, r *http.Request) {
 	case "application/json":
 		s.timestampJSON(w, r)
 	default:
-		timestampError(w, http.StatusUnsupportedMediaType, "The body is neither "+timestampQuery+" nor application/json")
+		timestampError(w, http.StatusBadRequest, "The body is neither "+timestampQuery+" nor application/json")
 	}
 }
 
 // timestampDER speaks the Time-Stamp Protocol, in which a rejection is an
-// answer like any other.
+// response like any other.
 func (s *Server) timestampDER(w http.ResponseWriter, r *http.Request) {
 	query, err := io.ReadAll(http.MaxBytesReader(w, r.Body, smallBody))
 	switch {

@@ -148,7 +148,7 @@ type timestampError struct {
 	Message, Code, RequestID, ErrorReference string
 }
 
-// wantTimestampError checks an error answer of the token endpoint.
+// wantTimestampError checks an error response of the token endpoint.
 func wantTimestampError(t testing.TB, s http.Handler, c call, status int, code string) {
 	t.Helper()
 	w := send(t, s, c)
@@ -179,7 +179,7 @@ func TestTimestampTokenRefusals(t *testing.T) {
 	c := call{method: "POST", target: "/v1/timestamp/token", authorization: bearer(t, s, "esign/qtsa")}
 	for _, contentType := range []string{"", formType, replyType, "application/json+x"} {
 		c.contentType, c.body = contentType, strings.NewReader(imprint("x"))
-		wantTimestampError(t, s, c, http.StatusUnsupportedMediaType, "SIG-TG415")
+		wantTimestampError(t, s, c, http.StatusBadRequest, "SIG-TG400")
 	}
 	for _, contentType := range []string{queryType, jsonType} {
 		c.contentType, c.body = contentType, strings.NewReader(`{"nonce":"`+strings.Repeat("0", 64<<10)+`"}`)

@@ -1,0 +1,110 @@
+package pdf
+
+// A Signature is a digital signature or a document time-stamp (ISO 32000-1,
+// section 12.8; ISO 32000-2, section 12.8.5).
+type Signature struct {
+	ByteRange []int  // pairs of position and length: what it covers
+	Contents  []byte // a CMS in DER, padded with zeros
+}
+
+// Signatures returns the signatures in the fields of the file's form, in the
+// order of the form. A field that nobody has signed has none.
+func (d *Document) Signatures() ([]Signature, error) {
+	catalog, err := d.catalog()
+	if err != nil {
+		return nil, err
+	}
+	if catalog["AcroForm"] == nil {
+		return nil, nil
+	}
+	form, err := d.dict(catalog["AcroForm"])
+	if err != nil {
+		return nil, err
+	}
+	w := fieldWalk{document: d, seen: make(map[Ref]bool)}
+	err = w.fields(form["Fields"], nil, 0)
+	return w.signatures, err
+}
+
+// A fieldWalk goes through the fields of a form.
+type fieldWalk struct {
+	document   *Document
+	seen       map[Ref]bool
+	signatures []Signature
+}
+
+// fields looks at a list of fields, which inherit a type.
+func (w *fieldWalk) fields(list any, inherited any, depth int) error {
+	if list == nil || depth > maxNesting {
+		return nil
+	}
+	fields, err := w.document.array(list)
+	if err != nil {
+		return err
+	}
+	for _, f := range fields {
+		if ref, ok := f.(Ref); ok {
+			if w.seen[ref] {
+				continue
+			}
+			w.seen[ref] = true
+		}
+		field, err := w.document.dict(f)
+		if err != nil {
+			return err
+		}
+		if err := w.field(field, inherited, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *fieldWalk) field(field Dict, inherited any, depth int) error {
+	kind, err := w.document.Resolve(field["FT"])
+	if err != nil {
+		return err
+	}
+	if kind == nil {
+		kind = inherited
+	}
+	if kind == Name("Sig") && field["V"] != nil {
+		value, err := w.document.dict(field["V"])
+		if err != nil {
+			return err
+		}
+		signature, ok, err := w.document.signature(value)
+		if err != nil {
+			return err
+		}
+		if ok {
+			w.signatures = append(w.signatures, signature)
+		}
+	}
+	return w.fields(field["Kids"], kind, depth+1)
+}
+
+// signature reads a signature dictionary, and reports whether it covers a part
+// of the file.
+func (d *Document) signature(value Dict) (Signature, bool, error) {
+	list, err := d.array(value["ByteRange"])
+	if err != nil {
+		return Signature{}, false, err
+	}
+	contents, err := resolved[String](d, value["Contents"], "a string")
+	if err != nil {
+		return Signature{}, false, err
+	}
+	byteRange, err := integers(list)
+	if err != nil {
+		return Signature{}, false, err
+	}
+	end := 0
+	for pairs := byteRange; len(pairs) > 0; pairs = pairs[2:] {
+		if len(pairs) == 1 || pairs[0] < end || pairs[1] > len(d.file)-pairs[0] {
+			return Signature{}, false, nil
+		}
+		end = pairs[0] + pairs[1]
+	}
+	return Signature{ByteRange: byteRange, Contents: []byte(contents)}, end > 0 && len(contents) > 0, nil
+}
