@@ -92,7 +92,7 @@ func TestStorages(t *testing.T) {
 // promised is the table of the promises.
 func promised() string {
 	var table strings.Builder
-	table.WriteString("| storage | all start at once | renewal | the one that asks is killed | its server is away | clocks two minutes apart | Caddy starts and reloads while it is away |\n" +
+	table.WriteString("| storage | all start at once | renewal | the gateway that asks is killed | its server is away | clocks two minutes apart | Caddy starts and reloads while it is away |\n" +
 		"| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, p := range promises {
 		renewed := strconv.Itoa(p.renewed)
@@ -176,7 +176,7 @@ func TestDefects(t *testing.T) {
 // excused is the table of the excuses.
 func excused() string {
 	var table strings.Builder
-	table.WriteString("| a storage that | all start at once | renewal | the one that asks is killed | the log says so |\n| --- | --- | --- | --- | --- |\n")
+	table.WriteString("| a storage that | all start at once | renewal | the gateway that asks is killed | the log says so |\n| --- | --- | --- | --- | --- |\n")
 	for _, e := range excuses {
 		fmt.Fprintf(&table, "| %s | %d | %d | %d | %s |\n", e.words, e.cold, e.renewed, e.killed, map[int]string{saysNothing: "no", maySay: "or not", says: "yes"}[e.log])
 	}
