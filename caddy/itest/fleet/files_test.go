@@ -20,7 +20,7 @@ func newFiles(f *fleet) *files {
 // option is the global option for it.
 func (s *files) option() string { return "storage file_system " + s.dir }
 
-// stop replaces the directory by a file, so that its entries cannot be reached.
+// stop replaces the directory by a file, so that nothing in it can be reached.
 func (s *files) stop() {
 	s.t.Helper()
 	if err := os.Rename(s.dir, s.dir+"-away"); err != nil {

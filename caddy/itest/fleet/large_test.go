@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// If the gateways' entries are replaced by entries of 200 MiB, the gateways do not read them,
-// and write their own again.
+// The gateways do not read entries of 200 MiB under the names of their own, and replace them.
 func TestEntriesThatAreLarge(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1+len(promises)+len(excuses), 2*sharing)

@@ -26,10 +26,10 @@ func init() {
 
 // These are the defects.
 const (
-	// A lock overwrites the entry with the same name.
+	// A lock is stored as the entry of its name, and overwrites it.
 	OneKeySpace = "one_key_space"
 
-	// Lock does not return when its context ends, and does not succeed after that.
+	// Lock tries again for ever, and does not succeed any more after its context has ended.
 	LockForEver = "lock_for_ever"
 
 	// Lock returns an error at once if the lock is held.
