@@ -163,7 +163,7 @@ func freeAddr(t *testing.T) string {
 	}
 }
 
-// do sends req and reads the whole answer.
+// do sends req and reads the whole response.
 func do(t *testing.T, req *http.Request) (status int, header http.Header, body []byte) {
 	t.Helper()
 	res, err := http.DefaultClient.Do(req)
