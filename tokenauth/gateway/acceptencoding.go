@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/list"
 )
 
 // acceptEncoding returns the Accept-Encoding fields to send, for those of the caller. They
@@ -16,7 +17,7 @@ func acceptEncoding(fields []string) []string {
 		return fields
 	}
 	a := acceptance{}
-	for element := range elements(fields) {
+	for element := range list.Elements(fields) {
 		a.add(element)
 	}
 	return []string{a.String()}
@@ -104,18 +105,4 @@ func (a *acceptance) complete() []weighted {
 		}
 	}
 	return all
-}
-
-// elements returns the elements of the list that all fields make together (RFC 9110
-// section 5.6.1).
-func elements(fields []string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, field := range fields {
-			for element := range strings.SplitSeq(field, ",") {
-				if element = strings.Trim(element, " \t"); element != "" && !yield(element) {
-					return
-				}
-			}
-		}
-	}
 }
