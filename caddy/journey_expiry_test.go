@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 // BankID limits the time of a person's session and of an order. When the time is over,

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 // These are the paths at which orders are created, queried and collected.

@@ -30,8 +30,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 var callersWrite = flag.Bool("callers.write", false, "whether TestCallers writes its table to ../docs/callers.md")
