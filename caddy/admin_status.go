@@ -44,32 +44,8 @@ type tokenStatus struct {
 	// usable one. Only the response to a refresh has it.
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 
-	// LastError says why the last attempt failed, left out if it succeeded. Hint is the
-	// likely mistake behind that error or behind missing scopes.
-	LastError *tokenError `json:"last_error,omitempty"`
-	Hint      string      `json:"hint,omitempty"`
-}
-
-// tokenError says why a token could not be obtained.
-type tokenError struct {
-	// Cause is unavailable, timeout, refused, unusable or configuration.
-	Cause string `json:"cause"`
-
-	// Status is the HTTP status and Code the OAuth error code of the provider's
-	// response, left out if there were none.
-	Status int    `json:"status,omitempty"`
-	Code   string `json:"code,omitempty"`
-
-	// Text describes the error in words.
-	Text string `json:"text"`
-}
-
-// newTokenError returns err in the form of the admin API, or nil if err is nil.
-func newTokenError(err *tokenauth.Error) *tokenError {
-	if err == nil {
-		return nil
-	}
-	return &tokenError{Cause: err.Cause.String(), Status: err.Status, Code: err.Code, Text: err.Error()}
+	// Hint is the likely mistake behind the last error or behind missing scopes.
+	Hint string `json:"hint,omitempty"`
 }
 
 // clientNames returns the names of the app's clients: those that are configured, and
@@ -97,9 +73,7 @@ func (a *App) clientStatus(name string, kept map[*tokenauth.Source]time.Time) cl
 	}
 	for _, source := range a.used[name] {
 		status := source.Status()
-		client.Tokens = append(client.Tokens, tokenStatus{
-			Status: status, NextRefresh: kept[source].UTC(), LastError: newTokenError(status.Err), Hint: status.Hint(),
-		})
+		client.Tokens = append(client.Tokens, tokenStatus{Status: status, NextRefresh: kept[source].UTC(), Hint: status.Hint()})
 	}
 	slices.SortFunc(client.Tokens, func(x, y tokenStatus) int {
 		return cmp.Compare(strings.Join(x.Scopes, " "), strings.Join(y.Scopes, " "))

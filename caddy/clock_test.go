@@ -31,6 +31,7 @@ func (f *fixture) setClock(ahead *time.Duration) {
 }
 
 func TestCheckOfClocks(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	for ahead, want := range map[time.Duration]string{
 		0:                 "ok clock agrees with the provider's",

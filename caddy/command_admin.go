@@ -31,32 +31,32 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.json, "json", false, "Print JSON")
 }
 
-// ask makes a request to the admin API, and decodes the response into v. Its error is
-// for cmd to return.
-func (f *adminFlags) ask(cmd *cobra.Command, method, path string, v any) error {
+// ask makes a request to the admin API, and decodes the response into v. It returns the
+// response too. Its error is for cmd to return.
+func (f *adminFlags) ask(cmd *cobra.Command, method, path string, v any) (response json.RawMessage, err error) {
 	address, err := f.admin(cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if strings.Contains(address, "://") {
-		return unchecked(cmd, fmt.Errorf("%s is a URL, not an address: write it without http://", address))
+		return nil, unchecked(cmd, fmt.Errorf("%s is a URL, not an address: write it without http://", address))
 	}
 	if parsed, err := caddy.ParseNetworkAddress(address); err != nil || parsed.PortRangeSize() > 1 || strings.ContainsAny(address, "{}") {
-		return unchecked(cmd, fmt.Errorf("%s is not an address of an admin API, such as %s or unix//run/caddy/admin.sock", address, caddy.DefaultAdminListen))
+		return nil, unchecked(cmd, fmt.Errorf("%s is not an address of an admin API, such as %s or unix//run/caddy/admin.sock", address, caddy.DefaultAdminListen))
 	}
 	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
 	if err != nil {
-		return adminFailure(address, err)
+		return nil, adminFailure(address, err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	response, err = io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("reading the response of the admin API at %s: %w", address, err)
+		return nil, fmt.Errorf("reading the response of the admin API at %s: %w", address, err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return noGateway(address)
+	if err := json.Unmarshal(response, v); err != nil {
+		return nil, noGateway(address)
 	}
-	return nil
+	return response, nil
 }
 
 // admin returns the address of the admin API.

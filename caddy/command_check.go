@@ -338,7 +338,7 @@ func (r *checkReport) print(w io.Writer) error {
 	}
 	t.heading("issuer " + r.Issuer + environment)
 	if r.Error != nil {
-		t.row(bad, "discovery", r.Error.Text)
+		t.row(bad, "discovery", r.Error.Error())
 		t.hint(r.Hint)
 		return r.printRest(t)
 	}
@@ -398,7 +398,7 @@ func (c *checkedClient) print(t *table) {
 func (c *checkedCredentials) print(t *table) {
 	switch {
 	case !c.OK:
-		t.row(bad, "credentials", c.Error.Text)
+		t.row(bad, "credentials", c.Error.Error())
 	case c.Hint != "":
 		t.row(odd, "credentials", c.describe())
 	default:
@@ -456,7 +456,7 @@ func (k *checkedToken) print(t *table, reason string) {
 	case k.Skipped:
 		t.row(none, scopes, "not tried, since "+reason)
 	case k.Error != nil:
-		t.row(bad, scopes, k.Error.Text)
+		t.row(bad, scopes, k.Error.Error())
 	case k.Lifetime <= 0:
 		t.row(bad, scopes, life)
 	case !k.OK:

@@ -32,6 +32,7 @@ func (f *fixture) assertions(description string, accept func(kid, audience strin
 
 // For each wrong configuration, the hint names the cure, and the cure works.
 func TestCheckHintsAreCures(t *testing.T) {
+	t.Parallel()
 	f := newB2B(t)
 	kid := f.writeKey(t).ID()
 	endpoint := f.issuer.Document()["token_endpoint"].(string)

@@ -30,9 +30,9 @@ type checkReport struct {
 
 	// TokenEndpoint is the URL of the token endpoint, left out if the provider's
 	// configuration could not be read. Then Error and Hint say why.
-	TokenEndpoint string      `json:"token_endpoint,omitempty"`
-	Error         *tokenError `json:"error,omitempty"`
-	Hint          string      `json:"hint,omitempty"`
+	TokenEndpoint string           `json:"token_endpoint,omitempty"`
+	Error         *tokenauth.Error `json:"error,omitempty"`
+	Hint          string           `json:"hint,omitempty"`
 
 	// ESignBaseURL is the URL of the APIs as given by the provider, left out if it
 	// gives none. ESignBaseURLDiffers reports whether calls go elsewhere.
@@ -81,17 +81,17 @@ type checkedCredentials struct {
 	Key      bool   `json:"key"`
 
 	// Error is why they cannot be read. Hint is what looks wrong about them.
-	Error *tokenError `json:"error,omitempty"`
-	Hint  string      `json:"hint,omitempty"`
+	Error *tokenauth.Error `json:"error,omitempty"`
+	Hint  string           `json:"hint,omitempty"`
 }
 
 // checkCredentials examines credentials without using them.
 func checkCredentials(read func() (tokenauth.Credentials, error)) *checkedCredentials {
 	credentials, err := read()
 	if err != nil {
-		return &checkedCredentials{Error: newTokenError(&tokenauth.Error{
+		return &checkedCredentials{Error: &tokenauth.Error{
 			Op: "reading client credentials", Cause: tokenauth.CauseConfiguration, Err: err,
-		})}
+		}}
 	}
 	return &checkedCredentials{OK: true, ClientID: credentials.ClientID, Key: credentials.Key != nil, Hint: credentials.Hint()}
 }
@@ -116,8 +116,8 @@ type checkedToken struct {
 	LifetimeAssumed bool    `json:"lifetime_assumed,omitempty"`
 
 	// Error is why there is no token. Hint is the likely mistake.
-	Error *tokenError `json:"error,omitempty"`
-	Hint  string      `json:"hint,omitempty"`
+	Error *tokenauth.Error `json:"error,omitempty"`
+	Hint  string           `json:"hint,omitempty"`
 }
 
 // check obtains the tokens in needs, with the provider and the clients of the app that
@@ -185,7 +185,7 @@ func (a *App) checkProvider(ctx context.Context, report *checkReport) bool {
 	defer cancel()
 	metadata, err := a.provider.Metadata(ctx, a.http)
 	if failure, ok := errors.AsType[*tokenauth.Error](err); ok {
-		report.OK, report.Error, report.Hint = false, newTokenError(failure), failure.Hint()
+		report.OK, report.Error, report.Hint = false, failure, failure.Hint()
 		if a.sandbox != nil && failure.Status == 0 && failure.Cause != tokenauth.CauseTimeout {
 			report.Hint = "nothing serves the sandbox at " + sandbox.Address + ": start it by 'caddy bankid-esign sandbox', or a gateway with environment sandbox"
 		}
@@ -224,9 +224,9 @@ func (c *checkedClient) ended() string {
 	for _, token := range c.Tokens {
 		switch e := token.Error; {
 		case e == nil:
-		case e.refusesClient():
+		case e.RefusesClient():
 			return "the client was refused"
-		case e.Cause == tokenauth.CauseConfiguration.String():
+		case e.Cause == tokenauth.CauseConfiguration:
 			return "the client cannot be used as it is configured"
 		case e.Status == http.StatusTooManyRequests:
 			return "the provider has been asked too often"
@@ -238,7 +238,7 @@ func (c *checkedClient) ended() string {
 // refused reports whether the client cannot authenticate.
 func (c *checkedClient) refused() bool {
 	return slices.ContainsFunc(c.Tokens, func(t checkedToken) bool {
-		return t.Error != nil && (t.Error.refusesClient() || t.Error.Cause == tokenauth.CauseConfiguration.String())
+		return t.Error != nil && (t.Error.RefusesClient() || t.Error.Cause == tokenauth.CauseConfiguration)
 	})
 }
 
@@ -251,19 +251,12 @@ func (c *checkedClient) authenticated() bool {
 	})
 }
 
-// refusesClient reports whether the provider refused the client itself, rather
-// than a scope or the form of the request (RFC 6749 section 5.2).
-func (e *tokenError) refusesClient() bool {
-	return e.Cause == tokenauth.CauseRefused.String() &&
-		(e.Status == http.StatusUnauthorized || e.Code == "invalid_client" || e.Code == "unauthorized_client")
-}
-
 // newCheckedToken returns r in the form of the report.
 func newCheckedToken(r tokenauth.Report) checkedToken {
 	return checkedToken{
 		OK: r.OK(), Terms: r.Terms,
 		Lifetime: r.Lifetime.Seconds(), LifetimeGiven: r.LifetimeGiven.Seconds(), LifetimeAssumed: r.LifetimeAssumed,
-		Error: newTokenError(r.Err), Hint: r.Hint,
+		Error: r.Err, Hint: r.Hint,
 	}
 }
 

@@ -70,6 +70,7 @@ func (f *fixture) writeConfig(site string) string {
 }
 
 func TestCheckOfAClient(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	args := []string{"check", "--issuer", f.issuer.Issuer(), "--client-id", "test-client", "--secret-file", f.secret}
 	out := run(t, args...).exits(0).prints(
@@ -98,6 +99,7 @@ func TestCheckOfAClient(t *testing.T) {
 }
 
 func TestCheckOfABoundClient(t *testing.T) {
+	t.Parallel()
 	f := newB2B(t)
 	args := []string{"check", "--issuer", f.issuer.Issuer(), "--client-id", "b2b-client", "--key-file", f.keyFile()}
 	run(t, append(args, "--key-id", "kid", "--dpop")...).exits(0).
@@ -175,6 +177,7 @@ func TestCheckOfAConfigurationTriesWhatTheServerUses(t *testing.T) {
 }
 
 func TestCheckReadsConfigurations(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	raw := filepath.Join(f.dir, "caddy.json")
 	if err := os.WriteFile(raw, adapt(t, f.caddyfile(localSite)), 0o600); err != nil {
@@ -203,6 +206,7 @@ func TestCheckReadsConfigurations(t *testing.T) {
 }
 
 func TestCheckOfWrongUsage(t *testing.T) {
+	t.Parallel()
 	for want, args := range map[string][]string{
 		"nothing to check: there is no Caddyfile":                   {},
 		"unknown flag: --nothing":                                   {"--nothing"},
@@ -226,6 +230,7 @@ func TestCheckOfWrongUsage(t *testing.T) {
 }
 
 func TestCheckHints(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	accept := func(w http.ResponseWriter, r *http.Request) {
 		requests := f.issuer.TokenRequests()
@@ -350,6 +355,7 @@ func TestCheckWithEnvironmentFiles(t *testing.T) {
 
 // An environment file that cannot be read is reported, and nothing is tried.
 func TestEnvironmentFilesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	file := f.writeConfig(localSite)
 	odd := filepath.Join(f.dir, "odd.env")

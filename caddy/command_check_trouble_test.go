@@ -12,6 +12,7 @@ import (
 
 // Even if the provider cannot be reached, the credentials are examined.
 func TestCheckOfCredentialsWithoutTheProvider(t *testing.T) {
+	t.Parallel()
 	f := newB2B(t)
 	empty := filepath.Join(f.dir, "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -98,6 +99,7 @@ func respondWith(status int, code string) http.HandlerFunc {
 }
 
 func TestCheckOfOddLifetimes(t *testing.T) {
+	t.Parallel()
 	for expiresIn, want := range map[int]string{
 		0:      "FAIL esign token without a lifetime, which no API accepts hint the lifetime of the token is zero",
 		-5:     "FAIL esign token without a lifetime, which no API accepts",

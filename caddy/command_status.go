@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,11 +44,12 @@ With --json, it prints the response to GET /bankid_esign/clients: an array of
 clients.`,
 		Args: noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var clients []clientStatus
-			if err := flags.ask(cmd, http.MethodGet, "/bankid_esign/clients", &clients); err != nil {
+			var clients []shownClient
+			response, err := flags.ask(cmd, http.MethodGet, "/bankid_esign/clients", &clients)
+			if err != nil {
 				return err
 			}
-			return printClients(cmd.OutOrStdout(), flags.json, clients, clients)
+			return printClients(cmd.OutOrStdout(), flags.json, response, clients)
 		},
 	}
 	flags.register(cmd)
@@ -92,37 +94,51 @@ client.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var client clientStatus
+			var client shownClient
 			path := "/bankid_esign/clients/" + url.PathEscape(args[0]) + "/refresh"
-			if err := flags.ask(cmd, http.MethodPost, path, &client); err != nil {
+			response, err := flags.ask(cmd, http.MethodPost, path, &client)
+			if err != nil {
 				return err
 			}
-			return printClients(cmd.OutOrStdout(), flags.json, client, []clientStatus{client})
+			return printClients(cmd.OutOrStdout(), flags.json, response, []shownClient{client})
 		},
 	}
 	flags.register(cmd)
 	return cmd
 }
 
-// printClients prints v as JSON, or the clients for a person. It returns an error if a
-// token is not usable, lacks scopes, or could not be renewed.
-func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error {
+// shownClient is a clientStatus as these commands read it.
+type shownClient struct {
+	clientStatus
+	Tokens []shownToken `json:"tokens"`
+}
+
+// shownToken is a tokenStatus as these commands read it. A tokenauth.Error is not made from
+// JSON, and its text is enough.
+type shownToken struct {
+	tokenStatus
+	LastError *struct{ Text string } `json:"last_error"`
+}
+
+// printClients prints the response as JSON, or its clients for a person. It returns an
+// error if a token is not usable, lacks scopes, or could not be renewed.
+func printClients(w io.Writer, asJSON bool, response json.RawMessage, clients []shownClient) error {
 	write := printTable
 	if asJSON {
-		write = func(w io.Writer, _ []clientStatus) error { return printJSON(w, v) }
+		write = func(w io.Writer, _ []shownClient) error { return printJSON(w, response) }
 	}
 	if err := write(w, clients); err != nil {
 		return err
 	}
 	var failing error
 	for _, client := range clients {
-		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return !k.usable() }) {
+		if slices.ContainsFunc(client.Tokens, func(k shownToken) bool { return !k.usable() }) {
 			return errors.New("not every access token can be obtained")
 		}
-		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return len(k.MissingScopes) > 0 }) {
+		if slices.ContainsFunc(client.Tokens, func(k shownToken) bool { return len(k.MissingScopes) > 0 }) {
 			return errors.New("not every access token has all scopes that were asked for")
 		}
-		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return k.LastError != nil }) {
+		if slices.ContainsFunc(client.Tokens, func(k shownToken) bool { return k.LastError != nil }) {
 			failing = errors.New("every access token can be used, but the last attempt to renew one failed")
 		}
 	}
@@ -130,12 +146,12 @@ func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error
 }
 
 // usable reports whether there is a token to send.
-func (k *tokenStatus) usable() bool {
+func (k *shownToken) usable() bool {
 	return k.State == tokenauth.StateFresh || k.State == tokenauth.StateStale
 }
 
 // printTable prints the clients for a person.
-func printTable(w io.Writer, clients []clientStatus) error {
+func printTable(w io.Writer, clients []shownClient) error {
 	t := newTable(w)
 	if len(clients) == 0 {
 		t.heading("no client is configured")
@@ -147,7 +163,7 @@ func printTable(w io.Writer, clients []clientStatus) error {
 }
 
 // print adds the client to the table.
-func (c *clientStatus) print(t *table) {
+func (c *shownClient) print(t *table) {
 	issuer := c.Issuer
 	if c.Environment != "" {
 		issuer += " (environment " + c.Environment + ")"
@@ -165,7 +181,7 @@ func (c *clientStatus) print(t *table) {
 }
 
 // print adds the token to the table.
-func (k *tokenStatus) print(t *table) {
+func (k *shownToken) print(t *table) {
 	m, text := odd, "none, is obtained at the next call"
 	switch {
 	case len(k.MissingScopes) > 0:

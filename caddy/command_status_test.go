@@ -137,6 +137,7 @@ func TestStatusOfNoGateway(t *testing.T) {
 }
 
 func TestStatusOfWrongUsage(t *testing.T) {
+	t.Parallel()
 	run(t, "status", "--nothing").exits(2).prints("unknown flag")
 	run(t, "status", "x").exits(2).prints("unexpected argument 'x'")
 	for _, args := range [][]string{{}, {""}, {"one", "two"}} {

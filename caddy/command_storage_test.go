@@ -29,6 +29,8 @@ func wantEmpty(t *testing.T, path string) {
 // If tokens are shared, check tries the storage too, even if BankID OIDC cannot be
 // reached. It leaves the storage as it was.
 func TestCheckOfASharedStorage(t *testing.T) {
+	waits(t)
+	t.Parallel()
 	f, storage := newSharing(t)
 	f.issuer.Close()
 	out := run(t, "check", "--config", f.writeConfig(localSite)).exits(1).prints(
@@ -59,6 +61,7 @@ func TestCheckOfAStorageThatIsNotShared(t *testing.T) {
 // A storage that cannot be written to is unfit. The terminal output and the JSON use
 // the same words. A configuration that has nothing but a storage can be tried, too.
 func TestCheckOfAStorageThatFails(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {

@@ -46,6 +46,9 @@ type output struct {
 }
 
 // run runs `caddy bankid-esign` with the arguments in a separate process.
+//
+// Tests that load no configuration in this process are parallel, since a process takes
+// most of their time.
 func run(t *testing.T, args ...string) *output {
 	t.Helper()
 	return runIn(t, t.TempDir(), args...)
@@ -81,6 +84,7 @@ func (o *output) exits(status int) *output {
 }
 
 func TestUnknownCommands(t *testing.T) {
+	t.Parallel()
 	out := run(t, "bogus").exits(2).prints("Error: unknown command 'bogus': must be one of check, keygen, refresh, sandbox, status, version")
 	if out.stdout != "" {
 		t.Errorf("it prints %q", out.stdout)
@@ -98,6 +102,7 @@ func TestUnknownCommands(t *testing.T) {
 
 // A user who forgets a flag did not mean a command.
 func TestUnexpectedArguments(t *testing.T) {
+	t.Parallel()
 	for command, want := range map[string]string{
 		"check two.caddyfile":     "Error: unexpected argument 'two.caddyfile': use --config to name a configuration",
 		"check --config a.json b": "Error: unexpected argument 'b': use --config to name a configuration",
@@ -115,6 +120,7 @@ func TestUnexpectedArguments(t *testing.T) {
 
 // The public key of an existing file is printed in the same form as by keygen.
 func TestKeygenPublic(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "key.pem")
 	made := run(t, "keygen", "--out", file).exits(0).stdout
 	if got := run(t, "keygen", "--public", file).exits(0).stdout; got != made {

@@ -341,10 +341,10 @@ func TestExamplesKeepTheAdminEndpointToThemselves(t *testing.T) {
 		}
 		configs[file] = string(text)
 	}
-	for _, d := range documents(t) {
-		for i, b := range d.blocks {
-			if b.kind == "caddyfile" && strings.Contains(b.text, "client_id") {
-				configs[d.path+" block "+strconv.Itoa(i)] = b.text
+	for _, d := range readDocuments(t) {
+		for i, b := range d.Blocks {
+			if b.Kind == "caddyfile" && strings.Contains(b.Text, "client_id") {
+				configs[d.Path+" block "+strconv.Itoa(i)] = b.Text
 			}
 		}
 	}

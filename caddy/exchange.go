@@ -57,12 +57,6 @@ func beginExchange(r *http.Request) *exchange {
 	return x
 }
 
-// bodyInMemory returns the body of r, a call that has failed, from its beginning. It
-// returns nil if the body is not in memory.
-func (x *exchange) bodyInMemory(r *http.Request) io.ReadCloser {
-	return x.core.Body(r, x.body.Begun(), &x.Exchange)
-}
-
 // ready waits until the call can be made, which may need a token. The wait is before the
 // reverse proxy, which would blame the API's host for a failure.
 func (x *exchange) ready(r *http.Request) error {
@@ -97,7 +91,9 @@ func (x *exchange) settle(w http.ResponseWriter, r *http.Request, err error, err
 	case x.core == nil:
 		x.body.HandOver(w, r, drainer, nil)
 	default:
-		x.body.HandOver(w, r, drainer, func() io.ReadCloser { return x.bodyInMemory(r) })
+		x.body.HandOver(w, r, drainer, func() io.ReadCloser {
+			return x.core.Body(r, x.body.Begun(), &x.Exchange)
+		})
 	}
 }
 

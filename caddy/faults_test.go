@@ -418,6 +418,7 @@ func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
 
 // A token may expire while a body arrives, and no other token may be available.
 func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	var had atomic.Bool
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {

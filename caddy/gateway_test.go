@@ -196,12 +196,24 @@ func (f *fixture) do(method, path, body string, header ...string) *response {
 	return roundTrip(f.t, req)
 }
 
-// roundTrip sends a request without following redirects or decompressing. After a
-// reload, the kernel may have given the connection to the listener of the old
-// configuration, which closes it. Then the request is sent again.
+// roundTrip sends a request without following redirects or decompressing.
 func roundTrip(t *testing.T, req *http.Request) *response {
 	t.Helper()
-	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
+	res, err := send(&http.Transport{DisableCompression: true, DisableKeepAlives: true}, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &response{t, res, body}
+}
+
+// send sends a request. After a reload, the kernel may have given the connection to the
+// listener of the old configuration, which closes it. Then send retries the request.
+func send(transport *http.Transport, req *http.Request) (*http.Response, error) {
 	res, err := transport.RoundTrip(req)
 	for range 5 {
 		if err == nil || (req.Body != nil && req.GetBody == nil) || (!errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)) {
@@ -212,15 +224,7 @@ func roundTrip(t *testing.T, req *http.Request) *response {
 		}
 		res, err = transport.RoundTrip(req)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &response{t, res, body}
+	return res, err
 }
 
 // A response is an http.Response whose body has been read.
@@ -333,6 +337,14 @@ func freeAddress(t *testing.T) string {
 		}
 		defer ln.Close()
 		return ln.Addr().String()
+	}
+}
+
+// waits marks a test that waits for seconds. It is left out with -short.
+func waits(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it waits for seconds")
 	}
 }
 

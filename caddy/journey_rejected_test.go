@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 // carry returns a change that puts another credential on a call.

@@ -165,7 +165,7 @@ func (f *fixture) newLeaver(protocol, method, path, body string, header ...strin
 	})
 	go func() {
 		defer close(l.response)
-		res, err := l.transport.RoundTrip(req) //nolint:bodyclose // the receiver closes it
+		res, err := send(l.transport, req) //nolint:bodyclose // the receiver closes it
 		if err == nil {
 			l.response <- res
 		}

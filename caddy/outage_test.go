@@ -16,6 +16,7 @@ import (
 // This tests in real time, through the whole gateway, how the core behaves in an
 // outage.
 func TestIssuerOutage(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	var down atomic.Bool
 	var given, failed atomic.Int32
@@ -24,9 +25,14 @@ func TestIssuerOutage(t *testing.T) {
 			failed.Add(1)
 			panic(http.ErrAbortHandler)
 		}
-		tokenauthtest.WriteToken(w, fmt.Sprintf("token-%d", given.Add(1)), 10)
+		n := given.Add(1)
+		life := 4
+		if n == 2 {
+			life = 2 // its expiry is waited for
+		}
+		tokenauthtest.WriteToken(w, fmt.Sprintf("token-%d", n), life)
 	})
-	f.app = "refresh_before 9s" // the renewal then starts after half of the token's life
+	f.app = "refresh_before 4s" // the renewal then starts after half of the token's life
 	f.start(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	f.do("GET", path, "").is(200)
 

@@ -42,7 +42,7 @@ func (s *files) start() {
 	}
 }
 
-// empty takes away all that is stored.
+// empty deletes all entries.
 func (s *files) empty() {
 	s.t.Helper()
 	if err := os.RemoveAll(s.dir); err != nil {

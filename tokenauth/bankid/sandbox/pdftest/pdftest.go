@@ -1,4 +1,5 @@
-// Package pdftest makes small PDF files for tests. A reader can open them.
+// Package pdftest makes small PDF files for tests that upload documents to the sandbox. A
+// reader can open them.
 package pdftest
 
 import (
@@ -25,8 +26,8 @@ func Plain(text string) []byte {
 // contentsSize is how many bytes there are for a signature.
 const contentsSize = 4096
 
-// Signed returns Plain(text) with an invisible signature. In the place of its CMS
-// is the SHA-256 hash that the CMS would be for.
+// Signed returns Plain(text) with an invisible signature. Instead of a CMS, it has the
+// SHA-256 hash that the CMS would be for.
 func Signed(text string) []byte {
 	plain := Plain(text)
 	u := update{number: 6}

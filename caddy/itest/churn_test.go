@@ -1,4 +1,4 @@
-package caddyesign_test
+package itest
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -15,8 +16,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // TestChurn changes everything at the same time, for a minute, or for a quarter of a
@@ -29,14 +28,11 @@ func TestChurn(t *testing.T) {
 	if testing.Short() {
 		duration /= 4
 	}
-	f := newFixture(t)
 	// Goroutines that Caddy starts once in a process must not be counted.
-	f.start("respond ok")
-	if err := caddy.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	g := startGateway(t, "environment current\nclient_id app\nclient_secret secret", "respond ok")
+	g.stop(t)
 	ours := goleak.IgnoreCurrent()
-	c := newChurn(t, f)
+	c := newChurn(t, g)
 	c.rotate()
 	c.reload()
 	c.call(2 * time.Second)
@@ -48,7 +44,7 @@ func TestChurn(t *testing.T) {
 	c.call(duration)
 	close(stop)
 	operator.Wait()
-	after := c.atRest(func(u usage) bool { return u.goroutines <= before.goroutines })
+	after := c.atRest(func(u churnUsage) bool { return u.goroutines <= before.goroutines })
 
 	m := c.model
 	t.Logf("%d callers in %v: %d calls done, %d without an obtainable token, %d made again after a reload, %d arrived late",
@@ -62,10 +58,12 @@ func TestChurn(t *testing.T) {
 	if c.done.Load() < 1000 || m.given.Load() < 5 || m.failed.Load() < 5 || c.reloads < 5 || m.secrets.Load() < 5 || m.loaded.Load() < 2 {
 		t.Error("that was no churn")
 	}
-	if err := caddy.Stop(); err != nil {
+	c.stop(t)
+	logged, err := os.ReadFile(c.log) // it includes all calls that the gateway saw
+	if err != nil {
 		t.Fatal(err)
 	}
-	log := f.logged() // it includes all calls that the gateway saw
+	log := string(logged)
 	if !strings.Contains(log, "?call=1&") {
 		t.Error("calls are not logged")
 	}
@@ -74,8 +72,7 @@ func TestChurn(t *testing.T) {
 			t.Errorf("call %s was lost in the gateway", id)
 		}
 	}
-	f.issuer.Close()
-	f.upstream.Close()
+	m.issuer.Close()
 	m.api.Close()
 	goleak.VerifyNone(t, ours)
 }
@@ -85,8 +82,10 @@ const churnCallers = 200
 
 // A churn is a gateway together with its operator and its callers.
 type churn struct {
-	*fixture
+	*gateway
+	t         *testing.T
 	model     *churnModel
+	secret    string          // the file that holds the client secret
 	transport *http.Transport // of the callers
 	reloads   int
 
@@ -96,10 +95,11 @@ type churn struct {
 	again []string // calls that did not arrive, and were retried
 }
 
-// newChurn starts everything but the gateway.
-func newChurn(t *testing.T, f *fixture) *churn {
+// newChurn starts everything but the gateway, which then logs at info level.
+func newChurn(t *testing.T, g *gateway) *churn {
+	g.level = "INFO"
 	return &churn{
-		fixture: f, model: newChurnModel(t, f.issuer),
+		gateway: g, t: t, model: newChurnModel(t), secret: filepath.Join(t.TempDir(), "secret"),
 		transport: &http.Transport{MaxIdleConnsPerHost: churnCallers},
 	}
 }
@@ -128,12 +128,15 @@ func (c *churn) reload() {
 	generation := int64(c.reloads/5 + 1)
 	c.reloads++
 	c.model.loading.Store(generation)
-	c.app = fmt.Sprintf(`refresh_before 2s
+	app := fmt.Sprintf(`refresh_before 2s
+		issuer %s
+		client_id first
+		client_secret {file.%s}
 		client second {
 			client_id second-%d
-			client_secret {file.%s}
-		}`, generation, c.secret)
-	config := c.caddyfile(fmt.Sprintf(`handle /csc/* {
+			client_secret {file.%[2]s}
+		}`, c.model.issuer.Issuer(), c.secret, generation)
+	site := fmt.Sprintf(`handle /csc/* {
 		bankid_esign csc {
 			callers local
 			client second
@@ -145,9 +148,8 @@ func (c *churn) reload() {
 			callers local
 			upstream signdoc %[1]s
 		}
-	}`, c.model.api.URL))
-	config = strings.NewReplacer("level DEBUG", "level INFO", "client_id test-client", "client_id first").Replace(config)
-	if err := caddy.Load(adapt(c.t, config), true); err != nil {
+	}`, c.model.api.URL)
+	if err := c.load(c.t, app, site); err != nil {
 		c.t.Errorf("reloading: %v", err)
 	}
 	c.model.loaded.Store(generation)
@@ -246,19 +248,21 @@ func (c *churn) callOnce() bool {
 	return false
 }
 
-// usage is the amount of resources that the process uses.
-type usage struct {
+// churnUsage is the amount of resources that the process uses.
+type churnUsage struct {
 	goroutines int
 	heap       uint64
 }
 
 // String implements fmt.Stringer.
-func (u usage) String() string { return fmt.Sprintf("%d goroutines, %d KiB", u.goroutines, u.heap>>10) }
+func (u churnUsage) String() string {
+	return fmt.Sprintf("%d goroutines, %d KiB", u.goroutines, u.heap>>10)
+}
 
 // atRest returns what the process uses when nobody calls. It waits until wanted is
 // true, or until the usage has not changed for a while.
-func (c *churn) atRest(wanted func(usage) bool) usage {
-	var last usage
+func (c *churn) atRest(wanted func(churnUsage) bool) churnUsage {
+	var last churnUsage
 	same := 0
 	deadline := time.Now().Add(time.Minute)
 	eventually(c.t, func() bool {
@@ -268,7 +272,7 @@ func (c *churn) atRest(wanted func(usage) bool) usage {
 		runtime.GC() // pooled memory is free only after the second run
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
-		now := usage{runtime.NumGoroutine(), stats.HeapAlloc}
+		now := churnUsage{runtime.NumGoroutine(), stats.HeapAlloc}
 		if now.goroutines == last.goroutines {
 			same++
 		} else {

@@ -1,4 +1,4 @@
-package caddyesign_test
+package itest
 
 import (
 	"fmt"
@@ -28,9 +28,10 @@ const (
 // A churnModel is an issuer and an API that know which tokens are valid for which
 // calls.
 type churnModel struct {
-	t     *testing.T
-	begin time.Time
-	api   *httptest.Server
+	t      *testing.T
+	begin  time.Time
+	issuer *tokenauthtest.Server
+	api    *httptest.Server
 
 	loading, loaded atomic.Int64 // generations of the second client: the newest that may be used, and the newest that must be
 	secrets         atomic.Int64
@@ -52,14 +53,14 @@ type churnToken struct {
 	delivered time.Duration // 0 before it is delivered
 }
 
-// newChurnModel starts the API, and sets up the issuer.
-func newChurnModel(t *testing.T, issuer *tokenauthtest.Server) *churnModel {
-	m := &churnModel{t: t, begin: time.Now(), tokens: make(map[string]*churnToken), calls: make(map[string]bool)}
+// newChurnModel starts the issuer and the API.
+func newChurnModel(t *testing.T) *churnModel {
+	m := &churnModel{t: t, begin: time.Now(), issuer: tokenauthtest.NewHTTPServer(), tokens: make(map[string]*churnToken), calls: make(map[string]bool)}
 	m.api = httptest.NewServer(http.HandlerFunc(m.serveAPI))
-	issuer.HandleToken(m.serveToken)
-	issuer.HandleDiscovery(func(w http.ResponseWriter, r *http.Request) {
+	m.issuer.HandleToken(m.serveToken)
+	m.issuer.HandleDiscovery(func(w http.ResponseWriter, r *http.Request) {
 		if !m.fail(w) {
-			tokenauthtest.WriteJSON(w, http.StatusOK, issuer.Document())
+			tokenauthtest.WriteJSON(w, http.StatusOK, m.issuer.Document())
 		}
 	})
 	return m

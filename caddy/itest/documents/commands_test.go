@@ -1,22 +1,27 @@
-package caddyesign_test
+package documents
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/documents"
 )
 
 // notRun are the commands in the documents, and in the comments of the examples, that
-// no test of this package runs, and the reason for each.
+// this test does not run, and the reason for each.
 var notRun = map[string]string{
 	"go test ./...": "is what runs this",
 	"bash .ci/run":  "runs this, and is what CI runs",
@@ -39,8 +44,8 @@ var notRun = map[string]string{
 	"install -m 644 systemd.caddyfile /etc/esign-gateway/Caddyfile": "changes the machine; TestExampleSidecar runs the file",
 	"install -m 644 esign-gateway.service /etc/systemd/system/":     "changes the machine; .ci/run verifies the unit",
 	"install -D -m 600 /dev/stdin /etc/esign-gateway/bankid":        "changes the machine",
-	"promtool check rules alerts.yml":                               "the module of integration tests runs it (TestAlertRules)",
-	"promtool test rules alerts_test.yml":                           "the module of integration tests runs it (TestAlertRules)",
+	"promtool check rules alerts.yml":                               "TestAlertRules runs it",
+	"promtool test rules alerts_test.yml":                           "TestAlertRules runs it",
 }
 
 // fails are parts of commands that fail, and the reason for each.
@@ -127,27 +132,34 @@ func TestDocumentsCommands(t *testing.T) {
 	listed := maps.Clone(notRun)
 	program := filepath.Join(t.TempDir(), "caddy")
 	// The program is built in the same way as by "go run", which the README uses.
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./esigncaddy").CombinedOutput(); err != nil {
+	repo := repository(t)
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./caddy/esigncaddy")
+	build.Dir = repo
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, d := range documents(t) {
+	all, err := documents.Read(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
 		var script strings.Builder
 		var want []string
-		for _, b := range d.blocks {
-			switch b.kind {
+		for _, b := range d.Blocks {
+			switch b.Kind {
 			case "sh":
-				commands, skipped := runnable(b.text)
+				commands, skipped := runnable(b.Text)
 				for _, cmd := range skipped {
 					delete(listed, cmd)
 				}
-				script.WriteString(commands + "\nprintf '\\n%s\\n' '" + cut + "'\n")
+				script.WriteString(commands + "\nprintf '\\n%s\\n' '" + endOfBlock + "'\n")
 				want = append(want, "")
 			case "json", "text":
 				if len(want) == 0 {
-					t.Errorf("%s: output of no command: %s", d.path, b.text)
+					t.Errorf("%s: output of no command: %s", d.Path, b.Text)
 					continue
 				}
-				want[len(want)-1] = tidy(b.text)
+				want[len(want)-1] = tidy(b.Text)
 			}
 		}
 		if !regexp.MustCompile(`(?m)^(serve|simulate|caddy|curl|go) `).MatchString(script.String()) {
@@ -159,8 +171,8 @@ func TestDocumentsCommands(t *testing.T) {
 		if before, _, _ := strings.Cut("\n"+commands, "\nserve "); strings.Contains(before, "--environment current") {
 			commands = "serve caddy run --config Caddyfile.example\n" + commands
 		}
-		t.Run(filepath.Base(d.path), func(t *testing.T) {
-			got := strings.Split(inAClone(t, program, commands), cut+"\n")
+		t.Run(filepath.Base(d.Path), func(t *testing.T) {
+			got := strings.Split(inAClone(t, program, commands), endOfBlock+"\n")
 			if len(got) != len(want)+1 {
 				t.Fatalf("%d of %d blocks were run:\n%s", len(got)-1, len(want), strings.Join(got, "\n"))
 			}
@@ -179,8 +191,8 @@ func TestDocumentsCommands(t *testing.T) {
 	}
 }
 
-// cut marks the end of a block's output.
-const cut = "--8<--"
+// endOfBlock marks the end of a block's output.
+const endOfBlock = "--8<--"
 
 // orderStatus matches a command that asks for the status of an order.
 var orderStatus = regexp.MustCompile(`^curl -s "http://localhost:8080/\S+\?sign_id=\$\w+"$`)
@@ -213,22 +225,44 @@ func runnable(commands string) (run string, skipped []string) {
 	return strings.Join(lines, "\n"), skipped
 }
 
+// repository returns the root of the repository.
+func repository(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// freePort returns a port on which nothing listens, outside the range that the system
+// assigns automatically.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for {
+		port := strconv.Itoa(20000 + rand.IntN(12000))
+		listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.Close()
+		return port
+	}
+}
+
 // inAClone runs a script in a directory that looks like a clone of the repository, and
 // returns what it prints. There, "caddy" is program, ports are changed, BankID's test
 // environment is the sandbox, and the files of a server are in the clone.
 func inAClone(t *testing.T, program, script string) string {
 	t.Helper()
-	repo, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	repo := repository(t)
 	dir := t.TempDir()
 	var there, back []string
 	for _, port := range []string{"8080", "8081", "9180", "9772", "9773"} {
-		_, free, err := net.SplitHostPort(freeAddress(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		free := freePort(t)
 		there, back = append(there, ":"+port, ":"+free), append(back, ":"+free, ":"+port)
 	}
 	here := strings.NewReplacer(append(there,
@@ -350,12 +384,12 @@ func tidy(output string) string {
 // in parentheses after them.
 func exampleCommands(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob("examples/*")
+	files, err := filepath.Glob(filepath.Join(repository(t), "caddy/examples/*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var found []string
-	for _, file := range append(files, "../Caddyfile.example") {
+	for _, file := range append(files, filepath.Join(repository(t), "Caddyfile.example")) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
