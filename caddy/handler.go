@@ -62,7 +62,9 @@ type Handler struct {
 	// The reverse proxy that sends the calls, configured as in the `reverse_proxy`
 	// handler, but without `upstreams`, and with `http` as the only `protocol` of the
 	// transport. Options that could send a token elsewhere, or retry a call, are
-	// refused.
+	// refused. Default: the reverse proxy of Go's library, which is faster and looks the
+	// same to callers and the API. It is also used if only `transport` is set, unless the
+	// HTTP configuration mentions a placeholder `{http.reverse_proxy.*}`.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
 	table     *gateway.Table
