@@ -115,8 +115,8 @@ func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Dec
 // decodeOrder reads an order document by document, so that neither a large body
 // is in memory twice, nor a long list of nothing costs anything. Of the other
 // members that BankID documents only the type is checked, unless they have an
-// effect; unknown ones are ignored. If strict, the members have to be there that
-// a sign order must have, and else the documents alone.
+// effect; unknown ones are ignored. If strict, the order must have the members that a
+// sign order must have, and otherwise the documents alone.
 func decodeOrder(body *json.Decoder, strict bool, content func(json.RawMessage) (resultContent, error)) (orderRequest, error) {
 	var order orderRequest
 	var sign *signProperties
