@@ -19,6 +19,9 @@ const (
 	// maxOrder bounds the body of an order. BankID documents no limit; 30
 	// documents of the greatest size would be 1.2 GiB.
 	maxOrder = 64 << 20
+	// maxOrderName bounds the name of an order, in bytes. It is in the descriptions of
+	// up to 30 documents. BankID documents no limit.
+	maxOrderName = 4 << 10
 )
 
 // defaultTimeout is how long a person may take to begin to sign, unless the
@@ -165,6 +168,9 @@ func (o *orderRequest) apply(sign *signProperties) error {
 	o.timeout = defaultTimeout
 	if sign == nil {
 		return nil
+	}
+	if len(sign.OrderName) > maxOrderName {
+		return badOrder("signProperties: orderName is longer than %d bytes", maxOrderName)
 	}
 	o.name = sign.OrderName
 	switch seconds := min(sign.TimeoutSeconds, math.MaxInt32); { // or the product could overflow
