@@ -68,7 +68,7 @@ func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admissio
 	}
 }
 
-// signDocScopes are those of which SignDoc needs one.
+// signDocScopes are the scopes of SignDoc. A call needs one of them.
 func signDocScopes() []string { return []string{bankid.ScopeESign, bankid.ScopeReadWrite} }
 
 // refuseV1 returns what refuses a call of SignDoc v1.
