@@ -9,7 +9,7 @@ import (
 
 // repair makes a cross-reference out of the objects that are in the file, as
 // readers do if that of the file is broken. Of objects with the same number, the
-// last one counts.
+// last one in the file counts.
 func (d *Document) repair() error {
 	found, err := d.scan()
 	if err != nil {
@@ -17,7 +17,8 @@ func (d *Document) repair() error {
 	}
 	d.objects, d.packed = make(map[int]any), make(map[int]*objectStream)
 	d.entries, d.trailer = maps.Clone(found), make(Dict)
-	for _, number := range slices.Sorted(maps.Keys(found)) {
+	inOrder := slices.SortedFunc(maps.Keys(found), func(a, b int) int { return found[a].where - found[b].where })
+	for _, number := range inOrder {
 		object, err := d.lookUp(Ref{Number: number, Generation: int(found[number].generation)})
 		if d.budget.bytes < 0 || d.budget.values < 0 {
 			return err
@@ -28,7 +29,7 @@ func (d *Document) repair() error {
 				d.trailer["Root"] = Ref{Number: number, Generation: int(found[number].generation)}
 			}
 		case *Stream:
-			d.repairStream(number, object)
+			d.repairStream(number, found[number].where, object)
 		}
 	}
 	d.repairTrailer()
@@ -38,8 +39,8 @@ func (d *Document) repair() error {
 	return nil
 }
 
-// repairStream takes over what a stream says of the structure.
-func (d *Document) repairStream(number int, stream *Stream) {
+// repairStream takes over what the stream at a position says of the structure.
+func (d *Document) repairStream(number, position int, stream *Stream) {
 	switch stream.Dict["Type"] {
 	case Name("XRef"):
 		d.takeOver(stream.Dict)
@@ -48,11 +49,13 @@ func (d *Document) repairStream(number int, stream *Stream) {
 		if err != nil {
 			return
 		}
-		inside := make(section)
 		for i, object := range packed.numbers {
-			inside[object] = entry{kind: inStream, where: number, generation: int32(i)} //nolint:gosec // fewer than the bytes of the stream
+			if e := d.entries[object]; e.kind == inFile && e.where >= position {
+				continue
+			}
+			d.entries[object] = entry{kind: inStream, where: number, generation: int32(i)} //nolint:gosec // fewer than the bytes of the stream
+			delete(d.objects, object)
 		}
-		d.entries.add(inside)
 	}
 }
 
