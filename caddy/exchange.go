@@ -14,7 +14,7 @@ import (
 
 // An exchange is what is known of one call while it is served, by the site before the
 // gateway, the handler and the transport. A request has one, unless it comes to a second
-// gateway, such as in error routes. Each of those has its own.
+// gateway, such as in error routes, or makes another call. Each of those has its own.
 type exchange struct {
 	gateway.Exchange
 	transport *Transport // that makes the call; nil before the request has come to one
@@ -55,22 +55,37 @@ func beginExchange(r *http.Request) *exchange {
 	return x
 }
 
-// exchange returns the exchange of t for a request with the context ctx. Outside of a
-// request, it returns a new one each time.
-func (t *Transport) exchange(ctx context.Context) *exchange {
-	newest := exchangeOf(ctx)
+// ofRefusal returns the exchange for a request with the context ctx that a gateway refuses
+// before it knows the call: x, or a new one if x is of a call that has ended.
+func (x *exchange) ofRefusal(ctx context.Context) *exchange {
+	if x.settled {
+		return x.next(ctx)
+	}
+	return x
+}
+
+// next returns a new exchange of the request with the context ctx, after x.
+func (x *exchange) next(ctx context.Context) *exchange {
+	next := &exchange{body: x.body, download: x.download, previous: x}
+	caddyhttp.SetVar(ctx, exchangeVar, next)
+	return next
+}
+
+// exchange returns the exchange of t for the call that r makes. Outside of a server, it
+// returns a new one each time. Routes can change the path of a request that comes to t
+// again. Then it makes another call, with another token.
+func (t *Transport) exchange(r *http.Request) *exchange {
+	call, newest := t.core.Table.Lookup(r), exchangeOf(r.Context())
 	for x := newest; x != nil; x = x.previous {
-		if x.transport == t {
+		if x.transport == t && x.Call == call {
 			return x
 		}
 	}
-	if newest.transport == nil {
-		newest.transport = t
-		return newest
+	if newest.transport != nil {
+		newest = newest.next(r.Context())
 	}
-	x := &exchange{transport: t, body: newest.body, download: newest.download, previous: newest}
-	caddyhttp.SetVar(ctx, exchangeVar, x)
-	return x
+	newest.transport, newest.Call = t, call
+	return newest
 }
 
 // bodyInMemory returns the body of r, a call that has failed, from its beginning. It
@@ -117,8 +132,12 @@ func (x *exchange) settle(w http.ResponseWriter, r *http.Request, err error, err
 	}
 }
 
-// count counts an error that has ended the call, once.
-func (x *exchange) count(client, kind string, err error) {
+// count counts an error that has ended the call of r, once. If the error comes from a
+// gateway in a response route, that gateway has counted it.
+func (x *exchange) count(r *http.Request, client, kind string, err error) {
+	for within := exchangeOf(r.Context()); within != nil && within != x; within = within.previous {
+		x.counted = x.counted || within.counted
+	}
 	if !x.counted {
 		x.counted = true
 		countRefusal(client, kind, errorStatus(err))

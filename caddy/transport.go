@@ -328,7 +328,7 @@ func loadApp(ctx caddy.Context) (*App, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
-	x := t.exchange(req.Context())
+	x := t.exchange(req)
 	res, err := t.roundTrip(req, x)
 	if err == nil {
 		return res, nil
@@ -345,7 +345,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if !t.ofHandler {
 		setErrorPlaceholder(req, e.kind)
-		x.count(t.Client, e.kind, err)
+		x.count(req, t.Client, e.kind, err)
 	}
 	return nil, err
 }
@@ -388,7 +388,7 @@ func (t *Transport) respond(req *http.Request, x *exchange, e *gatewayError) *ht
 		Header: make(http.Header), Body: http.NoBody,
 	}
 	kind, err := finish(res.Header, req, defaultProxyName, handlerError(e))
-	x.count(t.Client, kind, err)
+	x.count(req, t.Client, kind, err)
 	return res
 }
 
