@@ -123,3 +123,26 @@ func TestNoRetryByAnOwnProxyInAnyRoute(t *testing.T) {
 		})
 	}
 }
+
+// A call has one token, also if its body is streamed.
+func TestMetricsOfALongBody(t *testing.T) {
+	for name, size := range map[string]int{"short": 1 << 10, "long": 2 << 20} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.app = "client long {\nclient_id long-client\nclient_secret {file." + f.secret + "}\n}"
+			before := f.earlier()
+			admin := f.startMeasured("bankid_esign signdoc {\ncallers local\nclient long\nupstream signdoc " + f.upstream.URL + "\n}")
+			f.do("GET", path, "").is(200)
+			f.do("POST", path, strings.Repeat("x", size)).is(200)
+			f.do("POST", path, strings.Repeat("x", size)).is(200)
+			after, served := newScrape(t, admin), 0.0
+			for _, state := range []string{"fresh", "stale", "waited"} {
+				name := `caddy_bankid_esign_tokens_served_total{api="signdoc",client="long",state="` + state + `"}`
+				served += after[name] - before[name]
+			}
+			if served != 3 {
+				t.Errorf("%v tokens were served to 3 calls", served)
+			}
+		})
+	}
+}
