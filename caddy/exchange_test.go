@@ -2,6 +2,7 @@ package caddyesign_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -142,6 +143,29 @@ func TestMetricsOfALongBody(t *testing.T) {
 			}
 			if served != 3 {
 				t.Errorf("%v tokens were served to 3 calls", served)
+			}
+		})
+	}
+}
+
+// A call that the transport refuses because of its body gets the response of the gateway,
+// with nothing of the reverse_proxy in it.
+func TestRefusalOfABodyIsTheGatewaysOwn(t *testing.T) {
+	for option, name := range map[string]string{
+		"":                          "bankid_esign",
+		"proxy_status_name signing": "signing",
+		"header_down X-Down down":   "bankid_esign",
+	} {
+		t.Run(option, func(t *testing.T) {
+			f := newFixture(t)
+			f.start("header X-Before before\nrequest_body {\nmax_size 1KB\n}\n" + gatewayTo(f.upstream.URL, option, ""))
+			req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, io.LimitReader(strings.NewReader(strings.Repeat("x", 2000)), 2000))
+			a := roundTrip(t, req).is(413)
+			if got := a.Header.Get("Proxy-Status"); !strings.HasPrefix(got, name+";error=http_request_error") {
+				t.Errorf("Proxy-Status is %q", got)
+			}
+			if a.Header.Get("Via") != "" || a.Header.Get("Server") != "Caddy" || a.Header.Get("X-Down") != "" || a.Header.Get("X-Before") != "before" {
+				t.Errorf("the header is %v", a.Header)
 			}
 		})
 	}

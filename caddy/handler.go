@@ -177,7 +177,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	} else {
 		early := &upload.EarlyResponse{
 			ResponseWriter: w, Body: x.body, Drainer: h.drainers.callers,
-			Discard: func() bool { return x.refusal != nil },
+		}
+		if _, short := h.routes[call.Group].proxy.(*direct); !short { // that returns refusals as errors
+			early.Discard = func() bool { return x.refusal != nil }
 		}
 		err = early.Serve(func(w http.ResponseWriter) error { return h.serve(w, r, x, next) })
 		if x.refusal != nil {
