@@ -87,7 +87,7 @@ func (a Access) validate() error {
 		}
 	}
 	if a.has(bankid.B2B) && len(a.APIs) > 1 {
-		return errors.New("b2b stands alone: its tokens are bound to a key and its client has no other scopes; give it a directive or route in a site of its own, or with a matcher, such as 'bankid_esign /v0/b2b/* b2b'")
+		return errors.New("b2b cannot be combined with another API: its tokens are bound to a key and its client has no other scopes; give it a directive or route in a site of its own, or with a matcher, such as 'bankid_esign /v0/b2b/* b2b'")
 	}
 	if a.has(bankid.B2B) && a.Client == "" {
 		return errors.New("b2b needs a client of its own: name it with 'client <name>'")
@@ -123,7 +123,7 @@ func (a Access) validateScope(scope string) error {
 		return err
 	}
 	if (scope == bankid.ScopeB2B) != a.has(bankid.B2B) {
-		return fmt.Errorf("scope '%s' cannot be combined: %s stands alone", scope, bankid.ScopeB2B)
+		return fmt.Errorf("scope '%s' cannot be used here: a token for %s has no other scope", scope, bankid.ScopeB2B)
 	}
 	return nil
 }

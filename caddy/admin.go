@@ -113,7 +113,7 @@ func (a *App) refresh(ctx context.Context, name string) (kept map[*tokenauth.Sou
 		wg.Go(func() { errs[i] = source.Refresh(ctx) })
 	}
 	wg.Wait()
-	var tooSoon *tokenauth.TooSoonError // the one that can be tried first
+	var tooSoon *tokenauth.TooSoonError // of the token that can be obtained first
 	kept = make(map[*tokenauth.Source]time.Time)
 	for i, err := range errs {
 		if e, ok := errors.AsType[*tokenauth.TooSoonError](err); ok {
@@ -165,7 +165,7 @@ func writeAdmin(w http.ResponseWriter, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	// The header is sent already, so an error can be reported to nobody.
+	// The header is already sent, so an error cannot be reported any more.
 	_, _ = w.Write(append(body, '\n'))
 	return nil
 }

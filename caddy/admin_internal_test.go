@@ -46,7 +46,7 @@ func TestRefreshOfSomeTokensOnly(t *testing.T) {
 		before := len(issuer.TokenRequests())
 		_, err = app.refresh(t.Context(), "")
 		if _, ok := errors.AsType[*tokenauth.TooSoonError](err); !ok {
-			t.Errorf("error is %v, want one that says that it is too soon", err)
+			t.Errorf("error is %v, want a TooSoonError", err)
 		}
 		if n := len(issuer.TokenRequests()) - before; n != 1 {
 			t.Errorf("%d token requests, want 1", n)

@@ -39,7 +39,7 @@ func (a *admin) reload(site string) {
 }
 
 // ask sends a request to the admin endpoint.
-func (a *admin) ask(method, path string, header ...string) *answer {
+func (a *admin) ask(method, path string, header ...string) *response {
 	a.t.Helper()
 	req, err := http.NewRequestWithContext(a.t.Context(), method, "http://"+a.address+path, nil)
 	if err != nil {
@@ -79,20 +79,20 @@ type shownToken struct {
 	} `json:"last_error"`
 }
 
-// decode parses the body of an answer.
-func decode[T any](a *answer) (v T) {
+// decode parses the body of a response.
+func decode[T any](a *response) (v T) {
 	a.t.Helper()
 	if got := a.Header.Get("Content-Type"); got != "application/json" {
 		a.t.Errorf("Content-Type is %q", got)
 	}
 	if err := json.Unmarshal(a.body, &v); err != nil {
-		a.t.Errorf("the answer is %s: %v", a.body, err)
+		a.t.Errorf("the response is %s: %v", a.body, err)
 	}
 	return v
 }
 
-// says asserts that the answer is an error of the admin endpoint that contains text.
-func (a *answer) says(text string) *answer {
+// says asserts that the response is an error of the admin endpoint that contains text.
+func (a *response) says(text string) *response {
 	a.t.Helper()
 	if e := decode[struct{ Error string }](a); !strings.Contains(e.Error, text) {
 		a.t.Errorf("the error is %q, want %q in it", e.Error, text)
@@ -260,7 +260,7 @@ func TestAdminRefreshStormMakesNoAttempt(t *testing.T) {
 	}
 }
 
-func TestAdminRefreshJoinsTheAttemptInFlight(t *testing.T) {
+func TestAdminRefreshJoinsTheAttemptUnderWay(t *testing.T) {
 	f := newFixture(t)
 	release := make(chan struct{})
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
@@ -275,7 +275,7 @@ func TestAdminRefreshJoinsTheAttemptInFlight(t *testing.T) {
 			if c := decode[shownClient](got); len(c.Tokens) != 1 || c.Tokens[0].State != "fresh" {
 				t.Errorf("after the refresh the client is %s", got.body)
 			}
-			showsNone(t, "the answer", string(got.body))
+			showsNone(t, "the response", string(got.body))
 		})
 	}
 	a.waitFor(5)
@@ -294,7 +294,7 @@ func TestAdminRefreshSaysWhyItFailed(t *testing.T) {
 		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
 	})
 	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
-	done := make(chan *answer, 1)
+	done := make(chan *response, 1)
 	go func() { done <- a.ask("POST", "/bankid_esign/clients/default/refresh") }()
 	a.waitFor(1)
 	close(release)
@@ -341,7 +341,7 @@ func TestAdminFollowsReloads(t *testing.T) {
 func TestClientCannotBeCalledDefault(t *testing.T) {
 	f := newFixture(t)
 	config := strings.Replace(string(adapt(t, f.caddyfile(localSite))), `"client_id":`, `"clients":{"default":{"client_id":"x","client_secret":"{env.X}"}},"client_id":`, 1)
-	if err := caddy.Load([]byte(config), true); err == nil || !strings.Contains(err.Error(), "what the default client is called") {
+	if err := caddy.Load([]byte(config), true); err == nil || !strings.Contains(err.Error(), "the default client has this name") {
 		t.Errorf("the error is %v", err)
 	}
 }

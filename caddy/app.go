@@ -28,7 +28,7 @@ func init() {
 }
 
 // requestBudget is the size, in bytes, of the memory for all request bodies that are
-// held in case they must be sent again.
+// kept for a retry.
 const requestBudget = 64 << 20
 
 // App holds the clients of BankID OIDC, and what the gateway knows of the OpenID
@@ -41,7 +41,7 @@ const requestBudget = 64 << 20
 // ------|------|-----
 // `bankid_esign_token_obtained` | when a token is obtained or renewed | `client_id`; `lifetime` in seconds; `failed_attempts`, the number of failed attempts before this one: more than 0 means that a failure has ended
 // `bankid_esign_token_failed` | when an attempt fails for another reason than the attempt before, or when a failure has lasted until the token expired | `cause` (`unavailable`, `timeout`, `refused`, `unusable` or `configuration`); `code`, the OAuth error code or empty; `error`; `attempt`, the number of attempts since the last success; `token_usable`; `next_attempt`, the earliest time of the next attempt (RFC 3339)
-// `bankid_esign_token_unavailable` | in addition, when an attempt fails and there is no usable token any more; not again until there is a token; this can be one step of back-off after the token expired | the same
+// `bankid_esign_token_unavailable` | in addition, when an attempt fails and no usable token is left; again only after a token was obtained; this can be one step of back-off after the token expired | the same
 //
 // All events also have `client`, `issuer` and `scope` (space-separated). Event
 // handlers are called one after the other. Calls do not wait for them, but logs and
@@ -61,7 +61,7 @@ type App struct {
 
 	// Whether the issuer may be plain `http` on another machine, as in a rehearsal in a
 	// network of containers. Everybody in that network can read the credentials and the
-	// tokens, and answer in the issuer's name. So there are restrictions. The token
+	// tokens, and respond in the issuer's name. So there are restrictions. The token
 	// endpoint must be on the issuer's own host. Neither the issuer nor an upstream can
 	// be a host of BankID, and their host names can only have plain letters, digits,
 	// `-`, `_` and `.`. A client cannot use a credential that another client, under any
@@ -92,7 +92,7 @@ type App struct {
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
 	env bankid.Environment
-	// showsProxy says that the configuration may read placeholders of Caddy's reverse
+	// showsProxy is whether the configuration may read placeholders of Caddy's reverse
 	// proxy, which the short way does not set.
 	showsProxy bool
 	provider   *tokenauth.Provider
@@ -154,7 +154,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := checkUserID(cfg); err != nil {
 		return err
 	}
-	a.warnOpenAdmin(cfg)
+	if cfg != nil && a.sandbox == nil { // the sandbox's credentials are published
+		warnOpenAdmin(a.logger, cfg.Admin, a.allClients())
+	}
 	if err := errors.Join(checkDuration("timeout", a.Timeout), checkDuration("refresh_before", a.RefreshBefore)); err != nil {
 		return err
 	}
@@ -198,22 +200,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return err
 }
 
-// checkDuration returns an error if d, the value of the field called name, is negative
-// or too short to be meant. A number without a unit means nanoseconds.
-func checkDuration(name string, d caddy.Duration) error {
-	switch {
-	case d < 0:
-		return fmt.Errorf("%s must not be negative", name)
-	case d > 0 && time.Duration(d) < time.Millisecond:
-		return fmt.Errorf("%s %v is too short to be meant: write it with a unit, as in \"10s\"", name, time.Duration(d))
-	}
-	return nil
-}
-
 // checkIssuer returns an error if issuer cannot be used. If the only fault is plain
 // http, the error names the option that allows it.
 func (a *App) checkIssuer(issuer string) error {
-	err := a.parseIssuer(issuer)
+	err := parseIssuer(issuer, a.InsecureHTTPIssuer)
 	if err == nil || a.InsecureHTTPIssuer {
 		return err
 	}
@@ -248,7 +238,9 @@ func (a *App) provisionEnvironment() error {
 			return fmt.Errorf("issuer '%s' %v", a.Issuer, err)
 		}
 		a.env = bankid.Environment{Issuer: issuer}
-		a.warnInsecure()
+		if a.InsecureHTTPIssuer {
+			warnInsecure(a.logger, issuer)
+		}
 	default:
 		return errors.New("neither environment nor issuer is given: there is no default, so that nobody signs for real by accident")
 	}
@@ -298,27 +290,18 @@ func unknownEnvironment(name, typed string) error {
 // provisionClients checks the clients.
 func (a *App) provisionClients() error {
 	if _, ok := a.Clients[defaultClient]; ok {
-		return fmt.Errorf("client '%s': that is what the default client is called; give this one another name", defaultClient)
+		return fmt.Errorf("client '%s': the default client has this name; give this one another name", defaultClient)
 	}
-	clients := maps.Clone(a.Clients)
-	if clients == nil {
-		clients = make(map[string]*Client)
-	}
-	if !a.Client.empty() {
-		clients[""] = &a.Client
-	}
+	clients := a.allClients()
 	for _, name := range slices.Sorted(maps.Keys(clients)) {
 		client := clients[name]
-		if client == nil {
-			client = new(Client)
-		}
 		if a.sandbox != nil {
 			continue // the sandbox supplies its own clients
 		}
 		if err := client.validate(); err != nil {
 			return fmt.Errorf("client '%s': %v", clientLabel(name), err)
 		}
-		if err := a.provisionSecrecy(name, client); err != nil {
+		if err := provisionSecrecy(&a.refs, name, client, !a.InsecureHTTPIssuer); err != nil {
 			return err
 		}
 		if names := client.writtenOut(); len(names) > 0 {
@@ -327,6 +310,22 @@ func (a *App) provisionClients() error {
 		}
 	}
 	return nil
+}
+
+// allClients returns the configured clients by name. The name of the default client is
+// "".
+func (a *App) allClients() map[string]*Client {
+	clients := make(map[string]*Client, len(a.Clients)+1)
+	for name, client := range a.Clients {
+		if client == nil { // as JSON can have it
+			client = new(Client)
+		}
+		clients[name] = client
+	}
+	if !a.Client.empty() {
+		clients[""] = &a.Client
+	}
+	return clients
 }
 
 // provisionHTTP creates the HTTP client for requests to the provider.
@@ -390,6 +389,18 @@ func (a *App) Cleanup() error {
 		a.http.CloseIdleConnections()
 	}
 	return err
+}
+
+// loadApp returns the bankid_esign app.
+func loadApp(ctx caddy.Context) (*App, error) {
+	mod, err := ctx.AppIfConfigured("bankid_esign")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mod.(*App), nil
 }
 
 // Interface guards

@@ -136,9 +136,9 @@ func TestOtherSpellingsAreNotFound(t *testing.T) {
 	if calls := f.upstream.seen(); len(calls) != 0 {
 		t.Errorf("upstream saw %d calls, the first %s %s", len(calls), calls[0].Method, calls[0].RequestURI)
 	}
-	answer := f.do("GET", "/csc/v2/oauth2/authorize", "").is(404).byGateway("http_request_denied")
-	if !strings.Contains(answer.Header.Get("Proxy-Status"), "browser") {
-		t.Errorf("Proxy-Status is %q, want a hint", answer.Header.Get("Proxy-Status"))
+	response := f.do("GET", "/csc/v2/oauth2/authorize", "").is(404).byGateway("http_request_denied")
+	if !strings.Contains(response.Header.Get("Proxy-Status"), "browser") {
+		t.Errorf("Proxy-Status is %q, want a hint", response.Header.Get("Proxy-Status"))
 	}
 }
 
@@ -221,7 +221,7 @@ func TestBodiesPassUnchanged(t *testing.T) {
 		name    string
 		body    []byte
 		chunked bool
-		header  map[string]string // of the answer
+		header  map[string]string // of the response
 	}{
 		{"empty", nil, false, nil},
 		{"empty, chunked", nil, true, nil},
@@ -250,16 +250,16 @@ func TestBodiesPassUnchanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			answer := roundTrip(t, req).is(200)
+			response := roundTrip(t, req).is(200)
 			for _, call := range f.upstream.seen() {
 				if !bytes.Equal(call.body, test.body) {
 					t.Errorf("upstream got %d other bytes, want %d", len(call.body), len(test.body))
 				}
 			}
-			if !bytes.Equal(answer.body, test.body) {
-				t.Errorf("caller got %d other bytes, want %d", len(answer.body), len(test.body))
+			if !bytes.Equal(response.body, test.body) {
+				t.Errorf("caller got %d other bytes, want %d", len(response.body), len(test.body))
 			}
-			if got := answer.Header.Get("Content-Encoding"); got != test.header["Content-Encoding"] {
+			if got := response.Header.Get("Content-Encoding"); got != test.header["Content-Encoding"] {
 				t.Errorf("Content-Encoding is %q", got)
 			}
 		})
@@ -297,7 +297,7 @@ func TestOffersAreIgnored(t *testing.T) {
 				f.do(method, path, body, offer...).is(200)
 				calls := f.upstream.seen()
 				if len(calls) != 1 || string(calls[0].body) != body {
-					t.Fatalf("%s %s with %q: the upstream saw %d calls, of which one should be", method, path, offer, len(calls))
+					t.Fatalf("%s %s with %q: the upstream saw %d calls, want 1", method, path, offer, len(calls))
 				}
 				for i := 0; i < len(offer); i += 2 {
 					if got := calls[0].Header[http.CanonicalHeaderKey(offer[i])]; got != nil {
@@ -316,8 +316,8 @@ func TestRedirectsAreHandedOn(t *testing.T) {
 	f.upstream.handle(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 	})
-	answer := f.do("GET", "/v1/signdoc/pades", "").is(307)
-	if got := answer.Header.Get("Location"); got != elsewhere.URL {
+	response := f.do("GET", "/v1/signdoc/pades", "").is(307)
+	if got := response.Header.Get("Location"); got != elsewhere.URL {
 		t.Errorf("Location is %q, want %q", got, elsewhere.URL)
 	}
 	if calls := elsewhere.seen(); len(calls) != 0 {

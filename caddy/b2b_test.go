@@ -228,15 +228,15 @@ func TestB2BJourneyOnTheSandbox(t *testing.T) {
 	hash := sha256.Sum256([]byte("document"))
 	encoded := base64.StdEncoding.EncodeToString(hash[:])
 	for range 3 {
-		var answer struct {
+		var response struct {
 			Results []struct {
 				Hash string `json:"signed_hash"`
 				CMS  []byte `json:"cms"`
 			} `json:"sign_results"`
 		}
 		body := f.do("POST", "/v0/b2b/cmses_from_hashes", `["`+encoded+`"]`, "Content-Type", "application/json").is(200).body
-		if err := json.Unmarshal(body, &answer); err != nil || len(answer.Results) != 1 || len(answer.Results[0].CMS) == 0 {
-			t.Errorf("the answer is %s, %v", body, err)
+		if err := json.Unmarshal(body, &response); err != nil || len(response.Results) != 1 || len(response.Results[0].CMS) == 0 {
+			t.Errorf("the response is %s, %v", body, err)
 		}
 	}
 	f.do("GET", "/v0/b2b/csc/v2/info", "").is(200)

@@ -16,8 +16,6 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterGlobalOption("bankid_esign", parseApp)
-	httpcaddyfile.RegisterHandlerDirective("bankid_esign", parseHandler)
-	httpcaddyfile.RegisterDirectiveOrder("bankid_esign", httpcaddyfile.Before, "reverse_proxy")
 }
 
 // parseApp sets up the app from the global option.
@@ -210,7 +208,7 @@ func (a *App) unmarshalClient(d *caddyfile.Dispenser) (string, error) {
 		return "", d.Errf("client name '%s' must be a plain word", name)
 	}
 	if name == defaultClient {
-		return "", d.Errf("client '%s': that is what the default client is called; give this one another name", name)
+		return "", d.Errf("client '%s': the default client has this name; give this one another name", name)
 	}
 	if _, ok := a.Clients[name]; ok {
 		return "", d.Errf("client '%s' already specified", name)

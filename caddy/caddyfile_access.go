@@ -102,3 +102,45 @@ func (a *Access) unmarshalCall(d *caddyfile.Dispenser) error {
 	a.Calls = append(a.Calls, c)
 	return nil
 }
+
+// deleteSegment deletes from d the subdirective that d has just read. segment is a copy
+// of that subdirective, and has been parsed to its end.
+func deleteSegment(d, segment *caddyfile.Dispenser) error {
+	if segment.Next() {
+		return segment.Errf("unexpected token '%s'", segment.Val())
+	}
+	segment.Reset()
+	count := 0
+	for segment.Next() {
+		count++
+	}
+	d.DeleteN(count)
+	return nil
+}
+
+// checkUpstream checks an upstream. Placeholders are not resolved; their names are
+// checked.
+func checkUpstream(upstream string) error {
+	if len(placeholders(upstream)) > 0 {
+		return checkPlaceholders(upstream)
+	}
+	_, err := resolveUpstream(upstream)
+	return err
+}
+
+// checkTransportSubdirective returns an error if a subdirective of the http transport
+// cannot be used. d has just read its name.
+func checkTransportSubdirective(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	if reason, ok := refusedSubdirectives[name]; ok {
+		return d.WrapErr(refused(name, reason))
+	}
+	args := d.RemainingArgs()
+	switch {
+	case name == "versions" && slices.Contains(args, "3"):
+		return d.WrapErr(refused("versions 3", refuseHTTP3))
+	case name == "tls_server_name" && len(args) > 0:
+		return wrapErr(d, checkPlaceholders(args[0]))
+	}
+	return nil
+}

@@ -14,6 +14,11 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("bankid_esign", parseHandler)
+	httpcaddyfile.RegisterDirectiveOrder("bankid_esign", httpcaddyfile.Before, "reverse_proxy")
+}
+
 // parseHandler sets up the handler from the directive. Syntax:
 //
 //	bankid_esign [<matcher>] <api...> {
@@ -182,16 +187,6 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// checkUpstream checks an upstream. Placeholders are not resolved; their names are
-// checked.
-func checkUpstream(upstream string) error {
-	if len(placeholders(upstream)) > 0 {
-		return checkPlaceholders(upstream)
-	}
-	_, err := resolveUpstream(upstream)
-	return err
-}
-
 // checkSegment returns an error if a subdirective of reverse_proxy cannot be used here.
 // d has just read its name.
 func checkSegment(d *caddyfile.Dispenser) error {
@@ -223,23 +218,6 @@ func checkTransportSegment(d *caddyfile.Dispenser) error {
 		if err := checkTransportSubdirective(segment); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// checkTransportSubdirective returns an error if a subdirective of the http transport
-// cannot be used. d has just read its name.
-func checkTransportSubdirective(d *caddyfile.Dispenser) error {
-	name := d.Val()
-	if reason, ok := refusedSubdirectives[name]; ok {
-		return d.WrapErr(refused(name, reason))
-	}
-	args := d.RemainingArgs()
-	switch {
-	case name == "versions" && slices.Contains(args, "3"):
-		return d.WrapErr(refused("versions 3", refuseHTTP3))
-	case name == "tls_server_name" && len(args) > 0:
-		return wrapErr(d, checkPlaceholders(args[0]))
 	}
 	return nil
 }

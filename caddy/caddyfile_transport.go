@@ -73,20 +73,5 @@ func (t *Transport) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) 
 	return t.Access.unmarshalSubdirective(d)
 }
 
-// deleteSegment deletes from d the subdirective that d has just read. segment is a copy
-// of that subdirective, and has been parsed to its end.
-func deleteSegment(d, segment *caddyfile.Dispenser) error {
-	if segment.Next() {
-		return segment.Errf("unexpected token '%s'", segment.Val())
-	}
-	segment.Reset()
-	count := 0
-	for segment.Next() {
-		count++
-	}
-	d.DeleteN(count)
-	return nil
-}
-
 // Interface guards
 var _ caddyfile.Unmarshaler = (*Transport)(nil)

@@ -41,15 +41,16 @@ func (r *refusal) gatewayError() *gatewayError {
 	return &gatewayError{status: http.StatusForbidden, kind: requestDenied, message: r.message}
 }
 
-// admit returns why the caller may not make r, or nil if it may.
-func (h *Handler) admit(r *http.Request) *refusal {
+// admit returns why callers, a value of Handler.Callers, does not admit r, or nil if it
+// does.
+func admit(r *http.Request, callers string) *refusal {
 	if crossOrigin(r) {
 		return &refusal{
 			"requests that a browser makes for another site are refused",
 			"call the gateway from a server; it is not for browsers",
 		}
 	}
-	switch h.Callers {
+	switch callers {
 	case callersAny:
 		return nil
 	case callersLocal:
@@ -120,9 +121,9 @@ func hasVerifiedCertificate(r *http.Request) bool {
 	return r.TLS != nil && r.TLS.HandshakeComplete && len(r.TLS.VerifiedChains) > 0
 }
 
-// callerIdentity returns who makes r, as an authentication handler, a verified client
-// certificate, or `callers local` tells. It returns "" if none of them does.
-func (h *Handler) callerIdentity(r *http.Request) string {
+// callerIdentity returns who makes r, by an authentication handler, a verified client
+// certificate, or callers being callersLocal. It returns "" if none of them tells.
+func callerIdentity(r *http.Request, callers string) string {
 	if id := authenticatedUser(r); id != "" {
 		return "user:" + id
 	}
@@ -131,7 +132,7 @@ func (h *Handler) callerIdentity(r *http.Request) string {
 		key := sha256.Sum256(r.TLS.VerifiedChains[0][0].RawSubjectPublicKeyInfo)
 		return "key:" + hex.EncodeToString(key[:])
 	}
-	if h.Callers == callersLocal {
+	if callers == callersLocal {
 		return callersLocal
 	}
 	return ""

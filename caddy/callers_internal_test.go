@@ -40,7 +40,7 @@ func TestAdmitLocalByAddress(t *testing.T) {
 		{"no host", "127.0.0.1:1", tcp("127.0.0.1"), "", false},
 		{"peer that is a name", "localhost:1", tcp("127.0.0.1"), "localhost", false},
 		{"loopback mapped to IPv6 as host", "127.0.0.1:1", tcp("127.0.0.1"), "[::ffff:127.0.0.1]:8080", true},
-		{"port that is no number", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:http", false},
+		{"port that is not a number", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:http", false},
 		{"port with a sign", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:+80", false},
 		{"port that is too large", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:65536", false},
 		{"empty port", "127.0.0.1:1", tcp("127.0.0.1"), "localhost:", false},
@@ -189,8 +189,7 @@ func TestCallerIdentity(t *testing.T) {
 		if user != "" {
 			repl.Set("http.auth.user.id", user)
 		}
-		h := &Handler{Callers: callers}
-		return h.callerIdentity(r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)))
+		return callerIdentity(r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)), callers)
 	}
 	seen := make(map[string]bool)
 	for _, id := range []string{

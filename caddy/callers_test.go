@@ -51,9 +51,9 @@ func TestCallersLocal(t *testing.T) {
 			for i := 0; i < len(test.header); i += 2 {
 				req.Header.Set(test.header[i], test.header[i+1])
 			}
-			answer := roundTrip(t, req).is(test.status)
+			response := roundTrip(t, req).is(test.status)
 			if test.status == 403 {
-				answer.byGateway("http_request_denied")
+				response.byGateway("http_request_denied")
 			}
 			if got := len(f.upstream.seen()); got != map[int]int{200: 1, 403: 0}[test.status] {
 				t.Errorf("upstream saw %d calls", got)
@@ -109,10 +109,10 @@ func TestBrowsersOfOtherSitesAreRefused(t *testing.T) {
 			{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", "cross-site"},
 		} {
 			for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
-				answer := f.do(method, path, "", header...).is(403).byGateway("http_request_denied")
-				for name := range answer.Header {
+				response := f.do(method, path, "", header...).is(403).byGateway("http_request_denied")
+				for name := range response.Header {
 					if strings.HasPrefix(name, "Access-Control-") {
-						t.Errorf("%s %v: the answer has %s", method, header, name)
+						t.Errorf("%s %v: the response has %s", method, header, name)
 					}
 				}
 			}

@@ -71,10 +71,10 @@ func (c Client) validate() error {
 		return errors.New("either client_secret or private_key is needed, and not both")
 	}
 	if c.KeyID != "" && c.PrivateKey == "" {
-		return errors.New("key_id goes with private_key")
+		return errors.New("key_id needs private_key")
 	}
 	if c.Audience != "" && c.PrivateKey == "" {
-		return errors.New("audience goes with private_key: it is that of client assertions")
+		return errors.New("audience needs private_key: it is the audience of client assertions")
 	}
 	for _, field := range c.fields() {
 		if err := field.check(); err != nil {
@@ -85,7 +85,7 @@ func (c Client) validate() error {
 		return err
 	}
 	if c.AuthMethod != "" && (c.AuthMethod == string(tokenauth.PrivateKeyJWT)) != (c.PrivateKey != "") {
-		return fmt.Errorf("auth_method %s does not go with the client's credential", c.AuthMethod)
+		return fmt.Errorf("auth_method %s does not fit the client's credential", c.AuthMethod)
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func checkWrittenKey(typed string) error {
 		return err
 	}
 	if _, err := parseKey(text, ""); err != nil {
-		return fmt.Errorf("what is written here is no private key (%v); if it is the name of a file, write {file./run/secrets/seal.pem}", err)
+		return fmt.Errorf("the value is not a private key (%v); if it is the name of a file, write {file./run/secrets/seal.pem}", err)
 	}
 	return nil
 }
@@ -224,4 +224,12 @@ func from(value string) string {
 		return " from {" + strings.Join(names, "}{") + "}"
 	}
 	return ""
+}
+
+// clientLabel returns the client's name as metrics, logs and the admin API show it.
+func clientLabel(name string) string {
+	if name == "" {
+		return defaultClient
+	}
+	return name
 }

@@ -31,12 +31,13 @@ func (f *fixture) setClock(ahead *time.Duration) {
 }
 
 func TestCheckOfClocks(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	for ahead, want := range map[time.Duration]string{
 		0:                 "ok clock agrees with the provider's",
 		20 * time.Second:  "warn clock the provider's is ahead of this machine's by 20s",
 		-40 * time.Second: "warn clock the provider's is behind this machine's by 40s",
-		-time.Hour:        "warn clock the provider's is behind this machine's by 1h0m0s, too far off to be corrected for: it says 20",
+		-time.Hour:        "warn clock the provider's is behind this machine's by 1h0m0s, too far to be corrected: it shows 20",
 	} {
 		f.setClock(&ahead)
 		run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "x", "--secret-file", f.secret).exits(0).prints(want)

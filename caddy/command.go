@@ -1,18 +1,12 @@
 package caddyesign
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
 func init() {
@@ -43,148 +37,4 @@ func init() {
 			}
 		},
 	})
-}
-
-// exitUnchecked is the exit status for wrong usage, and for a configuration that cannot
-// be loaded. For other failures it is 1.
-const exitUnchecked = 2
-
-// unchecked makes the command end with the status exitUnchecked, if err is not nil. It
-// prints err as cobra does, because Caddy would log it, which in a pipe is JSON.
-func unchecked(cmd *cobra.Command, err error) error {
-	if err == nil {
-		return nil
-	}
-	cmd.PrintErrln(cmd.ErrPrefix(), err.Error())
-	cmd.SilenceErrors = true
-	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUnchecked, nil })(cmd, nil)
-}
-
-// noArguments refuses arguments. A user who gives one has probably forgotten a flag,
-// while cobra.NoArgs would report an unknown command. advice names the flag, if that is
-// clear.
-func noArguments(advice string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
-			return nil
-		case advice == "":
-			return fmt.Errorf("unexpected argument '%s'", args[0])
-		}
-		return fmt.Errorf("unexpected argument '%s': %s", args[0], advice)
-	}
-}
-
-// keygenCommand returns the command that makes a key for private_key_jwt or DPoP.
-func keygenCommand() *cobra.Command {
-	var out, alg, file string
-	cmd := &cobra.Command{
-		Use:   "keygen --out <file> [--alg ES256|RS256] | --public <file>",
-		Short: "Makes a private key and prints its public JWKS",
-		Long: `
-Makes a private key for private_key_jwt (or for dpop_key), writes it to a new
-file that only its owner can read, and prints the public key as a JWKS, which is
-what BankID's support asks for to register the key of a client.
-
-With --public, it makes no key, and prints that of a private key that is there
-already: PEM or a JWK.
-
-The kid is the thumbprint of the key (RFC 7638), which the gateway uses too, or
-that of the JWK. A key_id of the configuration takes its place.`,
-		Args: noArguments("the file for a new key is named by --out"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkKeygenFlags(cmd); err != nil {
-				return unchecked(cmd, err)
-			}
-			var jwks string
-			var err error
-			if file != "" {
-				jwks, err = publicJWKS(file)
-			} else {
-				var key *tokenauth.Key
-				if key, err = tokenauth.GenerateKey(alg); err != nil {
-					return unchecked(cmd, err)
-				}
-				jwks, err = keygen(out, key)
-			}
-			if err == nil {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), jwks)
-			}
-			return err
-		},
-	}
-	cmd.Flags().StringVarP(&out, "out", "o", "", "The file to write the private key to, which must not exist")
-	cmd.Flags().StringVar(&alg, "alg", "ES256", "The algorithm to sign with: ES256 or RS256")
-	cmd.Flags().StringVar(&file, "public", "", "The file of a private key whose public JWKS to print, in the place of making one")
-	return cmd
-}
-
-// checkKeygenFlags returns an error if flags of keygen are missing or exclude each
-// other.
-func checkKeygenFlags(cmd *cobra.Command) error {
-	flags := cmd.Flags()
-	out, file := flags.Lookup("out"), flags.Lookup("public")
-	switch {
-	case file.Changed && file.Value.String() == "":
-		return errors.New("--public is empty: name the file of a private key")
-	case file.Changed && out.Changed:
-		return errors.New("--public and --out exclude each other: one is for a key that is there already, the other for a new one")
-	case file.Changed && flags.Changed("alg"):
-		return errors.New("--alg goes with --out: a key that is there already has its algorithm")
-	case !file.Changed && out.Value.String() == "":
-		return errors.New("--out is missing: name the file to write the private key to")
-	}
-	return nil
-}
-
-// keygen writes key to the new file out, and returns its JWKS.
-func keygen(out string, key *tokenauth.Key) (string, error) {
-	private, err := key.PrivatePEM()
-	if err != nil {
-		return "", err
-	}
-	jwks, err := jwksOf(key)
-	if err != nil {
-		return "", err
-	}
-	// An existing file may be a key in use, or readable by others.
-	file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("%s exists already, and may be a key in use: name a file that does not exist", out)
-	}
-	if err != nil {
-		return "", fmt.Errorf("writing the private key: %w", err)
-	}
-	_, err = file.WriteString(private.Reveal())
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = os.Remove(out) // half a key would be in the way of the next try
-		return "", fmt.Errorf("writing the private key: %w", err)
-	}
-	return jwks, nil
-}
-
-// publicJWKS returns the public half of the private key in file, as a JWKS.
-func publicJWKS(file string) (string, error) {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("reading the private key: %w", err)
-	}
-	key, err := tokenauth.ParseKey(tokenauth.NewSecret(string(raw)), "")
-	if err != nil {
-		return "", fmt.Errorf("%s holds no private key that can be used: %w", file, err)
-	}
-	return jwksOf(key)
-}
-
-// jwksOf returns the public half of key, as a JWKS.
-func jwksOf(key *tokenauth.Key) (string, error) {
-	public, err := key.Public()
-	if err != nil {
-		return "", err
-	}
-	jwks, err := json.MarshalIndent(map[string]any{"keys": []json.RawMessage{public}}, "", "  ")
-	return string(jwks), err
 }

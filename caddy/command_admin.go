@@ -25,38 +25,38 @@ type adminFlags struct {
 // register adds the flags to cmd.
 func (f *adminFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.address, "address", "", "The address of the admin API; default: that of --config")
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration that has the address of the admin API; default: the Caddyfile that is there, or what this user's Caddy has saved, or else localhost:2019")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "The configuration with the address of the admin API; default: the Caddyfile in the current directory, or what this user's Caddy has saved, or else localhost:2019")
 	cmd.Flags().StringVarP(&f.adapter, "adapter", "a", "", "The adapter of the configuration, if it is not JSON")
 	takeEnvFiles(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "Print JSON")
 }
 
-// ask makes a request to the admin API, and decodes the response into v. Its error is
-// for cmd to return.
-func (f *adminFlags) ask(cmd *cobra.Command, method, path string, v any) error {
+// ask makes a request to the admin API, and decodes the response into v. It returns the
+// response too. Its error is for cmd to return.
+func (f *adminFlags) ask(cmd *cobra.Command, method, path string, v any) (response json.RawMessage, err error) {
 	address, err := f.admin(cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if strings.Contains(address, "://") {
-		return unchecked(cmd, fmt.Errorf("%s is a URL, not an address: write it without http://", address))
+		return nil, unchecked(cmd, fmt.Errorf("%s is a URL, not an address: write it without http://", address))
 	}
 	if parsed, err := caddy.ParseNetworkAddress(address); err != nil || parsed.PortRangeSize() > 1 || strings.ContainsAny(address, "{}") {
-		return unchecked(cmd, fmt.Errorf("%s is not an address of an admin API, such as %s or unix//run/caddy/admin.sock", address, caddy.DefaultAdminListen))
+		return nil, unchecked(cmd, fmt.Errorf("%s is not an address of an admin API, such as %s or unix//run/caddy/admin.sock", address, caddy.DefaultAdminListen))
 	}
 	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
 	if err != nil {
-		return adminFailure(address, err)
+		return nil, adminFailure(address, err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	response, err = io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("reading the answer of the admin API at %s: %w", address, err)
+		return nil, fmt.Errorf("reading the response of the admin API at %s: %w", address, err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return noGateway(address)
+	if err := json.Unmarshal(response, v); err != nil {
+		return nil, noGateway(address)
 	}
-	return nil
+	return response, nil
 }
 
 // admin returns the address of the admin API.
@@ -65,7 +65,7 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 	case f.address != "" && f.config != "":
 		return "", unchecked(cmd, errors.New("--address and --config exclude each other: a configuration has the address"))
 	case f.adapter != "" && f.config == "":
-		return "", unchecked(cmd, errors.New("--adapter goes with --config"))
+		return "", unchecked(cmd, errors.New("--adapter needs --config"))
 	case f.address != "":
 		return f.address, nil
 	}
@@ -81,7 +81,7 @@ func (f *adminFlags) admin(cmd *cobra.Command) (string, error) {
 		return "", unchecked(cmd, err)
 	}
 	if cfg.Admin != nil && cfg.Admin.Disabled {
-		return "", fmt.Errorf("%s turns the admin API off (admin off), without which a running gateway cannot be asked", file)
+		return "", fmt.Errorf("%s turns the admin API off (admin off): a running gateway cannot be asked without it", file)
 	}
 	address, err := adminAddress(cfg.Admin)
 	if err != nil {
@@ -111,15 +111,6 @@ func savedAdmin() string {
 	return address
 }
 
-// adminAddress returns the address of the admin endpoint that admin configures. The
-// endpoint must not be disabled.
-func adminAddress(admin *caddy.AdminConfig) (string, error) {
-	if admin == nil || admin.Listen == "" {
-		return caddy.DefaultAdminListen, nil
-	}
-	return caddy.NewReplacer().ReplaceOrErr(admin.Listen, true, true) // as Caddy does
-}
-
 // adminFailure returns a clearer error for a failed request to the admin API. err is from
 // Caddy, whose errors for this have no types.
 func adminFailure(address string, err error) error {
@@ -129,7 +120,7 @@ func adminFailure(address string, err error) error {
 		if strings.HasSuffix(reason, "permission denied") {
 			return fmt.Errorf("the admin address %s is of another user (%s): ask as the user that the gateway runs as, or as root", address, reason)
 		}
-		return fmt.Errorf("no Caddy answers at the admin address %s (%s): start the gateway, without 'admin off', or say by --address or --config where its admin API is", address, reason)
+		return fmt.Errorf("no Caddy responds at the admin address %s (%s): start the gateway, without 'admin off', or name its admin API by --address or --config", address, reason)
 	}
 	response, ok := strings.CutPrefix(err.Error(), "caddy responded with error: HTTP ")
 	if !ok {
@@ -138,15 +129,15 @@ func adminFailure(address string, err error) error {
 	status, body, _ := strings.Cut(response, ": ")
 	var refusal caddy.APIError
 	if json.Unmarshal([]byte(body), &refusal) == nil && refusal.Message != "" {
-		return fmt.Errorf("the admin API at %s says: %s", address, printable(refusal.Message))
+		return fmt.Errorf("the admin API at %s returned an error: %s", address, printable(refusal.Message))
 	}
 	if status == fmt.Sprint(http.StatusNotFound) {
 		return noGateway(address)
 	}
-	return fmt.Errorf("what is at the admin address %s answers with HTTP status %s: say by --address or --config where the gateway's admin API is", address, status)
+	return fmt.Errorf("the server at the admin address %s responded with HTTP status %s: name the gateway's admin API by --address or --config", address, status)
 }
 
 // noGateway returns the error for a server at address that is not a gateway.
 func noGateway(address string) error {
-	return fmt.Errorf("what answers at the admin address %s is no Caddy with this gateway in it: say by --address or --config where its admin API is", address)
+	return fmt.Errorf("the server at the admin address %s is not a Caddy with this gateway: name its admin API by --address or --config", address)
 }

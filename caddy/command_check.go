@@ -47,85 +47,90 @@ func checkCommand() *cobra.Command {
 		Short: "Tries to obtain every access token that the gateway needs",
 		Long: `
 Tries what the gateway does before its first call: reads the configuration of the
-OpenID provider, and asks for an access token for every set of scopes. Prints what
-it found, and a hint at the likely mistake where that failed. The tokens are
-thrown away, and no secret is printed.
+OpenID provider, and asks for an access token for every set of scopes. It prints
+what it found, and a hint at the likely mistake if that failed. It throws the
+tokens away, and prints no secret.
 
 With --config, it checks the clients of a configuration, with the scopes that its
-handlers and transports need. It starts no server, and runs beside one. By default
-that is the Caddyfile in the current directory.
+handlers and transports need. The default configuration is the Caddyfile in the
+current directory. The check starts no server, and can run beside one.
 
-Without the provider's configuration, it can still say whether the credentials can
-be read. A client that was refused is not tried with further scopes, which could
-lock it out.
+If the provider's configuration cannot be read, it still checks whether the
+credentials can be read. If a client was refused, it does not try further scopes,
+because that could lock the client out.
 
-If a client that is used shares its tokens (share_tokens), the storage is tried too,
-but for what takes long. With --storage, the storage alone is tried, all of it, whether
-tokens are shared or not, and the OpenID provider is asked for nothing: with two
-instances of the storage, whether what one writes comes back and is seen by the
-other, what is said of a missing key and when there is no time, how long it takes, how
-long it takes to lock what nobody holds, whether one waits for the lock of the other,
-and what becomes of a lock whose holder is busy for 20 seconds, and of one whose
-holder, a process of its own, is killed. The verdict is fit, slow (it works, but costs
-time or token requests) or unfit (each gateway asks for its own tokens). What was
-stored is deleted at the end, also when the check is interrupted. It takes about five
-minutes at most. Run it as the user that runs the gateway.
+If a client that is used shares its tokens (share_tokens), it also tries the
+storage, without the probes that take long. With --storage, it tries the storage
+alone, with all probes, even if no tokens are shared. It does not use the OpenID
+provider then. It loads two instances of the storage, and tries
 
-With --environment or --issuer, it checks one client: its identifier, its secret
-or private key in a file, and each --scope by itself; by default those of all APIs,
-or with --dpop that of b2b, and tokens that are bound to a key. With --environment
-sandbox, that is a client of the sandbox, which must be running ('caddy bankid-esign
-sandbox', or a gateway).
+	- whether both can read what one of them writes,
+	- what the storage returns for a missing key, and after a context has ended,
+	- how long reads and writes take, and locking a free lock,
+	- whether one instance waits for the lock of the other,
+	- whether a lock is kept while its holder is busy for 20 seconds,
+	- when a lock is released after its holder, another process, was killed.
 
-With --envfile, the variables of a file are added to the environment, as by 'caddy
-run'. Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+The verdict is fit, slow (it works, but costs time or token requests) or unfit
+(each gateway asks for its own tokens). The check deletes what it has stored, even
+if it is interrupted. It takes about five minutes at most. Run it as the user that
+runs the gateway.
+
+With --environment or --issuer, it checks one client, given by its identifier and
+its secret or private key in a file. It asks for each --scope in a request of its
+own. The default scopes are those of all APIs; with --dpop, the scope of b2b, and
+tokens that are bound to a key. With --environment sandbox, it checks the sandbox's
+own client, and the sandbox must be running ('caddy bankid-esign sandbox', or a
+gateway).
+
+With --envfile, it adds the variables of a file to the environment, as 'caddy run'
+does. Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
 
 The exit status is 0 if everything works, 1 if something does not, and 2 if
 nothing could be checked: for wrong usage, or a configuration that cannot be
 loaded.
 
-With --json, one JSON object is printed, whose members do not change their
-meaning; new ones may be added:
+With --json, it prints one JSON object. Its members keep their meaning; new members
+may be added:
 
 	ok                      whether everything works
 	environment, issuer     of the OpenID provider
-	token_endpoint          where tokens are asked for
+	token_endpoint          the URL of the token endpoint
 	error, hint             why the provider's configuration could not be read
-	esign_baseurl           where the provider says that the APIs are
+	esign_baseurl           the URL of the APIs, as given by the provider
 	esign_baseurl_differs   whether calls go elsewhere
 	clock_skew_seconds      by how much the provider's clock is ahead; null if it
 	                        does not tell its time
 	clients                 array, by name:
 	  name                  "default" for the default client
-	  credentials           if the provider's configuration could not be read, what
-	                        can be said without it:
+	  credentials           only if the provider's configuration could not be read:
 	    ok                  whether they can be read
-	    client_id, key      who it is; whether by a private key
+	    client_id, key      the client identifier; whether there is a private key
 	    error, hint         why not, or what looks wrong
 	  tokens                array, one for each set of scopes:
-	    ok, skipped         whether all was granted; whether it was not tried, for
-	                        want of the provider's configuration, or for what had
-	                        come of the token before: a client that was refused
+	    ok, skipped         whether all scopes were granted; whether it was not tried,
+	                        because the provider's configuration could not be read,
+	                        or the client was refused before
 	    scopes, granted_scopes, missing_scopes
 	    bound               whether it is bound to a key (DPoP)
 	    client_id, auth_method, assertion_alg, assertion_kid, proof_alg
 	    lifetime_seconds    a day at most
 	    lifetime_given_seconds
-	                        what the provider said, if that is more
-	    lifetime_assumed    whether it did not say
-	    error, hint         why there is none: cause (unavailable, timeout,
+	                        the lifetime that the provider gave, if that is more
+	    lifetime_assumed    whether the provider gave none
+	    error, hint         why there is no token: cause (unavailable, timeout,
 	                        refused, unusable, configuration), status, code, text
-	storage                 if tokens are shared; with --storage, this and ok alone:
+	storage                 only if tokens are shared; with --storage, only this and ok:
 	  ok                    whether it is not unfit
 	  module                the name of its module
 	  verdict               fit, slow or unfit
-	  findings              array, one for each probe that was made, in their order:
+	  findings              array, one for each probe, in order:
 	    name, result        result: ok, warn or fail
 	    text, hint          what was seen; what that means
 	  median_seconds, worst_seconds
 	                        of a read or write
-	  dead_holder_seconds   for how long the lock of a dead process was kept`,
-		Args: noArguments("a configuration is named by --config"),
+	  dead_holder_seconds   for how long the lock of a killed process was kept`,
+		Args: noArguments("use --config to name a configuration"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
 	cmd.Flags().StringVarP(&flags.config, "config", "c", "", "The configuration to check; - for the standard input")
@@ -140,7 +145,7 @@ meaning; new ones may be added:
 	cmd.Flags().StringVar(&flags.keyID, "key-id", "", "The kid of the private key; none for no kid")
 	cmd.Flags().StringVar(&flags.audience, "audience", "", "The audience of client assertions; default: the issuer")
 	cmd.Flags().StringVar(&flags.authMethod, "auth-method", "", "The client authentication method; default: by what the provider supports")
-	cmd.Flags().StringArrayVar(&flags.scopes, "scope", nil, "A scope to ask for; can be repeated")
+	cmd.Flags().StringArrayVar(&flags.scopes, "scope", nil, "A scope to ask for; can be given several times")
 	cmd.Flags().BoolVar(&flags.dpop, "dpop", false, "Whether the client's tokens are bound to a key (b2b)")
 	cmd.Flags().BoolVar(&flags.storage, "storage", false, "Try the storage of the configuration, and nothing else, for share_tokens")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "Print JSON")
@@ -245,10 +250,10 @@ func (f *checkFlags) load(stdin io.Reader) (*caddy.Config, []need, error) {
 	single := f.environment + f.issuer + f.clientID + f.secretFile + f.keyFile + f.keyID + f.audience + f.authMethod
 	if single != "" || f.scopes != nil || f.dpop || f.insecure {
 		if f.storage {
-			return nil, nil, errors.New("--storage is about the storage of a configuration: the flags that describe one client do not go with it")
+			return nil, nil, errors.New("--storage is about the storage of a configuration: the flags that describe one client cannot be combined with it")
 		}
 		if f.config != "" || f.adapter != "" {
-			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client do not go with it")
+			return nil, nil, errors.New("--config names a whole configuration: the flags that describe one client cannot be combined with it")
 		}
 		return f.client()
 	}
@@ -277,7 +282,7 @@ func (f *checkFlags) client() (*caddy.Config, []need, error) {
 	}
 	if f.environment == bankid.Sandbox.Name {
 		if f.clientID+f.secretFile+f.keyFile+f.keyID+f.audience+f.authMethod != "" {
-			return nil, nil, errors.New("with --environment sandbox, leave out the flags that describe a client: the sandbox's own are checked; or write --issuer " + bankid.Sandbox.Issuer + " in the place of --environment")
+			return nil, nil, errors.New("with --environment sandbox, leave out the flags that describe a client: the sandbox's own are checked; or write --issuer " + bankid.Sandbox.Issuer + " instead of --environment")
 		}
 	} else if f.clientID == "" {
 		return nil, nil, errors.New("--client-id is missing")
@@ -333,13 +338,13 @@ func (r *checkReport) print(w io.Writer) error {
 	}
 	t.heading("issuer " + r.Issuer + environment)
 	if r.Error != nil {
-		t.row(bad, "discovery", r.Error.Text)
+		t.row(bad, "discovery", r.Error.Error())
 		t.hint(r.Hint)
 		return r.printRest(t)
 	}
 	t.row(good, "discovery", "token endpoint "+r.TokenEndpoint)
 	if r.ESignBaseURLDiffers {
-		t.row(odd, "esign-baseurl", r.ESignBaseURL+" is what the provider says; calls do not go there")
+		t.row(odd, "esign-baseurl", r.ESignBaseURL+" is given by the provider; calls do not go there")
 	} else if r.ESignBaseURL != "" {
 		t.row(good, "esign-baseurl", r.ESignBaseURL)
 	}
@@ -393,7 +398,7 @@ func (c *checkedClient) print(t *table) {
 func (c *checkedCredentials) print(t *table) {
 	switch {
 	case !c.OK:
-		t.row(bad, "credentials", c.Error.Text)
+		t.row(bad, "credentials", c.Error.Error())
 	case c.Hint != "":
 		t.row(odd, "credentials", c.describe())
 	default:
@@ -436,9 +441,9 @@ func (k *checkedToken) life() string {
 	case k.LifetimeAssumed:
 		text += " (assumed: the provider does not say)"
 	case k.LifetimeGiven > 0:
-		text += " (the most that is believed; the provider says " + (time.Duration(k.LifetimeGiven) * time.Second).String() + ")"
+		text += " (the longest that is accepted; the provider gives " + (time.Duration(k.LifetimeGiven) * time.Second).String() + ")"
 	case k.Lifetime <= 0:
-		text = "token without a life, which no API takes"
+		text = "token without a lifetime, which no API accepts"
 	}
 	return text
 }
@@ -451,7 +456,7 @@ func (k *checkedToken) print(t *table, reason string) {
 	case k.Skipped:
 		t.row(none, scopes, "not tried, since "+reason)
 	case k.Error != nil:
-		t.row(bad, scopes, k.Error.Text)
+		t.row(bad, scopes, k.Error.Error())
 	case k.Lifetime <= 0:
 		t.row(bad, scopes, life)
 	case !k.OK:

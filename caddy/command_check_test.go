@@ -70,6 +70,7 @@ func (f *fixture) writeConfig(site string) string {
 }
 
 func TestCheckOfAClient(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	args := []string{"check", "--issuer", f.issuer.Issuer(), "--client-id", "test-client", "--secret-file", f.secret}
 	out := run(t, args...).exits(0).prints(
@@ -98,6 +99,7 @@ func TestCheckOfAClient(t *testing.T) {
 }
 
 func TestCheckOfABoundClient(t *testing.T) {
+	t.Parallel()
 	f := newB2B(t)
 	args := []string{"check", "--issuer", f.issuer.Issuer(), "--client-id", "b2b-client", "--key-file", f.keyFile()}
 	run(t, append(args, "--key-id", "kid", "--dpop")...).exits(0).
@@ -106,7 +108,7 @@ func TestCheckOfABoundClient(t *testing.T) {
 	if c := run(t, append(args, "--dpop", "--json")...).exits(0).checked().Clients; len(c) != 1 || c[0].Tokens[0].KeyID != kid {
 		t.Errorf("the clients are %+v, want the kid %s", c, kid)
 	}
-	f.issuer.HandleToken(answerWith(400, "invalid_request"))
+	f.issuer.HandleToken(respondWith(400, "invalid_request"))
 	run(t, append(args, "--scope", "esign/b2b")...).exits(1).prints("hint the provider may demand DPoP for this client", "is registered; the flag for DPoP is --dpop")
 	if out := run(t, append(args, "--dpop")...).exits(1); strings.Contains(out.stdout, "the flag for DPoP") {
 		t.Errorf("it prints %s", out.stdout)
@@ -175,6 +177,7 @@ func TestCheckOfAConfigurationTriesWhatTheServerUses(t *testing.T) {
 }
 
 func TestCheckReadsConfigurations(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	raw := filepath.Join(f.dir, "caddy.json")
 	if err := os.WriteFile(raw, adapt(t, f.caddyfile(localSite)), 0o600); err != nil {
@@ -203,29 +206,31 @@ func TestCheckReadsConfigurations(t *testing.T) {
 }
 
 func TestCheckOfWrongUsage(t *testing.T) {
+	t.Parallel()
 	for want, args := range map[string][]string{
-		"nothing to check: there is no Caddyfile":            {},
-		"unknown flag: --nothing":                            {"--nothing"},
-		"unexpected argument 'x'":                            {"x"},
-		"--environment or --issuer is missing":               {"--client-id", "x"},
-		"--client-id is missing":                             {"--environment", "current"},
-		"--secret-file or --key-file is missing":             {"--environment", "current", "--client-id", "x"},
-		"leave out the flags that describe a client":         {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
-		"do not go with it":                                  {"--config", "x", "--dpop"},
-		"exclude each other":                                 {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
-		"must not have braces":                               {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
-		"unknown environment 'preprod'":                      {"--environment", "preprod", "--client-id", "x", "--secret-file", "a"},
-		"must be https: plain http":                          {"--issuer", "http://bankid.example", "--client-id", "x", "--secret-file", "a"},
-		"has a comma or a space: these are several scopes":   {"--environment", "sandbox", "--scope", "a,b"},
-		"unknown auth_method 'x'":                            {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--auth-method", "x"},
-		"environment and issuer exclude each other":          {"--environment", "current", "--issuer", "https://x", "--client-id", "x", "--secret-file", "a"},
-		"in production, BankID lets no client with a secret": {"--environment", "production", "--client-id", "x", "--secret-file", "a", "--dpop"},
+		"nothing to check: there is no Caddyfile":                   {},
+		"unknown flag: --nothing":                                   {"--nothing"},
+		"unexpected argument 'x'":                                   {"x"},
+		"--environment or --issuer is missing":                      {"--client-id", "x"},
+		"--client-id is missing":                                    {"--environment", "current"},
+		"--secret-file or --key-file is missing":                    {"--environment", "current", "--client-id", "x"},
+		"leave out the flags that describe a client":                {"--environment", "sandbox", "--client-id", "x", "--secret-file", "a"},
+		"cannot be combined with it":                                {"--config", "x", "--dpop"},
+		"exclude each other":                                        {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--key-file", "b"},
+		"must not have braces":                                      {"--environment", "current", "--client-id", "x", "--secret-file", "{a}"},
+		"unknown environment 'preprod'":                             {"--environment", "preprod", "--client-id", "x", "--secret-file", "a"},
+		"must be https: plain http":                                 {"--issuer", "http://bankid.example", "--client-id", "x", "--secret-file", "a"},
+		"has a comma or a space: these are several scopes":          {"--environment", "sandbox", "--scope", "a,b"},
+		"unknown auth_method 'x'":                                   {"--environment", "current", "--client-id", "x", "--secret-file", "a", "--auth-method", "x"},
+		"environment and issuer exclude each other":                 {"--environment", "current", "--issuer", "https://x", "--client-id", "x", "--secret-file", "a"},
+		"in production, BankID does not let a client with a secret": {"--environment", "production", "--client-id", "x", "--secret-file", "a", "--dpop"},
 	} {
 		run(t, append([]string{"check"}, args...)...).exits(2).prints(want)
 	}
 }
 
 func TestCheckHints(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	accept := func(w http.ResponseWriter, r *http.Request) {
 		requests := f.issuer.TokenRequests()
@@ -350,6 +355,7 @@ func TestCheckWithEnvironmentFiles(t *testing.T) {
 
 // An environment file that cannot be read is reported, and nothing is tried.
 func TestEnvironmentFilesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	file := f.writeConfig(localSite)
 	odd := filepath.Join(f.dir, "odd.env")

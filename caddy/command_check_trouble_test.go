@@ -12,6 +12,7 @@ import (
 
 // Even if the provider cannot be reached, the credentials are examined.
 func TestCheckOfCredentialsWithoutTheProvider(t *testing.T) {
+	t.Parallel()
 	f := newB2B(t)
 	empty := filepath.Join(f.dir, "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -57,22 +58,22 @@ func TestCheckOfCredentialsWithoutTheProvider(t *testing.T) {
 // The attempts end only if the client is refused, or if the provider asks for it.
 func TestCheckGoesOnAfterTrouble(t *testing.T) {
 	for name, test := range map[string]struct {
-		answer   http.HandlerFunc // to the first token request
+		response http.HandlerFunc // to the first token request
 		requests int
 		want     []string
 	}{
-		"refused":          {answerWith(401, ""), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
-		"wrong secret":     {answerWith(400, "unauthorized_client"), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
-		"asked too often":  {answerWith(429, ""), 1, []string{"warn authentication", "it is not known whether that is right", "esign/csc not tried, since the provider has been asked too often"}},
-		"trouble":          {answerWith(503, ""), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 503", "ok esign/csc token of"}},
-		"another refusal":  {answerWith(400, "invalid_request"), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 400: invalid_request", "ok esign/csc token of"}},
-		"what is no token": {answerWith(200, ""), 3, []string{"ok authentication", "FAIL esign", "ok esign/qtsa token of"}},
+		"refused":         {respondWith(401, ""), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
+		"wrong secret":    {respondWith(400, "unauthorized_client"), 1, []string{"FAIL authentication", "esign/csc not tried, since the client was refused"}},
+		"asked too often": {respondWith(429, ""), 1, []string{"warn authentication", "it is not known whether that is right", "esign/csc not tried, since the provider has been asked too often"}},
+		"trouble":         {respondWith(503, ""), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 503", "ok esign/csc token of"}},
+		"another refusal": {respondWith(400, "invalid_request"), 3, []string{"ok authentication", "FAIL esign token request failed: HTTP status 400: invalid_request", "ok esign/csc token of"}},
+		"not a token":     {respondWith(200, ""), 3, []string{"ok authentication", "FAIL esign", "ok esign/qtsa token of"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
 				if len(f.issuer.TokenRequests()) == 1 {
-					test.answer(w, r)
+					test.response(w, r)
 					return
 				}
 				tokenauthtest.WriteToken(w, plantedToken, 300)
@@ -84,7 +85,7 @@ func TestCheckGoesOnAfterTrouble(t *testing.T) {
 		})
 	}
 	f := newFixture(t)
-	f.issuer.HandleToken(answerWith(503, ""))
+	f.issuer.HandleToken(respondWith(503, ""))
 	out := run(t, "check", "--issuer", f.issuer.Issuer(), "--client-id", "test-client", "--secret-file", f.secret).exits(1).
 		prints("warn authentication test-client by client_secret_basic: it is not known whether that is right")
 	if n := strings.Count(out.stdout, "trouble of its own"); n != 1 {
@@ -92,16 +93,17 @@ func TestCheckGoesOnAfterTrouble(t *testing.T) {
 	}
 }
 
-// answerWith answers with an OAuth error.
-func answerWith(status int, code string) http.HandlerFunc {
+// respondWith responds with an OAuth error.
+func respondWith(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, status, code) }
 }
 
 func TestCheckOfOddLifetimes(t *testing.T) {
+	t.Parallel()
 	for expiresIn, want := range map[int]string{
-		0:      "FAIL esign token without a life, which no API takes hint the lifetime of the token is zero",
-		-5:     "FAIL esign token without a life, which no API takes",
-		864000: "ok esign token of 24h0m0s (the most that is believed; the provider says 240h0m0s)",
+		0:      "FAIL esign token without a lifetime, which no API accepts hint the lifetime of the token is zero",
+		-5:     "FAIL esign token without a lifetime, which no API accepts",
+		864000: "ok esign token of 24h0m0s (the longest that is accepted; the provider gives 240h0m0s)",
 		36000:  "ok esign token of 10h0m0s",
 	} {
 		f := newFixture(t)

@@ -36,8 +36,8 @@ func holdLockCommand() *cobra.Command {
 		Use:   "hold-lock",
 		Short: "Holds a lock of a storage, until its input ends",
 		Long: `
-Is what 'check --storage' starts and kills, to see what becomes of the locks of a
-process that has died.`,
+Holds a lock for 'check --storage', which kills this process to see when the storage
+releases the lock.`,
 		Hidden: true,
 		Args:   noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -119,9 +119,9 @@ func lockHolder(raw json.RawMessage) func(ctx context.Context, name string) (kil
 		case strings.HasPrefix(line, lockFailed):
 			err = errors.New(strings.TrimPrefix(line, lockFailed))
 		case err == nil || ctx.Err() == nil:
-			err = errors.New("the process has ended without a word")
+			err = errors.New("the process ended without output")
 		default:
-			err = errors.New("the process has no lock in time")
+			err = errors.New("the process did not get the lock in time")
 		}
 		kill()
 		return nil, err

@@ -226,7 +226,7 @@ func loopbackAddress(listen string) (*net.TCPAddr, error) {
 		return nil, fmt.Errorf("listen address %q must be a host and a port such as %s: %v", listen, sandbox.Address, err)
 	}
 	if !address.IP.IsLoopback() {
-		return nil, fmt.Errorf("listen address %q is not a loopback address such as %s: whoever can reach the sandbox can drive it", listen, sandbox.Address)
+		return nil, fmt.Errorf("listen address %q is not a loopback address such as %s: everybody who can reach the sandbox controls it", listen, sandbox.Address)
 	}
 	return address, nil
 }

@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,32 +22,34 @@ func statusCommand() *cobra.Command {
 		Use:   "status [--address <interface>] [--config <path> [--adapter <name>]] [--envfile <path>] [--json]",
 		Short: "Shows the state of the running gateway's access tokens",
 		Long: `
-Asks the running server, by its admin API, for the state of every client's access
-tokens: how long they live, or why there are none and when the next attempt is
-made. No token is shown.
+Asks the admin API of the running server for the state of every client's access
+tokens: when they expire, or why they are missing and when the next attempt is made.
+It shows no token.
 
-The exit status is 0 if all those tokens can be used and have the scopes asked for,
-and the last attempt to obtain each went well; 1 if not, or if the server cannot be
-asked; and 2 for wrong usage, or a configuration that cannot be loaded. A token that
-nobody has used for its lifetime is obtained at the next call, and counts as one that
-cannot be used until then.
+The exit status is 0 if all these tokens can be used and have the scopes asked for,
+and the last attempt to obtain each succeeded. It is 1 if not, or if the server does
+not respond, and 2 for wrong usage, or a configuration that cannot be loaded. If
+nobody has used a token for its whole lifetime, the gateway obtains it at the next
+call. Until then the token counts as not usable.
 
-Without --address and --config, the server is found by the Caddyfile in the current
-directory, as by 'caddy reload'; or else by CADDY_ADMIN, by the configuration that
-Caddy has saved for this user, and at last at localhost:2019.
+The address of the admin API comes from --address or --config. Without these, it
+comes from the Caddyfile in the current directory, as in 'caddy reload', or else from
+CADDY_ADMIN, or from the configuration that Caddy has saved for this user. The last
+resort is localhost:2019.
 
-With --envfile, the variables of a file are added to the environment, as by 'caddy
-run', before the configuration is read.
+With --envfile, it adds the variables of a file to the environment, as 'caddy run'
+does, before it reads the configuration.
 
-With --json, what GET /bankid_esign/clients answers is printed: an array of
+With --json, it prints the response to GET /bankid_esign/clients: an array of
 clients.`,
 		Args: noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var clients []clientStatus
-			if err := flags.ask(cmd, http.MethodGet, "/bankid_esign/clients", &clients); err != nil {
+			var clients []shownClient
+			response, err := flags.ask(cmd, http.MethodGet, "/bankid_esign/clients", &clients)
+			if err != nil {
 				return err
 			}
-			return printClients(cmd.OutOrStdout(), flags.json, clients, clients)
+			return printClients(cmd.OutOrStdout(), flags.json, response, clients)
 		},
 	}
 	flags.register(cmd)
@@ -59,30 +62,31 @@ func refreshCommand() *cobra.Command {
 	var flags adminFlags
 	cmd := &cobra.Command{
 		Use:   "refresh <client> [--address <interface>] [--config <path> [--adapter <name>]] [--envfile <path>] [--json]",
-		Short: "Has the running gateway obtain a client's access tokens anew",
+		Short: "Makes the running gateway obtain a client's access tokens anew",
 		Long: `
-Has the running server, by its admin API, obtain the access tokens of a client
-anew, such as after its secret was replaced, and shows their state after that. The
-client without a name is "default".
+Asks the admin API of the running server to obtain the access tokens of a client
+anew, such as after its secret was replaced. Then it shows their state. The client
+without a name is "default".
 
-A failed attempt leaves the tokens that there are in use. Less than 10 seconds
-after the attempt before, or for as long as the OpenID provider has asked to be
-left alone, none is made: a token that the attempt before has obtained with the same
-credential is shown with the time since when it is there.
+If an attempt fails, the present tokens stay in use. The gateway makes no attempt
+within 10 seconds of the attempt before, or before the time of the provider's
+Retry-After. If the attempt before has obtained a token with the same credential, the
+command shows since when that token is in use.
 
-Without --address and --config, the server is found by the Caddyfile in the current
-directory, as by 'caddy reload'; or else by CADDY_ADMIN, by the configuration that
-Caddy has saved for this user, and at last at localhost:2019.
+The address of the admin API comes from --address or --config. Without these, it
+comes from the Caddyfile in the current directory, as in 'caddy reload', or else from
+CADDY_ADMIN, or from the configuration that Caddy has saved for this user. The last
+resort is localhost:2019.
 
-With --envfile, the variables of a file are added to the environment, as by 'caddy
-run', before the configuration is read.
+With --envfile, it adds the variables of a file to the environment, as 'caddy run'
+does, before it reads the configuration.
 
-The exit status is 0 if that went well, so that all tokens of the client can be used
-and have the scopes asked for; 1 if not, or if the server cannot be asked; and 2 for
-wrong usage, or a configuration that cannot be loaded.
+The exit status is 0 if all tokens of the client can then be used and have the scopes
+asked for. It is 1 if not, or if the server does not respond, and 2 for wrong usage,
+or a configuration that cannot be loaded.
 
-With --json, what POST /bankid_esign/clients/<client>/refresh answers is printed:
-a client.`,
+With --json, it prints the response to POST /bankid_esign/clients/<client>/refresh: a
+client.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
 				return errors.New("name one client, such as default: 'caddy bankid-esign status' lists them")
@@ -90,37 +94,51 @@ a client.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var client clientStatus
+			var client shownClient
 			path := "/bankid_esign/clients/" + url.PathEscape(args[0]) + "/refresh"
-			if err := flags.ask(cmd, http.MethodPost, path, &client); err != nil {
+			response, err := flags.ask(cmd, http.MethodPost, path, &client)
+			if err != nil {
 				return err
 			}
-			return printClients(cmd.OutOrStdout(), flags.json, client, []clientStatus{client})
+			return printClients(cmd.OutOrStdout(), flags.json, response, []shownClient{client})
 		},
 	}
 	flags.register(cmd)
 	return cmd
 }
 
-// printClients prints v as JSON, or the clients for a person. It returns an error if a
-// token is not usable, lacks scopes, or could not be renewed.
-func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error {
+// shownClient is a clientStatus as these commands read it.
+type shownClient struct {
+	clientStatus
+	Tokens []shownToken `json:"tokens"`
+}
+
+// shownToken is a tokenStatus as these commands read it. A tokenauth.Error is not made from
+// JSON, and its text is enough.
+type shownToken struct {
+	tokenStatus
+	LastError *struct{ Text string } `json:"last_error"`
+}
+
+// printClients prints the response as JSON, or its clients for a person. It returns an
+// error if a token is not usable, lacks scopes, or could not be renewed.
+func printClients(w io.Writer, asJSON bool, response json.RawMessage, clients []shownClient) error {
 	write := printTable
 	if asJSON {
-		write = func(w io.Writer, _ []clientStatus) error { return printJSON(w, v) }
+		write = func(w io.Writer, _ []shownClient) error { return printJSON(w, response) }
 	}
 	if err := write(w, clients); err != nil {
 		return err
 	}
 	var failing error
 	for _, client := range clients {
-		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return !k.usable() }) {
-			return errors.New("not every access token can be had")
+		if slices.ContainsFunc(client.Tokens, func(k shownToken) bool { return !k.usable() }) {
+			return errors.New("not every access token can be obtained")
 		}
-		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return len(k.MissingScopes) > 0 }) {
+		if slices.ContainsFunc(client.Tokens, func(k shownToken) bool { return len(k.MissingScopes) > 0 }) {
 			return errors.New("not every access token has all scopes that were asked for")
 		}
-		if slices.ContainsFunc(client.Tokens, func(k tokenStatus) bool { return k.LastError != nil }) {
+		if slices.ContainsFunc(client.Tokens, func(k shownToken) bool { return k.LastError != nil }) {
 			failing = errors.New("every access token can be used, but the last attempt to renew one failed")
 		}
 	}
@@ -128,12 +146,12 @@ func printClients(w io.Writer, asJSON bool, v any, clients []clientStatus) error
 }
 
 // usable reports whether there is a token to send.
-func (k *tokenStatus) usable() bool {
+func (k *shownToken) usable() bool {
 	return k.State == tokenauth.StateFresh || k.State == tokenauth.StateStale
 }
 
 // printTable prints the clients for a person.
-func printTable(w io.Writer, clients []clientStatus) error {
+func printTable(w io.Writer, clients []shownClient) error {
 	t := newTable(w)
 	if len(clients) == 0 {
 		t.heading("no client is configured")
@@ -145,7 +163,7 @@ func printTable(w io.Writer, clients []clientStatus) error {
 }
 
 // print adds the client to the table.
-func (c *clientStatus) print(t *table) {
+func (c *shownClient) print(t *table) {
 	issuer := c.Issuer
 	if c.Environment != "" {
 		issuer += " (environment " + c.Environment + ")"
@@ -163,7 +181,7 @@ func (c *clientStatus) print(t *table) {
 }
 
 // print adds the token to the table.
-func (k *tokenStatus) print(t *table) {
+func (k *shownToken) print(t *table) {
 	m, text := odd, "none, is obtained at the next call"
 	switch {
 	case len(k.MissingScopes) > 0:

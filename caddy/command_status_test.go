@@ -48,7 +48,7 @@ func TestStatusAndRefresh(t *testing.T) {
 		"client second/one at", "FAIL esign/qtsa none, next attempt in",
 		"FAIL 1 failed: token request failed: HTTP status 401: invalid_client",
 		"hint the issuer does not know this client, or not with this credential",
-		"Error: not every access token can be had",
+		"Error: not every access token can be obtained",
 	)
 	var clients []shownClient
 	out := run(t, "status", "--address", a.address, "--json").exits(1)
@@ -56,8 +56,8 @@ func TestStatusAndRefresh(t *testing.T) {
 		t.Errorf("it prints %s: %v", out.stdout, err)
 	}
 
-	run(t, "refresh", "nobody", "--address", a.address).exits(1).prints("the admin API at " + a.address + " says: no client 'nobody' is configured: must be one of default, idle, second/one")
-	run(t, "refresh", "second/one", "--address", a.address).exits(1).prints("says: client 'second/one': ")
+	run(t, "refresh", "nobody", "--address", a.address).exits(1).prints("the admin API at " + a.address + " returned an error: no client 'nobody' is configured: must be one of default, idle, second/one")
+	run(t, "refresh", "second/one", "--address", a.address).exits(1).prints("returned an error: client 'second/one': ")
 	// The address is the address in the running configuration.
 	config := filepath.Join(f.dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(strings.Replace(f.caddyfile(localSite), "admin off", "admin "+a.address, 1)), 0o600); err != nil {
@@ -101,7 +101,7 @@ func TestRefreshTooSoon(t *testing.T) {
 // A token that was obtained just now, as after an outage, needs no refresh.
 func TestRefreshAfterARetryThatWentWell(t *testing.T) {
 	f := newFixture(t)
-	f.issuer.HandleToken(answerWith(http.StatusServiceUnavailable, ""))
+	f.issuer.HandleToken(respondWith(http.StatusServiceUnavailable, ""))
 	a := f.startAdmin(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	eventually(t, func() bool { return a.client("default", "backing_off").Tokens[0].Failures > 0 })
 	f.issuer.HandleToken(nil)
@@ -120,7 +120,7 @@ func TestStatusOfNoGateway(t *testing.T) {
 	absent := freeAddress(t)
 	for _, args := range [][]string{{"status"}, {"refresh", "default"}} {
 		out := run(t, append(args, "--address", absent)...).exits(1).prints(
-			"Error: no Caddy answers at the admin address "+absent+" (dial tcp "+absent+": connect: connection refused): start the gateway",
+			"Error: no Caddy responds at the admin address "+absent+" (dial tcp "+absent+": connect: connection refused): start the gateway",
 			"--address or --config")
 		if strings.Contains(out.stderr, "{") {
 			t.Errorf("it prints JSON: %s", out.stderr)
@@ -128,15 +128,16 @@ func TestStatusOfNoGateway(t *testing.T) {
 	}
 	other := tokenauthtest.NewHTTPServer()
 	defer other.Close()
-	run(t, "status", "--address", other.Address()).exits(1).prints("what answers at the admin address " + other.Address() + " is no Caddy with this gateway in it")
+	run(t, "status", "--address", other.Address()).exits(1).prints("the server at the admin address " + other.Address() + " is not a Caddy with this gateway")
 	strange := newUpstream(t)
-	run(t, "status", "--address", strings.TrimPrefix(strange.URL, "http://")).exits(1).prints("is no Caddy with this gateway in it")
+	run(t, "status", "--address", strings.TrimPrefix(strange.URL, "http://")).exits(1).prints("is not a Caddy with this gateway")
 	strange.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
-	run(t, "status", "--address", strings.TrimPrefix(strange.URL, "http://")).exits(1).prints("answers with HTTP status 502")
+	run(t, "status", "--address", strings.TrimPrefix(strange.URL, "http://")).exits(1).prints("responded with HTTP status 502")
 	run(t, "status", "--address", "localhost:port").exits(2).prints("localhost:port is not an address of an admin API", "localhost:2019")
 }
 
 func TestStatusOfWrongUsage(t *testing.T) {
+	t.Parallel()
 	run(t, "status", "--nothing").exits(2).prints("unknown flag")
 	run(t, "status", "x").exits(2).prints("unexpected argument 'x'")
 	for _, args := range [][]string{{}, {""}, {"one", "two"}} {
@@ -144,12 +145,12 @@ func TestStatusOfWrongUsage(t *testing.T) {
 	}
 	run(t, "status", "--config", "absent").exits(2).prints("open absent: no such file")
 	run(t, "status", "--address", "localhost:2019", "--config", "absent").exits(2).prints("exclude each other")
-	run(t, "status", "--adapter", "caddyfile").exits(2).prints("--adapter goes with --config")
+	run(t, "status", "--adapter", "caddyfile").exits(2).prints("--adapter needs --config")
 }
 
 func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {
 	f := newFixture(t)
-	run(t, "status", "--config", f.writeConfig(localSite)).exits(1).prints("turns the admin API off (admin off), without which a running gateway cannot be asked")
+	run(t, "status", "--config", f.writeConfig(localSite)).exits(1).prints("turns the admin API off (admin off): a running gateway cannot be asked without it")
 	address := freeAddress(t)
 	if err := caddy.Load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"), true); err != nil {
 		t.Fatal(err)
@@ -159,7 +160,7 @@ func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	run(t, "status", "--address", address).exits(1).prints("says: the bankid_esign app is not configured: add the bankid_esign global option")
+	run(t, "status", "--address", address).exits(1).prints("returned an error: the bankid_esign app is not configured: add the bankid_esign global option")
 }
 
 // These commands find the admin API's address with the same files as `caddy run
@@ -212,7 +213,7 @@ func TestStatusFindsTheAdminSocket(t *testing.T) {
 	t.Setenv("CADDY_ADMIN", absent)
 	runIn(t, f.dir, "status").prints("client default")
 	runIn(t, f.dir, "refresh", "default").prints("client default")
-	run(t, "status").exits(1).prints("no Caddy answers at the admin address " + absent)
+	run(t, "status").exits(1).prints("no Caddy responds at the admin address " + absent)
 
 	// This is how the user's running Caddy has saved it. The environment takes
 	// precedence.
@@ -223,7 +224,7 @@ func TestStatusFindsTheAdminSocket(t *testing.T) {
 	if err := os.WriteFile(saved, cfg, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "status").exits(1).prints("no Caddy answers at the admin address " + absent)
+	run(t, "status").exits(1).prints("no Caddy responds at the admin address " + absent)
 	if err := os.Unsetenv("CADDY_ADMIN"); err != nil {
 		t.Fatal(err)
 	}

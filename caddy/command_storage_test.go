@@ -29,11 +29,13 @@ func wantEmpty(t *testing.T, path string) {
 // If tokens are shared, check tries the storage too, even if BankID OIDC cannot be
 // reached. It leaves the storage as it was.
 func TestCheckOfASharedStorage(t *testing.T) {
+	waits(t)
+	t.Parallel()
 	f, storage := newSharing(t)
 	f.issuer.Close()
 	out := run(t, "check", "--config", f.writeConfig(localSite)).exits(1).prints(
 		"FAIL discovery",
-		"storage file_system ok value 3072 and 65536 bytes come back as they were written",
+		"storage file_system ok value 3072 and 65536 bytes are read as they were written",
 		"ok overwriting a new value is seen at once",
 		"ok missing key", "ok ended context", "ok speed",
 		"ok locks another instance waits for a lock", "ok ended waiting", "ok one name",
@@ -59,6 +61,7 @@ func TestCheckOfAStorageThatIsNotShared(t *testing.T) {
 // A storage that cannot be written to is unfit. The terminal output and the JSON use
 // the same words. A configuration that has nothing but a storage can be tried, too.
 func TestCheckOfAStorageThatFails(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
@@ -140,7 +143,7 @@ func TestCheckOfAStorageThatCannotBeLoaded(t *testing.T) {
 		},
 		"second": {
 			"FAIL loading a second instance cannot be loaded: loading module 'broken': provision caddy.storage.broken: dial db://***@",
-			"FAIL verdict unfit for share_tokens: only one process at a time can have this storage",
+			"FAIL verdict unfit for share_tokens: only one process at a time can use this storage",
 		},
 	} {
 		raw := `{"storage":{"module":"broken","how":"` + how + `","password":"` + clientSecret + `"}}`

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// A mark says, at the beginning of a line, how things are.
+// A mark at the beginning of a line shows whether the subject of the line is in order.
 type mark struct {
 	text   string
 	colour string // an SGR parameter (ECMA-48)

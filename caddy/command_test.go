@@ -46,6 +46,9 @@ type output struct {
 }
 
 // run runs `caddy bankid-esign` with the arguments in a separate process.
+//
+// Tests that load no configuration in this process are parallel, since a process takes
+// most of their time.
 func run(t *testing.T, args ...string) *output {
 	t.Helper()
 	return runIn(t, t.TempDir(), args...)
@@ -81,6 +84,7 @@ func (o *output) exits(status int) *output {
 }
 
 func TestUnknownCommands(t *testing.T) {
+	t.Parallel()
 	out := run(t, "bogus").exits(2).prints("Error: unknown command 'bogus': must be one of check, keygen, refresh, sandbox, status, version")
 	if out.stdout != "" {
 		t.Errorf("it prints %q", out.stdout)
@@ -98,10 +102,11 @@ func TestUnknownCommands(t *testing.T) {
 
 // A user who forgets a flag did not mean a command.
 func TestUnexpectedArguments(t *testing.T) {
+	t.Parallel()
 	for command, want := range map[string]string{
-		"check two.caddyfile":     "Error: unexpected argument 'two.caddyfile': a configuration is named by --config",
-		"check --config a.json b": "Error: unexpected argument 'b': a configuration is named by --config",
-		"keygen k.pem":            "Error: unexpected argument 'k.pem': the file for a new key is named by --out",
+		"check two.caddyfile":     "Error: unexpected argument 'two.caddyfile': use --config to name a configuration",
+		"check --config a.json b": "Error: unexpected argument 'b': use --config to name a configuration",
+		"keygen k.pem":            "Error: unexpected argument 'k.pem': use --out to name the file for a new key",
 		"status seal":             "Error: unexpected argument 'seal'",
 		"sandbox now":             "Error: unexpected argument 'now'",
 		"version bogus":           "Error: unexpected argument 'bogus'",
@@ -115,6 +120,7 @@ func TestUnexpectedArguments(t *testing.T) {
 
 // The public key of an existing file is printed in the same form as by keygen.
 func TestKeygenPublic(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "key.pem")
 	made := run(t, "keygen", "--out", file).exits(0).stdout
 	if got := run(t, "keygen", "--public", file).exits(0).stdout; got != made {
@@ -134,7 +140,7 @@ func TestKeygenPublic(t *testing.T) {
 		}
 		out := run(t, "keygen", "--public", other)
 		if want != "" {
-			out.exits(1).prints("Error: " + other + " holds no private key that can be used: " + want)
+			out.exits(1).prints("Error: " + other + " is not a usable private key: " + want)
 			continue
 		}
 		out.exits(0).prints(`"kid": "mine"`, `"alg": "ES256"`)
@@ -144,6 +150,6 @@ func TestKeygenPublic(t *testing.T) {
 	}
 	run(t, "keygen", "--public", filepath.Join(t.TempDir(), "absent")).exits(1).prints("Error: reading the private key: open", "no such file")
 	run(t, "keygen", "--public", file, "--out", other).exits(2).prints("--public and --out exclude each other")
-	run(t, "keygen", "--public", file, "--alg", "RS256").exits(2).prints("--alg goes with --out")
+	run(t, "keygen", "--public", file, "--alg", "RS256").exits(2).prints("--alg needs --out")
 	run(t, "keygen", "--public", "").exits(2).prints("--public is empty")
 }

@@ -46,6 +46,7 @@ func newDirect(t *Transport, logger *zap.Logger) *direct {
 type transfer struct {
 	http.ResponseWriter // the caller's
 
+	request  *http.Request // as it leaves the proxy
 	duration time.Duration // until the header of the response came
 	body     io.ReadCloser // of the response
 	err      error         // why there is no response
@@ -99,18 +100,18 @@ func (d *direct) abort(t *transfer, r *http.Request) {
 		level = zapcore.DebugLevel // the caller has left
 	}
 	if c := d.logger.Check(level, "aborting with incomplete response"); c != nil {
-		c.Write(append(d.fields(t, r), zap.Error(t.broken))...)
+		c.Write(append(d.fields(t), zap.Error(t.broken))...)
 	}
 	_ = http.NewResponseController(t.ResponseWriter).Flush() //nolint:bodyclose // there is none
 	panic(http.ErrAbortHandler)
 }
 
 // fields returns what Caddy's proxy logs about a call.
-func (d *direct) fields(t *transfer, r *http.Request) []zap.Field {
+func (d *direct) fields(t *transfer) []zap.Field {
 	return []zap.Field{
 		zap.String("upstream", dialAddress(d.transport.core.Origin)),
 		zap.Duration("duration", t.duration),
-		zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r, ShouldLogCredentials: logsCredentials(r)}),
+		zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: t.request, ShouldLogCredentials: logsCredentials(t.request)}),
 	}
 }
 
@@ -120,16 +121,16 @@ func logsCredentials(r *http.Request) bool {
 	return server != nil && server.Logs != nil && server.Logs.ShouldLogCredentials
 }
 
-// logRoundTrip logs the call req at level debug, as Caddy's proxy does.
-func (d *direct) logRoundTrip(t *transfer, req *http.Request, res *http.Response, err error) {
+// logRoundTrip logs a call at level debug, as Caddy's proxy does.
+func (d *direct) logRoundTrip(t *transfer, res *http.Response, err error) {
 	c := d.logger.Check(zapcore.DebugLevel, "upstream roundtrip")
 	switch {
 	case c == nil:
 	case err != nil:
-		c.Write(append(d.fields(t, req), zap.Error(err))...)
+		c.Write(append(d.fields(t), zap.Error(err))...)
 	default:
-		c.Write(append(d.fields(t, req),
-			zap.Object("headers", caddyhttp.LoggableHTTPHeader{Header: res.Header, ShouldLogCredentials: logsCredentials(req)}),
+		c.Write(append(d.fields(t),
+			zap.Object("headers", caddyhttp.LoggableHTTPHeader{Header: res.Header, ShouldLogCredentials: logsCredentials(t.request)}),
 			zap.Int("status", res.StatusCode))...)
 	}
 }
@@ -148,19 +149,28 @@ func (d *direct) rewrite(r *httputil.ProxyRequest) {
 func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := d.transport.exchange(req)
 	t := x.transfer
+	t.request = req
 	start := time.Now()
 	res, err := d.transport.roundTrip(req, x)
 	t.duration = time.Since(start)
 	t.end()
-	d.logRoundTrip(t, req, res, err)
+	d.logRoundTrip(t, res, err)
 	if err != nil {
 		return nil, err
 	}
 	t.body, res.Body = res.Body, t
 	header := t.Header()
 	delete(header, "Server") // the API's own is passed on
-	header["Via"] = append(header["Via"], strconv.Itoa(res.ProtoMajor)+"."+strconv.Itoa(res.ProtoMinor)+" Caddy")
+	header["Via"] = append(header["Via"], via(res))
 	return res, nil
+}
+
+// via returns the value of Via for a response (RFC 9110 section 7.6.3).
+func via(res *http.Response) string {
+	if res.ProtoMajor == 1 && res.ProtoMinor == 1 {
+		return "1.1 Caddy" // without an allocation
+	}
+	return strconv.Itoa(res.ProtoMajor) + "." + strconv.Itoa(res.ProtoMinor) + " Caddy"
 }
 
 // modifyResponse does what Caddy's proxy does, and that of httputil does not.

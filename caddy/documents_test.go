@@ -10,41 +10,16 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/documents"
 )
 
-// A document is a Markdown file.
-type document struct {
-	path, text string
-	blocks     []block
-}
-
-// A block is a fenced code block.
-type block struct{ kind, text string }
-
-// fence matches fenced code blocks, also those in a list.
-var fence = regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)\n *```$")
-
-// documents returns the repository's Markdown files.
-func documents(t *testing.T) []document {
+// readDocuments returns the repository's Markdown files.
+func readDocuments(t *testing.T) []documents.Document {
 	t.Helper()
-	var all []document
-	for _, pattern := range []string{"../*.md", "../.github/*.md", "docs/*.md", "bench/*.md", "ops/*.md"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
-		}
-		for _, path := range files {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			d := document{path: path, text: string(text)}
-			for _, match := range fence.FindAllStringSubmatch(d.text, -1) {
-				inner := regexp.MustCompile("(?m)^"+match[1]).ReplaceAllString(match[3], "")
-				d.blocks = append(d.blocks, block{match[2], inner})
-			}
-			all = append(all, d)
-		}
+	all, err := documents.Read("..")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
@@ -55,17 +30,17 @@ var command = regexp.MustCompile(`(?m)^ {4,}(?:\$ )?(?:[A-Z_]+=\S+ )*(?:apt-get|
 // Commands are in their own blocks, which are run. Every block has a kind that a test
 // knows.
 func TestDocumentsHaveKnownBlocks(t *testing.T) {
-	for _, d := range documents(t) {
-		for _, b := range d.blocks {
-			if !slices.Contains([]string{"sh", "json", "text", "caddyfile", "syntax", "yaml", ""}, b.kind) {
-				t.Errorf("%s: a block of %s", d.path, b.kind)
+	for _, d := range readDocuments(t) {
+		for _, b := range d.Blocks {
+			if !slices.Contains([]string{"sh", "json", "text", "caddyfile", "syntax", "yaml", ""}, b.Kind) {
+				t.Errorf("%s: a block of %s", d.Path, b.Kind)
 			}
 		}
-		if fences := strings.Count(d.text, "```"); fences != 2*len(d.blocks) {
-			t.Errorf("%s: %d fences, but %d blocks", d.path, fences, len(d.blocks))
+		if fences := strings.Count(d.Text, "```"); fences != 2*len(d.Blocks) {
+			t.Errorf("%s: %d fences, but %d blocks", d.Path, fences, len(d.Blocks))
 		}
-		if found := command.FindString(fence.ReplaceAllString(d.text, "")); found != "" {
-			t.Errorf("%s: %q is not in a block of sh", d.path, found)
+		if found := command.FindString(documents.WithoutBlocks(d.Text)); found != "" {
+			t.Errorf("%s: %q is not in a block of sh", d.Path, found)
 		}
 	}
 }
@@ -73,10 +48,10 @@ func TestDocumentsHaveKnownBlocks(t *testing.T) {
 // The configurations in the documents adapt.
 func TestDocumentsConfigurations(t *testing.T) {
 	count := 0
-	for _, d := range documents(t) {
-		for _, b := range d.blocks {
-			if b.kind == "caddyfile" {
-				adapt(t, b.text)
+	for _, d := range readDocuments(t) {
+		for _, b := range d.Blocks {
+			if b.Kind == "caddyfile" {
+				adapt(t, b.Text)
 				count++
 			}
 		}
@@ -89,13 +64,13 @@ func TestDocumentsConfigurations(t *testing.T) {
 // The configuration that a page shows with two directives in one site reaches each of
 // them, with the scopes that the page names.
 func TestDocumentsDirectivesBesideOneAnother(t *testing.T) {
-	for _, d := range documents(t) {
-		for _, b := range d.blocks {
-			if b.kind != "caddyfile" || !strings.Contains(b.text, "bankid_esign /v0/b2b/*") {
+	for _, d := range readDocuments(t) {
+		for _, b := range d.Blocks {
+			if b.Kind != "caddyfile" || !strings.Contains(b.Text, "bankid_esign /v0/b2b/*") {
 				continue
 			}
 			f := newFixture(t)
-			text := adminLine.ReplaceAllString(strings.NewReplacer("environment current", "environment sandbox", "http://:8080", f.site).Replace(b.text), "")
+			text := adminLine.ReplaceAllString(strings.NewReplacer("environment current", "environment sandbox", "http://:8080", f.site).Replace(b.Text), "")
 			if err := caddy.Load(adapt(t, "{\nadmin off\npersist_config off\nlog {\noutput file "+f.log+"\nlevel DEBUG\n}\n"+strings.TrimPrefix(text, "{\n")), true); err != nil {
 				t.Fatal(err)
 			}
@@ -117,20 +92,20 @@ func TestDocumentsDirectivesBesideOneAnother(t *testing.T) {
 // The files and headings that the documents link to exist.
 func TestDocumentsLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	for _, d := range documents(t) {
-		for _, match := range link.FindAllStringSubmatch(fence.ReplaceAllString(d.text, ""), -1) {
+	for _, d := range readDocuments(t) {
+		for _, match := range link.FindAllStringSubmatch(documents.WithoutBlocks(d.Text), -1) {
 			target := match[1]
 			if strings.Contains(target, "://") {
 				continue
 			}
 			file, anchor, _ := strings.Cut(target, "#")
 			if file == "" {
-				file = d.path
+				file = d.Path
 			} else {
-				file = filepath.Join(filepath.Dir(d.path), file)
+				file = filepath.Join(filepath.Dir(d.Path), file)
 			}
 			if _, err := os.Stat(file); err != nil {
-				t.Errorf("%s links to %s: %v", d.path, target, err)
+				t.Errorf("%s links to %s: %v", d.Path, target, err)
 				continue
 			}
 			if anchor == "" {
@@ -141,7 +116,7 @@ func TestDocumentsLinks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !slices.Contains(anchors(string(text)), anchor) {
-				t.Errorf("%s links to %s, which has no such heading", d.path, target)
+				t.Errorf("%s links to %s, which has no such heading", d.Path, target)
 			}
 		}
 	}
@@ -150,7 +125,7 @@ func TestDocumentsLinks(t *testing.T) {
 // anchors returns the anchors that GitHub makes of the headings in a Markdown text.
 func anchors(text string) []string {
 	var found []string
-	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(documents.WithoutBlocks(text), -1) {
 		anchor := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(match[1]), "")
 		found = append(found, strings.ReplaceAll(anchor, " ", "-"))
 	}

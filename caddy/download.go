@@ -47,12 +47,12 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *excha
 }
 
 // downloadKey returns the key under which the response to r is kept, made of site,
-// caller and order. ok is false if the caller or the order is not known, since the
-// response could be handed over to nobody then. order is in a form that can be logged.
+// caller and order. ok is false if the caller or the order is not known: then no later
+// call could get the response. order is in a form that can be logged.
 func (h *Handler) downloadKey(r *http.Request, x *exchange) (key download.Key, order string, ok bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]
-	caller := h.callerIdentity(r)
+	caller := callerIdentity(r, h.Callers)
 	within := x.download != nil // whether r is in a route of such a call
 	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
 		return key, "", false
@@ -65,8 +65,8 @@ func (h *Handler) downloadKey(r *http.Request, x *exchange) (key download.Key, o
 	}
 	// The values are quoted, so that no two lists look the same.
 	about := fmt.Sprintf("%q", append(listen,
-		strings.ToLower(r.Host), h.orders.Issuer, h.orders.ClientID,
-		x.transport.core.Origin.String(), x.Call.Method, x.Call.Path, caller, ids[0]))
+		strings.ToLower(r.Host), h.client.Issuer, h.client.ClientID,
+		x.core.Origin.String(), x.Call.Method, x.Call.Path, caller, ids[0]))
 	hash := sha256.Sum256([]byte(ids[0]))
 	return sha256.Sum256([]byte(about)), hex.EncodeToString(hash[:8]), true
 }

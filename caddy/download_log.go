@@ -12,19 +12,19 @@ import (
 // order in a form that cannot be used to ask for it, and show nothing of the content.
 type downloadLog []zap.Field
 
-// detached says that the caller has left during the call.
+// detached logs that the caller has left during the call.
 func (l downloadLog) detached(logger *zap.Logger) {
 	logger.With(l...).Info("download goes on without its caller")
 }
 
-// tooLong says that the response does not fit into the memory for downloads.
+// tooLong logs that the response does not fit into the memory for downloads.
 func (l downloadLog) tooLong(logger *zap.Logger) {
 	downloadEvents.WithLabelValues(downloadTooLarge).Inc()
 	logger.With(l...).Info("download not kept: it does not fit")
 }
 
-// ended says how a transfer of d has ended. first says whether the call for d was made
-// for it.
+// ended logs how a transfer of d has ended. first is whether the call for d was made
+// for that transfer.
 func (l downloadLog) ended(logger *zap.Logger, d *download.Download, outcome download.Outcome, first bool) {
 	switch {
 	case outcome == download.Delivered && !first:
@@ -41,7 +41,7 @@ func (l downloadLog) ended(logger *zap.Logger, d *download.Download, outcome dow
 // Expired implements download.Observer. The handler of the call may be gone.
 func (l downloadLog) Expired(d *download.Download) { l.expired(caddy.Log(), d) }
 
-// expired says that d is lost, since its time is over.
+// expired logs that d is lost, since its time is over.
 func (l downloadLog) expired(logger *zap.Logger, d *download.Download) {
 	downloadEvents.WithLabelValues(downloadExpired).Inc()
 	l.of(d, logger).Warn("download expired: its last transfer broke off, and nobody came for it")

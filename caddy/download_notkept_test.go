@@ -94,7 +94,7 @@ func TestTooLargeDownloadEndsWithItsCaller(t *testing.T) {
 		f := newFixture(t)
 		aborted := make(chan struct{})
 		o := f.serving(newOrders(0))
-		o.answer(func(w http.ResponseWriter, r *http.Request) {
+		o.respondWith(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(200<<20))
 			_, _ = w.Write(make([]byte, 64<<10))
 			_ = http.NewResponseController(w).Flush()
@@ -103,7 +103,7 @@ func TestTooLargeDownloadEndsWithItsCaller(t *testing.T) {
 		})
 		f.startH2C(localSite)
 		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
-		res := <-caller.answer // the response is passed on as it comes
+		res := <-caller.response // the response is passed on as it comes
 		if _, err := io.CopyN(io.Discard, res.Body, 32<<10); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(0))
 	f.start(localSite)
-	for name, answer := range map[string]http.HandlerFunc{
+	for name, response := range map[string]http.HandlerFunc{
 		"length": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, "half")
@@ -141,9 +141,9 @@ func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.in(t)
-			o.answer(answer)
+			o.respondWith(response)
 			for range 2 {
-				res := <-f.newLeaver("h1", "DELETE", download(name), "").answer
+				res := <-f.newLeaver("h1", "DELETE", download(name), "").response
 				body, err := io.ReadAll(res.Body)
 				res.Body.Close()
 				if res.StatusCode != 200 || string(body) != "half" || err == nil {
@@ -155,7 +155,7 @@ func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 			}
 		})
 	}
-	for name, answer := range map[string]http.HandlerFunc{
+	for name, response := range map[string]http.HandlerFunc{
 		"refused":  func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "the order is not complete", 400) },
 		"accepted": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202); _, _ = io.WriteString(w, "later") },
 		"empty":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) },
@@ -164,7 +164,7 @@ func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.in(t)
-			o.answer(answer)
+			o.respondWith(response)
 			want := map[string]int{"refused": 400, "accepted": 202, "empty": 200, "nothing": 204, "reset": 502}[name]
 			for range 2 {
 				f.do("DELETE", download(name), "").is(want)
@@ -176,7 +176,7 @@ func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 	}
 }
 
-// If the call was not sent yet, nothing is lost, and the caller can ask again.
+// If the call was not sent yet, nothing is lost, and the caller can retry.
 func TestCallerThatLeftIsNotCalledFor(t *testing.T) {
 	t.Run("waiting for a token", func(t *testing.T) {
 		f := newFixture(t)
@@ -190,7 +190,7 @@ func TestCallerThatLeftIsNotCalledFor(t *testing.T) {
 		caller := f.newLeaver("h1", "DELETE", download("x"), "")
 		<-asked
 		caller.leave()
-		<-caller.answer
+		<-caller.response
 		eventually(t, func() bool { return strings.Contains(f.logged(), `"status":499`) })
 		f.issuer.HandleToken(nil)
 		close(hang)

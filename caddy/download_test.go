@@ -59,7 +59,7 @@ func TestCallerLeavesDuringTheTransfer(t *testing.T) {
 			t.Run(signID, func(t *testing.T) {
 				f.in(t)
 				caller := f.newLeaver(protocol, "DELETE", download(signID), "")
-				res := <-caller.answer
+				res := <-caller.response
 				if _, err := io.CopyN(io.Discard, res.Body, int64(test.read)); err != nil {
 					t.Fatal(err)
 				}
@@ -69,7 +69,7 @@ func TestCallerLeavesDuringTheTransfer(t *testing.T) {
 
 				// The next transfer breaks off as well, but not the one after it.
 				caller = f.newLeaver(protocol, "DELETE", download(signID), "")
-				res = <-caller.answer
+				res = <-caller.response
 				caller.leave()
 				res.Body.Close()
 				f.noticed(isKept, signID, 2)
@@ -90,7 +90,7 @@ func TestStuckCallerDelaysNobody(t *testing.T) {
 		o := f.serving(newOrders(20 << 20))
 		f.startH2C(localSite)
 		caller := f.newLeaver(protocol, "DELETE", download("x"), "")
-		res := <-caller.answer // it reads no further
+		res := <-caller.response // it reads no further
 		f.servesAgain(o, "x")
 		caller.leave()
 		res.Body.Close()
@@ -138,13 +138,13 @@ func TestSecondDownloadWaitsForTheFirst(t *testing.T) {
 	o.stopAt("")
 	f.do("DELETE", download("y"), "").is(200)
 	impatient.leave()
-	if res, ok := <-impatient.answer; ok {
-		t.Errorf("it was answered with %d", res.StatusCode)
+	if res, ok := <-impatient.response; ok {
+		t.Errorf("its status is %d", res.StatusCode)
 	}
 	first.leave()
 	f.noticed(goesOn, "x", 1)
 	o.goOn <- struct{}{}
-	res := <-second.answer
+	res := <-second.response
 	body, err := io.ReadAll(res.Body)
 	res.Body.Close()
 	if res.StatusCode != 200 || err != nil || !bytes.Equal(body, o.document("x")) {
@@ -189,9 +189,9 @@ func TestHandlersAroundSeeADownloadFromMemory(t *testing.T) {
 	if !bytes.Equal(plain.body, o.document("x")) || plain.Header.Get("Content-Encoding") != "" {
 		t.Errorf("plain, the response has %d bytes", len(plain.body))
 	}
-	for _, answer := range []*answer{first, second, plain} {
+	for _, response := range []*response{first, second, plain} {
 		for name, want := range map[string]string{"X-Late": "late", "X-Early": "early", "X-Operator": "set", "Via": "1.1 Caddy", "Server": ""} {
-			if got := answer.Header.Values(name); len(got) > 1 || answer.Header.Get(name) != want {
+			if got := response.Header.Values(name); len(got) > 1 || response.Header.Get(name) != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
 			}
 		}

@@ -57,9 +57,9 @@ func h2c() *http.Protocols {
 	return protocols
 }
 
-// Over HTTP/2, an answer ends the body of its call, and many callers read the answer
-// only after they have sent the whole body. So every answer comes after the body.
-func TestAnswerOverHTTP2ComesAfterTheBody(t *testing.T) {
+// Over HTTP/2, a response ends the body of its call, and many callers read the response
+// only after they have sent the whole body. So every response comes after the body.
+func TestResponseOverHTTP2ComesAfterTheBody(t *testing.T) {
 	const size = 4 << 20
 	unavailable := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }
 	for name, test := range map[string]struct {
@@ -96,16 +96,16 @@ func TestAnswerOverHTTP2ComesAfterTheBody(t *testing.T) {
 					t.Errorf("status is %d, want %d; body: %.100q, %v", res.StatusCode, test.status, content, err)
 				}
 				if n := body.read.Load(); n != size {
-					t.Errorf("the answer came after %d bytes", n)
+					t.Errorf("the response came after %d bytes", n)
 				}
 			})
 		}
 	}
 }
 
-// Over HTTP/1, an API's early answer reaches its caller at once and whole, although the
+// Over HTTP/1, an API's early response reaches its caller at once and whole, although the
 // caller sends no more of the body.
-func TestEarlyAnswerOverHTTP1ComesAtOnce(t *testing.T) {
+func TestEarlyResponseOverHTTP1ComesAtOnce(t *testing.T) {
 	const sent = 2 << 20 // more than is read into memory before the call is made
 	f := newFixture(t).start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, "") + "\n}")
 	for _, response := range []string{"", "chunked"} {
@@ -131,8 +131,8 @@ func TestEarlyAnswerOverHTTP1ComesAtOnce(t *testing.T) {
 	}
 }
 
-// After an early answer, the rest of the body is not taken for a call.
-func TestNothingAfterAnEarlyAnswerIsACall(t *testing.T) {
+// After an early response, the rest of the body is not taken for a call.
+func TestNothingAfterAnEarlyResponseIsACall(t *testing.T) {
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 	for _, rest := range []string{smuggled, strings.Repeat(smuggled, 100_000)} {
 		f := newFixture(t).start("route {\nrespond /smuggled SMUGGLED\nbankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, "") + "\n}\n}")
@@ -168,7 +168,7 @@ func testStrangers(t *testing.T, length int) {
 	for range strangers {
 		conn := f.dial(t, fmt.Sprintf("POST %s HTTP/1.1\r\nHOST\r\nContent-Length: %d\r\n\r\nbegun", path, length))
 		reading.Go(func() {
-			if answer, _ := io.ReadAll(conn); bytes.HasPrefix(answer, []byte("HTTP/1.1 403 ")) {
+			if response, _ := io.ReadAll(conn); bytes.HasPrefix(response, []byte("HTTP/1.1 403 ")) {
 				ended.Add(1)
 			}
 		})
@@ -182,7 +182,7 @@ func testStrangers(t *testing.T, length int) {
 	}
 }
 
-// A body that a caller sends for ever after its answer is not read for ever.
+// A body that a caller sends for ever after its response is not read for ever.
 func TestEndlessBodyEnds(t *testing.T) {
 	f := newFixture(t).start(localSite)
 	conn := f.dial(t, "POST /nowhere HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -198,8 +198,8 @@ func TestEndlessBodyEnds(t *testing.T) {
 	}
 }
 
-// An early answer that is too long to be held back arrives whole.
-func TestLongEarlyAnswerIsWhole(t *testing.T) {
+// An early response that is too long to be held back arrives whole.
+func TestLongEarlyResponseIsWhole(t *testing.T) {
 	f := newFixture(t)
 	f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
 	f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc " + newEarlyAPI(t, "long") + "\n}")
@@ -255,7 +255,7 @@ func (f *fixture) keepsConnection(t *testing.T) {
 }
 
 // Callers that wait to be asked for a body, and callers that keep no connection open,
-// get their answer.
+// get their response.
 func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 	f := newFixture(t).start(localSite)
 	for name, head := range map[string]string{
@@ -281,9 +281,9 @@ func TestRefusedUploadOfUnusualCallers(t *testing.T) {
 	}
 }
 
-// An early answer that does not come to its end is sent as it comes. So the caller sees
+// An early response that does not come to its end is sent as it comes. So the caller sees
 // its status, although the server waits for the rest of the body.
-func TestEarlyAnswerThatDoesNotEndIsSeen(t *testing.T) {
+func TestEarlyResponseThatDoesNotEndIsSeen(t *testing.T) {
 	over := make(chan struct{})
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)

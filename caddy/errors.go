@@ -18,34 +18,6 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
-// These are proxy error types (RFC 9209 section 2.3).
-const (
-	requestDenied          = "http_request_denied"
-	requestError           = "http_request_error"
-	destinationUnavailable = "destination_unavailable"
-	addressProhibited      = "destination_ip_prohibited"
-	addressUnroutable      = "destination_ip_unroutable"
-	connectionTimeout      = "connection_timeout"
-	connectionWriteTimeout = "connection_write_timeout"
-	connectionRefused      = "connection_refused"
-	connectionTerminated   = "connection_terminated"
-	responseTimeout        = "http_response_timeout"
-	responseIncomplete     = "http_response_incomplete"
-	protocolError          = "http_protocol_error"
-	headerTooLarge         = "http_response_header_section_size"
-	transferCoding         = "http_response_transfer_coding"
-	dnsError               = "dns_error"
-	dnsTimeout             = "dns_timeout"
-	tlsCertificateError    = "tls_certificate_error"
-	tlsProtocolError       = "tls_protocol_error"
-	tlsAlertReceived       = "tls_alert_received"
-	proxyConfiguration     = "proxy_configuration_error"
-	proxyInternal          = "proxy_internal_error"
-)
-
-// statusClientClosedRequest is the status that Caddy uses when the caller has left.
-const statusClientClosedRequest = 499
-
 // unprocessedRetryAfter is how long a caller is told to wait before it retries a call
 // that the API's host did not process, although the gateway sent it several times.
 const unprocessedRetryAfter = time.Second
@@ -57,7 +29,7 @@ type gatewayError struct {
 	kind       string // the proxy error type
 	message    string
 	retryAfter time.Time // zero if it is not known
-	noToken    bool      // there is no access token
+	noToken    bool      // whether an access token is missing
 }
 
 // Error implements error.
@@ -76,7 +48,7 @@ func asGatewayError(err error) *gatewayError {
 	if _, ok := errors.AsType[*gateway.UnprocessedError](err); ok {
 		return &gatewayError{
 			status: http.StatusServiceUnavailable, kind: destinationUnavailable,
-			message:    "the API's host did not process the call, which can be made again",
+			message:    "the API's host did not process the call, which can be retried",
 			retryAfter: time.Now().Add(unprocessedRetryAfter),
 		}
 	}
@@ -91,7 +63,7 @@ func asGatewayError(err error) *gatewayError {
 	switch tokenErr.Cause {
 	case tokenauth.CauseTimeout:
 		e.status, e.kind = http.StatusGatewayTimeout, connectionTimeout
-		e.message = "no access token: BankID OIDC did not answer in time"
+		e.message = "no access token: BankID OIDC did not respond in time"
 	case tokenauth.CauseUnavailable:
 		e.status, e.kind = http.StatusServiceUnavailable, destinationUnavailable
 		e.message = "no access token: BankID OIDC is not available"
@@ -100,10 +72,10 @@ func asGatewayError(err error) *gatewayError {
 		e.message = "no access token: BankID OIDC refused the gateway's client"
 	case tokenauth.CauseConfiguration:
 		e.status, e.kind = http.StatusBadGateway, proxyConfiguration
-		e.message = "no access token: the gateway's client is not usable as it is configured; its log says why"
+		e.message = "no access token: the gateway's client is not usable as it is configured; see the gateway's log"
 	default:
 		e.status, e.kind = http.StatusBadGateway, proxyInternal
-		e.message = "no access token: the answer of BankID OIDC is not usable"
+		e.message = "no access token: the response of BankID OIDC is not usable"
 	}
 	if tokenErr.Code != "" && tokenErr.Code != "other" {
 		e.message += " (" + tokenErr.Code + ")"
@@ -122,7 +94,7 @@ func waitError(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return handlerError(&gatewayError{
 			status: http.StatusGatewayTimeout, kind: connectionTimeout,
-			message: "no access token: BankID OIDC did not answer before the deadline of the call",
+			message: "no access token: BankID OIDC did not respond before the deadline of the call",
 		})
 	}
 	return handlerError(asGatewayError(err))
@@ -206,14 +178,4 @@ func errorStatus(err error) int {
 		return handlerErr.StatusCode
 	}
 	return http.StatusInternalServerError
-}
-
-// clientErrorType classifies a client error by its status: it is either about what the
-// client may do, or about its request.
-func clientErrorType(status int) string {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooEarly:
-		return requestDenied
-	}
-	return requestError
 }

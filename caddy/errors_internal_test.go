@@ -69,14 +69,14 @@ func TestFailuresThatAreRare(t *testing.T) {
 	}
 }
 
-// An egress proxy that does not answer has a minute.
+// An egress proxy that does not respond has a minute.
 func TestSilentEgressProxy(t *testing.T) {
 	ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{
 		egressVar: &url.URL{Scheme: "http", User: url.UserPassword("gateway", "planted"), Host: "proxy.example:3128"},
 	})
 	err := throughEgress(ctx, context.DeadlineExceeded)
 	if netErr, ok := err.(net.Error); !ok || !netErr.Timeout() { //nolint:errorlint // as Caddy looks at it
-		t.Errorf("%v is no timeout to Caddy", err)
+		t.Errorf("%v is not a timeout to Caddy", err)
 	}
 	f := failureOf(caddyhttp.Error(http.StatusGatewayTimeout, err))
 	if f.kind != connectionTimeout || f.details != "the egress proxy http://proxy.example:3128 does not connect in time" {

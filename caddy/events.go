@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
-
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
 // These are the names of the app's events. The documentation of App describes them.
@@ -61,31 +58,6 @@ func (e *emitter) emit(name string, data map[string]any) {
 	}
 	if e.ctx.Err() == nil {
 		e.app.Emit(e.ctx, name, data)
-	}
-}
-
-// emit emits the events of an attempt. was is the state before that attempt.
-func (u *sourceUser) emit(e tokenauth.Event, was failing) {
-	if u.events == nil {
-		return
-	}
-	data := map[string]any{"client": u.client, "issuer": u.env.Issuer, "scope": e.Scopes}
-	if e.Err == nil {
-		data["client_id"] = e.ClientID
-		data["lifetime"] = e.Lifetime.Seconds()
-		data["failed_attempts"] = e.Failures
-		u.events.emit(eventTokenObtained, data)
-		return
-	}
-	if u.failing == was {
-		return
-	}
-	data["cause"], data["code"], data["error"] = e.Err.Cause.String(), e.Err.Code, e.Err.Error()
-	data["attempt"], data["token_usable"] = e.Failures, e.Usable
-	data["next_attempt"] = e.Err.RetryAt.UTC().Format(time.RFC3339)
-	u.events.emit(eventTokenFailed, data)
-	if !e.Usable && (!was.yes || was.usable) {
-		u.events.emit(eventTokenUnavailable, data)
 	}
 }
 

@@ -67,6 +67,7 @@ func expectEvents(t *testing.T, names ...string) []map[string]any {
 }
 
 func TestEvents(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	f.global = `events {
 		on bankid_esign_token_obtained bankid_esign_test
@@ -92,10 +93,15 @@ func TestEvents(t *testing.T) {
 		tokenauthtest.WriteError(w, http.StatusUnauthorized, "invalid_client")
 	})
 	eventually(t, func() bool { return f.do("GET", path, "").StatusCode == 502 })
+	f.writeSecret("wrong") // calls try another secret within a second, and not only after the back-off
 	var events []caddy.Event
-	for len(events) == 0 || events[len(events)-1].Name() != "bankid_esign_token_unavailable" {
-		events = append(events, <-emitted)
-	}
+	eventually(t, func() bool {
+		f.do("GET", path, "").is(502)
+		for len(emitted) > 0 {
+			events = append(events, <-emitted)
+		}
+		return len(events) > 0 && events[len(events)-1].Name() == "bankid_esign_token_unavailable"
+	})
 	for _, e := range events {
 		if e.Name() == "bankid_esign_token_obtained" {
 			continue

@@ -66,7 +66,7 @@ func (w *Webhook) Handle(ctx context.Context, e caddy.Event) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("webhook answered %s", res.Status)
+		return fmt.Errorf("webhook responded with %s", res.Status)
 	}
 	return nil
 }

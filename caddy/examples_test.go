@@ -28,7 +28,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// specs is the path of a call that every environment answers.
+// specs is the path of a call that exists in every environment.
 const specs = "/v1/signdoc/convert/pdf/specs"
 
 // An exampleGateway is one of the examples, running with the sandbox.
@@ -118,20 +118,20 @@ func (e *exampleGateway) call(client *http.Client, method, url, body string, edi
 		return 0, "", err
 	}
 	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(answer), err
+	response, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(response), err
 }
 
-// is asserts the status of a call. If it is a success, is also asserts that the sandbox
-// answered.
+// is asserts the status of a call. If it is a success, is also asserts that the response
+// is from the sandbox.
 func (e *exampleGateway) is(want int, client *http.Client, method, url, body string, edit func(*http.Request)) {
 	e.t.Helper()
-	status, answer, err := e.call(client, method, url, body, edit)
+	status, response, err := e.call(client, method, url, body, edit)
 	if err != nil {
 		e.t.Fatalf("%s %s: %v", method, url, err)
 	}
 	if status != want {
-		e.t.Errorf("%s %s: status %d, want %d: %.300s", method, url, status, want, answer)
+		e.t.Errorf("%s %s: status %d, want %d: %.300s", method, url, status, want, response)
 	}
 }
 
@@ -341,10 +341,10 @@ func TestExamplesKeepTheAdminEndpointToThemselves(t *testing.T) {
 		}
 		configs[file] = string(text)
 	}
-	for _, d := range documents(t) {
-		for i, b := range d.blocks {
-			if b.kind == "caddyfile" && strings.Contains(b.text, "client_id") {
-				configs[d.path+" block "+strconv.Itoa(i)] = b.text
+	for _, d := range readDocuments(t) {
+		for i, b := range d.Blocks {
+			if b.Kind == "caddyfile" && strings.Contains(b.Text, "client_id") {
+				configs[d.Path+" block "+strconv.Itoa(i)] = b.Text
 			}
 		}
 	}

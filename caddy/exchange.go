@@ -17,7 +17,9 @@ import (
 // gateway, such as in error routes, or makes another call. Each of those has its own.
 type exchange struct {
 	gateway.Exchange
-	transport *Transport // that makes the call; nil before the request has come to one
+
+	core      *gateway.Transport // makes the call; nil before the request has come to one
+	ofHandler bool               // whether core belongs to a handler bankid_esign
 
 	body     *upload.Body       // of the request; nil if there is none
 	download *download.Detached // nil if the call ends with its caller
@@ -71,33 +73,10 @@ func (x *exchange) next(ctx context.Context) *exchange {
 	return next
 }
 
-// exchange returns the exchange of t for the call that r makes. Outside of a server, it
-// returns a new one each time. Routes can change the path of a request that comes to t
-// again. Then it makes another call, with another token.
-func (t *Transport) exchange(r *http.Request) *exchange {
-	call, newest := t.core.Table.Lookup(r), exchangeOf(r.Context())
-	for x := newest; x != nil; x = x.previous {
-		if x.transport == t && x.Call == call {
-			return x
-		}
-	}
-	if newest.transport != nil {
-		newest = newest.next(r.Context())
-	}
-	newest.transport, newest.Call = t, call
-	return newest
-}
-
-// bodyInMemory returns the body of r, a call that has failed, from its beginning. It
-// returns nil if the body is not in memory.
-func (x *exchange) bodyInMemory(r *http.Request) io.ReadCloser {
-	return x.transport.core.Body(r, x.body.Begun(), &x.Exchange)
-}
-
 // ready waits until the call can be made, which may need a token. The wait is before the
 // reverse proxy, which would blame the API's host for a failure.
 func (x *exchange) ready(r *http.Request) error {
-	if err := x.transport.core.Ready(r, &x.Exchange); err != nil {
+	if err := x.core.Ready(r, &x.Exchange); err != nil {
 		return waitError(err)
 	}
 	return nil
@@ -113,22 +92,24 @@ func (x *exchange) outgoing(req *http.Request) *http.Request {
 	return &out
 }
 
-// settle deals with the body of r, which has ended with err. errorRoutes says whether
+// settle deals with the body of r, which has ended with err. errorRoutes is whether
 // error routes handle r.
 func (x *exchange) settle(w http.ResponseWriter, r *http.Request, err error, errorRoutes bool, drainer *upload.Drainer) {
 	x.settled = true
 	switch {
 	case x.body == nil:
 	case r.Context().Err() != nil: // the caller has left
-		if x.transport != nil {
+		if x.core != nil {
 			x.body.Drain(w, nil)
 		}
 	case !errorRoutes:
 		x.body.Refuse(w, errorStatus(err), drainer)
-	case x.transport == nil:
+	case x.core == nil:
 		x.body.HandOver(w, r, drainer, nil)
 	default:
-		x.body.HandOver(w, r, drainer, func() io.ReadCloser { return x.bodyInMemory(r) })
+		x.body.HandOver(w, r, drainer, func() io.ReadCloser {
+			return x.core.Body(r, x.body.Begun(), &x.Exchange)
+		})
 	}
 }
 

@@ -14,15 +14,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
-
-// A failure says, in terms of RFC 9209, why the reverse proxy has no response.
-type failure struct {
-	kind    string          // the proxy error type, "" if there is no caller left to tell
-	details string          // what the type does not say, or ""
-	params  *httpsfv.Params // extra parameters of the type, nil if there are none
-}
 
 // failureOf classifies an error of Caddy's reverse proxy.
 func failureOf(err error) failure {
@@ -108,7 +102,7 @@ var failureTexts = []struct{ text, kind string }{
 	{"malformed MIME header", protocolError},
 	{"HTTP/1.x transport connection broken", protocolError}, // by a response that cannot be parsed
 	{"connection error: ", protocolError},
-	// When a call could be sent again but must not be, only a text tells how HTTP/2
+	// When a call could be retried but must not be, only a text tells how HTTP/2
 	// ended it (RFC 9113 sections 6.4 and 6.8).
 	{"stream error: ", connectionTerminated},
 	{"GOAWAY", connectionTerminated},
@@ -141,7 +135,7 @@ func dialFailureOf(err reverseproxy.DialError) failure {
 	case strings.Contains(text, "lookup ") && strings.Contains(text, "no such host"):
 		return failure{kind: dnsError, details: "the DNS knows no such host"}
 	case strings.Contains(text, "lookup "):
-		return failure{kind: dnsError, details: "the DNS gives no answer that can be used"}
+		return failure{kind: dnsError, details: "the response of the DNS is not usable"}
 	case timeout:
 		return failure{kind: connectionTimeout}
 	case has(syscall.ECONNREFUSED):
@@ -201,4 +195,35 @@ var alertMessages = map[int]string{
 	109: "missing_extension", 110: "unsupported_extension", 112: "unrecognized_name",
 	113: "bad_certificate_status_response", 115: "unknown_psk_identity", 116: "certificate_required",
 	117: "general_error", 120: "no_application_protocol", 121: "ech_required",
+}
+
+// failure classifies the error. whole is the reverse proxy's error that contains it.
+func (e *egressError) failure(whole caddyhttp.HandlerError) failure {
+	if egressErr, ok := errors.AsType[*tokenauth.EgressError](e.err); ok {
+		return failure{kind: destinationUnavailable, details: egressErr.Error()}
+	}
+	opErr, _ := errors.AsType[*net.OpError](e.err)
+	switch {
+	case opErr != nil && strings.HasPrefix(opErr.Op, "socks "):
+		return failure{kind: destinationUnavailable, details: "the egress proxy " + e.proxy + " does not connect: " + opErr.Err.Error()}
+	case e.connectTimedOut:
+		return failure{kind: connectionTimeout, details: "the egress proxy " + e.proxy + " does not connect in time"}
+	}
+	f := ownFailureOf(whole)
+	switch {
+	case f.kind == "":
+	case opErr != nil && opErr.Op == "proxyconnect":
+		f.details = "the egress proxy " + e.proxy + " cannot be reached" + because(f.details)
+	default:
+		f.details = "through the egress proxy " + e.proxy + because(f.details)
+	}
+	return f
+}
+
+// because formats details as the end of a sentence.
+func because(details string) string {
+	if details == "" {
+		return ""
+	}
+	return ": " + details
 }

@@ -42,8 +42,8 @@ func newDNS(t *testing.T, rcode int) (address string) {
 func TestFailuresToReachTheAPI(t *testing.T) {
 	for name, test := range map[string]struct{ origin, transport, proxyStatus, logs string }{
 		"no such host":       {"https://api.example", "resolvers " + newDNS(t, 3), `error=dns_error;details="the DNS knows no such host"`, "no such host"},
-		"the DNS fails":      {"https://api.example", "resolvers " + newDNS(t, 2), `error=dns_error;details="the DNS gives no answer that can be used"`, "server misbehaving"},
-		"the DNS refuses":    {"https://api.example", "resolvers " + newDNS(t, 5), `error=dns_error;details="the DNS gives no answer that can be used"`, "server misbehaving"},
+		"the DNS fails":      {"https://api.example", "resolvers " + newDNS(t, 2), `error=dns_error;details="the response of the DNS is not usable"`, "server misbehaving"},
+		"the DNS refuses":    {"https://api.example", "resolvers " + newDNS(t, 5), `error=dns_error;details="the response of the DNS is not usable"`, "server misbehaving"},
 		"the DNS is silent":  {"https://api.example", "dial_timeout 200ms\nresolvers " + newDNS(t, -1), "error=dns_timeout", "i/o timeout"},
 		"nothing listens":    {"http://" + freeAddress(t), "", "error=connection_refused", "connection refused"},
 		"there is no way":    {"https://224.0.0.1", "", "error=destination_ip_unroutable", "network is unreachable"},

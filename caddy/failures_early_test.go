@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// An API's host may answer an upload over HTTP/2 before it has read it. Then net/http
+// An API's host may respond to an upload over HTTP/2 before it has read it. Then net/http
 // closes the body in one goroutine while another goroutine reads it.
-func TestEarlyAnswerOverHTTP2HasNoDataRace(t *testing.T) {
+func TestEarlyResponseOverHTTP2HasNoDataRace(t *testing.T) {
 	f := newFixture(t)
 	cert, trusted, _ := newCertificate(t, time.Now().Add(time.Hour))
 	f.upstream.Server.Close()
@@ -27,9 +27,9 @@ func TestEarlyAnswerOverHTTP2HasNoDataRace(t *testing.T) {
 		f.start(site)
 		body := strings.Repeat("x", 4<<20)
 		for range 20 {
-			answer := f.do("POST", "/v1/signdoc/pades", body).is(413)
-			if status := answer.Header.Get("Proxy-Status"); status != "" {
-				t.Errorf("Proxy-Status is %q, of BankID's answer", status)
+			response := f.do("POST", "/v1/signdoc/pades", body).is(413)
+			if status := response.Header.Get("Proxy-Status"); status != "" {
+				t.Errorf("Proxy-Status is %q, of BankID's response", status)
 			}
 		}
 	}

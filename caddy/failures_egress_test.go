@@ -16,24 +16,24 @@ import (
 // proxyPassword is the password of the egress proxy. It must not be shown anywhere.
 const proxyPassword = "pr0xy-planted"
 
-// answersConnect returns a proxy that answers CONNECT with answer. If that is 200, it
+// connectServer returns a proxy that responds to CONNECT with response. If that is 200, it
 // forwards to target.
-func answersConnect(answer, target string) func(net.Conn) {
+func connectServer(response, target string) func(net.Conn) {
 	return func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
 			return
 		}
-		_, _ = io.WriteString(conn, answer)
-		if strings.HasPrefix(answer, "HTTP/1.1 200 ") {
+		_, _ = io.WriteString(conn, response)
+		if strings.HasPrefix(response, "HTTP/1.1 200 ") {
 			tunnel(conn, target)
 		}
 	}
 }
 
-// answersSOCKS returns a SOCKS5 proxy that requires a user and a password. It answers
-// these with login, and the connect request with reply. If both are 0, it forwards to
-// target.
-func answersSOCKS(login, reply byte, target string) func(net.Conn) {
+// socksServer returns a SOCKS5 proxy that requires a user and a password. It responds
+// to these with login, and to the connect request with reply. If both are 0, it forwards
+// to target.
+func socksServer(login, reply byte, target string) func(net.Conn) {
 	return func(conn net.Conn) {
 		reader := bufio.NewReader(conn)
 		skip := func(n byte) byte { // skips n bytes, and returns the last one
@@ -84,7 +84,7 @@ func TestFailuresOfAnEgressProxy(t *testing.T) {
 		Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert,
 		MaxVersion: tls.VersionTLS12, // with 1.3, the request could be under way when the alert comes
 	}))
-	connect := func(answer string) func(net.Conn) { return answersConnect(answer, refusing) }
+	connect := func(response string) func(net.Conn) { return connectServer(response, refusing) }
 	const alert = "tls_alert_received;alert-id=40;alert-message=handshake_failure"
 	for name, test := range map[string]struct {
 		scheme        string
@@ -107,13 +107,13 @@ func TestFailuresOfAnEgressProxy(t *testing.T) {
 		"has no TLS":                  {"https", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 smtp.example.com ESMTP\r\n") }, "tls_protocol_error", "the egress proxy PROXY cannot be reached", "tls: "},
 		"is not to blame":             {"http", connect("HTTP/1.1 200 OK\r\n\r\n"), alert, "through the egress proxy PROXY", "remote error: tls: handshake failure"},
 
-		"SOCKS, no such user":     {"socks5", answersSOCKS(1, 0, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: username/password authentication failed", "authentication failed"},
-		"SOCKS, not allowed":      {"socks5", answersSOCKS(0, 2, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: unknown error connection not allowed by ruleset", "not allowed by ruleset"},
-		"SOCKS, host unreachable": {"socks5h", answersSOCKS(0, 4, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: unknown error host unreachable", "host unreachable"},
-		"SOCKS, refused":          {"socks5", answersSOCKS(0, 5, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: unknown error connection refused", "connection refused"},
+		"SOCKS, no such user":     {"socks5", socksServer(1, 0, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: username/password authentication failed", "authentication failed"},
+		"SOCKS, not allowed":      {"socks5", socksServer(0, 2, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: unknown error connection not allowed by ruleset", "not allowed by ruleset"},
+		"SOCKS, host unreachable": {"socks5h", socksServer(0, 4, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: unknown error host unreachable", "host unreachable"},
+		"SOCKS, refused":          {"socks5", socksServer(0, 5, refusing), "destination_unavailable", "the egress proxy PROXY does not connect: unknown error connection refused", "connection refused"},
 		"SOCKS, does not listen":  {"socks5", nil, "connection_refused", "the egress proxy PROXY cannot be reached", "connection refused"},
 		"SOCKS, hangs up":         {"socks5", func(net.Conn) {}, "destination_unavailable", "the egress proxy PROXY does not connect: ", "socks connect"},
-		"SOCKS, is not to blame":  {"socks5", answersSOCKS(0, 0, refusing), alert, "through the egress proxy PROXY", "remote error: tls: handshake failure"},
+		"SOCKS, is not to blame":  {"socks5", socksServer(0, 0, refusing), alert, "through the egress proxy PROXY", "remote error: tls: handshake failure"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -132,8 +132,8 @@ func TestFailuresOfAnEgressProxy(t *testing.T) {
 				}
 			}`)
 			details := strings.ReplaceAll(test.details, "PROXY", proxy)
-			for _, answer := range []*answer{f.do("GET", path, "").is(502), f.do("POST", "/v1/signdoc/pades", "{}").is(502), f.do("DELETE", path, "").is(502)} {
-				status := answer.Header.Get("Proxy-Status")
+			for _, response := range []*response{f.do("GET", path, "").is(502), f.do("POST", "/v1/signdoc/pades", "{}").is(502), f.do("DELETE", path, "").is(502)} {
+				status := response.Header.Get("Proxy-Status")
 				if !strings.Contains(status, ";error="+test.kind+";") || !strings.Contains(status, `;details="`+details) {
 					t.Errorf("Proxy-Status is %q, want error %s and details %s", status, test.kind, details)
 				}
@@ -175,8 +175,8 @@ func TestCallsThroughAnEgressProxy(t *testing.T) {
 	t.Cleanup(f.upstream.Server.Close)
 	target := f.upstream.Listener.Addr().String()
 	for scheme, serve := range map[string]func(net.Conn){
-		"http":   answersConnect("HTTP/1.1 200 Connection established\r\n\r\n", target),
-		"socks5": answersSOCKS(0, 0, target),
+		"http":   connectServer("HTTP/1.1 200 Connection established\r\n\r\n", target),
+		"socks5": socksServer(0, 0, target),
 	} {
 		f.start(`bankid_esign signdoc {
 			callers local

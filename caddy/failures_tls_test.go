@@ -64,7 +64,7 @@ func handshake(config *tls.Config) func(net.Conn) {
 }
 
 // refuseClient is handshake with TLS 1.3 for a server that refuses the client's
-// certificate. It reads all of the client's encrypted records before it answers; the
+// certificate. It reads all of the client's encrypted records before it responds; the
 // last one is the request. Otherwise, if it refused while the request is written, Go's
 // client might return the write error instead of the alert.
 func refuseClient(records int, config *tls.Config) func(net.Conn) {
@@ -194,8 +194,8 @@ func TestTLSFailuresOfTheAPI(t *testing.T) {
 			}
 			f.start("bankid_esign signdoc {\ncallers local\nupstream signdoc https://127.0.0.1:" + listen(t, test.serve) +
 				"\ntransport http {" + transport + "\n}\n}")
-			answer := f.do("GET", path, "").is(502)
-			if got := answer.Header.Get("Proxy-Status") + ","; !strings.Contains(got, ";error="+test.kind) {
+			response := f.do("GET", path, "").is(502)
+			if got := response.Header.Get("Proxy-Status") + ","; !strings.Contains(got, ";error="+test.kind) {
 				t.Errorf("Proxy-Status is %q, want error %s", got, test.kind)
 			}
 			if !strings.Contains(f.logged(), test.logs) {

@@ -15,8 +15,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A rawUpstream is an API host that answers the first request of a connection, and
-// closes the connection without an answer on the next. A server does this if it drops
+// A rawUpstream is an API host that responds to the first request of a connection, and
+// closes the connection without a response on the next. A server does this if it drops
 // an idle connection at the wrong moment.
 type rawUpstream struct {
 	net.Listener
@@ -50,7 +50,7 @@ func newRawUpstream(t *testing.T) *rawUpstream {
 	return u
 }
 
-// serve answers the first request on conn, and drops it on the second.
+// serve responds to the first request on conn, and drops it on the second.
 func (u *rawUpstream) serve(conn net.Conn) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
@@ -83,7 +83,7 @@ func (u *rawUpstream) count(target string) int {
 	return n
 }
 
-func TestOneShotCallsAreNotSentTwice(t *testing.T) {
+func TestCallsThatMustNotBeRetriedAreSentOnce(t *testing.T) {
 	f := newFixture(t)
 	u := newRawUpstream(t)
 	f.start(fmt.Sprintf(`bankid_esign signdoc csc timestamp {
@@ -131,14 +131,14 @@ func TestCallsAreRetriedWhenNothingWasSent(t *testing.T) {
 		lb_try_interval 5ms
 	}`, address))
 	// Nothing listens until the gateway has tried to connect.
-	answers := make(chan *answer, 4)
+	responses := make(chan *response, 4)
 	for _, body := range []string{"{}", strings.Repeat("x", 1<<20), strings.Repeat("y", 3<<20)} {
-		go func() { answers <- f.do("POST", "/v1/signdoc/pades", body) }()
+		go func() { responses <- f.do("POST", "/v1/signdoc/pades", body) }()
 	}
 	go func() {
 		chunked := io.NopCloser(strings.NewReader(strings.Repeat("z", 4<<20)))
 		req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+"/v1/signdoc/pades", chunked)
-		answers <- roundTrip(t, req)
+		responses <- roundTrip(t, req)
 	}()
 	eventually(t, func() bool { return strings.Count(f.logged(), "connection refused") > 10 })
 	ln, err := net.Listen("tcp", address)
@@ -152,8 +152,8 @@ func TestCallsAreRetriedWhenNothingWasSent(t *testing.T) {
 	go func() { _ = server.Serve(ln) }()
 	defer server.Close()
 	sizes := make(map[int]bool)
-	for range cap(answers) {
-		sizes[len((<-answers).is(200).body)] = true
+	for range cap(responses) {
+		sizes[len((<-responses).is(200).body)] = true
 	}
 	for _, size := range []int{2, 1 << 20, 3 << 20, 4 << 20} {
 		if !sizes[size] {
@@ -171,7 +171,7 @@ func TestRefusedConnectionIsTheProxysError(t *testing.T) {
 	f.do("GET", path, "").is(502).byGateway("connection_refused")
 }
 
-func TestSlowAnswerIsAGatewayTimeout(t *testing.T) {
+func TestSlowResponseIsAGatewayTimeout(t *testing.T) {
 	f := newFixture(t)
 	release := make(chan struct{})
 	defer close(release)
@@ -289,9 +289,9 @@ func TestSecondRejectionGoesToTheCaller(t *testing.T) {
 		upstream signdoc ` + f.upstream.URL + `
 	}`)
 	for range 1000 {
-		answer := f.do("GET", path, "").is(401)
-		if string(answer.body) != "no" || answer.Header.Get("Proxy-Status") != "" || answer.Header.Get("WWW-Authenticate") != "Bearer" {
-			t.Fatalf("BankID's answer was changed: %v %s", answer.Header, answer.body)
+		response := f.do("GET", path, "").is(401)
+		if string(response.body) != "no" || response.Header.Get("Proxy-Status") != "" || response.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Fatalf("BankID's response was changed: %v %s", response.Header, response.body)
 		}
 	}
 	if n := len(f.issuer.TokenRequests()); n != 2 {
@@ -322,7 +322,7 @@ func TestSameTransportTwiceInOneRequest(t *testing.T) {
 	}
 }
 
-// breaksOff makes a request that ends too early. It asserts that the answer, if there
+// breaksOff makes a request that ends too early. It asserts that the response, if there
 // is one, says so.
 func (f *fixture) breaksOff(t *testing.T, request string) {
 	t.Helper()
@@ -418,6 +418,7 @@ func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
 
 // A token may expire while a body arrives, and no other token may be available.
 func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	var had atomic.Bool
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
@@ -430,15 +431,15 @@ func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
 	f.start("bankid_esign signdoc {\ncallers local\nfail_duration 1m\nupstream signdoc " + f.upstream.URL + "\n}")
 	f.do("GET", path, "").is(200)
 	body, rest := io.Pipe()
-	answered := make(chan *answer, 1)
+	responses := make(chan *response, 1)
 	go func() {
 		req, _ := http.NewRequestWithContext(t.Context(), "POST", f.url+path, body)
-		answered <- roundTrip(t, req)
+		responses <- roundTrip(t, req)
 	}()
 	_, _ = io.WriteString(rest, "begun")
 	eventually(t, func() bool { return f.do("GET", path, "").StatusCode == 503 })
 	rest.Close()
-	if a := (<-answered).is(503).byGateway("destination_unavailable"); a.Header.Get("Retry-After") == "" {
+	if a := (<-responses).is(503).byGateway("destination_unavailable"); a.Header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
 	f.do("GET", "/v1/signdoc/jwks", "").is(200) // this call needs no token

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A secret file that does not deliver blocks neither callers nor reloads.
+// A secret file that gives nothing blocks neither callers nor reloads.
 func TestSecretThatDoesNotCome(t *testing.T) {
 	f := newFixture(t)
 	fifo := filepath.Join(f.dir, "fifo")

@@ -180,7 +180,7 @@ const localSite = `bankid_esign signdoc csc timestamp {
 }`
 
 // do sends a request to the gateway.
-func (f *fixture) do(method, path, body string, header ...string) *answer {
+func (f *fixture) do(method, path, body string, header ...string) *response {
 	f.t.Helper()
 	var reader io.Reader
 	if body != "" {
@@ -196,12 +196,24 @@ func (f *fixture) do(method, path, body string, header ...string) *answer {
 	return roundTrip(f.t, req)
 }
 
-// roundTrip sends a request without following redirects or decompressing. After a
-// reload, the kernel may have given the connection to the listener of the old
-// configuration, which closes it. Then the request is sent again.
-func roundTrip(t *testing.T, req *http.Request) *answer {
+// roundTrip sends a request without following redirects or decompressing.
+func roundTrip(t *testing.T, req *http.Request) *response {
 	t.Helper()
-	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
+	res, err := send(&http.Transport{DisableCompression: true, DisableKeepAlives: true}, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &response{t, res, body}
+}
+
+// send sends a request. After a reload, the kernel may have given the connection to the
+// listener of the old configuration, which closes it. Then send retries the request.
+func send(transport *http.Transport, req *http.Request) (*http.Response, error) {
 	res, err := transport.RoundTrip(req)
 	for range 5 {
 		if err == nil || (req.Body != nil && req.GetBody == nil) || (!errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)) {
@@ -212,26 +224,18 @@ func roundTrip(t *testing.T, req *http.Request) *answer {
 		}
 		res, err = transport.RoundTrip(req)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &answer{t, res, body}
+	return res, err
 }
 
-// An answer is a response whose body has been read.
-type answer struct {
+// A response is an http.Response whose body has been read.
+type response struct {
 	t *testing.T
 	*http.Response
 	body []byte
 }
 
 // is asserts the status.
-func (a *answer) is(status int) *answer {
+func (a *response) is(status int) *response {
 	a.t.Helper()
 	if a.StatusCode != status {
 		a.t.Errorf("status is %d, want %d; Proxy-Status: %s; body: %.200s",
@@ -240,8 +244,8 @@ func (a *answer) is(status int) *answer {
 	return a
 }
 
-// byGateway asserts that the gateway itself answered, with the given proxy error type.
-func (a *answer) byGateway(kind string) *answer {
+// byGateway asserts that the gateway itself responded, with the given proxy error type.
+func (a *response) byGateway(kind string) *response {
 	a.t.Helper()
 	if got := a.Header.Get("Proxy-Status"); !strings.Contains(got, ";error="+kind) {
 		a.t.Errorf("Proxy-Status is %q, want error %s", got, kind)
@@ -274,7 +278,7 @@ type call struct {
 	trailer http.Header
 }
 
-// newUpstream starts an upstream that answers 200 and "upstream".
+// newUpstream starts an upstream that responds with 200 and "upstream".
 func newUpstream(t *testing.T) *upstream {
 	u := new(upstream)
 	u.Server = httptest.NewServer(u)
@@ -303,7 +307,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler(w, r)
 }
 
-// handle makes h answer the upstream's requests.
+// handle makes h respond to the upstream's requests.
 func (u *upstream) handle(h http.HandlerFunc) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -333,6 +337,14 @@ func freeAddress(t *testing.T) string {
 		}
 		defer ln.Close()
 		return ln.Addr().String()
+	}
+}
+
+// waits marks a test that waits for seconds. It is left out with -short.
+func waits(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it waits for seconds")
 	}
 }
 

@@ -22,9 +22,6 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// defaultProxyName names the gateway in the Proxy-Status field.
-const defaultProxyName = "bankid_esign"
-
 // Handler is a gateway to BankID's eSign APIs. Applications call it as they
 // would call BankID, with the same methods and paths, but without credentials.
 // It decides whether the caller is admitted, waits for an access token if the call
@@ -63,16 +60,18 @@ type Handler struct {
 	Upstreams map[string]string `json:"upstreams,omitempty"`
 
 	// The reverse proxy that sends the calls, configured as in the `reverse_proxy`
-	// handler, but without `upstreams`, and with no `protocol` of the transport but
-	// `http`. Options that could send a token elsewhere, or make a call twice, are
-	// refused.
+	// handler, but without `upstreams`, and with `http` as the only `protocol` of the
+	// transport. Options that could send a token elsewhere, or retry a call, are
+	// refused. Default: the reverse proxy of Go's library, which is faster and looks the
+	// same to callers and the API. It is also used if only `transport` is set, unless the
+	// HTTP configuration mentions a placeholder `{http.reverse_proxy.*}`.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
 	table     *gateway.Table
 	routes    map[string]*route // by API
 	name      string            // in Proxy-Status
 	downloads *download.Store
-	orders    clientKey // the client whose orders the calls are about
+	client    clientKey // the client whose orders the calls are about
 	drainers  drainers
 	logger    *zap.Logger
 
@@ -136,10 +135,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.downloads, h.orders = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
+	h.downloads, h.client = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
 	h.drainers = app.drainers
 	return standBefore(ctx, h.name, h.drainers)
 }
+
+// callTable returns the calls that can be made. The transport of the handler has the
+// same table.
+func (h *Handler) callTable() *gateway.Table { return h.table }
 
 // validate returns an error for a fault that can be found without the app.
 func (h *Handler) validate() error {
@@ -210,7 +213,7 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, x *exchange, er
 
 // admitted returns an error if the caller may not make r, and nil if it may.
 func (h *Handler) admitted(r *http.Request) error {
-	if refusal := h.admit(r); refusal != nil {
+	if refusal := admit(r, h.Callers); refusal != nil {
 		if r.TLS != nil && !r.TLS.HandshakeComplete {
 			// A client certificate counts only after the handshake (RFC 8470).
 			return handlerError(&gatewayError{
@@ -233,7 +236,7 @@ func (h *Handler) admitted(r *http.Request) error {
 	return nil
 }
 
-// hint says why r makes no call of the table. It returns "" if it has no advice.
+// hint explains why the table has no call for r. It returns "" if it cannot.
 func (h *Handler) hint(r *http.Request) string {
 	apis := make([]bankid.API, 0, len(h.APIs))
 	for _, name := range h.APIs {

@@ -188,7 +188,7 @@ func TestMalformedHTTP2(t *testing.T) {
 }
 
 // exchange2 sends a request over HTTP/2 in plain text exactly as given. It returns the
-// status of the answer, or "" if the stream or the connection ends without one.
+// status of the response, or "" if the stream or the connection ends without one.
 func exchange2(t *testing.T, addr string, fields []hpack.HeaderField, body string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

@@ -14,7 +14,7 @@ import (
 )
 
 // exchange sends raw bytes to the gateway that a client library would not send. It
-// returns the statuses of the answers until the connection ends.
+// returns the statuses of the responses until the connection ends.
 func exchange(t *testing.T, addr, raw string) []int {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -25,7 +25,7 @@ func exchange(t *testing.T, addr, raw string) []int {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	// The gateway may answer, and close the connection, before everything is written.
+	// The gateway may respond, and close the connection, before everything is written.
 	go func() { _, _ = io.WriteString(conn, raw) }()
 	var statuses []int
 	reader := bufio.NewReader(conn)
@@ -55,7 +55,7 @@ func TestAmbiguousRequests(t *testing.T) {
 	behind := "DELETE /v1/signdoc/pades?smuggled HTTP/1.1\r\nHost: " + f.addr + "\r\nConnection: close\r\n\r\n"
 	for _, test := range []struct {
 		name, raw string
-		status    int // 0 if there is no answer
+		status    int // 0 if there is no response
 	}{
 		{"Content-Length and chunked", post + "Content-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200},
 		{"chunked and Content-Length", post + fmt.Sprintf("Transfer-Encoding: chunked\r\nContent-Length: 4\r\nConnection: close\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(behind), behind), 200},

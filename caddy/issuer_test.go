@@ -29,16 +29,16 @@ func TestF03HungIssuerHurtsNobodyElse(t *testing.T) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	if res, err := transport.RoundTrip(req); err == nil {
 		res.Body.Close()
-		t.Errorf("a call whose deadline passed was answered with %d", res.StatusCode)
+		t.Errorf("the status of a call whose deadline passed is %d", res.StatusCode)
 	}
 	req, _ = http.NewRequestWithContext(t.Context(), "GET", "http://"+other, nil)
 	if got := string(roundTrip(t, req).is(200).body); got != "other" {
-		t.Errorf("the other site answers %q", got)
+		t.Errorf("the other site responds with %q", got)
 	}
 	f.do("POST", "/csc/v2/info", "{}").is(200) // this call needs no token
 	f.do("GET", path, "").is(504).byGateway("connection_timeout")
 	if n := len(f.upstream.seen()); n != 1 {
-		t.Errorf("upstream saw %d calls, want only the one that needs no token", n)
+		t.Errorf("upstream saw %d calls, want only the call that needs no token", n)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestF04ColdCallersCauseOneTokenRequest(t *testing.T) {
 			}
 		})
 	}
-	// All calls are at the gateway, or on their way to it, when the issuer answers.
+	// All calls are at the gateway, or on their way to it, when the issuer responds.
 	eventually(t, func() bool { return len(f.issuer.TokenRequests()) > 0 })
 	close(release)
 	wg.Wait()
@@ -109,13 +109,13 @@ func TestF24NoTokenNoCall(t *testing.T) {
 			f := newFixture(t)
 			f.issuer.HandleToken(test.token)
 			f.start(localSite)
-			answer := f.do("GET", path, "").is(test.status).byGateway(test.kind)
-			if got := answer.Header.Get("Retry-After"); (got != "") != test.retry {
+			response := f.do("GET", path, "").is(test.status).byGateway(test.kind)
+			if got := response.Header.Get("Retry-After"); (got != "") != test.retry {
 				t.Errorf("Retry-After is %q", got)
 			}
 			// The issuer said 7 seconds. On a slow machine, some have passed already.
-			if seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After")); test.name == "busy" && (seconds < 3 || seconds > 7) {
-				t.Errorf("Retry-After is %q, want the issuer's 7", answer.Header.Get("Retry-After"))
+			if seconds, _ := strconv.Atoi(response.Header.Get("Retry-After")); test.name == "busy" && (seconds < 3 || seconds > 7) {
+				t.Errorf("Retry-After is %q, want the issuer's 7", response.Header.Get("Retry-After"))
 			}
 			if calls := f.upstream.seen(); len(calls) != 0 {
 				t.Error("the call was sent without a token")

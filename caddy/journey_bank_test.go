@@ -23,7 +23,7 @@ import (
 const realm = "/auth/realms/sandbox"
 
 // A bank is a sandbox behind its own listener. It records which calls of the APIs it
-// saw, and how it answered.
+// saw, and how it responded.
 type bank struct {
 	*httptest.Server
 	sandbox *sandbox.Server
@@ -37,12 +37,12 @@ type bank struct {
 	onIssuer  func(*http.Request) // changes requests to the issuer; may be nil
 }
 
-// A bankCall is a call that a bank saw, and its answer.
+// A bankCall is a call that a bank saw, and its response.
 type bankCall struct {
 	call          string // method and request target
 	authorization []string
 	proof         string
-	answer        *httptest.ResponseRecorder
+	response      *httptest.ResponseRecorder
 }
 
 // newBank starts a bank.
@@ -86,15 +86,15 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	seen := &bankCall{
 		call: r.Method + " " + r.RequestURI, authorization: r.Header["Authorization"], proof: r.Header.Get("DPoP"),
-		answer: httptest.NewRecorder(),
+		response: httptest.NewRecorder(),
 	}
-	b.respond(seen.answer, r)
-	body := seen.answer.Body.Bytes()
+	b.respond(seen.response, r)
+	body := seen.response.Body.Bytes()
 	b.mu.Lock()
 	switch {
 	case !issuer:
 		b.exchanges = append(b.exchanges, seen)
-	case seen.answer.Code == http.StatusOK && r.Method == http.MethodPost:
+	case seen.response.Code == http.StatusOK && r.Method == http.MethodPost:
 		var granted struct {
 			Token string `json:"access_token"`
 		}
@@ -103,8 +103,8 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.grants[form.Get("scope")]++
 	}
 	b.mu.Unlock()
-	maps.Copy(w.Header(), seen.answer.Header())
-	w.WriteHeader(seen.answer.Code)
+	maps.Copy(w.Header(), seen.response.Header())
+	w.WriteHeader(seen.response.Code)
 	_, _ = w.Write(body)
 }
 
@@ -152,7 +152,7 @@ func (b *bank) token(t *testing.T, scope string) string {
 		Token string `json:"access_token"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &granted); err != nil || granted.Token == "" {
-		t.Fatalf("the token request is answered with %d %s", w.Code, w.Body)
+		t.Fatalf("the response to the token request is %d %s", w.Code, w.Body)
 	}
 	return granted.Token
 }

@@ -49,8 +49,8 @@ func (j *journey) consent() string {
 		"state": {"s"}, "lang": {"nb"}, "scope": {"esign/csc"},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(j.verifier)}, "code_challenge_method": {"S256"},
 	}
-	answer := j.visit("GET", "/csc/v2/oauth2/authorize?"+query.Encode(), "").is(302)
-	location, err := answer.Location()
+	response := j.visit("GET", "/csc/v2/oauth2/authorize?"+query.Encode(), "").is(302)
+	location, err := response.Location()
 	if err != nil {
 		j.t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func (j *journey) sign() *signing {
 	r := j.exchange(j.consent(), redirectURI).passed(1, 200)
 	r.into(&granted)
 	if granted.Token == "" || granted.Type != "Bearer" {
-		j.t.Fatalf("the answer is %s", r.body)
+		j.t.Fatalf("the response is %s", r.body)
 	}
 	if !slices.Contains(j.bank.issued(), bearerOf(r.seen[0])) {
 		j.t.Error("the code was not exchanged with the gateway's token")

@@ -13,7 +13,7 @@ import (
 )
 
 // If a caller misuses a service token, that is between the caller and BankID: the bank
-// sees the call once, and its answer comes back unchanged.
+// sees the call once, and its response comes back unchanged.
 func TestJourneyOfASignatureBroken(t *testing.T) {
 	j := newJourney(t, sandbox.Options{})
 	const credential = "sandbox-credential"

@@ -4,13 +4,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 // BankID limits the time of a person's session and of an order. When the time is over,
 // the caller learns it from BankID. No call is retried.
 func TestJourneyThatTakesTooLong(t *testing.T) {
+	waits(t)
 	const credential = "sandbox-credential"
 	hash, pdf := hashOf([]byte("agreed")), pdftest.Signed("Avtale")
 	t.Run("code", func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 // carry returns a change that puts another credential on a call.
@@ -25,7 +25,7 @@ type tokenCall struct {
 	do func(j *journey, tamper func()) *reply
 }
 
-// status is that of the answer to the call if its token is good.
+// status is that of the response to the call if its token is good.
 func (c tokenCall) status() int {
 	if c.name == "POST "+signDoc {
 		return http.StatusCreated
@@ -33,7 +33,7 @@ func (c tokenCall) status() int {
 	return http.StatusOK
 }
 
-// tokenCalls returns a call for each kind of answer to a bad token.
+// tokenCalls returns a call for each kind of response to a bad token.
 func tokenCalls() []tokenCall {
 	simple := func(name, method, path, contentType, body string) tokenCall {
 		return tokenCall{name, func(j *journey, tamper func()) *reply {
@@ -79,7 +79,7 @@ func tokenCalls() []tokenCall {
 		simple("POST "+cmsesFromHashes, "POST", cmsesFromHashes, jsonType, `["`+hash+`"]`),
 		simple("POST "+b2bCSC+"/signatures/signHash", "POST", b2bCSC+"/signatures/signHash", jsonType,
 			`{"credentialID":"sandbox-b2b-credential","hashes":["`+hash+`"],"signAlgo":"`+sha256WithRSA+`"}`),
-		// These answer a bad token with 403, as they do for a missing right.
+		// These respond to a bad token with 403, as to a missing right.
 		create(signDocV0), status(signDocV0), collect(signDocV0),
 		create(lta), status(lta), collect(lta),
 	}
@@ -98,8 +98,8 @@ func TestJourneyWithARevokedToken(t *testing.T) {
 				return
 			}
 			r.passed(2, test.status())
-			if code := r.seen[0].answer.Code; code != 401 {
-				t.Errorf("the first answer is %d", code)
+			if code := r.seen[0].response.Code; code != 401 {
+				t.Errorf("the first response is %d", code)
 			}
 		})
 	}

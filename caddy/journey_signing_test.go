@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 // These are the paths at which orders are created, queried and collected.
@@ -255,7 +255,7 @@ func TestJourneyOfAnOrderThatIsTooLarge(t *testing.T) {
 	}
 	req.ContentLength = 64<<20 + 1
 	req.Header.Set("Content-Type", "application/json")
-	r := &reply{answer: roundTrip(t, req)}
+	r := &reply{response: roundTrip(t, req)}
 	r.seen = j.bank.seen()
 	r.passed(1, 413).says(`"the body is too large"`)
 }
@@ -294,6 +294,7 @@ func TestJourneyOfAnOrderWithLTA(t *testing.T) {
 
 // An order lives longer than many tokens. The caller does not notice.
 func TestJourneyLongerThanItsTokens(t *testing.T) {
+	waits(t)
 	j := newJourney(t, sandbox.Options{TokenLifetime: 2 * time.Second})
 	pdf := pdftest.Plain("Avtale")
 	query := j.create(signDoc, pdf)

@@ -114,20 +114,20 @@ func publicKey(t *testing.T, key *tokenauth.Key) jose.JSONWebKey {
 	return public
 }
 
-// A reply is the answer to a caller of the gateway, and what the bank saw of the call.
+// A reply is the response to a caller of the gateway, and what the bank saw of the call.
 type reply struct {
-	*answer
+	*response
 	seen []*bankCall
 }
 
-// call makes a request to the gateway. It asserts that the answer shows no token of the
+// call makes a request to the gateway. It asserts that the response shows no token of the
 // gateway.
 func (j *journey) call(method, target, body string, header ...string) *reply {
 	j.t.Helper()
 	j.bank.seen()
-	r := &reply{answer: j.do(method, target, body, header...)}
+	r := &reply{response: j.do(method, target, body, header...)}
 	r.seen = j.bank.seen()
-	j.hides("the answer to "+method+" "+target, fmt.Sprint(r.Header)+string(r.body))
+	j.hides("the response to "+method+" "+target, fmt.Sprint(r.Header)+string(r.body))
 	return r
 }
 
@@ -137,7 +137,7 @@ func (j *journey) post(target, body string, header ...string) *reply {
 	return j.call("POST", target, body, append(header, "Content-Type", "application/json")...)
 }
 
-// passed asserts how many times the bank saw the call, and that its last answer, with
+// passed asserts how many times the bank saw the call, and that its last response, with
 // the given status, came back unchanged.
 func (r *reply) passed(times, status int) *reply {
 	r.t.Helper()
@@ -146,7 +146,7 @@ func (r *reply) passed(times, status int) *reply {
 			len(r.seen), times, r.StatusCode, r.Header.Get("Proxy-Status"))
 	}
 	r.is(status)
-	theirs := r.seen[times-1].answer
+	theirs := r.seen[times-1].response
 	if theirs.Code != r.StatusCode || theirs.Body.String() != string(r.body) {
 		r.t.Errorf("the caller got %d %.200q, the bank said %d %.200q", r.StatusCode, r.body, theirs.Code, theirs.Body)
 	}
@@ -156,7 +156,7 @@ func (r *reply) passed(times, status int) *reply {
 		}
 	}
 	if got := r.Header.Get("Proxy-Status"); got != "" {
-		r.t.Errorf("an answer of the bank has Proxy-Status %q", got)
+		r.t.Errorf("a response of the bank has Proxy-Status %q", got)
 	}
 	return r
 }
@@ -204,7 +204,7 @@ func (r *reply) into(value any) {
 }
 
 // visit makes a request directly to the bank, as a browser or a test does.
-func (j *journey) visit(method, target, body string) *answer {
+func (j *journey) visit(method, target, body string) *response {
 	j.t.Helper()
 	req, err := http.NewRequestWithContext(j.t.Context(), method, j.bank.URL+target, strings.NewReader(body))
 	if err != nil {

@@ -34,12 +34,12 @@ func TestJourneyOfATimestamp(t *testing.T) {
 	j.openssl("Verification: OK", "ts", "-verify", "-in", "reply.tsr", "-CAfile", "ca.pem", "-data", "document")
 	j.openssl("Status: Granted.", "ts", "-reply", "-in", "reply.tsr", "-text")
 
-	// The JSON call is answered with the token alone.
-	var answer struct {
+	// The response to the JSON call is the token alone.
+	var response struct {
 		Token []byte `json:"timestamp"`
 	}
-	j.post(timestampToken, `{"hash":"`+hashOf(document)+`","hashAlgo":"`+sha256OID+`"}`).passed(1, 200).into(&answer)
-	j.write("token.der", answer.Token)
+	j.post(timestampToken, `{"hash":"`+hashOf(document)+`","hashAlgo":"`+sha256OID+`"}`).passed(1, 200).into(&response)
+	j.write("token.der", response.Token)
 	j.openssl("Verification: OK", "ts", "-verify", "-in", "token.der", "-token_in", "-CAfile", "ca.pem", "-data", "document")
 }
 
@@ -64,7 +64,7 @@ func TestJourneyOfATimestampBroken(t *testing.T) {
 				passed(1, test.status).says(test.says, `"errorReference":"`, `"requestId":"`)
 		})
 	}
-	// A refusal within the protocol is passed on like any other answer.
+	// A refusal within the protocol is passed on like any other response.
 	for failure, arguments := range map[string][]string{
 		"Failure info: unrecognized or unsupported algorithm identifier":     {"-sha1"},
 		"Failure info: the requested TSA policy is not supported by the TSA": {"-sha256", "-tspolicy", "1.2.3.4"},

@@ -1,7 +1,6 @@
 package caddyesign_test
 
 import (
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,7 +28,7 @@ type fault struct {
 	header  []string      // of the request
 	prepare func(*matrix) // called before the calls are made
 
-	// again reports whether the call is sent again, and then succeeds. nil means never.
+	// again reports whether the call is retried, and then succeeds. nil means never.
 	again func(matrixCall) bool
 
 	// spares reports whether the fault does not affect the call. nil means that it
@@ -44,6 +43,7 @@ type fault struct {
 	cut    bool
 
 	unseen bool // the upstream does not see the call
+	waits  bool // it takes seconds
 }
 
 // faults are all the faults that a call can meet on its way. The expected result
@@ -57,37 +57,37 @@ func faults() []fault {
 		broken     = "(http_response_incomplete|connection_terminated)"
 		brief      = "response_header_timeout 2s"
 	)
-	// A call that the upstream promises not to have processed is sent again, if its
+	// A call that the upstream promises not to have processed is retried, if its
 	// body is held.
 	always := func(matrixCall) bool { return true }
 	safeGet := func(c matrixCall) bool { return c.Retry == gateway.Safe && c.Method == http.MethodGet }
 	return []fault{
-		{name: "401", script: answers("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
+		{name: "401", script: respond("401 Unauthorized", refused), again: refusedFor(bankid.APIs()...), status: 401},
 		// In CSC, the code may be what is refused.
-		{name: "401 of a code", script: answers("401 Unauthorized", ambiguous), again: refusedFor(bankid.SignDoc, bankid.Timestamp, bankid.B2B), status: 401},
-		{name: "403 for a new token", script: answers("403 Forbidden", ""), status: 403},
-		{name: "403 for an old token", script: answers("403 Forbidden", ""), prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
-		{name: "101", script: answers("101 Switching Protocols", ""), again: safeGet, status: 502, error: "http_protocol_error"},
-		{name: "425", script: answers("425 Too Early", ""), status: 425},
-		{name: "502", script: answers("502 Bad Gateway", ""), status: 502},
-		{name: "503", script: answers("503 Service Unavailable", ""), status: 503},
+		{name: "401 of a code", script: respond("401 Unauthorized", ambiguous), again: refusedFor(bankid.SignDoc, bankid.Timestamp, bankid.B2B), status: 401},
+		{name: "403 for a new token", script: respond("403 Forbidden", ""), status: 403},
+		{name: "403 for an old token", script: respond("403 Forbidden", ""), waits: true, prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
+		{name: "101", script: respond("101 Switching Protocols", ""), again: safeGet, status: 502, error: "http_protocol_error"},
+		{name: "425", script: respond("425 Too Early", ""), status: 425},
+		{name: "502", script: respond("502 Bad Gateway", ""), status: 502},
+		{name: "503", script: respond("503 Service Unavailable", ""), status: 503},
 		{name: "connection refused", prepare: func(m *matrix) { m.upstream.Close() }, status: 502, error: "connection_refused", unseen: true},
 		{name: "reset of an idle connection on reuse", script: resets(""), prepare: (*matrix).warm, again: safeGet, status: 502, error: terminated},
 		{name: "reset before the response", script: resets(""), again: safeGet, status: 502, error: terminated},
 		{name: "reset in the header of the response", script: resets("HTTP/1.1 200 O"), again: safeGet, status: 502, error: broken},
 		{name: "reset in the body of the response", script: resets("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), status: 200, cut: true},
-		{name: "timeout", script: hangs, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
+		{name: "timeout", script: hangs, waits: true, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
 		{name: "GOAWAY", script2: goesAway, again: always},
 		{name: "REFUSED_STREAM", script2: resetsStream(http2.ErrCodeRefusedStream), again: always},
 		{name: "PROTOCOL_ERROR of a stream", script2: resetsStream(http2.ErrCodeProtocol), again: safeGet, status: 502, error: terminated},
 		{name: "INTERNAL_ERROR of a stream", script2: resetsStream(http2.ErrCodeInternal), again: safeGet, status: 502, error: terminated},
 		{name: "reset of an HTTP2 connection", script2: resets2, again: safeGet, status: 502, error: broken},
-		{name: "timeout of a stream", script2: hangs2, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
-		{name: "early data", script: answers("200 OK", "ok"), header: []string{"Early-Data", "1"}, spares: safeGet, status: 425, error: "http_request_denied", unseen: true},
+		{name: "timeout of a stream", script2: hangs2, waits: true, proxy: brief, again: safeGet, status: 504, error: "http_response_timeout"},
+		{name: "early data", script: respond("200 OK", "ok"), header: []string{"Early-Data", "1"}, spares: safeGet, status: 425, error: "http_request_denied", unseen: true},
 	}
 }
 
-// refusedFor returns a condition: the call is sent again when its token is refused, in
+// refusedFor returns a condition: the call is retried when its token is refused, in
 // a way that has this meaning only for the given APIs.
 func refusedFor(apis ...bankid.API) func(matrixCall) bool {
 	return func(c matrixCall) bool {
@@ -128,53 +128,59 @@ func matrixCalls() []matrixCall {
 	return calls
 }
 
-// A matrix is a gateway in front of an upstream with a fault. Each call has its own
-// handler and client. So it does not find what another call left: a connection, or a
-// token that was renewed just now and is not renewed again so soon.
+// A matrix is a gateway in front of an upstream with a fault. Each call has its own handler and client. So it does not find what
+// another call left: a connection, or a token that was renewed just now and is not
+// renewed again so soon.
 type matrix struct {
-	*fixture
+	fault
+	t        *testing.T
 	upstream *scriptedUpstream
 	calls    []matrixCall
-	header   []string
+	url      string
 }
 
-// newMatrix starts the gateway and the upstream for a fault.
-func newMatrix(t *testing.T, fault fault) *matrix {
+// newMatrices starts a gateway and an upstream for each fault. The gateways are sites of
+// one configuration.
+func newMatrices(t *testing.T, faults ...fault) []*matrix {
 	f := newFixture(t)
-	m := &matrix{fixture: f, calls: matrixCalls(), header: fault.header}
-	transport := fault.proxy
-	var cert tls.Certificate
-	if fault.script2 != nil {
-		ca := newCA(t)
-		cert = ca.issue(t, "")
-		file := filepath.Join(f.dir, "ca.pem")
-		if err := os.WriteFile(file, ca.pem(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		transport += "\ntls_trust_pool file " + file
+	ca := newCA(t)
+	cert := ca.issue(t, "")
+	file := filepath.Join(f.dir, "ca.pem")
+	if err := os.WriteFile(file, ca.pem(), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	m.upstream = newScriptedUpstream(t, fault.script, fault.script2, cert)
-	var site strings.Builder
-	for _, c := range m.calls {
-		f.app += fmt.Sprintf("client c%d {\nclient_id c%[1]d\nclient_secret {file.%s}\n}\n", c.n, f.secret)
-		fmt.Fprintf(&site, `@c%d header X-Call %[1]d
-		bankid_esign @c%[1]d %s {
-			callers local
-			client c%[1]d
-			upstream %[2]s %s
-			lb_retries 2
-			transport http {
-				%s
+	var matrices []*matrix
+	var sites strings.Builder
+	for i, fault := range faults {
+		m := &matrix{fault: fault, calls: matrixCalls(), url: "http://" + freeAddress(t)}
+		m.upstream = newScriptedUpstream(t, fault.script, fault.script2, cert)
+		transport := fault.proxy
+		if fault.script2 != nil {
+			transport += "\ntls_trust_pool file " + file
+		}
+		fmt.Fprintf(&sites, "}\nhttp://:%s {\nbind 127.0.0.1\n", m.url[strings.LastIndex(m.url, ":")+1:])
+		for _, c := range m.calls {
+			f.app += fmt.Sprintf("client f%dc%d {\nclient_id f%[1]dc%d\nclient_secret {file.%s}\n}\n", i, c.n, f.secret)
+			fmt.Fprintf(&sites, `@c%d header X-Call %[1]d
+			bankid_esign @c%[1]d %s {
+				callers local
+				client f%[3]dc%[1]d
+				upstream %[2]s %[4]s
+				lb_retries 2
+				transport http {
+					%s
+				}
 			}
+			`, c.n, c.Group, i, m.upstream.url, transport)
 		}
-		`, c.n, c.Group, m.upstream.url, transport)
+		matrices = append(matrices, m)
 	}
-	f.start(site.String())
-	return m
+	f.start(sites.String())
+	return matrices
 }
 
-// A matrixAnswer is the answer that the caller got.
-type matrixAnswer struct {
+// A matrixResponse is the response that the caller got.
+type matrixResponse struct {
 	status int
 	proxy  string // Proxy-Status
 	body   string
@@ -182,10 +188,10 @@ type matrixAnswer struct {
 }
 
 // call makes a call. Its query identifies it.
-func (m *matrix) call(c matrixCall, query string) matrixAnswer {
+func (m *matrix) call(c matrixCall, query string) matrixResponse {
 	req, err := http.NewRequestWithContext(m.t.Context(), c.Method, m.url+c.target(query), strings.NewReader(c.body))
 	if err != nil {
-		return matrixAnswer{err: err}
+		return matrixResponse{err: err}
 	}
 	req.Header.Set("X-Call", fmt.Sprint(c.n))
 	req.Header.Set("Authorization", "Bearer callers-own")
@@ -195,11 +201,11 @@ func (m *matrix) call(c matrixCall, query string) matrixAnswer {
 	transport := &http.Transport{DisableKeepAlives: true}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		return matrixAnswer{err: err}
+		return matrixResponse{err: err}
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	return matrixAnswer{res.StatusCode, res.Header.Get("Proxy-Status"), string(body), err}
+	return matrixResponse{res.StatusCode, res.Header.Get("Proxy-Status"), string(body), err}
 }
 
 // target returns the request target of a call.
@@ -208,8 +214,8 @@ func (c matrixCall) target(query string) string {
 }
 
 // each makes all calls at the same time.
-func (m *matrix) each(query string) []matrixAnswer {
-	got := make([]matrixAnswer, len(m.calls))
+func (m *matrix) each(query string) []matrixResponse {
+	got := make([]matrixResponse, len(m.calls))
 	var wg sync.WaitGroup
 	for i, c := range m.calls {
 		wg.Go(func() { got[i] = m.call(c, query) })
@@ -237,24 +243,44 @@ func (m *matrix) age() {
 }
 
 // The test counts how often the API host sees a call, and checks what the caller gets,
-// for all calls of the table and all faults.
+// for all calls of the table and all faults. The faults for which it has to wait are
+// tried at the same time, and not with -short.
 func TestRetryMatrix(t *testing.T) {
-	for _, fault := range faults() {
-		t.Run(fault.name, func(t *testing.T) {
-			m := newMatrix(t, fault)
-			if fault.prepare != nil {
-				fault.prepare(m)
-			}
-			for i, got := range m.each("fault") {
-				c := m.calls[i]
-				t.Run(c.name(), func(t *testing.T) { m.check(t, fault, c, got) })
-			}
-		})
+	var waiting []fault
+	for _, f := range faults() {
+		if f.waits {
+			waiting = append(waiting, f)
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) { newMatrices(t, f)[0].test(t) })
+	}
+	if testing.Short() {
+		return
+	}
+	t.Run("waiting", func(t *testing.T) {
+		var all sync.WaitGroup
+		for _, m := range newMatrices(t, waiting...) {
+			all.Go(func() { t.Run(m.name, m.test) })
+		}
+		all.Wait()
+	})
+}
+
+// test makes all calls.
+func (m *matrix) test(t *testing.T) {
+	m.t = t
+	if m.prepare != nil {
+		m.prepare(m)
+	}
+	for i, got := range m.each("fault") {
+		c := m.calls[i]
+		t.Run(c.name(), func(t *testing.T) { m.check(t, c, got) })
 	}
 }
 
 // check checks the result of a call.
-func (m *matrix) check(t *testing.T, fault fault, c matrixCall, got matrixAnswer) {
+func (m *matrix) check(t *testing.T, c matrixCall, got matrixResponse) {
+	fault := m.fault
 	want, proxy, cut, seen := fault.status, "", fault.cut, 1
 	switch {
 	case fault.again != nil && fault.again(c):

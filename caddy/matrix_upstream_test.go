@@ -26,8 +26,8 @@ type script func(conn net.Conn) (keep bool)
 type script2 func(conn net.Conn, framer *http2.Framer, stream uint32) (keep bool)
 
 // A scriptedUpstream is an API host that is faulty the first time that it sees a call.
-// Afterwards it answers 200 and "ok". It answers a call with "warm" in its query at
-// once.
+// Afterwards it responds with 200 and "ok". If a call has "warm" in its query, it is not
+// faulty.
 type scriptedUpstream struct {
 	net.Listener
 	url     string
@@ -158,14 +158,14 @@ func (u *scriptedUpstream) serve2(conn net.Conn) {
 			}
 			continue
 		}
-		if answer2(framer, id, "200", "ok") != nil {
+		if respond2(framer, id, "200", "ok") != nil {
 			return
 		}
 	}
 }
 
-// answer2 sends an answer on a stream.
-func answer2(framer *http2.Framer, stream uint32, status, body string) error {
+// respond2 sends a response on a stream.
+func respond2(framer *http2.Framer, stream uint32, status, body string) error {
 	var block bytes.Buffer
 	if err := hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: status}); err != nil {
 		return err
@@ -175,15 +175,15 @@ func answer2(framer *http2.Framer, stream uint32, status, body string) error {
 		framer.WriteData(stream, true, []byte(body)))
 }
 
-// answers returns a script that answers, and keeps the connection.
-func answers(status, body string) script {
+// respond returns a script that sends a response, and keeps the connection.
+func respond(status, body string) script {
 	return func(conn net.Conn) bool {
 		_, err := fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 		return err == nil
 	}
 }
 
-// resets returns a script that writes the beginning of an answer, then resets the
+// resets returns a script that writes the beginning of a response, then resets the
 // connection.
 func resets(beginning string) script {
 	return func(conn net.Conn) bool {
@@ -202,7 +202,7 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// hangs is a script that does not answer until the other side gives up.
+// hangs is a script that does not respond until the other side gives up.
 func hangs(conn net.Conn) bool {
 	_, _ = io.Copy(io.Discard, conn)
 	return false
@@ -228,5 +228,5 @@ func resets2(conn net.Conn, _ *http2.Framer, _ uint32) bool {
 	return false
 }
 
-// hangs2 is a script that does not answer.
+// hangs2 is a script that does not respond.
 func hangs2(net.Conn, *http2.Framer, uint32) bool { return true }

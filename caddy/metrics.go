@@ -62,35 +62,35 @@ var (
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "rejections_total",
-		Help:      "Answers of an API that refuse the token of a call, by status.",
+		Help:      "Responses of an API that refuse the token of a call, by status.",
 	}, []string{"client", "api", "status"})
 
 	retries = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "retries_total",
-		Help:      "Calls that were sent again, by reason: rejected (with a new token) or retry (by the reverse proxy).",
+		Help:      "Calls that were retried, by reason: rejected (with a new token) or retry (by the reverse proxy).",
 	}, []string{"client", "api", "reason"})
 
 	nonceRetries = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "dpop_nonce_retries_total",
-		Help:      "Requests that were made again because a server wanted its nonce in the DPoP proof, by endpoint: token, or the API.",
+		Help:      "Requests that were retried because a server required its nonce in the DPoP proof, by endpoint: token, or the API.",
 	}, []string{"client", "endpoint"})
 
 	refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "refusals_total",
-		Help:      "Calls that the gateway itself answered with an error, by proxy error type (RFC 9209) and status.",
+		Help:      "Error responses of the gateway itself, by proxy error type (RFC 9209) and status.",
 	}, []string{"client", "reason", "status"})
 
 	clockSkew = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "clock_skew_seconds",
-		Help:      "By how much the clock of the OpenID provider is ahead of this machine's, by its last answer that told its time; no series if none did.",
+		Help:      "By how much the clock of the OpenID provider is ahead of this machine's, by its last response with a time; no series without such a response.",
 	}, []string{"client"})
 )
 
@@ -135,7 +135,7 @@ func countAttempt(client string, e tokenauth.Event) {
 	}
 }
 
-// countRefusal counts an error that the gateway answers with. If the caller has left,
+// countRefusal counts an error that the gateway responds with. If the caller has left,
 // there is no proxy error type, and a label of its own is used.
 func countRefusal(client, kind string, status int) {
 	if status == statusClientClosedRequest {
@@ -144,10 +144,40 @@ func countRefusal(client, kind string, status int) {
 	refusals.WithLabelValues(clientLabel(client), kind, strconv.Itoa(status)).Inc()
 }
 
-// clientLabel returns the client's name as metrics, logs and the admin API show it.
-func clientLabel(name string) string {
-	if name == "" {
-		return defaultClient
+// These are the events that are counted for downloads.
+const (
+	downloadInterrupted = "interrupted"
+	downloadHandedOver  = "handed_over"
+	downloadExpired     = "expired"
+	downloadTooLarge    = "too_large"
+)
+
+// These metrics describe downloads. Like Caddy's own metrics, they outlive a
+// configuration.
+var (
+	downloadEvents = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "download_events_total",
+		Help:      "Counter of downloads that were interrupted, and kept; handed over to a later call; expired before any transfer was complete; or too large to be kept.",
+	}, []string{"event"})
+	downloadsInMemory = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "downloads_in_memory",
+		Help:      "Number of downloads in memory, including those that were handed over.",
+	})
+	downloadMemory = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: metricsNamespace,
+		Subsystem: metricsSubsystem,
+		Name:      "download_memory_bytes",
+		Help:      "Memory taken up by downloads, or reserved for them.",
+	})
+)
+
+// The counters start at 0: the first event would be missed if its counter began at 1.
+func init() {
+	for _, event := range []string{downloadInterrupted, downloadHandedOver, downloadExpired, downloadTooLarge} {
+		downloadEvents.WithLabelValues(event)
 	}
-	return name
 }

@@ -68,7 +68,7 @@ func newScrape(t *testing.T, admin string) scrape {
 }
 
 // grew asserts by how much metrics have grown since before. It waits, since some are
-// counted only after the call was answered. Only growth counts, since earlier tests use
+// counted only after the response. Only growth counts, since earlier tests use
 // the same process.
 func grew(t *testing.T, admin string, before scrape, want map[string]float64) scrape {
 	t.Helper()
@@ -329,8 +329,8 @@ func TestDurationIsANativeHistogramToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
-	answer := roundTrip(t, req).is(200)
-	decoder := expfmt.NewDecoder(bytes.NewReader(answer.body), expfmt.ResponseFormat(answer.Header))
+	response := roundTrip(t, req).is(200)
+	decoder := expfmt.NewDecoder(bytes.NewReader(response.body), expfmt.ResponseFormat(response.Header))
 	for {
 		var family dto.MetricFamily
 		if err := decoder.Decode(&family); err != nil {

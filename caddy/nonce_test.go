@@ -77,7 +77,7 @@ func TestNoncesThatCanBeUsedOnce(t *testing.T) {
 	}
 }
 
-// A body that cannot be sent again is held back until the server has seen the proof, if
+// A body that cannot be sent again waits until the server has seen the proof, if
 // the server says in time that it wants another proof. Otherwise, the caller's next
 // call uses the nonce that the server gave.
 func TestNonceThatHasExpiredBeforeALargeBody(t *testing.T) {

@@ -10,16 +10,16 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// sourceUser watches a source for one configuration. It counts all attempts to obtain a
-// token, logs one line for every change of state and the rest at debug level, and emits
-// events.
-type sourceUser struct {
+// sourceObserver observes a source for one configuration. It counts all attempts to
+// obtain a token, logs one line for every change of state and the rest at debug level,
+// and emits events.
+type sourceObserver struct {
 	logger *zap.Logger
 	env    bankid.Environment
 	client string
 	events *emitter
 
-	// These are what the log says already. Only observe uses them, and observe is not
+	// These are what the log has already. Only observe uses them, and observe is not
 	// called concurrently.
 	obtained, assumed, lifeless, missing, elsewhere bool
 	clock                                           tokenauth.Clock
@@ -34,10 +34,10 @@ type failing struct {
 	code   string
 }
 
-// newSourceUser returns a sourceUser for a source of the named client.
-func newSourceUser(logger *zap.Logger, env bankid.Environment, client string, events *emitter) *sourceUser {
+// newSourceObserver returns a sourceObserver for a source of the named client.
+func newSourceObserver(logger *zap.Logger, env bankid.Environment, client string, events *emitter) *sourceObserver {
 	client = clientLabel(client)
-	return &sourceUser{
+	return &sourceObserver{
 		logger: logger.With(zap.String("client", client), zap.String("issuer", env.Issuer)),
 		env:    env, client: client, events: events,
 	}
@@ -45,28 +45,28 @@ func newSourceUser(logger *zap.Logger, env bankid.Environment, client string, ev
 
 // observe counts and logs an attempt to obtain a token, and emits its events. The
 // events come last, since handling them may take long.
-func (u *sourceUser) observe(e tokenauth.Event) {
-	countAttempt(u.client, e)
-	was := u.failing
-	u.log(e)
-	u.emit(e, was)
+func (o *sourceObserver) observe(e tokenauth.Event) {
+	countAttempt(o.client, e)
+	was := o.failing
+	o.log(e)
+	o.emit(e, was)
 }
 
 // log logs an attempt to obtain a token.
-func (u *sourceUser) log(e tokenauth.Event) {
-	logger := u.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
-	u.observeProvider(e.Metadata)
-	u.observeClock(e.Clock)
+func (o *sourceObserver) log(e tokenauth.Event) {
+	logger := o.logger.With(zap.String("scope", e.Scopes), zap.Duration("duration", e.Duration))
+	o.observeProvider(e.Metadata)
+	o.observeClock(e.Clock)
 	if e.Err != nil {
 		now := failing{yes: true, usable: e.Usable, cause: e.Err.Cause, code: e.Err.Code}
 		level := zapcore.DebugLevel
-		if now != u.failing {
+		if now != o.failing {
 			level = zapcore.ErrorLevel
 			if e.Usable {
 				level = zapcore.WarnLevel // calls are not affected yet
 			}
 		}
-		u.failing = now
+		o.failing = now
 		if c := logger.Check(level, "obtaining token failed"); c != nil {
 			c.Write(
 				zap.String("cause", e.Err.Cause.String()),
@@ -81,7 +81,7 @@ func (u *sourceUser) log(e tokenauth.Event) {
 		return
 	}
 	level := zapcore.DebugLevel
-	if !u.obtained || u.failing.yes {
+	if !o.obtained || o.failing.yes {
 		level = zapcore.InfoLevel
 	}
 	if c := logger.Check(level, "obtained token"); c != nil {
@@ -92,32 +92,80 @@ func (u *sourceUser) log(e tokenauth.Event) {
 			zap.Bool("shared", e.Shared),
 		)
 	}
-	if e.LifetimeAssumed && !u.assumed {
-		logger.Warn("the provider does not say how long its tokens live", zap.Duration("assumed", e.Lifetime))
+	if e.LifetimeAssumed && !o.assumed {
+		logger.Warn("the provider does not give the lifetime of its tokens", zap.Duration("assumed", e.Lifetime))
 	}
 	lifeless := e.Lifetime <= 0
-	if lifeless && !u.lifeless {
-		logger.Warn("the token has no life: no API takes it, and every call asks for another one")
+	if lifeless && !o.lifeless {
+		logger.Warn("the token has no lifetime: no API accepts it, and every call asks for another one")
 	}
 	missing := len(e.MissingScopes) > 0
-	if missing && !u.missing {
+	if missing && !o.missing {
 		logger.Warn("the token was granted without some of the scopes asked for", zap.Strings("missing", e.MissingScopes))
 	}
-	u.obtained, u.assumed, u.lifeless, u.missing, u.failing = true, e.LifetimeAssumed, lifeless, missing, failing{}
+	o.obtained, o.assumed, o.lifeless, o.missing, o.failing = true, e.LifetimeAssumed, lifeless, missing, failing{}
 }
 
 // observeProvider compares the place where the provider says the APIs are with the
 // place where calls go. Calls do not follow the provider's document: a document must
 // not decide who gets a token.
-func (u *sourceUser) observeProvider(m *tokenauth.Metadata) {
+func (o *sourceObserver) observeProvider(m *tokenauth.Metadata) {
 	if m == nil {
 		return
 	}
 	base := m.Text("esign-baseurl")
-	elsewhere := u.env.Elsewhere(base)
-	if elsewhere && !u.elsewhere {
-		u.logger.Warn("the provider names another host for the eSign APIs than calls go to",
-			zap.String("esign_baseurl", base), zap.String("upstream", u.env.ESign))
+	elsewhere := o.env.Elsewhere(base)
+	if elsewhere && !o.elsewhere {
+		o.logger.Warn("the provider names another host for the eSign APIs; calls do not go there",
+			zap.String("esign_baseurl", base), zap.String("upstream", o.env.ESign))
 	}
-	u.elsewhere = elsewhere
+	o.elsewhere = elsewhere
+}
+
+// observeClock logs once that the clocks differ. A small difference is a warning, since
+// signed assertions and proofs are corrected for it. A larger one is an error.
+func (o *sourceObserver) observeClock(c tokenauth.Clock) {
+	was := o.clock
+	o.clock = c
+	if !skewed(c) || skewed(was) && was.Correctable() == c.Correctable() {
+		return
+	}
+	level := zapcore.WarnLevel
+	if !c.Correctable() {
+		level = zapcore.ErrorLevel
+	}
+	if entry := o.logger.Check(level, "this machine's clock differs from the provider's"); entry != nil {
+		now := time.Now()
+		entry.Write(
+			zap.Duration("provider_ahead_by", c.Ahead),
+			zap.Bool("corrected", c.Correctable()),
+			zap.String("provider_time", utc(now.Add(c.Ahead))),
+			zap.String("machine_time", utc(now)),
+		)
+	}
+}
+
+// emit emits the events of an attempt. was is the state before that attempt.
+func (o *sourceObserver) emit(e tokenauth.Event, was failing) {
+	if o.events == nil {
+		return
+	}
+	data := map[string]any{"client": o.client, "issuer": o.env.Issuer, "scope": e.Scopes}
+	if e.Err == nil {
+		data["client_id"] = e.ClientID
+		data["lifetime"] = e.Lifetime.Seconds()
+		data["failed_attempts"] = e.Failures
+		o.events.emit(eventTokenObtained, data)
+		return
+	}
+	if o.failing == was {
+		return
+	}
+	data["cause"], data["code"], data["error"] = e.Err.Cause.String(), e.Err.Code, e.Err.Error()
+	data["attempt"], data["token_usable"] = e.Failures, e.Usable
+	data["next_attempt"] = e.Err.RetryAt.UTC().Format(time.RFC3339)
+	o.events.emit(eventTokenFailed, data)
+	if !e.Usable && (!was.yes || was.usable) {
+		o.events.emit(eventTokenUnavailable, data)
+	}
 }

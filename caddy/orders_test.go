@@ -61,8 +61,8 @@ func (o *orders) stop(r *http.Request, stage string) bool {
 	}
 }
 
-// answer makes h answer all requests.
-func (o *orders) answer(h http.HandlerFunc) {
+// respondWith makes h respond to all requests.
+func (o *orders) respondWith(h http.HandlerFunc) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.always = h
@@ -142,7 +142,7 @@ func (f *fixture) deletes() int {
 type leaver struct {
 	transport *http.Transport
 	leave     context.CancelFunc
-	answer    chan *http.Response // closed if there is no answer
+	response  chan *http.Response // closed if there is no response
 }
 
 // newLeaver starts a request to the gateway.
@@ -156,7 +156,7 @@ func (f *fixture) newLeaver(protocol, method, path, body string, header ...strin
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
-	l := &leaver{leave: leave, answer: make(chan *http.Response, 1), transport: &http.Transport{Protocols: new(http.Protocols)}}
+	l := &leaver{leave: leave, response: make(chan *http.Response, 1), transport: &http.Transport{Protocols: new(http.Protocols)}}
 	l.transport.Protocols.SetHTTP1(protocol == "h1")
 	l.transport.Protocols.SetUnencryptedHTTP2(protocol == "h2c")
 	f.t.Cleanup(func() {
@@ -164,10 +164,10 @@ func (f *fixture) newLeaver(protocol, method, path, body string, header ...strin
 		l.transport.CloseIdleConnections()
 	})
 	go func() {
-		defer close(l.answer)
-		res, err := l.transport.RoundTrip(req) //nolint:bodyclose // the receiver closes it
+		defer close(l.response)
+		res, err := send(l.transport, req) //nolint:bodyclose // the receiver closes it
 		if err == nil {
-			l.answer <- res
+			l.response <- res
 		}
 	}()
 	return l
@@ -221,13 +221,13 @@ func (f *fixture) startH2C(site string) {
 // upstream saw only one download in total.
 func (f *fixture) servesAgain(o *orders, signID string, header ...string) {
 	f.t.Helper()
-	answer := f.do("DELETE", download(signID), "", header...).is(200)
-	if !bytes.Equal(answer.body, o.document(signID)) {
-		f.t.Errorf("the next download brought %d bytes, want the document of %d", len(answer.body), o.size)
+	response := f.do("DELETE", download(signID), "", header...).is(200)
+	if !bytes.Equal(response.body, o.document(signID)) {
+		f.t.Errorf("the next download brought %d bytes, want the document of %d", len(response.body), o.size)
 	}
-	if answer.Header.Get("Content-Type") != "application/json" || answer.Header.Get("X-Order") != signID ||
-		answer.Header.Get("Cache-Control") != "no-store" || answer.ContentLength != int64(o.size) {
-		f.t.Errorf("the next download has the header %v", answer.Header)
+	if response.Header.Get("Content-Type") != "application/json" || response.Header.Get("X-Order") != signID ||
+		response.Header.Get("Cache-Control") != "no-store" || response.ContentLength != int64(o.size) {
+		f.t.Errorf("the next download has the header %v", response.Header)
 	}
 	if n := f.deletes(); n != 1 {
 		f.t.Errorf("upstream saw %d downloads, want 1", n)

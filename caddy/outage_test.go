@@ -16,6 +16,7 @@ import (
 // This tests in real time, through the whole gateway, how the core behaves in an
 // outage.
 func TestIssuerOutage(t *testing.T) {
+	waits(t)
 	f := newFixture(t)
 	var down atomic.Bool
 	var given, failed atomic.Int32
@@ -24,9 +25,14 @@ func TestIssuerOutage(t *testing.T) {
 			failed.Add(1)
 			panic(http.ErrAbortHandler)
 		}
-		tokenauthtest.WriteToken(w, fmt.Sprintf("token-%d", given.Add(1)), 10)
+		n := given.Add(1)
+		life := 4
+		if n == 2 {
+			life = 2 // its expiry is waited for
+		}
+		tokenauthtest.WriteToken(w, fmt.Sprintf("token-%d", n), life)
 	})
-	f.app = "refresh_before 9s" // the renewal then starts after half of the token's life
+	f.app = "refresh_before 4s" // the renewal then starts after half of the token's life
 	f.start(strings.Replace(oneAPI, "UPSTREAM_URL", f.upstream.URL, 1))
 	f.do("GET", path, "").is(200)
 
@@ -65,10 +71,10 @@ func TestIssuerOutage(t *testing.T) {
 	close(stop)
 	callers.Wait()
 	f.upstream.seen()
-	answer := f.do("GET", path, "").is(503).byGateway("destination_unavailable")
-	seconds, err := strconv.Atoi(answer.Header.Get("Retry-After"))
+	response := f.do("GET", path, "").is(503).byGateway("destination_unavailable")
+	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
 	if err != nil || seconds < 1 || seconds > 30 {
-		t.Fatalf("Retry-After is %q, want 1 to 30 seconds", answer.Header.Get("Retry-After"))
+		t.Fatalf("Retry-After is %q, want 1 to 30 seconds", response.Header.Get("Retry-After"))
 	}
 	if calls := len(f.upstream.seen()); calls > 0 {
 		t.Errorf("upstream saw %d calls without a token", calls)

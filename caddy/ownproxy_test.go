@@ -31,17 +31,17 @@ func gatewayTo(upstream, proxy, transport string) string {
 	return "bankid_esign signdoc {\ncallers local\nupstream signdoc " + upstream + "\n" + proxy + "\n" + transport + "\n}"
 }
 
-// newAnsweringAPI starts an API host. It answers with status as soon as it has the
+// newRespondingAPI starts an API host. It responds with status as soon as it has the
 // header of a call and some bytes of its body. Then it reads on for as long as the
 // caller sends.
-func newAnsweringAPI(t *testing.T, status int, some int64) (url string) {
+func newRespondingAPI(t *testing.T, status int, some int64) (url string) {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		_, _ = io.CopyN(io.Discard, r.Body, some)
 		w.Header().Set("Content-Length", "6")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, "answer")
+		_, _ = io.WriteString(w, "response")
 		_ = http.NewResponseController(w).Flush()
 		_, _ = io.Copy(io.Discard, r.Body)
 	}))
@@ -49,29 +49,29 @@ func newAnsweringAPI(t *testing.T, status int, some int64) (url string) {
 	return api.URL
 }
 
-// The rest of a body is not taken for a call if the body breaks off or its call is
-// answered early, whichever handler answers. The same holds behind an operator's own
-// reverse_proxy.
+// The rest of a body is not taken for a call if the body breaks off, or if the response
+// comes before its end, whichever handler responds. The same holds behind an operator's
+// own reverse_proxy.
 func TestNothingOfABodyIsACall(t *testing.T) {
-	// Without full duplex, Go's server reads most of a body before it answers.
+	// Without full duplex, Go's server reads most of a body before it responds.
 	servers := map[string][]string{"gateway": {"enable_full_duplex"}, "own proxy": {"", "enable_full_duplex"}}
 	for name, test := range map[string]struct {
 		upstream, proxy, transport string
 		token                      http.HandlerFunc
 		path, after                string
 	}{
-		"no token":           {upstream: newAnsweringAPI(t, 200, 0), token: noToken},
-		"no token, buffers":  {upstream: newAnsweringAPI(t, 200, 0), token: noToken, proxy: "request_buffers 64KiB"},
-		"no token, its page": {upstream: newAnsweringAPI(t, 200, 0), token: noToken, after: "handle_errors {\nrespond {err.status_code}\n}"},
-		"no such call":       {upstream: newAnsweringAPI(t, 200, 0), path: "/nowhere"},
+		"no token":           {upstream: newRespondingAPI(t, 200, 0), token: noToken},
+		"no token, buffers":  {upstream: newRespondingAPI(t, 200, 0), token: noToken, proxy: "request_buffers 64KiB"},
+		"no token, its page": {upstream: newRespondingAPI(t, 200, 0), token: noToken, after: "handle_errors {\nrespond {err.status_code}\n}"},
+		"no such call":       {upstream: newRespondingAPI(t, 200, 0), path: "/nowhere"},
 		"no host":            {upstream: "http://" + freeAddress(t)},
-		"200":                {upstream: newAnsweringAPI(t, 200, 0)},
-		"200, streamed":      {upstream: newAnsweringAPI(t, 200, 1<<10), transport: "request_buffer 1KiB"},
-		"401":                {upstream: newAnsweringAPI(t, 401, 0)},
-		"413, streamed":      {upstream: newAnsweringAPI(t, 413, 1<<20), transport: "request_buffer 1KiB"},
-		"502, handled":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nrespond handled 502\n}"},
-		"502, dropped":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nvars dropped true\n}"},
-		"502, retries":       {upstream: newAnsweringAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "lb_retries 2\nrequest_buffers 2KiB"},
+		"200":                {upstream: newRespondingAPI(t, 200, 0)},
+		"200, streamed":      {upstream: newRespondingAPI(t, 200, 1<<10), transport: "request_buffer 1KiB"},
+		"401":                {upstream: newRespondingAPI(t, 401, 0)},
+		"413, streamed":      {upstream: newRespondingAPI(t, 413, 1<<20), transport: "request_buffer 1KiB"},
+		"502, handled":       {upstream: newRespondingAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nrespond handled 502\n}"},
+		"502, dropped":       {upstream: newRespondingAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "@bad status 502\nhandle_response @bad {\nvars dropped true\n}"},
+		"502, retries":       {upstream: newRespondingAPI(t, 502, 1<<10), transport: "request_buffer 1KiB", proxy: "lb_retries 2\nrequest_buffers 2KiB"},
 	} {
 		for kind, site := range map[string]string{
 			"gateway":   gatewayTo(test.upstream, test.proxy, test.transport),
@@ -112,8 +112,8 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 			_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\n"+body+smuggled)
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}()
-		answers, _ := io.ReadAll(conn) // until the gateway closes the connection
-		if strings.Contains(string(answers), "SMUGGLED") {
+		responses, _ := io.ReadAll(conn) // until the gateway closes the connection
+		if strings.Contains(string(responses), "SMUGGLED") {
 			t.Errorf("%s: it is a call", kind)
 		}
 	}
@@ -121,7 +121,7 @@ func (f *fixture) hidesNoCall(t *testing.T, path string) {
 
 // The guard is active wherever an operator's own reverse_proxy can be.
 func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
-	own := ownProxy(newAnsweringAPI(t, 200, 1<<10), "", "request_buffer 1KiB")
+	own := ownProxy(newRespondingAPI(t, 200, 1<<10), "", "request_buffer 1KiB")
 	for name, test := range map[string]struct {
 		before, site string
 		byHost       bool
@@ -130,7 +130,7 @@ func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 		"error route":      {site: "error /v1/* 500\nhandle_errors {\n" + own + "\n}"},
 		"handle":           {site: "handle /v1/* {\n" + own + "\n}"},
 		"with a gateway":   {site: "handle /v1/* {\n" + own + "\n}\nhandle {\n" + gatewayTo("http://127.0.0.1:1", "", "") + "\n}"},
-		"behind a gateway": {site: gatewayTo(newAnsweringAPI(t, 404, 0), "@none status 404\nhandle_response @none {\n"+own+"\n}", "")},
+		"behind a gateway": {site: gatewayTo(newRespondingAPI(t, 404, 0), "@none status 404\nhandle_response @none {\n"+own+"\n}", "")},
 		"two":              {site: "@never header X-Never never\nhandle @never {\n" + own + "\n}\nhandle {\n" + own + "\n}"},
 		"by host":          {site: own, byHost: true},
 	} {
@@ -152,9 +152,9 @@ func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 	}
 }
 
-// There too, an early answer comes after the upload over HTTP/2, and at once over
+// There too, an early response comes after the upload over HTTP/2, and at once over
 // HTTP/1.
-func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
+func TestEarlyResponseBehindAnOwnProxy(t *testing.T) {
 	const size = 4 << 20
 	f := newFixture(t)
 	f.global = "servers " + f.addr + " {\nprotocols h1 h2c\n}"
@@ -177,17 +177,17 @@ func TestEarlyAnswerBehindAnOwnProxy(t *testing.T) {
 					t.Errorf("status is %d; body: %.100q, %v", res.StatusCode, content, err)
 				}
 				if n := body.read.Load(); n != size && protocols != nil && kind != "long" {
-					t.Errorf("the answer came after %d bytes", n)
+					t.Errorf("the response came after %d bytes", n)
 				}
 			})
 		}
 	}
 }
 
-// A caller that stops sending, and waits for the end of an early answer without a
-// length, gets the answer whole, with its trailer. So does a caller that sends
+// A caller that stops sending, and waits for the end of an early response without a
+// length, gets the response whole, with its trailer. So does a caller that sends
 // everything.
-func TestEarlyAnswerWithoutALengthIsWhole(t *testing.T) {
+func TestEarlyResponseWithoutALengthIsWhole(t *testing.T) {
 	for name, stops := range map[string]bool{"sends all": false, "stops": true} {
 		t.Run(name, func(t *testing.T) {
 			if stops {

@@ -70,6 +70,7 @@ func TestNothingOfAProviderControlsThoseThatReadTheLog(t *testing.T) {
 
 // Nor can the text of a server at the admin address.
 func TestNothingOfAnAdminAPIControlsTheTerminal(t *testing.T) {
+	t.Parallel()
 	other := newUpstream(t)
 	address := strings.TrimPrefix(other.URL, "http://")
 	quoted, err := json.Marshal(evil)

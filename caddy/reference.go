@@ -18,8 +18,9 @@ const maxErrorBody = 4 << 10
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
 // logReference makes res log BankID's reference of an error when its body has been
-// read. BankID's support asks for that reference.
-func (t *Transport) logReference(res *http.Response, x *exchange) {
+// read. BankID's support asks for that reference. client is the client that made the
+// call x.
+func logReference(logger *zap.Logger, client string, res *http.Response, x *exchange) {
 	if res.StatusCode < http.StatusBadRequest || res.Body == nil {
 		return
 	}
@@ -33,8 +34,8 @@ func (t *Transport) logReference(res *http.Response, x *exchange) {
 		if !plainWord.MatchString(code) || x.Shows(code) {
 			code = ""
 		}
-		t.logger.Info("error with a reference for BankID's support",
-			zap.String("client", clientLabel(t.Client)),
+		logger.Info("error with a reference for BankID's support",
+			zap.String("client", clientLabel(client)),
 			zap.String("api", call.Group),
 			zap.String("method", call.Method),
 			zap.String("path", call.Path),

@@ -38,9 +38,9 @@ func TestErrorReferencesAreLogged(t *testing.T) {
 				_, _ = io.WriteString(w, test.body)
 			})
 			f.start(localSite)
-			answer := f.do("POST", "/v1/timestamp/token?sign_id=hidden", "{}").is(test.status)
-			if string(answer.body) != test.body {
-				t.Errorf("the caller got %q", answer.body)
+			response := f.do("POST", "/v1/timestamp/token?sign_id=hidden", "{}").is(test.status)
+			if string(response.body) != test.body {
+				t.Errorf("the caller got %q", response.body)
 			}
 			var lines []string
 			for line := range strings.Lines(f.logged()) {

@@ -67,7 +67,7 @@ func (s *sandboxServer) serve(options sandbox.Options) error {
 	}
 	ln, err := net.Listen("tcp", sandbox.Address)
 	if err != nil {
-		return fmt.Errorf("listening for the sandbox, of which there can be one on a machine: %v; if it is in use, end the other gateway with environment sandbox, or 'caddy bankid-esign sandbox'", err)
+		return fmt.Errorf("listening for the sandbox: %v; only one sandbox can run on a machine: end the other gateway with environment sandbox, or 'caddy bankid-esign sandbox'", err)
 	}
 	s.serving = s.serveAt(ln)
 	return nil

@@ -72,8 +72,8 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 
 	var shown strings.Builder
 	ask := func(method, path string, header ...string) {
-		answer := f.do(method, path, "{}", header...)
-		fmt.Fprintln(&shown, answer.Header, string(answer.body))
+		response := f.do(method, path, "{}", header...)
+		fmt.Fprintln(&shown, response.Header, string(response.body))
 	}
 	ask("POST", "/v1/signdoc/pades")
 	ask("POST", "/csc/v2/oauth2/token", "Connection", "Authorization")
@@ -108,7 +108,7 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 		}
 		ask("POST", "/v1/signdoc/pades")
 	}
-	showsNone(t, "an answer", shown.String())
+	showsNone(t, "a response", shown.String())
 	showsNone(t, "the log", f.logged())
 	for _, call := range errorPage.seen() {
 		showsNone(t, "what the error page's backend saw", fmt.Sprint(call.Header, call.RequestURI, string(call.body)))
@@ -139,7 +139,7 @@ func TestEchoedTokenShowsNowhere(t *testing.T) {
 		"gateway":   gatewayTo("UPSTREAM_URL", "header_down X-Echoed {http.reverse_proxy.header.X-Echo}", ""),
 		"own proxy": ownProxy("UPSTREAM_URL", "header_down X-Status {http.reverse_proxy.status_text}", ""),
 	} {
-		for _, answer := range []string{
+		for _, response := range []string{
 			"HTTP/1.1 103 Early Hints\r\nX-Echo: TOKEN\r\n\r\nHTTP/1.1 200 TOKEN\r\nX-Echo: Bearer TOKEN\r\nContent-Length: 2\r\n\r\nok",
 			"HTTP/1.1 302 Found\r\nLocation: /?token=TOKEN\r\nTransfer-Encoding: chunked\r\nTrailer: X-Echo\r\n\r\n2\r\nok\r\n0\r\nX-Echo: TOKEN\r\n\r\n",
 			"HTTP/1.1 TOKEN\r\n\r\n",
@@ -149,23 +149,23 @@ func TestEchoedTokenShowsNowhere(t *testing.T) {
 			fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(refused), refused),
 			fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(referred), referred),
 		} {
-			f.start(strings.ReplaceAll(site, "UPSTREAM_URL", newRawAPI(t, strings.ReplaceAll(answer, "TOKEN", plantedToken))))
+			f.start(strings.ReplaceAll(site, "UPSTREAM_URL", newRawAPI(t, strings.ReplaceAll(response, "TOKEN", plantedToken))))
 			res := f.do("GET", path, "")
 			fmt.Fprintln(&shown, kind, res.Status, res.Header, res.Trailer)
-			if strings.HasPrefix(answer, "HTTP/1.1 400") && !strings.Contains(string(res.body), plantedToken) {
+			if strings.HasPrefix(response, "HTTP/1.1 400") && !strings.Contains(string(res.body), plantedToken) {
 				t.Error("the body was changed")
 			}
 		}
 	}
-	showsNone(t, "an answer", shown.String())
+	showsNone(t, "a response", shown.String())
 	showsNone(t, "the log", f.logged())
 	if strings.Contains(f.logged(), plantedToken[:18]) || !strings.Contains(f.logged(), `"error_reference":"support-1"`) {
 		t.Error("the log shows a part of the token, or not the reference")
 	}
 }
 
-// newRawAPI starts an API host that answers every call with the same bytes.
-func newRawAPI(t *testing.T, answer string) (url string) {
+// newRawAPI starts an API host that responds to every call with the same bytes.
+func newRawAPI(t *testing.T, response string) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -181,7 +181,7 @@ func newRawAPI(t *testing.T, answer string) (url string) {
 			go func() {
 				defer conn.Close()
 				if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-					_, _ = io.WriteString(conn, answer)
+					_, _ = io.WriteString(conn, response)
 				}
 			}()
 		}
@@ -202,7 +202,7 @@ func TestF31SecretIsReadAtEveryTokenRequest(t *testing.T) {
 	f.start(localSite)
 	f.do("GET", "/v1/signdoc/pades", "").is(502).byGateway("proxy_configuration_error")
 	f.writeSecret("rotated")
-	// Attempts are held back, but the credentials are read again within a second.
+	// Attempts are delayed, but the credentials are read again within a second.
 	eventually(t, func() bool { return f.do("GET", "/v1/signdoc/pades", "").StatusCode == 200 })
 }
 

@@ -22,8 +22,8 @@ func (s sharedStorage) Size(ctx context.Context, key string) (int64, error) {
 // observeStore counts failures of the storage in which tokens are shared. It logs one
 // line when this server begins to obtain its own tokens, and one when it shares them
 // again.
-func (u *sourceUser) observeStore(e tokenauth.StoreEvent) {
-	logger := u.logger.With(zap.String("scope", e.Scopes))
+func (o *sourceObserver) observeStore(e tokenauth.StoreEvent) {
+	logger := o.logger.With(zap.String("scope", e.Scopes))
 	switch {
 	case e.Err == nil:
 		logger.Info("tokens are shared again")
@@ -31,7 +31,7 @@ func (u *sourceUser) observeStore(e tokenauth.StoreEvent) {
 		logger.Warn("tokens are not shared: this server obtains its own",
 			zap.String("kind", string(e.Err.Kind)), zap.Error(e.Err))
 	default:
-		storageFailures.WithLabelValues(u.client, string(e.Err.Kind)).Inc()
+		storageFailures.WithLabelValues(o.client, string(e.Err.Kind)).Inc()
 		level := zapcore.DebugLevel
 		if e.Err.Kind == tokenauth.StoreChanged || e.Err.Kind == tokenauth.StoreTooLarge {
 			level = zapcore.WarnLevel // somebody may have written to the storage

@@ -56,7 +56,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		_, _ = finish(w.Header(), r, s.name, err) // the status of other handlers stays
 	}
 	drainer := s.drainers.strangers
-	if x.transport != nil {
+	if x.core != nil {
 		drainer = s.drainers.callers
 	}
 	if first, ok := r.Context().Value(caddyhttp.ErrorCtxKey).(error); ok {
@@ -75,7 +75,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, x *exchange, next c
 	}
 	early := &upload.EarlyResponse{
 		ResponseWriter: w, Body: x.body, Drainer: s.drainers.callers,
-		Concerned: func() bool { x := exchangeOf(r.Context()); return x.transport != nil && !x.transport.ofHandler },
+		Concerned: func() bool { x := exchangeOf(r.Context()); return x.core != nil && !x.ofHandler },
 	}
 	return early.Serve(func(w http.ResponseWriter) error { return s.behind(next).ServeHTTP(w, r) })
 }

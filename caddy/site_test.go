@@ -52,7 +52,7 @@ func TestErrorsBeforeTheGatewayAreMarked(t *testing.T) {
 	}
 }
 
-// An answer of a site without a gateway is not marked, even on the same server.
+// A response of a site without a gateway is not marked, even on the same server.
 func TestErrorsOfOtherSitesAreNotMarked(t *testing.T) {
 	f := newFixture(t)
 	port := strings.TrimPrefix(f.addr, "127.0.0.1:")
@@ -115,9 +115,9 @@ func TestErrorRoutesGetTheBodyOfARefusedCall(t *testing.T) {
 	}
 }
 
-// A body that is too large gets the same answer in both cases: its length was declared,
+// A body that is too large gets the same response in both cases: its length was declared,
 // and request_body refuses it; or it was not, and the transport does. The error routes
-// answer, with the same Proxy-Status and placeholder.
+// respond, with the same Proxy-Status and placeholder.
 func TestBodyThatIsTooLargeIsOneError(t *testing.T) {
 	for name, routes := range map[string]string{
 		"error routes": "\nhandle_errors 413 {\nheader X-Routes yes\nrespond {http.bankid_esign.error}\n}",
@@ -140,7 +140,7 @@ func TestBodyThatIsTooLargeIsOneError(t *testing.T) {
 				}
 			}
 			if len(seen) != 1 {
-				t.Errorf("the answers differ: %v", seen)
+				t.Errorf("the responses differ: %v", seen)
 			}
 		})
 	}

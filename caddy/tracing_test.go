@@ -78,7 +78,7 @@ func TestWaitForATokenIsASpan(t *testing.T) {
 	eventually(t, func() bool { return len(traces.named("call")) == 3 })
 	waits := traces.named("bankid_esign.token_wait")
 	if len(waits) != 1 {
-		t.Fatalf("%d spans of a wait for three calls, of which the first waits", len(waits))
+		t.Fatalf("%d spans of a wait, want 1: only the first of three calls waits", len(waits))
 	}
 	calls, wait := traces.named("call"), waits[0]
 	first := slices.IndexFunc(calls, func(call *otlp.Span) bool {

@@ -38,13 +38,13 @@ const (
 	defaultWriteTimeout = time.Minute
 
 	// This is how long to wait for 100 (Continue) before a body is sent without it.
-	// Only bodies of calls with a proof wait, if they are too large to be sent again.
+	// Only bodies of calls with a proof wait, if they are too large to be retried.
 	defaultExpectContinueTimeout = time.Second
 )
 
-// If nothing came from an HTTP/2 connection for pingAfter, it is sent a ping. If it
-// does not answer within pingTimeout, it is closed: a firewall may have forgotten it.
-// The time is long because the answer may wait behind a large body on a slow line.
+// If nothing came from an HTTP/2 connection for pingAfter, it is sent a ping. If no
+// response comes within pingTimeout, it is closed: a firewall may have forgotten it.
+// The time is long because the response may wait behind a large body on a slow line.
 const (
 	pingAfter   = 3 * time.Second
 	pingTimeout = 7 * time.Second
@@ -59,10 +59,10 @@ const (
 // handler, it cannot keep the only copy of a signed document for a caller that leaves
 // during the download. Use the handler for downloads.
 //
-// If a body breaks off, or its call is answered early, the rest of the body is read,
-// and not taken for another call, as with that handler. To do so, the transport closes
-// the body of a call itself, without the wrappers that other handlers have put around
-// it. Refused uploads to any route of the site are treated like that.
+// If a body breaks off, or the response comes before its end, the rest of the body is
+// read, and not taken for another call, as with that handler. To do so, the transport
+// closes the body of a call itself, without the wrappers that other handlers have put
+// around it. Refused uploads to any route of the site are treated like that.
 //
 // If it refuses a call, the response looks as if it came from the upstream, with
 // `Proxy-Status` (RFC 9209), because a reverse proxy would take an error for a failure
@@ -112,8 +112,8 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
-	h, short := handlerOf(ctx.Modules())
-	t.ofHandler = h != nil
+	handler, short := handlerOf(ctx.Modules())
+	t.ofHandler = handler != nil
 	app, err := loadApp(ctx)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	}
 	var table *gateway.Table
 	if t.ofHandler {
-		table = h.table
+		table = handler.callTable()
 	} else if table, err = t.table(); err != nil {
 		return err
 	}
@@ -241,17 +241,20 @@ func setDefault(d *caddy.Duration, value time.Duration) {
 	}
 }
 
+// A tableHandler is a handler bankid_esign.
+type tableHandler interface{ callTable() *gateway.Table }
+
 // handlerOf returns the handler bankid_esign that the transport at the end of a lineage
-// belongs to, or nil if it belongs to another. short says that it is the handler's short
-// way, so that no reverse proxy stands between them.
-func handlerOf(lineage []caddy.Module) (h *Handler, short bool) {
+// belongs to, or nil if it belongs to another. short is whether it is the handler's
+// short way, so that no reverse proxy stands between them.
+func handlerOf(lineage []caddy.Module) (h tableHandler, short bool) {
 	if len(lineage) >= 2 {
-		if h, ok := lineage[len(lineage)-2].(*Handler); ok {
+		if h, ok := lineage[len(lineage)-2].(tableHandler); ok {
 			return h, true
 		}
 	}
 	if len(lineage) >= 3 {
-		h, _ = lineage[len(lineage)-3].(*Handler)
+		h, _ = lineage[len(lineage)-3].(tableHandler)
 	}
 	return h, false
 }
@@ -277,52 +280,6 @@ func (t *Transport) origin(app *App) (*url.URL, error) {
 		origin = next
 	}
 	return origin, nil
-}
-
-// resolveUpstream resolves the origin of an API. An error shows it as it was typed.
-func resolveUpstream(typed string) (*url.URL, error) {
-	upstream, err := resolve(typed)
-	if err != nil {
-		return nil, fmt.Errorf("upstream: %v", err)
-	}
-	u, err := parseUpstream(upstream)
-	if err != nil {
-		return nil, fmt.Errorf("upstream '%s' %v", typed, err)
-	}
-	return u, nil
-}
-
-// parseUpstream parses and checks the origin of an API.
-func parseUpstream(upstream string) (*url.URL, error) {
-	u, err := url.Parse(upstream)
-	if err != nil || u.Host == "" || u.Hostname() == "" {
-		return nil, errors.New("is not a URL such as https://api.example.com")
-	}
-	if u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
-		return nil, errors.New("can only have a scheme, a host and a port")
-	}
-	return u, tokenauth.CheckSecure(u)
-}
-
-// dialAddress returns the host and port of u.
-func dialAddress(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-// loadApp returns the bankid_esign app.
-func loadApp(ctx caddy.Context) (*App, error) {
-	mod, err := ctx.AppIfConfigured("bankid_esign")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, errors.New("the bankid_esign app is not configured: add the bankid_esign global option")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return mod.(*App), nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -354,7 +311,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // HTTP transport as they are: Caddy looks at their types.
 func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, error) {
 	if x.download != nil && x.download.Left() != nil {
-		return nil, x.download.Left() // nothing is lost yet, and the caller can ask again
+		return nil, x.download.Left() // nothing is lost yet, and the caller can retry
 	}
 	if !t.ofHandler { // the handler has done this already
 		if x.body != nil {
@@ -374,7 +331,7 @@ func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, e
 		return nil, throughEgress(req.Context(), err)
 	}
 	x.status = res.StatusCode
-	t.logReference(res, x)
+	logReference(t.logger, t.Client, res, x)
 	return res, nil
 }
 
@@ -390,6 +347,23 @@ func (t *Transport) respond(req *http.Request, x *exchange, e *gatewayError) *ht
 	kind, err := finish(res.Header, req, defaultProxyName, handlerError(e))
 	x.count(req, t.Client, kind, err)
 	return res
+}
+
+// exchange returns the exchange of t for the call that r makes. Outside of a server, it
+// returns a new one each time. Routes can change the path of a request that comes to t
+// again. Then it makes another call, with another token.
+func (t *Transport) exchange(r *http.Request) *exchange {
+	call, newest := t.core.Table.Lookup(r), exchangeOf(r.Context())
+	for x := newest; x != nil; x = x.previous {
+		if x.core == t.core && x.Call == call {
+			return x
+		}
+	}
+	if newest.core != nil {
+		newest = newest.next(r.Context())
+	}
+	newest.core, newest.ofHandler, newest.Call = t.core, t.ofHandler, call
+	return newest
 }
 
 // Interface guards

@@ -18,8 +18,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
-// A caller that is still sending when the response to its call comes gets the response, not
-// a reset connection, with every handler.
+// A caller that is still sending when its response comes gets the response, not a reset
+// connection, with every handler.
 func TestResponseToAnUploadThatIsUnderWay(t *testing.T) {
 	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)

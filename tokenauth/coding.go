@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/list"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 // its coding.
 func plainBody(header http.Header, body []byte) []byte {
 	codings := make([]string, 0, maxCodings)
-	for coding := range elements(header["Content-Encoding"]) {
+	for coding := range list.Elements(header["Content-Encoding"]) {
 		if strings.EqualFold(coding, "identity") {
 			continue
 		}
@@ -80,18 +82,4 @@ func Decodes(coding string) bool {
 		return true
 	}
 	return false
-}
-
-// elements returns the elements of the list that all fields make together (RFC 9110
-// section 5.6.1).
-func elements(fields []string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, field := range fields {
-			for element := range strings.SplitSeq(field, ",") {
-				if element = strings.Trim(element, " \t"); element != "" && !yield(element) {
-					return
-				}
-			}
-		}
-	}
 }

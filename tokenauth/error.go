@@ -2,6 +2,7 @@ package tokenauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -105,6 +106,17 @@ func (e *Error) Error() string {
 		s += ": " + e.Err.Error()
 	}
 	return s
+}
+
+// MarshalJSON implements json.Marshaler. The members are the cause as a word; the status and
+// the code, left out if there is none; and the text of Error.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Cause  string `json:"cause"`
+		Status int    `json:"status,omitempty"`
+		Code   string `json:"code,omitempty"`
+		Text   string `json:"text"`
+	}{e.Cause.String(), e.Status, e.Code, e.Error()})
 }
 
 // Unwrap returns the detailed cause.

@@ -2,6 +2,7 @@ package tokenauth_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -113,5 +114,37 @@ func TestF34ErrorDoesNotRepeatWhatIsNotHTTP(t *testing.T) {
 				t.Errorf("the error is %q", failure)
 			}
 		})
+	}
+}
+
+func TestErrorAsJSON(t *testing.T) {
+	for want, e := range map[string]*tokenauth.Error{
+		`{"cause":"refused","status":401,"code":"invalid_client","text":"token request failed: HTTP status 401: invalid_client"}`: {
+			Op: "token request", Cause: tokenauth.CauseRefused, Status: 401, Code: "invalid_client",
+		},
+		`{"cause":"timeout","text":"discovery failed: no response"}`: {
+			Op: "discovery", Cause: tokenauth.CauseTimeout, Err: errors.New("no response"),
+		},
+	} {
+		if got, err := json.Marshal(e); err != nil || string(got) != want {
+			t.Errorf("it is %s, %v, want %s", got, err, want)
+		}
+	}
+}
+
+func TestRefusesClient(t *testing.T) {
+	for _, test := range []struct {
+		err  tokenauth.Error
+		want bool
+	}{
+		{tokenauth.Error{Cause: tokenauth.CauseRefused, Status: 401}, true},
+		{tokenauth.Error{Cause: tokenauth.CauseRefused, Status: 400, Code: "invalid_client"}, true},
+		{tokenauth.Error{Cause: tokenauth.CauseRefused, Status: 400, Code: "unauthorized_client"}, true},
+		{tokenauth.Error{Cause: tokenauth.CauseRefused, Status: 400, Code: "invalid_scope"}, false},
+		{tokenauth.Error{Cause: tokenauth.CauseUnusable, Status: 401}, false},
+	} {
+		if got := test.err.RefusesClient(); got != test.want {
+			t.Errorf("%v: %t", &test.err, got)
+		}
 	}
 }

@@ -160,6 +160,12 @@ func (e *Error) aboutClient() bool {
 	return e.Code == "invalid_client" || e.Code == "unauthorized_client"
 }
 
+// RefusesClient reports whether the provider refused the client itself, rather than a scope
+// or the form of the request (RFC 6749 section 5.2).
+func (e *Error) RefusesClient() bool {
+	return e.Cause == CauseRefused && (e.Status == http.StatusUnauthorized || e.aboutClient())
+}
+
 // aboutProof reports whether the code is from RFC 9449.
 func (e *Error) aboutProof() bool {
 	return e.Code == "invalid_dpop_proof" || e.Code == "use_dpop_nonce"

@@ -17,8 +17,8 @@ const (
 )
 
 // A Status describes a Source at one moment. It holds nothing secret. Its times are in UTC.
-// As JSON, it has the members that concern the token; Issuer, Err, DiscoveredAt and Clock
-// are left out.
+// As JSON, it has the members that concern the token; Issuer, DiscoveredAt and Clock are
+// left out.
 type Status struct {
 	// State says what a call of Token would do now.
 	State State `json:"state"`
@@ -45,7 +45,7 @@ type Status struct {
 	// Err is why the last attempt failed, nil if it succeeded. Failures is the number of
 	// failed attempts since the last success. NextAttempt is the earliest time of the
 	// next attempt, zero if nothing holds it back.
-	Err         *Error    `json:"-"`
+	Err         *Error    `json:"last_error,omitempty"`
 	Failures    int       `json:"failures"`
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 

@@ -15,19 +15,8 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
-// Bounds of a call.
-const (
-	// uploadLife is how long a token must be valid when a call begins whose body cannot
-	// be sent in a retry.
-	uploadLife = time.Minute
-
-	// maxDrain is how many bytes of a response are read before it is dropped, so that
-	// its connection can be used again.
-	maxDrain = 64 << 10
-
-	// maxRetries is how often a call is retried because its connection ended.
-	maxRetries = 3
-)
+// maxRetries is how often a call is retried because its connection ended.
+const maxRetries = 3
 
 // A Transport is an http.RoundTripper that makes calls to one origin with the tokens of a
 // Source. It puts the token on a copy of the request, and makes a proof for every attempt if
@@ -132,7 +121,7 @@ func (c *call) make() (*http.Response, error) {
 	}
 	life := time.Duration(0)
 	if !c.retryable() {
-		life = uploadLife
+		life = retry.TokenLife
 	}
 	token, err := c.Source.TokenFor(c.req.Context(), life)
 	if err != nil {
@@ -150,7 +139,7 @@ func (c *call) make() (*http.Response, error) {
 	if another == nil {
 		return res, nil
 	}
-	drain(res)
+	retry.Drain(res)
 	if res, err = c.sendWithNonce(another); err == nil && refuses(res, another) {
 		c.Source.Reject(another, res.StatusCode)
 	}
@@ -176,7 +165,7 @@ func (c *call) sendWithNonce(token *Token) (*http.Response, error) {
 	if WantsNonce(res) && c.retryable() {
 		// The nonce may be good for one call only, so no other call may learn it before
 		// this one has used it.
-		drain(res)
+		retry.Drain(res)
 		if res, err = c.send(token, nonce); err != nil {
 			return nil, err
 		}
@@ -244,12 +233,6 @@ func (c *call) body() (io.ReadCloser, error) {
 		return c.req.Body, nil
 	}
 	return c.req.GetBody()
-}
-
-// drain drops a response, so that its connection can be used again.
-func drain(res *http.Response) {
-	_, _ = io.CopyN(io.Discard, res.Body, maxDrain)
-	_ = res.Body.Close()
 }
 
 // errEchoed stands for an error that shows a token or a proof: net/http quotes what it

@@ -16,7 +16,7 @@ func TestQuickRun(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "results.md")
 	var printed strings.Builder
 	err := run(t.Context(), []string{
-		"-quick", "-contenders", "bearer", "-scenarios", "^small h2 c32$|^up 1MiB h1 c1$|^down 1MiB h1 c1 tls$",
+		"-quick", "-contenders", "bare|bearer", "-scenarios", "^small h2 c32$|^up 1MiB h1 c1$|^down 1MiB h1 c1 tls$",
 		"-parts", "scenarios,renewal,stampede,startup", "-out", out,
 	}, &printed)
 	if err != nil {
@@ -31,7 +31,7 @@ func TestQuickRun(t *testing.T) {
 	}
 	for _, want := range []string{
 		"## small h2 c32\n", "## up 1MiB h1 c1\n", "## down 1MiB h1 c1 tls\n", "## Targets\n",
-		"| floor | ", "| gateway, bearer | ", "| Go proxy, x/oauth2, renewing | ",
+		"| floor | ", "| bare | ", "| gateway, bearer | ", "| Go proxy, x/oauth2, renewing | ",
 		"| gateway, bearer | 1 (1–1) | 256 (256–256) |", "## Stampede of 256 cold callers: the issuer responds with 503",
 		"stock Caddy: ",
 	} {

@@ -14,15 +14,15 @@ const module = "github.com/esigngateway/caddy-bankid-esign"
 
 // programs are the paths of the programs.
 type programs struct {
-	dir                                string // where runs have their files
-	gateway, stock, oauth2Proxy, nginx string
+	dir                                      string // where runs have their files
+	gateway, bare, stock, oauth2Proxy, nginx string
 }
 
 // buildPrograms builds the programs into dir, as xcaddy does. It finds nginx if that is a
 // contender.
 func buildPrograms(ctx context.Context, dir string, withNginx bool) (programs, error) {
 	p := programs{
-		dir: dir, gateway: filepath.Join(dir, "gateway"), stock: filepath.Join(dir, "stock"), oauth2Proxy: filepath.Join(dir, "oauth2proxy"),
+		dir: dir, gateway: filepath.Join(dir, "gateway"), bare: filepath.Join(dir, "bare"), stock: filepath.Join(dir, "stock"), oauth2Proxy: filepath.Join(dir, "oauth2proxy"),
 	}
 	if withNginx {
 		var err error
@@ -32,6 +32,7 @@ func buildPrograms(ctx context.Context, dir string, withNginx bool) (programs, e
 	}
 	for path, pkg := range map[string]string{
 		p.gateway:     module + "/caddy/esigncaddy",
+		p.bare:        module + "/caddy/bench/barecaddy",
 		p.stock:       module + "/caddy/bench/stockcaddy",
 		p.oauth2Proxy: module + "/caddy/bench/oauth2proxy",
 	} {

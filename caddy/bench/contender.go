@@ -48,6 +48,7 @@ var constant = "Bearer 1" + accessToken
 // These are names of contenders that others are compared with.
 const (
 	floorName  = "floor"
+	bareName   = "bare"
 	bearerName = "gateway, bearer"
 	oauth2Name = "Go proxy, x/oauth2"
 )
@@ -56,6 +57,7 @@ const (
 func contenders() []contender {
 	return []contender{
 		floor,
+		bare,
 		{"plain reverse_proxy", "", false, caddy("", `reverse_proxy UPSTREAM`)},
 		bearer(""),
 		{"gateway, DPoP", "DPoP", true, caddy(`bankid_esign {
@@ -80,6 +82,12 @@ func contenders() []contender {
 var floor = contender{floorName, "Bearer", false, caddy("", `reverse_proxy UPSTREAM {
 	header_up Authorization "`+constant+`"
 }`)}
+
+// bare is the reverse proxy of Go's library in Caddy, and none of the token.
+var bare = contender{bareName, "Bearer", false, func(s setting) ([]string, error) {
+	directive := "bare UPSTREAM \"" + constant + "\""
+	return append([]string{s.programs.bare}, caddyArgs(s)...), writeCaddyfile(s, "", directive)
+}}
 
 // bearer returns the gateway, with further options of its app.
 func bearer(options string) contender {

@@ -138,20 +138,23 @@ func (b *bench) runScenario(ctx context.Context, s scenario) error {
 	return nil
 }
 
-// turns returns a random order in which runners are measured in a round, so that the same
-// runner is not always before another. But the gateway is beside the floor, since
-// measurements right after each other compare best.
+// turns returns the order in which runners are measured in a round: a random one, so that
+// no runner always follows the same, but with the gateway between the floor and bare. What
+// is measured one right after the other can be compared best.
 func turns(runners []*runner) []int {
-	order := rand.Perm(len(runners)) //nolint:gosec // an order
-	floor := slices.IndexFunc(order, func(i int) bool { return runners[i].name == floorName })
-	gateway := slices.IndexFunc(order, func(i int) bool { return runners[i].name == bearerName })
-	if floor < 0 || gateway < 0 {
-		return order
+	var compared, others []int
+	for _, name := range []string{floorName, bearerName, bareName} {
+		if i := slices.IndexFunc(runners, func(r *runner) bool { return r.name == name }); i >= 0 {
+			compared = append(compared, i)
+		}
 	}
-	beside := floor + 1
-	if gateway < floor {
-		beside = floor - 1
+	if rand.IntN(2) == 0 { //nolint:gosec // an order
+		slices.Reverse(compared)
 	}
-	order[beside], order[gateway] = order[gateway], order[beside]
-	return order
+	for _, i := range rand.Perm(len(runners)) { //nolint:gosec // an order
+		if !slices.Contains(compared, i) {
+			others = append(others, i)
+		}
+	}
+	return slices.Insert(others, rand.IntN(len(others)+1), compared...) //nolint:gosec // an order
 }

@@ -7,7 +7,7 @@ import (
 	// Plug in Caddy's standard modules and the gateway's.
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
-	_ "github.com/esigngateway/caddy-bankid-esign"
+	_ "github.com/esigngateway/caddy-bankid-esign/caddy"
 )
 
 func main() {

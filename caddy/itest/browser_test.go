@@ -12,10 +12,9 @@ import (
 	"testing"
 )
 
-// TestBrowser lets pages of other origins do what a page can do to a gateway on
-// its visitor's own machine, where `callers local` admits the browser as it
-// admits any local program: each attempt gets 403, none reaches the API, and no
-// answer tells the browser to let the page read it.
+// TestBrowser has pages of other origins that attack a gateway on their visitor's machine,
+// whose `callers local` admits the browser like any local program. Each request gets 403 and
+// does not reach the API, and the browser does not let the page read the response.
 func TestBrowser(t *testing.T) {
 	var calls atomic.Int32
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -37,7 +36,7 @@ func TestBrowser(t *testing.T) {
 `))
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 
-	// A local program is admitted: the gateway works, with a token in hand.
+	// A local program is admitted: the gateway works, and has a token.
 	target := g.url + "/v1/signdoc/pades?sign_id=x"
 	if status, header := request(t, http.MethodGet, target, nil); status != http.StatusOK {
 		t.Fatalf("a local program gets %d, Proxy-Status %q", status, header.Get("Proxy-Status"))
@@ -48,7 +47,7 @@ func TestBrowser(t *testing.T) {
 
 	site := startPages(t, target)
 	for origin, fetchSite := range map[string]string{
-		"http://127.0.0.1:" + site.port: "same-site", // ports do not count
+		"http://127.0.0.1:" + site.port: "same-site", // the port does not matter
 		"http://evil.test:" + site.port: "cross-site",
 	} {
 		t.Run(fetchSite, func(t *testing.T) {
@@ -61,7 +60,7 @@ func TestBrowser(t *testing.T) {
 			}
 			for _, probe := range []string{"no-cors-get", "no-cors-post"} {
 				if got := outcomes[probe]; got != "opaque 0" {
-					t.Errorf("%s: the page got %q, want an opaque answer", probe, got)
+					t.Errorf("%s: the page got %q, want an opaque response", probe, got)
 				}
 			}
 			site.visit(t, origin+"/link?from="+fetchSite)
@@ -69,8 +68,8 @@ func TestBrowser(t *testing.T) {
 		})
 	}
 
-	// A page that has had its own name resolve to this machine is of the same
-	// origin as the gateway; only the Host tells.
+	// If the page's own name resolves to this machine, the page has the gateway's origin.
+	// Only Host shows the attack.
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))
 	rebound := "evil.test:" + port
 	site.visit(t, "http://"+rebound+"/v1/signdoc/pades?sign_id=x&from=rebound&probe=get")
@@ -95,7 +94,7 @@ func TestBrowser(t *testing.T) {
 	checkRefused(t, g.accesses(t))
 }
 
-// request sends a request as a program other than a browser does.
+// request sends a request as a program that is not a browser.
 func request(t *testing.T, method, target string, header http.Header) (int, http.Header) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, target, nil)
@@ -109,13 +108,13 @@ func request(t *testing.T, method, target string, header http.Header) (int, http
 	return status, header
 }
 
-// checkRefused checks by the gateway's log that every attempt came, from where
-// it should, and was refused.
+// checkRefused checks with the gateway's log that every request came from the right page and
+// was refused.
 func checkRefused(t *testing.T, log []access) {
 	t.Helper()
 	want := map[string]string{ // Sec-Fetch-Site by from/probe
-		// Browsers say where a request comes from to trustworthy hosts only, of
-		// which evil.test is none, and not when they open a WebSocket.
+		// Browsers send this field only to trustworthy hosts, which evil.test is not, and
+		// not when they open a WebSocket.
 		"rebound/get":          "",
 		"same-site/websocket":  "",
 		"cross-site/websocket": "",
@@ -147,7 +146,7 @@ func checkRefused(t *testing.T, log []access) {
 		}
 		for name := range line.RespHeaders {
 			if strings.HasPrefix(name, "Access-Control-") {
-				t.Errorf("%s: the answer has %s", probe, name)
+				t.Errorf("%s: the response has %s", probe, name)
 			}
 		}
 	}
@@ -158,23 +157,23 @@ func checkRefused(t *testing.T, log []access) {
 	}
 }
 
-// startIssuer serves an OpenID provider that gives everyone the same token.
+// startIssuer serves an OpenID provider that gives every client the same token.
 func startIssuer(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	answer := func(members map[string]any) http.HandlerFunc {
+	respond := func(members map[string]any) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			json.NewEncoder(w).Encode(members)
 		}
 	}
-	mux.HandleFunc("GET /.well-known/openid-configuration", answer(map[string]any{
+	mux.HandleFunc("GET /.well-known/openid-configuration", respond(map[string]any{
 		"issuer":         server.URL,
 		"token_endpoint": server.URL + "/token",
 	}))
-	mux.HandleFunc("POST /token", answer(map[string]any{
+	mux.HandleFunc("POST /token", respond(map[string]any{
 		"access_token": "token",
 		"token_type":   "Bearer",
 		"expires_in":   300,

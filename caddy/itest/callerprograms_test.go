@@ -19,28 +19,28 @@ import (
 	"time"
 )
 
-// callerPatience is after how long a caller gives up.
+// callerPatience is the time limit of a caller.
 const callerPatience = 40 * time.Second
 
-// A callerCall is what a caller is to do. body names a file, or nothing.
+// A callerCall is a call for a caller to make. body names a file, or is "".
 type callerCall struct{ version, method, url, body string }
 
-// A callerAnswer is what a caller has seen. Its status is 0 if that is an error,
-// of which body is the text then.
-type callerAnswer struct {
+// A callerResponse is the response that a caller has seen. If the caller has an error
+// instead, status is 0 and body is the text of the error.
+type callerResponse struct {
 	status      int
 	proxyStatus string
 	body        []byte
 }
 
-// A caller is a program that calls the gateway, or a way of writing one.
+// A caller is a program that calls the gateway, or one of its HTTP clients.
 type caller struct {
 	name     string
 	versions []string // of HTTP over TLS: "1", "2"
-	call     func(callerCall) callerAnswer
+	call     func(callerCall) callerResponse
 }
 
-// startCallers starts the callers, which trust ca, a PEM file.
+// startCallers starts the callers. They trust ca, a PEM file.
 func startCallers(t *testing.T, ca string, config *tls.Config) []caller {
 	t.Helper()
 	java := startProgram(t, exec.Command("java", "-cp", "../../.cache/callers/java/*", filepath.Join("callers", "Callers.java"), ca, seconds(callerPatience)))
@@ -62,15 +62,15 @@ func startCallers(t *testing.T, ca string, config *tls.Config) []caller {
 		{"Python requests", []string{"1"}, py.as("requests")},
 		{"Python httpx", both, py.as("httpx")},
 		{"Node.js `fetch`", []string{"1"}, js.as("fetch")},
-		{"curl", both, func(c callerCall) callerAnswer { return callByCurl(t, ca, c) }},
+		{"curl", both, func(c callerCall) callerResponse { return callByCurl(t, ca, c) }},
 		{"Go `net/http`", both, callByGo(t, config)},
 	}
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
 
-// A program makes calls, each a line of its standard input, and writes a line
-// for each answer.
+// A program makes a call for each line of its standard input, and writes a line for each
+// response.
 type program struct {
 	cmd   *exec.Cmd
 	lines *bufio.Reader
@@ -78,7 +78,7 @@ type program struct {
 	mu      sync.Mutex
 	stdin   io.WriteCloser
 	last    int
-	waiting map[string]chan callerAnswer
+	waiting map[string]chan callerResponse
 }
 
 // startProgram runs cmd until the test ends.
@@ -96,17 +96,17 @@ func startProgram(t *testing.T, cmd *exec.Cmd) *program {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{cmd: cmd, lines: bufio.NewReader(stdout), stdin: stdin, waiting: make(map[string]chan callerAnswer)}
+	p := &program{cmd: cmd, lines: bufio.NewReader(stdout), stdin: stdin, waiting: make(map[string]chan callerResponse)}
 	t.Cleanup(func() {
 		stdin.Close()
-		_ = cmd.Process.Kill() // calls may still be under way
+		_ = cmd.Process.Kill() // calls may be in flight
 		_ = cmd.Wait()
 	})
 	return p
 }
 
-// await reports whether the next line is the one given, and goes on to read
-// answers.
+// await reports whether the next line is the given line, and then goes on to read
+// responses.
 func (p *program) await(line string) bool {
 	read, err := p.lines.ReadString('\n')
 	if err != nil || strings.TrimSpace(read) != line {
@@ -116,16 +116,16 @@ func (p *program) await(line string) bool {
 		for {
 			line, err := p.lines.ReadString('\n')
 			if err != nil {
-				return // it has ended
+				return // the program has ended
 			}
-			p.deliver(strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
+			p.respond(strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
 		}
 	}()
 	return true
 }
 
-// deliver hands an answer to the call that waits for it.
-func (p *program) deliver(fields []string) {
+// respond passes a response to the call that waits for it.
+func (p *program) respond(fields []string) {
 	if len(fields) != 4 {
 		return
 	}
@@ -134,38 +134,38 @@ func (p *program) deliver(fields []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if waiting := p.waiting[fields[0]]; waiting != nil {
-		waiting <- callerAnswer{status, fields[2], body}
+		waiting <- callerResponse{status, fields[2], body}
 		delete(p.waiting, fields[0])
 	}
 }
 
-// as returns what makes calls as one of the callers that the program knows.
-func (p *program) as(name string) func(callerCall) callerAnswer {
-	return func(c callerCall) callerAnswer {
-		answer := make(chan callerAnswer, 1)
+// as returns a function that makes calls with one of the program's HTTP clients.
+func (p *program) as(name string) func(callerCall) callerResponse {
+	return func(c callerCall) callerResponse {
+		response := make(chan callerResponse, 1)
 		p.mu.Lock()
 		p.last++
 		id := strconv.Itoa(p.last)
-		p.waiting[id] = answer
+		p.waiting[id] = response
 		_, err := fmt.Fprintf(p.stdin, "%s\t%s\t%s\t%s\t%s\t%s\n", id, name, c.version, c.method, c.url, c.body)
 		p.mu.Unlock()
 		if err != nil {
-			return callerAnswer{body: []byte(err.Error())}
+			return callerResponse{body: []byte(err.Error())}
 		}
 		select {
-		case a := <-answer:
+		case a := <-response:
 			return a
 		case <-time.After(callerPatience + 10*time.Second):
-			return callerAnswer{body: []byte("no answer from the program")}
+			return callerResponse{body: []byte("no response from the program")}
 		}
 	}
 }
 
 // callByCurl makes a call with curl.
-func callByCurl(t *testing.T, ca string, c callerCall) callerAnswer {
+func callByCurl(t *testing.T, ca string, c callerCall) callerResponse {
 	dir, err := os.MkdirTemp(t.TempDir(), "curl")
 	if err != nil {
-		return callerAnswer{body: []byte(err.Error())}
+		return callerResponse{body: []byte(err.Error())}
 	}
 	header, body := filepath.Join(dir, "header"), filepath.Join(dir, "body")
 	args := []string{
@@ -181,17 +181,17 @@ func callByCurl(t *testing.T, ca string, c callerCall) callerAnswer {
 	cmd := exec.CommandContext(t.Context(), "curl", args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		// A script sees that it failed, whatever it printed.
-		return callerAnswer{body: fmt.Appendf(nil, "%v: %s (%s)", err, stderr.Bytes(), stdout.Bytes())}
+		// A script sees the exit status, also if curl printed a response.
+		return callerResponse{body: fmt.Appendf(nil, "%v: %s (%s)", err, stderr.Bytes(), stdout.Bytes())}
 	}
 	code, proxyStatus, _ := strings.Cut(stdout.String(), "\t")
 	status, _ := strconv.Atoi(code)
-	content, _ := os.ReadFile(body) // there is none without a body
-	return callerAnswer{status, proxyStatus, content}
+	content, _ := os.ReadFile(body) // without a body, there is no file
+	return callerResponse{status, proxyStatus, content}
 }
 
-// callByGo returns what makes calls with net/http.
-func callByGo(t *testing.T, config *tls.Config) func(callerCall) callerAnswer {
+// callByGo returns a function that makes calls with net/http.
+func callByGo(t *testing.T, config *tls.Config) func(callerCall) callerResponse {
 	clients := make(map[string]*http.Client)
 	for version, http2 := range map[string]bool{"1": false, "2": true} {
 		transport := &http.Transport{TLSClientConfig: config.Clone(), Protocols: new(http.Protocols)}
@@ -200,35 +200,35 @@ func callByGo(t *testing.T, config *tls.Config) func(callerCall) callerAnswer {
 		t.Cleanup(transport.CloseIdleConnections)
 		clients[version] = &http.Client{Transport: transport}
 	}
-	return func(c callerCall) callerAnswer {
-		answer, err := callWith(t.Context(), clients[c.version], c)
+	return func(c callerCall) callerResponse {
+		response, err := callWith(t.Context(), clients[c.version], c)
 		if err != nil {
-			return callerAnswer{body: []byte(err.Error())}
+			return callerResponse{body: []byte(err.Error())}
 		}
-		return answer
+		return response
 	}
 }
 
-func callWith(ctx context.Context, client *http.Client, c callerCall) (answer callerAnswer, err error) {
+func callWith(ctx context.Context, client *http.Client, c callerCall) (response callerResponse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callerPatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, c.method, c.url, nil)
 	if err != nil {
-		return answer, err
+		return response, err
 	}
 	if c.body != "" {
 		body, err := os.ReadFile(c.body)
 		if err != nil {
-			return answer, err
+			return response, err
 		}
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := client.Do(req)
 	if err != nil {
-		return answer, err
+		return response, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	return callerAnswer{res.StatusCode, res.Header.Get("Proxy-Status"), body}, err
+	return callerResponse{res.StatusCode, res.Header.Get("Proxy-Status"), body}, err
 }

@@ -30,13 +30,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 var callersWrite = flag.Bool("callers.write", false, "whether TestCallers writes its table to ../docs/callers.md")
 
-// What the callers call, and the sizes of what they send.
+// These are the target of the calls, and the sizes of the orders.
 const (
 	ordersPath   = "/v1/signdoc/pades"
 	uploadSize   = 20 << 20
@@ -46,7 +46,7 @@ const (
 	callersMark  = "<!-- What follows is written by TestCallers. -->"
 )
 
-// A callerCase is one kind of call, to a site of its own.
+// A callerCase is a kind of call. It has a site of its own.
 type callerCase struct {
 	name   string
 	path   string
@@ -64,7 +64,7 @@ var callerCases = []callerCase{
 	{"401 of the API", ordersPath, "bankid_esign signdoc {\ncallers local\nclient rejected\nupstream signdoc API\n}", 401, ""},
 }
 
-// The other two cases.
+// These are the other two cases.
 var (
 	ordinaryCase = callerCase{"order", ordersPath, "bankid_esign signdoc {\ncallers local\nupstream signdoc API\n}", 200, ""}
 	waitingCase  = callerCase{"waiting", ordersPath, "bankid_esign signdoc {\ncallers local\nclient slow\nupstream signdoc API\n}", 200, ""}
@@ -91,9 +91,9 @@ func callerWays(callers []caller) []*callerWay {
 	return ways
 }
 
-// TestCallers lets the callers of ../docs/callers.md place orders, send large ones
-// while there is no token, and send ones that are refused. What they see is the
-// table of that page, which is written by
+// TestCallers runs the callers of ../docs/callers.md. They create orders, send large orders
+// while the gateway has no token, and send orders that are refused. The results are the
+// table of that page, which this command writes:
 //
 //	go test -run TestCallers -callers.write .
 func TestCallers(t *testing.T) {
@@ -102,7 +102,7 @@ func TestCallers(t *testing.T) {
 	ways := callerWays(startCallers(t, ca, config))
 	small, upload, refused := orderFile(t, 1000), orderFile(t, uploadSize), orderFile(t, refusedSize)
 
-	// All at the same time.
+	// All callers run at the same time.
 	each := func(c callerCase, check func(*callerWay, callerCall) string) {
 		began := time.Now()
 		var calls sync.WaitGroup
@@ -124,7 +124,7 @@ func TestCallers(t *testing.T) {
 	compareTable(t, callersTable, callersRows(ways))
 }
 
-// order places an order, asks for it and collects it.
+// order creates an order, asks for its status and downloads the document.
 func (way *callerWay) order(t *testing.T, c callerCall, order string) string {
 	c.method, c.body = "POST", order
 	created := way.call(c)
@@ -151,17 +151,17 @@ func (way *callerWay) order(t *testing.T, c callerCall, order string) string {
 	return "yes"
 }
 
-// send sends an order to the site of a case, and returns whether the caller sees
-// the answer.
+// send sends an order to the site of a case, and returns whether the caller sees the
+// response.
 func (way *callerWay) send(t *testing.T, want callerCase, c callerCall, order string) string {
 	c.method, c.body = "POST", order
-	answer := way.call(c)
+	response := way.call(c)
 	denied := ""
-	if _, after, ok := strings.Cut(answer.proxyStatus, "error="); ok {
+	if _, after, ok := strings.Cut(response.proxyStatus, "error="); ok {
 		denied, _, _ = strings.Cut(after, ";")
 	}
-	if answer.status != want.status || denied != want.denied {
-		t.Errorf("%s: %s, %s: %d, Proxy-Status: %s, %.300q", want.name, way.name, way.over, answer.status, answer.proxyStatus, answer.body)
+	if response.status != want.status || denied != want.denied {
+		t.Errorf("%s: %s, %s: %d, Proxy-Status: %s, %.300q", want.name, way.name, way.over, response.status, response.proxyStatus, response.body)
 		return "no"
 	}
 	return "yes"
@@ -183,8 +183,7 @@ func callersRows(ways []*callerWay) string {
 	return table.String()
 }
 
-// compareTable compares the table of a page with what has been seen, or puts
-// that into it.
+// compareTable compares the table of a page with the results, or writes it.
 func compareTable(t *testing.T, file, table string) {
 	t.Helper()
 	page, err := os.ReadFile(file)
@@ -205,7 +204,7 @@ func compareTable(t *testing.T, file, table string) {
 	}
 }
 
-// orderFile writes an order of some size, in bytes.
+// orderFile writes an order of the given size, in bytes.
 func orderFile(t *testing.T, size int) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "order.json")
@@ -215,7 +214,7 @@ func orderFile(t *testing.T, size int) string {
 	return file
 }
 
-// newOrder makes an order of some size, in bytes.
+// newOrder makes an order of the given size, in bytes.
 func newOrder(t *testing.T, size int) []byte {
 	t.Helper()
 	pdf := pdftest.Plain(strings.Repeat("0123456789abcdef", size*3/4/16))
@@ -230,14 +229,13 @@ func newOrder(t *testing.T, size int) []byte {
 	return order
 }
 
-// A callersSandbox is a sandbox with clients that can be told apart: the one
-// called absent gets no tokens, and the one called slow none until recovered is
-// closed; what the one called rejected calls is answered 401, before its body has
-// been read.
+// A callersSandbox is a sandbox with special clients. The client absent never gets a token,
+// and the client slow gets a token when recovered is closed. Calls of the client rejected get
+// 401, before their body is read.
 type callersSandbox struct {
 	*sandbox.Server
 	url       string
-	order     []byte // what stands for the large orders, which are tested for being whole
+	order     []byte // read by the sandbox instead of a large order, whose length is checked
 	recovered chan struct{}
 }
 
@@ -278,14 +276,14 @@ func (s *callersSandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if r.ContentLength > uploadSize/2 {
-		// The sandbox takes long to read such an order with the race detector.
+		// With the race detector, the sandbox takes long to read a large order.
 		r.Body = &wholeBody{ReadCloser: r.Body, left: r.ContentLength, instead: bytes.NewReader(s.order)}
 		r.ContentLength = int64(len(s.order))
 	}
 	s.Server.ServeHTTP(w, r)
 }
 
-// wholeBody is another body, if the first has all that it should have.
+// wholeBody is another body, if the first has its whole length.
 type wholeBody struct {
 	io.ReadCloser
 	left    int64 // in bytes
@@ -303,9 +301,8 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 	return b.instead.Read(p)
 }
 
-// startCallersGateway runs Caddy with a site for each case and scheme. It returns
-// their origins, by both, and the file of the authority that they show
-// certificates of.
+// startCallersGateway runs Caddy with a site for each case and scheme. It returns their
+// origins, by case and scheme, and the file of their certificate authority.
 func startCallersGateway(t *testing.T, bank string) (origins map[string]string, ca string, config *tls.Config) {
 	t.Helper()
 	cert, pool := callersCertificate(t)
@@ -355,8 +352,7 @@ func startCallersGateway(t *testing.T, bank string) (origins map[string]string, 
 	return origins, cert, &tls.Config{RootCAs: pool}
 }
 
-// callersCertificate writes a certificate for loopback, which is its own
-// authority, and its key to a file.
+// callersCertificate writes a self-signed certificate for loopback and its key to files.
 func callersCertificate(t *testing.T) (file string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

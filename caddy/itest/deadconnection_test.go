@@ -144,3 +144,47 @@ func TestDeadConnectionToTheAPI(t *testing.T) {
 		t.Errorf("there were %d connections, want 2", n)
 	}
 }
+
+// A connection to the issuer that died without a word is closed. Later attempts do not
+// use it again.
+func TestF40DeadConnectionToTheIssuer(t *testing.T) {
+	issuer := tokenauthtest.NewTLSServer()
+	t.Cleanup(issuer.Close)
+	wall := newFirewall(t, issuer.Address())
+	issuer.MoveTo("https://" + wall.Addr().String())
+	issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, "once", 0) })
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(api.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := startGateway(t, fmt.Sprintf(`
+		issuer %s
+		client_id app
+		client_secret secret
+		timeout 1s
+		tls {
+			trust_pool file %s
+		}`, issuer.Issuer(), ca), `
+	bankid_esign signdoc {
+		callers local
+		upstream signdoc `+api.URL+`
+	}`)
+	call := func() int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/v1/signdoc/pades?sign_id=1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, _, _ := do(t, req)
+		return status
+	}
+	if status := call(); status != 200 {
+		t.Fatalf("the first call: %d, want 200", status)
+	}
+	wall.forget()
+	if status := call(); status != 504 {
+		t.Errorf("a call while the connection is dead: %d, want 504", status)
+	}
+	eventually(t, func() bool { return call() == 200 })
+}

@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,20 +25,27 @@ import (
 
 // A gateway is Caddy running in this process. There is one at a time.
 type gateway struct {
-	url string // origin at which it listens, on loopback
-	log string // file with everything that it logs, at debug level
+	url   string // origin at which it listens, on loopback
+	log   string // file with everything that it logs
+	level string // of the log
 }
 
 // startGateway runs Caddy with the gateway until the test ends: app is the body
 // of its global option bankid_esign, site the directives of its one site.
 func startGateway(t *testing.T, app, site string) *gateway {
 	t.Helper()
-	addr := freeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	g := &gateway{
-		url: "http://" + addr,
-		log: filepath.Join(t.TempDir(), "caddy.log"),
+	g := &gateway{url: "http://" + freeAddr(t), log: filepath.Join(t.TempDir(), "caddy.log"), level: "DEBUG"}
+	if err := g.load(t, app, site); err != nil {
+		t.Fatalf("starting Caddy: %v", err)
 	}
+	t.Cleanup(func() { g.stop(t) })
+	return g
+}
+
+// load loads a configuration, whether or not there is one already.
+func (g *gateway) load(t *testing.T, app, site string) error {
+	t.Helper()
+	_, port, _ := strings.Cut(g.url, "127.0.0.1:")
 	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(fmt.Appendf(nil, `{
 	admin off
 	persist_config off
@@ -43,7 +53,7 @@ func startGateway(t *testing.T, app, site string) *gateway {
 	log {
 		output file %s
 		format json
-		level DEBUG
+		level %s
 	}
 	servers {
 		log_credentials
@@ -58,20 +68,16 @@ http://:%s {
 	log
 %s
 }
-`, g.log, app, port, site), map[string]any{"filename": "Caddyfile"})
+`, g.log, g.level, app, port, site), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
-		t.Fatalf("adapting the Caddyfile: %v", err)
+		return err
 	}
 	for _, w := range warnings {
 		if !strings.Contains(w.Message, "not formatted") {
 			t.Errorf("adapting the Caddyfile: %v", w)
 		}
 	}
-	if err := caddy.Load(config, true); err != nil {
-		t.Fatalf("starting Caddy: %v", err)
-	}
-	t.Cleanup(func() { g.stop(t) })
-	return g
+	return caddy.Load(config, true)
 }
 
 // stop ends Caddy; its log is complete then. It may be called twice.
@@ -140,18 +146,24 @@ func checkLogLacks(t *testing.T, g *gateway, path string, secrets []string) {
 	}
 }
 
-// freeAddr returns a loopback address at which nothing listens.
+// freeAddr returns a loopback address at which nothing listens. Its port is outside
+// the range that the system assigns automatically.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		return listener.Addr().String()
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
-// do sends req and reads the whole answer.
+// do sends req and reads the whole response.
 func do(t *testing.T, req *http.Request) (status int, header http.Header, body []byte) {
 	t.Helper()
 	res, err := http.DefaultClient.Do(req)

@@ -13,6 +13,7 @@ require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/techknowlogick/certmagic-s3 v1.4.1
 	github.com/travisjeffery/certmagic-sqlstorage v1.1.1
+	go.uber.org/goleak v1.3.0
 	golang.org/x/oauth2 v0.37.0
 )
 

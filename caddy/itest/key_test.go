@@ -107,7 +107,7 @@ func writeKey(t *testing.T, name string, data []byte) string {
 	return file
 }
 
-// privateForms returns what would show of the key if it leaked.
+// privateForms returns the private key in the forms that could leak.
 func privateForms(t *testing.T, key jose.JSONWebKey) []string {
 	t.Helper()
 	scalar, err := key.Key.(*ecdsa.PrivateKey).Bytes()

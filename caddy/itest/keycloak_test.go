@@ -19,22 +19,22 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// The client in keycloak/realm-current.json. Its secret is full of what form
-// encoding changes (RFC 6749 section 2.3.1): sent as it is, Keycloak refuses it.
+// This is the client in keycloak/realm-current.json. Its secret has many characters that form
+// encoding changes (RFC 6749 section 2.3.1): without encoding, Keycloak refuses it.
 const (
 	clientID     = "esign-gateway"
 	clientSecret = "s3 cr+et/with:odd%chars&more"
 )
 
-// The clients there that have a key and no secret.
+// These clients there have a key instead of a secret.
 const (
 	keyClientID = "esign-gateway-key"
 	b2bClientID = "esign-gateway-b2b" // its tokens are bound to a key
 )
 
-// testKeycloak runs the gateway between callers without a credential and eSign APIs
-// that accept nothing but a token which Keycloak signed, for the scope of the call.
-// key is that of the clients that have one.
+// testKeycloak runs the gateway between callers without a credential and eSign APIs that
+// accept only tokens of Keycloak with the scope of the call. key is the key of the clients
+// that have a key.
 func testKeycloak(t *testing.T, issuer string, key jose.JSONWebKey) {
 	for name, authMethod := range map[string]string{
 		"client_secret_basic":   "auth_method client_secret_basic",
@@ -48,7 +48,7 @@ func testKeycloak(t *testing.T, issuer string, key jose.JSONWebKey) {
 	t.Run("private_key_jwt", func(t *testing.T) { testKeyClient(t, issuer, keyClientID, key, "auth_method private_key_jwt") })
 	t.Run("private_key_jwt from discovery", func(t *testing.T) { testKeyClient(t, issuer, keyClientID, key, "") })
 	t.Run("check", func(t *testing.T) { testCheck(t, issuer, key) })
-	// Tokens bound to a key that the gateway makes for itself.
+	// These tokens are bound to a key that the gateway generates.
 	t.Run("DPoP", func(t *testing.T) { testB2BClient(t, issuer, b2bClientID, key, nil) })
 }
 
@@ -128,7 +128,7 @@ func testWrongSecret(t *testing.T, issuer string) {
 		t.Errorf("status %d %s, want 502", status, body)
 	}
 	if header.Get("Proxy-Status") == "" {
-		t.Error("no Proxy-Status: nothing tells this answer from BankID's")
+		t.Error("no Proxy-Status: the response looks like BankID's")
 	}
 	if n := api.callsSeen(); n != 0 {
 		t.Errorf("%d calls reached the API without a token", n)
@@ -137,8 +137,8 @@ func testWrongSecret(t *testing.T, issuer string) {
 	checkLogLacks(t, g, "/signdoc/pades", secretForms(secret))
 }
 
-// startKeycloakGateway runs the gateway with a client of Keycloak. SignDoc v1
-// has the scopes that some clients have and others have not.
+// startKeycloakGateway runs the gateway with a client of Keycloak. SignDoc v1 has scopes that
+// only some clients have.
 func startKeycloakGateway(t *testing.T, issuer, secret, authMethod string, api *signAPI) *gateway {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
@@ -173,7 +173,7 @@ func startKeycloakGateway(t *testing.T, issuer, secret, authMethod string, api *
 `))
 }
 
-// The client of Keycloak that administers it.
+// This is Keycloak's client for administration.
 const (
 	adminID     = "admin"
 	adminSecret = "admin secret"
@@ -182,13 +182,13 @@ const (
 // A keycloak is a running Keycloak.
 type keycloak struct {
 	version string
-	url     string // below which its realms are
-	log     string // file with what it prints
+	url     string // its realms are below it
+	log     string // file with its output
 	ended   chan struct{}
 }
 
-// startKeycloak runs Keycloak until the test ends. It does not wait until Keycloak
-// serves. env is what the placeholders in keycloak/realm-current.json stand for.
+// startKeycloak runs Keycloak until the test ends. It does not wait until Keycloak serves. env
+// has the values of the placeholders in keycloak/realm-current.json.
 func startKeycloak(t *testing.T, version string, env ...string) *keycloak {
 	t.Helper()
 	addr := freeAddr(t)
@@ -250,8 +250,8 @@ func (k *keycloak) serves(t *testing.T) string {
 	}
 }
 
-// clientJWKS sets the placeholder in the realm for the clients' JWK set. It
-// stands inside a JSON string.
+// clientJWKS sets the placeholder for the clients' JWK set in the realm. The placeholder is
+// inside a JSON string.
 func clientJWKS(t *testing.T, key jose.JSONWebKey) string {
 	t.Helper()
 	quoted, err := json.Marshal(publicJWKS(t, key))
@@ -261,8 +261,8 @@ func clientJWKS(t *testing.T, key jose.JSONWebKey) string {
 	return "ESIGN_CLIENT_JWKS=" + string(quoted[1:len(quoted)-1])
 }
 
-// secretForms returns what would show of the client's secret if it leaked: it,
-// and the forms in which it travels.
+// secretForms returns the client's secret in the forms that could leak: as it is, and as it is
+// sent.
 func secretForms(secret string) []string {
 	form := url.QueryEscape(secret)
 	return []string{secret, form, base64.StdEncoding.EncodeToString([]byte(clientID + ":" + form))}

@@ -49,7 +49,7 @@ type responseSchema struct {
 	mediaType string
 }
 
-// responseSchemas are those of which a response has to fit one.
+// responseSchemas are the schemas of a response, which must fit one of them.
 type responseSchemas []responseSchema
 
 // check returns what is wrong with a response.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// wrongSecrets returns mistakes that are made with a secret, and those of any client.
+// wrongSecrets returns mistakes with a secret, and mistakes that are possible with any client.
 func wrongSecrets() []setup {
 	const (
 		noClient  = "the issuer does not know this client, or not with this credential"
@@ -49,7 +49,7 @@ func wrongSecrets() []setup {
 	}
 }
 
-// wrongKeys returns mistakes that are made with a key.
+// wrongKeys returns mistakes with a key.
 func wrongKeys(t *testing.T) []setup {
 	t.Helper()
 	const (
@@ -61,7 +61,7 @@ func wrongKeys(t *testing.T) []setup {
 		s := withKey(name, id, key)
 		s.want = shows(phrase)
 		if phrase == clock {
-			s.want[nodeName], s.want[spring] = works, works // they tell their time, which corrects this machine's
+			s.want[nodeName], s.want[spring] = works, works // their Date corrects this machine's clock
 		}
 		change(&s)
 		return s
@@ -93,7 +93,7 @@ func wrongKeys(t *testing.T) []setup {
 		}),
 		change("tokens must be bound to a key, used without DPoP", "bound", "may demand DPoP for this client", func(s *setup) {
 			s.registered.DPoP = true
-			s.want[spring] = "" // it cannot demand this
+			s.want[spring] = "" // Spring cannot demand this
 		}),
 		change("not registered for DPoP, used with it", "unbound", works, func(s *setup) {
 			s.registered.Scope, s.used.dpop = "esign/b2b", true

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Where faults that come in the middle of a document come.
+// These are the places of faults in the middle of a document.
 const middle = 10 << 20
 
 // upload is a call with the document.
@@ -19,8 +19,8 @@ func upload(length int64) call {
 	return call{method: http.MethodPost, path: "/v1/signdoc/pades", body: document(), length: length}
 }
 
-// downloads are calls for the document, one that changes nothing and one that
-// cannot be made again, with a length and without.
+// downloads are calls for the document: a call that changes nothing, and a call that cannot
+// be retried, each with and without a length.
 func downloads() []call {
 	return []call{
 		{method: http.MethodGet, path: "/v1/signdoc/pades?document&length"},
@@ -30,7 +30,7 @@ func downloads() []call {
 	}
 }
 
-// Faults that only delay what goes one way.
+// These faults only delay one direction.
 func delays(stream string) []toxic {
 	return []toxic{
 		{"latency", stream, `"latency":20,"jitter":15`},
@@ -52,7 +52,7 @@ func TestToxicUploadIsWhole(t *testing.T) {
 				wantDone(t, out)
 				n.wantOnce(t, target)
 				if seen := n.api.seen(target); len(seen) != 1 || !seen[0].complete || seen[0].sum != documentSum() {
-					t.Errorf("the API saw %d uploads, of which the first is another document", len(seen))
+					t.Errorf("the API saw %d uploads, and the document of the first is wrong", len(seen))
 				}
 			})
 		}
@@ -82,11 +82,11 @@ func TestToxicDownloadIsWhole(t *testing.T) {
 // A cut is a fault that ends a transfer in its middle.
 type cut struct {
 	toxic
-	later bool // it comes in the middle; else it is there from the beginning
-	off   bool // the other side vanishes; no toxic
+	later bool // it comes in the middle, not at the beginning
+	off   bool // the other side vanishes, without a toxic
 }
 
-// cuts are faults of the way that the document goes.
+// cuts are faults in the direction of the document.
 func cuts(stream string) map[string]cut {
 	return map[string]cut{
 		"limit_data": {toxic: toxic{"limit_data", stream, fmt.Sprintf(`"bytes":%d`, middle)}},
@@ -96,7 +96,7 @@ func cuts(stream string) map[string]cut {
 	}
 }
 
-// strike makes a cut happen.
+// strike begins a cut.
 func (n *toxicNet) strike(t *testing.T, c cut) {
 	if c.off {
 		n.apiWay.Stop()
@@ -105,7 +105,7 @@ func (n *toxicNet) strike(t *testing.T, c cut) {
 	n.apiWay.add(t, c.toxic)
 }
 
-// mend undoes a cut.
+// mend ends a cut.
 func (n *toxicNet) mend(t *testing.T) {
 	t.Helper()
 	n.apiWay.heal(t)
@@ -125,8 +125,9 @@ func TestToxicUploadThatIsCut(t *testing.T) {
 				n.wantHealed(t)
 				up := upload(length)
 				if c.later {
-					// The rest of the document comes when the fault is there, which
-					// comes when most of the first part has arrived.
+					// The caller sends the rest of the document when the fault has
+					// begun, and the fault begins when most of the first part has
+					// arrived.
 					arrived, struck := make(chan struct{}), make(chan struct{})
 					n.api.hooks(func(read int64) {
 						if read >= middle-1<<20 && arrived != nil {
@@ -152,7 +153,7 @@ func TestToxicUploadThatIsCut(t *testing.T) {
 				n.wantHealed(t)
 				n.wantOnce(t, target)
 				if seen := n.api.seen(target); len(seen) != 1 || seen[0].complete || seen[0].read >= documentSize {
-					t.Errorf("the API saw %d uploads, want one that is not complete", len(seen))
+					t.Errorf("the API saw %d uploads, want one incomplete upload", len(seen))
 				}
 			})
 		}
@@ -167,8 +168,8 @@ func TestToxicDownloadThatIsCut(t *testing.T) {
 			t.Run(name+" "+down.method+" "+down.path, func(t *testing.T) {
 				n.wantHealed(t)
 				if c.later {
-					// The API sends no more until the caller has most of the first part,
-					// whose end may wait in a buffer for more, and the fault is there.
+					// The API waits until the caller has most of the first part, whose
+					// end may be in a buffer, and until the fault has begun.
 					struck := make(chan struct{})
 					n.api.hooks(nil, func(written int64) {
 						if written == middle {
@@ -205,7 +206,7 @@ func TestToxicDownloadThatIsCut(t *testing.T) {
 	}
 }
 
-// waitFor is a reader of nothing, which ends when done is closed.
+// waitFor is an empty reader, which ends when done is closed.
 func waitFor(done <-chan struct{}) io.Reader {
 	return readerFunc(func([]byte) (int, error) {
 		<-done
@@ -218,8 +219,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestToxicDocumentsAreNotHeld sends and receives documents in parallel, on a way
-// that is slower than the ends, and looks how much memory is in use meanwhile.
+// TestToxicDocumentsAreNotHeld sends and receives documents in parallel over a slow network,
+// and checks how much memory is in use meanwhile.
 func TestToxicDocumentsAreNotHeld(t *testing.T) {
 	const parallel, limit = 8, 64 << 20 // of 240 MiB
 	n := newToxicNet(t)
@@ -261,7 +262,7 @@ func TestToxicDocumentsAreNotHeld(t *testing.T) {
 					if name == "upload" {
 						wantDone(t, out)
 						if seen := n.api.seen(target); len(seen) != 1 || seen[0].sum != documentSum() {
-							t.Errorf("the API saw %d uploads, of which the first is another document", len(seen))
+							t.Errorf("the API saw %d uploads, and the document of the first is wrong", len(seen))
 						}
 					} else if out.sum != documentSum() || out.broken != nil {
 						t.Errorf("status %d, %d bytes, %v, want the document", out.status, out.size, out.broken)
@@ -277,7 +278,7 @@ func TestToxicDocumentsAreNotHeld(t *testing.T) {
 	}
 }
 
-// inUse returns how many bytes are in use.
+// inUse returns the number of bytes in use.
 func inUse() int64 {
 	runtime.GC()
 	var stats runtime.MemStats

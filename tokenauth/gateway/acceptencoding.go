@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/list"
 )
 
 // acceptEncoding returns the Accept-Encoding fields to send, for those of the caller. They
@@ -15,11 +16,39 @@ func acceptEncoding(fields []string) []string {
 	if !slices.ContainsFunc(fields, limits) {
 		return fields
 	}
-	a := acceptance{}
-	for element := range elements(fields) {
-		a.add(element)
+	var sent []string
+	accepted, others := false, "" // others is the weight of the codings that are not listed ("*")
+	listed := make(map[string]bool)
+	add := func(coding, weight string) {
+		zero := strings.Trim(weight, "0.") == ""
+		if zero && !strings.EqualFold(coding, "identity") {
+			return // to leave it out means the same
+		}
+		accepted = accepted || !zero
+		if weight != "1" {
+			coding += ";q=" + weight
+		}
+		sent = append(sent, coding)
 	}
-	return []string{a.String()}
+	for element := range list.Elements(fields) {
+		switch coding, weight, ok := weighted(element); {
+		case !ok:
+		case coding == "*":
+			others = weight
+		case tokenauth.Decodes(coding):
+			listed[strings.TrimPrefix(strings.ToLower(coding), "x-")] = true
+			add(coding, weight)
+		}
+	}
+	for _, coding := range []string{"gzip", "deflate", "identity"} {
+		if others != "" && !listed[coding] {
+			add(coding, others)
+		}
+	}
+	if !accepted {
+		return []string{"identity"}
+	}
+	return []string{strings.Join(sent, ", ")}
 }
 
 // limits reports whether an Accept-Encoding field must be changed before it leaves.
@@ -38,84 +67,15 @@ func limits(field string) bool {
 	return empty // an empty field means identity, but some servers take it for any coding
 }
 
-// An acceptance is the content of Accept-Encoding for the codings that are readable.
-type acceptance struct {
-	codings []weighted
-	others  *weighted // for the codings that are not listed ("*")
-}
-
-// weighted is one coding with its weight (RFC 9110 section 12.4.2).
-type weighted struct {
-	coding string
-	weight string // as written
-	none   bool   // the weight is zero
-}
-
-// add adds one element of the list. It ignores an element that it cannot read.
-func (a *acceptance) add(element string) {
+// weighted returns a coding with its weight as written, which is 1 if it has none (RFC 9110
+// section 12.4.2). It is not ok if the weight is not valid.
+func weighted(element string) (coding, weight string, ok bool) {
 	coding, parameter, has := strings.Cut(element, ";")
-	w := weighted{coding: strings.TrimRight(coding, " \t"), weight: "1"}
-	if has {
-		name, value, _ := strings.Cut(strings.Trim(parameter, " \t"), "=")
-		q, err := strconv.ParseFloat(value, 64)
-		if !strings.EqualFold(name, "q") || strings.Trim(value, "0123456789.") != "" || err != nil || q > 1 {
-			return
-		}
-		w.weight, w.none = value, q == 0
+	coding = strings.TrimRight(coding, " \t")
+	if !has {
+		return coding, "1", true
 	}
-	switch {
-	case w.coding == "*":
-		a.others = &w
-	case tokenauth.Decodes(w.coding):
-		a.codings = append(a.codings, w)
-	}
-}
-
-// String returns the value of the field to send.
-func (a *acceptance) String() string {
-	var list []string
-	accepted := false
-	for _, w := range a.complete() {
-		if w.none && !strings.EqualFold(w.coding, "identity") {
-			continue // to leave it out means the same
-		}
-		accepted = accepted || !w.none
-		if w.weight == "1" {
-			list = append(list, w.coding)
-		} else {
-			list = append(list, w.coding+";q="+w.weight)
-		}
-	}
-	if !accepted {
-		return "identity"
-	}
-	return strings.Join(list, ", ")
-}
-
-// complete returns the codings with their weights, and also those that "*" stands for.
-func (a *acceptance) complete() []weighted {
-	if a.others == nil {
-		return a.codings
-	}
-	all := a.codings
-	for _, coding := range []string{"gzip", "deflate", "identity"} {
-		if !slices.ContainsFunc(a.codings, func(w weighted) bool { return strings.EqualFold(strings.TrimPrefix(w.coding, "x-"), coding) }) {
-			all = append(all, weighted{coding, a.others.weight, a.others.none})
-		}
-	}
-	return all
-}
-
-// elements returns the elements of the list that all fields make together (RFC 9110
-// section 5.6.1).
-func elements(fields []string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, field := range fields {
-			for element := range strings.SplitSeq(field, ",") {
-				if element = strings.Trim(element, " \t"); element != "" && !yield(element) {
-					return
-				}
-			}
-		}
-	}
+	name, weight, _ := strings.Cut(strings.Trim(parameter, " \t"), "=")
+	q, err := strconv.ParseFloat(weight, 64)
+	return coding, weight, strings.EqualFold(name, "q") && strings.Trim(weight, "0123456789.") == "" && err == nil && q <= 1
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
 // remedies is how often a call is sent again because its token was refused: once with
@@ -40,7 +41,7 @@ func (t *Transport) remedy(req *http.Request, x *Exchange, res *http.Response, e
 		if next == nil {
 			return res, nil
 		}
-		drain(res)
+		retry.Drain(res)
 		x.token = next
 		t.retrying(x.Call, ReasonRejected)
 		res, err = t.sendWithNonce(req, x)

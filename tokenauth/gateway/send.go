@@ -16,7 +16,7 @@ func (t *Transport) send(req *http.Request, x *Exchange) (*http.Response, error)
 	for n := 0; ; n++ {
 		res, err := t.sendOnce(req, x)
 		if err == nil && res.StatusCode == http.StatusExpectationFailed && x.expecting && x.whole() {
-			drain(res)
+			retry.Drain(res)
 			x.unexpected = true
 			res, err = t.sendOnce(req, x)
 		}

@@ -10,16 +10,7 @@ import (
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
-)
-
-const (
-	// uploadLife is how long a token must be valid when a call begins whose body is
-	// streamed and cannot be sent again.
-	uploadLife = time.Minute
-
-	// maxDrain is how many bytes of a response are read before it is dropped, so that
-	// its connection can be used again.
-	maxDrain = 64 << 10
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
 )
 
 // DefaultRequestBuffer is the default of Transport.RequestBuffer, in bytes: 1 MiB.
@@ -119,7 +110,7 @@ func (t *Transport) Ready(req *http.Request, x *Exchange) error {
 	}
 	life := time.Duration(0)
 	if long {
-		life = uploadLife
+		life = retry.TokenLife
 	}
 	token, state := source.Cached(life)
 	if state == tokenauth.StateNone {
@@ -238,7 +229,7 @@ func (t *Transport) sendWithNonce(req *http.Request, x *Exchange) (*http.Respons
 		// The server has not looked at the call yet. Its nonce may be good for one call
 		// only, so no other call may learn it before this one has used it.
 		used = x.nonce
-		drain(res)
+		retry.Drain(res)
 		t.retrying(x.Call, ReasonNonce)
 		res, err = t.send(req, x)
 	}
@@ -247,12 +238,6 @@ func (t *Transport) sendWithNonce(req *http.Request, x *Exchange) (*http.Respons
 		t.Sources[x.Call.Group].KeepNonce(t.Origin, cmp.Or(x.nonce, used))
 	}
 	return res, err
-}
-
-// drain drops a response, so that its connection can be used again.
-func drain(res *http.Response) {
-	_, _ = io.CopyN(io.Discard, res.Body, maxDrain)
-	_ = res.Body.Close()
 }
 
 // wantsNonce reports whether res asks for a retry of the call with the nonce in

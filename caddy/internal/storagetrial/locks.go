@@ -142,14 +142,14 @@ func (r *run) unlock(ctx context.Context, s Storage, name string) error {
 // noLocks returns the finding that two hold one lock.
 func noLocks(who string) Finding {
 	return Finding{
-		Result: Fail, Text: "a lock that is held is granted to " + who + ": there are no locks",
+		Result: Fail, Text: "a lock is granted to " + who + " while it is held: the storage does not lock",
 		Hint: "each gateway asks for its own tokens", end: true,
 	}
 }
 
 // unobtainable is the finding if a lock that nobody holds could not be obtained.
 func (r *run) unobtainable(ctx context.Context, err error) Finding {
-	what := "a lock that nobody holds cannot be had"
+	what := "a free lock cannot be obtained"
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
 		what += fmt.Sprintf(" within %v", lockLimit)
 	}
@@ -175,21 +175,21 @@ func (r *run) freeLock(ctx context.Context) Finding {
 			continue
 		}
 		if fatal(err) || !r.hadAgain(ctx, instances[1-n], name) {
-			return r.failed("a lock cannot be given back", err)
+			return r.failed("a lock cannot be released", err)
 		}
 		unlockErr = err
 	}
-	f := Finding{Result: OK, Text: "a lock that nobody holds is had after " + shown(r.locking) + ", and given back after " + shown(unlocking)}
+	f := Finding{Result: OK, Text: "a free lock is obtained after " + shown(r.locking) + ", and released after " + shown(unlocking)}
 	var hints []string
 	if r.locking > slowLock {
-		hints = append(hints, "a call that finds no usable token waits for it, for 20 to 30 seconds at most: gateways cannot tell it from a lock that another one holds")
+		hints = append(hints, "a call without a usable token waits for the lock, for 20 to 30 seconds at most: the gateway cannot know that nobody holds it")
 	}
 	if unlocking > slowLock {
 		hints = append(hints, "a gateway whose predecessor failed waits that much longer for its turn to ask for a token")
 	}
 	if unlockErr != nil {
-		f.Text += ", though Unlock says: " + r.show(unlockErr)
-		hints = append(hints, "gateways try again to give it back, which may take it from the next that has it: then two ask for a token")
+		f.Text += ", although Unlock returns an error: " + r.show(unlockErr)
+		hints = append(hints, "gateways try again to release it, which may release it for its next holder: then two gateways ask for a token")
 	}
 	if hints != nil {
 		f.Result, f.costs, f.Hint = Warn, true, strings.Join(hints, "; ")
@@ -221,7 +221,7 @@ func (r *run) locks(ctx context.Context) Finding {
 	select {
 	case err := <-ended:
 		if fatal(err) {
-			return r.failed("a lock that is held", err)
+			return r.failed("locking what another instance holds", err)
 		}
 		if err == nil {
 			_ = r.unlock(ctx, r.Second, name)
@@ -231,33 +231,33 @@ func (r *run) locks(ctx context.Context) Finding {
 	case <-time.After(hold):
 	case <-ctx.Done():
 		forgo(ended, r.Second, name)
-		return r.failed("a lock that is held", errSilent)
+		return r.failed("locking what another instance holds", errSilent)
 	}
 	if err := r.unlock(ctx, r.First, name); err != nil {
 		forgo(ended, r.Second, name)
-		return r.failed("a lock cannot be given back", err)
+		return r.failed("a lock cannot be released", err)
 	}
 	start = time.Now()
 	select {
 	case err := <-ended:
 		if fatal(err) {
-			return r.failed("a lock that is waited for", err)
+			return r.failed("waiting for a lock", err)
 		}
 		if err != nil { // some storages give up after a time
 			return r.refusing(ctx, name, err)
 		}
 	case <-time.After(passLimit):
 		forgo(ended, r.Second, name)
-		return r.failed(fmt.Sprintf("a lock that is waited for is not had %v after it was given back", passLimit), errSilent)
+		return r.failed(fmt.Sprintf("an instance that waits does not get a lock within %v of its release", passLimit), errSilent)
 	}
 	took := time.Since(start)
 	r.holds(r.Second, name)
 	if err := r.unlock(ctx, r.Second, name); err != nil {
-		return r.failed("a lock that was waited for cannot be given back", err)
+		return r.failed("a lock cannot be released by the instance that waited for it", err)
 	}
-	f := Finding{Result: OK, Text: "another instance waits for a lock, and has it " + shown(took) + " after it was given back"}
+	f := Finding{Result: OK, Text: "another instance waits for a lock, and gets it " + shown(took) + " after its release"}
 	if took > slowPass {
-		f.Result, f.costs, f.Hint = Warn, true, "gateways find each other's tokens meanwhile, and need not wait for it, but for one whose predecessor failed"
+		f.Result, f.costs, f.Hint = Warn, true, "gateways find each other's tokens meanwhile, so only a gateway whose predecessor failed waits for the lock"
 	}
 	return f
 }
@@ -270,20 +270,20 @@ func (r *run) refusing(ctx context.Context, name string, refusal error) Finding 
 		_, held := r.held[name]
 		r.mu.Unlock()
 		if held {
-			return r.failed("a lock cannot be given back", err)
+			return r.failed("a lock cannot be released", err)
 		}
 	}
 	limited, cancel := context.WithTimeout(ctx, passLimit)
 	defer cancel()
 	if err := r.obtain(limited, r.Second, name); err != nil {
-		return r.failed(fmt.Sprintf("a lock cannot be had %v after it was given back", passLimit), err)
+		return r.failed(fmt.Sprintf("a lock cannot be obtained within %v of its release", passLimit), err)
 	}
 	if err := r.unlock(ctx, r.Second, name); err != nil {
-		return r.failed("a lock cannot be given back", err)
+		return r.failed("a lock cannot be released", err)
 	}
 	return Finding{
-		Result: Warn, costs: true, Text: "a lock that is held is refused, in the place of waiting for it: " + r.show(refusal),
-		Hint: "gateways that start together look for three seconds for the token of the one that was first, and then ask for one each",
+		Result: Warn, costs: true, Text: "Lock returns an error while the lock is held, instead of waiting: " + r.show(refusal),
+		Hint: "gateways that start together look for the first one's token for three seconds, and then each asks for its own",
 	}
 }
 
@@ -301,16 +301,16 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 	case err := <-ended:
 		switch {
 		case fatal(err):
-			return r.failed("a lock that is held", err)
+			return r.failed("locking what another instance holds", err)
 		case err == nil:
 			_ = r.unlock(ctx, r.Second, name)
 			return noLocks("another instance")
 		}
-		return Finding{Result: OK, Text: "nobody waits for a lock"}
+		return Finding{Result: OK, Text: "no instance waits for a lock"}
 	case <-waiting.Done():
 	}
 	if ctx.Err() != nil { // the trial ended, not the wait
-		return r.failed("a lock that is held", errSilent)
+		return r.failed("locking what another instance holds", errSilent)
 	}
 	since := time.Now()
 	select {
@@ -320,14 +320,14 @@ func (r *run) endedWaiting(ctx context.Context) Finding {
 			return noLocks("another instance")
 		}
 		if fatal(err) {
-			return r.failed("a Lock whose context is over", err)
+			return r.failed("Lock with an ended context", err)
 		}
-		return Finding{Result: OK, Text: "a Lock ends with its context, " + shown(time.Since(since)) + " later"}
+		return Finding{Result: OK, Text: "Lock returns " + shown(time.Since(since)) + " after its context has ended"}
 	case <-time.After(returnLimit):
 		forgo(ended, r.Second, name)
 		return Finding{
-			Result: Warn, Text: fmt.Sprintf("a Lock does not come back within %v after its context is over", returnLimit),
-			Hint: "a gateway that has its token otherwise leaves it waiting behind its back, one for each set of scopes at most",
+			Result: Warn, Text: fmt.Sprintf("Lock does not return within %v after its context has ended", returnLimit),
+			Hint: "a gateway that gets its token in another way leaves that call waiting in the background, at most one for each set of scopes",
 		}
 	}
 }
@@ -350,14 +350,14 @@ func (r *run) oneName(ctx context.Context) Finding {
 	}
 	switch {
 	case err == nil:
-		return Finding{Result: OK, Text: "a lock and an entry of one name do not get in each other's way"}
+		return Finding{Result: OK, Text: "a lock and an entry can have the same name"}
 	case fatal(err):
-		return r.failed("a lock and an entry of one name", err)
+		return r.failed("a lock and an entry with the same name", err)
 	}
 	if _, ok := errors.AsType[*mismatchError](err); !ok {
 		err = errors.New(r.show(err))
 	}
-	return Finding{Result: OK, Text: "a lock and an entry of one name get in each other's way (" + err.Error() + "): gateways give them names of their own"}
+	return Finding{Result: OK, Text: "a lock and an entry cannot have the same name (" + err.Error() + "); those of gateways have different names"}
 }
 
 // holders tests what becomes of the locks of a living process and of a dead one. It
@@ -366,7 +366,7 @@ func (r *run) holders(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit+deadLimit)
 	defer cancel()
 	if r.Progress != nil {
-		r.Progress(fmt.Sprintf("a lock is held for %v, and the one of a process that is killed is waited for, for %v at most", attemptTime, deadLimit))
+		r.Progress(fmt.Sprintf("holding a lock for %v, and waiting for the lock of a killed process, for %v at most", attemptTime, deadLimit))
 	}
 	living := make(chan Finding, 1)
 	go func() {
@@ -395,15 +395,15 @@ func (r *run) livingHolder(ctx context.Context) Finding {
 	case err == nil:
 		_ = r.unlock(context.WithoutCancel(ctx), r.Second, name)
 		return Finding{
-			Result: Warn, costs: true, Text: "a lock is granted to another instance after " + shown(held) + ", though its holder lives",
-			Hint: "while BankID OIDC answers slowly, gateways ask for a token each",
+			Result: Warn, costs: true, Text: "a lock is granted to another instance after " + shown(held) + ", although its holder is running",
+			Hint: "while BankID OIDC responds slowly, each gateway asks for its own token",
 		}
 	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
-		return r.failed("a lock that is held", err)
+		return r.failed("locking what another instance holds", err)
 	case unlockErr != nil: // if the lock was kept, it can be released, but not if the storage has gone away
-		return r.failed("a lock that was held for "+shown(held)+" cannot be given back", unlockErr)
+		return r.failed("a lock that was held for "+shown(held)+" cannot be released", unlockErr)
 	}
-	return Finding{Result: OK, Text: "a lock is kept for " + shown(held) + " while its holder lives"}
+	return Finding{Result: OK, Text: "a lock is kept for " + shown(held) + " while its holder is running"}
 }
 
 // deadHolder tests for how long a lock is kept after its process has died.
@@ -415,7 +415,7 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 	kill, err := r.Hold(holding, name)
 	late.Stop()
 	if err != nil {
-		return Finding{Result: Warn, Text: "not tried: a process that holds a lock cannot be had: " + r.show(err)}
+		return Finding{Result: Warn, Text: "not tried: another process could not take a lock: " + r.show(err)}
 	}
 	defer kill()
 	r.holds(r.First, name) // clean must release it: nobody else will
@@ -433,18 +433,18 @@ func (r *run) deadHolder(ctx context.Context) Finding {
 	took := time.Since(start)
 	switch {
 	case ctx.Err() != nil || (fatal(err) && !errors.Is(err, errSilent)):
-		return r.failed("a lock whose holder is dead", err)
+		return r.failed("waiting for the lock of a killed process", err)
 	case err != nil:
 		return Finding{
-			Result: Warn, costs: true, Text: "a lock cannot be had " + shown(took) + " after its holder has died: " + r.show(err),
-			Hint: "gateways wait 20 to 30 seconds for it, and then ask for a token each",
+			Result: Warn, costs: true, Text: "a lock cannot be obtained " + shown(took) + " after its holder was killed: " + r.show(err),
+			Hint: "gateways wait 20 to 30 seconds for it, and then each asks for its own token",
 		}
 	}
 	r.report.DeadHolder = took
 	_ = r.unlock(ctx, r.Second, name)
-	f := Finding{Result: OK, Text: "a lock is given up " + shown(took) + " after its holder has died"}
+	f := Finding{Result: OK, Text: "a lock is released " + shown(took) + " after its holder was killed"}
 	if took > waitTime {
-		f.Result, f.costs, f.Hint = Warn, true, "gateways wait 20 to 30 seconds for it, and then ask for a token each"
+		f.Result, f.costs, f.Hint = Warn, true, "gateways wait 20 to 30 seconds for it, and then each asks for its own token"
 	}
 	return f
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Verdict says whether a storage is suitable.
+// A Verdict is whether a storage is suitable.
 type Verdict string
 
 // These are the verdicts.
@@ -51,7 +51,7 @@ type Finding struct {
 	// Result is one of the constants.
 	Result Result `json:"result"`
 
-	// Text says what was seen. Hint says what that means for shared tokens, and is
+	// Text is what was seen. Hint is what that means for shared tokens; it is
 	// empty if that is clear.
 	Text string `json:"text"`
 	Hint string `json:"hint,omitempty"`

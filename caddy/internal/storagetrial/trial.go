@@ -36,7 +36,7 @@ type Storage interface {
 	Size(ctx context.Context, key string) (int64, error)
 }
 
-// A Trial says what to test.
+// A Trial describes what to test.
 type Trial struct {
 	// First and Second are two instances of one storage, as two servers have.
 	First, Second Storage
@@ -121,7 +121,7 @@ type panicError struct{ value any }
 func (p *panicError) Error() string { return fmt.Sprintf("it panicked: %v", p.value) }
 
 // errSilent is the error of a call that does not return.
-var errSilent = errors.New("it does not come back in time")
+var errSilent = errors.New("it does not return in time")
 
 // call makes one call of a storage. It returns when the call does, after limit, or when
 // ctx ends.
@@ -221,7 +221,7 @@ func (r *run) clean(ctx context.Context) {
 		}
 	}
 	if failed != nil {
-		texts = append(texts, "a lock could not be given back: "+r.show(failed))
+		texts = append(texts, "a lock could not be released: "+r.show(failed))
 		hints = append(hints, "locks whose names begin with "+r.prefix+" may stay until they expire")
 	}
 	failed = nil

@@ -52,7 +52,7 @@ type instance struct {
 	lockTime time.Duration     // how long Lock takes
 	freeTime time.Duration     // how long Unlock takes
 	grumbles bool              // Unlock releases the lock, and returns an error
-	size     func(int64) int64 // what Stat says
+	size     func(int64) int64 // what Stat reports
 	largest  int               // the size of the largest value; 0 for any
 	delay    time.Duration     // until Stat and Load see a write
 	until    time.Time         // when it stops being reachable
@@ -281,7 +281,7 @@ func wantFindings(t *testing.T, report storagetrial.Report, verdict storagetrial
 			t.Errorf("%s shows a secret: %s", f.Name, f.Text)
 		}
 		if f.Text == "" {
-			t.Errorf("%s says nothing", f.Name)
+			t.Errorf("%s has no text", f.Name)
 		}
 	}
 	if report.Verdict != verdict || !slices.Equal(got, want) {
@@ -307,7 +307,7 @@ func finding(t *testing.T, report storagetrial.Report, name string) storagetrial
 	t.Helper()
 	n := slices.IndexFunc(report.Findings, func(f storagetrial.Finding) bool { return f.Name == name })
 	if n < 0 {
-		t.Fatalf("there is no finding of %s: %+v", name, report.Findings)
+		t.Fatalf("no finding of %s: %+v", name, report.Findings)
 	}
 	return report.Findings[n]
 }
@@ -349,17 +349,17 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"Lock does not look at its context": {
 			defect: func(i *instance) { i.spins = true }, verdict: storagetrial.Fit,
 			want: []string{"ended waiting: warn"},
-			text: map[string]string{"ended waiting": "does not come back within 3s after its context is over"},
+			text: map[string]string{"ended waiting": "does not return within 3s after its context has ended"},
 		},
 		"Lock refuses": {
 			defect: func(i *instance) { i.refuses = true }, verdict: storagetrial.Slow,
 			want: []string{"locks: warn"},
-			text: map[string]string{"locks": "is refused, in the place of waiting for it: key is locked", "dead holder": "is given up 5"},
+			text: map[string]string{"locks": "while the lock is held, instead of waiting: key is locked", "dead holder": "is released 5"},
 		},
 		"Lock does nothing": {
 			defect: func(i *instance) { i.lockless = true }, verdict: storagetrial.Unfit,
 			want: []string{"locks: fail"},
-			text: map[string]string{"locks": "there are no locks"},
+			text: map[string]string{"locks": "the storage does not lock"},
 		},
 		"Lock does nothing, slowly": {
 			defect: func(i *instance) { i.lockless, i.slow = true, 1500*time.Millisecond }, verdict: storagetrial.Unfit,
@@ -373,30 +373,30 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"locks outlive their holder": {
 			givesUp: time.Minute, verdict: storagetrial.Slow,
 			want: []string{"dead holder: warn"},
-			text: map[string]string{"dead holder": "is given up 1m0"},
+			text: map[string]string{"dead holder": "is released 1m0"},
 		},
 		"locks of the dead are kept": {
 			givesUp: time.Hour, verdict: storagetrial.Slow,
 			want: []string{"dead holder: warn"},
-			text: map[string]string{"dead holder": "cannot be had 1m30s after its holder has died: it does not come back in time"},
+			text: map[string]string{"dead holder": "cannot be obtained 1m30s after its holder was killed: it does not return in time"},
 		},
 		"locks and entries have one key space": {
 			defect: func(i *instance) { i.oneSpace = true }, verdict: storagetrial.Fit,
-			text: map[string]string{"one name": "get in each other's way (there is nothing)"},
+			text: map[string]string{"one name": "cannot have the same name (the entry is missing)"},
 		},
 		"a missing key is another error": {
 			defect: func(i *instance) { i.absent = errOdd }, verdict: storagetrial.Fit,
 			want: []string{"missing key: warn"},
 			text: map[string]string{"missing key": "no such row, password=***"},
 		},
-		"not there, when there is no time": {
+		"a missing key, with an ended context": {
 			defect: func(i *instance) { i.goneSays = fs.ErrNotExist }, verdict: storagetrial.Fit,
 			want: []string{"ended context: warn"},
-			text: map[string]string{"ended context": "Load with a context that is over says"},
+			text: map[string]string{"ended context": "Load with an ended context reports"},
 		},
-		"an error, when there is no time": {
+		"an error, with an ended context": {
 			defect: func(i *instance) { i.goneSays = context.DeadlineExceeded }, verdict: storagetrial.Fit,
-			text: map[string]string{"ended context": "is an error of its own (Load, Stat and Store)"},
+			text: map[string]string{"ended context": "causes an error of its own (Load, Stat and Store)"},
 		},
 		"150 ms": {
 			defect: func(i *instance) { i.slow = 150 * time.Millisecond }, verdict: storagetrial.Slow,
@@ -406,23 +406,23 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"1.5 s": {
 			defect: func(i *instance) { i.slow = 1500 * time.Millisecond }, verdict: storagetrial.Slow,
 			want: []string{"speed: warn", "lock: warn"},
-			text: map[string]string{"speed": "1.5s for a read or write", "lock": "is had after 1.5s, and given back after 1.5s"},
+			text: map[string]string{"speed": "1.5s for a read or write", "lock": "is obtained after 1.5s, and released after 1.5s"},
 		},
 		"values change": {
 			defect:  func(i *instance) { i.change = func(b []byte) []byte { return bytes.ToValidUTF8(b, []byte("?")) } },
 			verdict: storagetrial.Unfit,
 			want:    []string{"value: fail"},
-			text:    map[string]string{"value": "do not come back within 3s in the instance that wrote it: there is another value"},
+			text:    map[string]string{"value": "cannot be read within 3s by the instance that wrote it: the entry has another value"},
 		},
 		"values are not kept": {
 			defect: func(i *instance) { i.lost = true }, verdict: storagetrial.Unfit,
 			want: []string{"value: fail"},
-			text: map[string]string{"value": "there is nothing"},
+			text: map[string]string{"value": "the entry is missing"},
 		},
 		"reads are cached": {
 			defect: func(i *instance) { i.cache = make(map[string][]byte) }, verdict: storagetrial.Unfit,
 			want: []string{"overwriting: fail"},
-			text: map[string]string{"overwriting": "in another instance: there is still the value before"},
+			text: map[string]string{"overwriting": "by another instance: the entry still has the previous value"},
 		},
 		"values end after a while": {
 			defect:  func(i *instance) { i.change = func(b []byte) []byte { return b[:min(len(b), 4096)] } },
@@ -443,79 +443,79 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"Stat fails": {
 			defect: func(i *instance) { i.fails = map[string]error{"Stat": errOdd} }, verdict: storagetrial.Unfit,
 			want: []string{"value: fail"},
-			text: map[string]string{"value": "Stat of one fails: no such row, password=***"},
+			text: map[string]string{"value": "Stat fails: no such row, password=***"},
 		},
-		"Stat says that nothing is there": {
+		"Stat reports a missing entry": {
 			defect: func(i *instance) { i.fails = map[string]error{"Stat": fs.ErrNotExist} }, verdict: storagetrial.Unfit,
 			want: []string{"value: fail"},
-			text: map[string]string{"value": "Stat of one fails: file does not exist"},
+			text: map[string]string{"value": "Stat fails: file does not exist"},
 		},
-		"Stat says 1 TiB": {
+		"Stat reports 1 TiB": {
 			defect: func(i *instance) { i.size = func(int64) int64 { return 1 << 40 } }, verdict: storagetrial.Unfit,
 			want: []string{"value: fail"},
-			text: map[string]string{"value": "Stat says 1099511627776 bytes of 3072"},
+			text: map[string]string{"value": "Stat reports 1099511627776 bytes instead of 3072"},
 		},
-		"Stat says 0": {
+		"Stat reports 0": {
 			defect: func(i *instance) { i.size = func(int64) int64 { return 0 } }, verdict: storagetrial.Unfit,
 			want: []string{"value: fail"},
-			text: map[string]string{"value": "Stat says 0 bytes of 3072"},
+			text: map[string]string{"value": "Stat reports 0 bytes instead of 3072"},
 		},
-		"Stat says less than one": {
+		"Stat reports less than one": {
 			defect: func(i *instance) { i.size = func(int64) int64 { return -1 } }, verdict: storagetrial.Unfit,
 			want: []string{"value: fail"},
 		},
-		"Stat says a little more": {
+		"Stat reports a little more": {
 			defect: func(i *instance) { i.size = func(size int64) int64 { return size + 8 } }, verdict: storagetrial.Fit,
 			want: []string{"value: warn"},
-			text: map[string]string{"value": "Stat says 3080 bytes of 3072"},
+			text: map[string]string{"value": "Stat reports 3080 bytes instead of 3072"},
 		},
 		"a missing key is an empty value": {
 			defect: func(i *instance) { i.empty = true }, verdict: storagetrial.Fit,
 			want: []string{"missing key: warn"},
-			text: map[string]string{"missing key": "Load of a key that is not there brings an empty value"},
+			text: map[string]string{"missing key": "Load returns an empty value for a missing key"},
 		},
 		"what is written is seen 2 s later": {
 			defect: func(i *instance) { i.delay = 2 * time.Second }, verdict: storagetrial.Unfit,
 			want: []string{"value: fail"},
-			text: map[string]string{"value": "what is written is found only 2"},
+			text: map[string]string{"value": "can be read only after 2"},
 		},
 		"what is written is seen half a second later": {
 			defect: func(i *instance) { i.delay = 480 * time.Millisecond }, verdict: storagetrial.Slow,
 			want: []string{"value: warn", "overwriting: warn"},
-			text: map[string]string{"value": "after 500ms", "ended context": "is not looked at", "speed": "less than 1ms for a read"},
+			text: map[string]string{"value": "after 500ms", "ended context": "is ignored", "speed": "less than 1ms for a read"},
 		},
 		"it cannot be deleted from": {
 			defect: func(i *instance) { i.fails = map[string]error{"Delete": errOdd} }, verdict: storagetrial.Fit,
 			want: []string{"leftovers: warn"},
 			text: map[string]string{"leftovers": "password=***"},
 		},
-		"locks cannot be given back": {
+		"locks cannot be released": {
 			defect: func(i *instance) { i.fails = map[string]error{"Unlock": errOdd} }, verdict: storagetrial.Unfit,
 			want: []string{"lock: fail", "leftovers: warn"},
 			text: map[string]string{
-				"lock":      "cannot be given back: no such row, password=***",
-				"leftovers": "a lock could not be given back: no such row, password=***",
+				"lock":      "cannot be released: no such row, password=***",
+				"leftovers": "a lock could not be released: no such row, password=***",
 			},
 		},
 		"Unlock gives the lock back with an error": {
 			defect: func(i *instance) { i.grumbles = true }, verdict: storagetrial.Slow,
 			want: []string{"lock: warn"},
-			text: map[string]string{"lock": "though Unlock says: no reply to ***"},
+			text: map[string]string{"lock": "although Unlock returns an error: no reply to ***"},
 		},
 		"Unlock of the second instance gives the lock back with an error": {
 			defect: func(i *instance) { i.grumbles = i.number == 1 }, verdict: storagetrial.Slow,
 			want: []string{"lock: warn"},
-			text: map[string]string{"lock": "though Unlock says: no reply to ***"},
+			text: map[string]string{"lock": "although Unlock returns an error: no reply to ***"},
 		},
 		"Lock takes 700 ms": {
 			defect: func(i *instance) { i.lockTime = 700 * time.Millisecond }, verdict: storagetrial.Slow,
 			want: []string{"lock: warn"},
-			text: map[string]string{"lock": "is had after 700ms, and given back after less than 1ms"},
+			text: map[string]string{"lock": "is obtained after 700ms, and released after less than 1ms"},
 		},
 		"Unlock takes 700 ms": {
 			defect: func(i *instance) { i.freeTime = 700 * time.Millisecond }, verdict: storagetrial.Slow,
 			want: []string{"lock: warn"},
-			text: map[string]string{"lock": "is had after less than 1ms, and given back after 700ms"},
+			text: map[string]string{"lock": "is obtained after less than 1ms, and released after 700ms"},
 		},
 		"Lock takes 400 ms": {
 			defect: func(i *instance) { i.lockTime = 400 * time.Millisecond }, verdict: storagetrial.Fit,
@@ -523,7 +523,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"Unlock takes 15 s": {
 			defect: func(i *instance) { i.freeTime = 15 * time.Second }, verdict: storagetrial.Slow,
 			want: []string{"lock: warn"},
-			text: map[string]string{"lock": "given back after 15s"},
+			text: map[string]string{"lock": "released after 15s"},
 		},
 		"Unlock takes 25 s": {
 			defect: func(i *instance) { i.freeTime = 25 * time.Second }, verdict: storagetrial.Unfit,
@@ -538,14 +538,14 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 			verdict: storagetrial.Slow,
 			want:    []string{"lock: warn", "ended waiting: warn"},
 			text: map[string]string{
-				"lock":          "is had after 3s",
-				"ended waiting": "does not come back within 3s",
+				"lock":          "is obtained after 3s",
+				"ended waiting": "does not return within 3s",
 			},
 		},
 		"Lock takes 15 s": {
 			defect: func(i *instance) { i.lockTime = 15 * time.Second }, verdict: storagetrial.Slow,
 			want: []string{"lock: warn"},
-			text: map[string]string{"lock": "is had after 15s", "dead holder": "is given up"},
+			text: map[string]string{"lock": "is obtained after 15s", "dead holder": "is released"},
 		},
 		"Lock takes 15 s, and locks nothing": {
 			defect: func(i *instance) { i.lockTime, i.lockless = 15*time.Second, true }, verdict: storagetrial.Unfit,
@@ -554,7 +554,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 		"Lock takes 25 s": {
 			defect: func(i *instance) { i.lockTime = 25 * time.Second }, verdict: storagetrial.Unfit,
 			want: []string{"lock: fail"},
-			text: map[string]string{"lock": "cannot be had within 20s"},
+			text: map[string]string{"lock": "cannot be obtained within 20s"},
 		},
 		"nothing can be stored, and nothing deleted": {
 			defect:  func(i *instance) { i.fails = map[string]error{"Store": errOdd, "Delete": errOdd} },
@@ -583,7 +583,7 @@ func TestTrialOfDefectiveStorages(t *testing.T) {
 				wantFindings(t, report, test.verdict, test.want...)
 				for name, text := range test.text {
 					if f := finding(t, report, name); !strings.Contains(f.Text, text) {
-						t.Errorf("%s says %q, want %q", name, f.Text, text)
+						t.Errorf("%s: text is %q, want %q", name, f.Text, text)
 					}
 				}
 				time.Sleep(2 * time.Hour) // waiting calls end in this time
@@ -611,7 +611,7 @@ func TestTrialEndsWhateverTheStorageDoes(t *testing.T) {
 					if took := time.Since(start); took > time.Minute {
 						t.Errorf("it takes %v", took)
 					}
-					want := map[string]string{"hangs": "it does not come back in time", "panics": "it panicked: no " + operation + " with password=***"}[name]
+					want := map[string]string{"hangs": "it does not return in time", "panics": "it panicked: no " + operation + " with password=***"}[name]
 					n := slices.IndexFunc(report.Findings, func(f storagetrial.Finding) bool { return strings.HasSuffix(f.Text, want) })
 					if n < 0 || (report.Verdict == storagetrial.Unfit) != (operation != "Delete") {
 						t.Errorf("it is %s with %+v, want %q", report.Verdict, report.Findings, want)
@@ -685,7 +685,7 @@ func TestTrialOfAStorageThatGoesAway(t *testing.T) {
 		wantFindings(t, report, storagetrial.Unfit, "living holder: fail", "leftovers: warn")
 		for _, name := range []string{"living holder", "leftovers"} {
 			if f := finding(t, report, name); !strings.HasSuffix(f.Text, "connection refused") {
-				t.Errorf("%s says %q", name, f.Text)
+				t.Errorf("%s: text is %q", name, f.Text)
 			}
 		}
 	})
@@ -699,7 +699,7 @@ func TestTrialWithoutAnotherProcess(t *testing.T) {
 		}}.Run(t.Context())
 		wantFindings(t, report, storagetrial.Fit, "dead holder: warn")
 		if f := finding(t, report, "dead holder"); !strings.HasSuffix(f.Text, "no fork for ***") {
-			t.Errorf("it says %q", f.Text)
+			t.Errorf("text is %q", f.Text)
 		}
 	})
 }

@@ -78,12 +78,12 @@ func (r *run) settle(ctx context.Context, s Storage, key string, want, before []
 				return read, nil
 			}
 		case errors.Is(err, fs.ErrNotExist), err == nil && len(got) == 0:
-			err = &mismatchError{"there is nothing"}
+			err = &mismatchError{"the entry is missing"}
 		case err != nil:
 		case before != nil && bytes.Equal(got, before):
-			err = &mismatchError{"there is still the value before"}
+			err = &mismatchError{"the entry still has the previous value"}
 		default:
-			err = &mismatchError{fmt.Sprintf("there is another value, of %d bytes", len(got))}
+			err = &mismatchError{fmt.Sprintf("the entry has another value, of %d bytes", len(got))}
 		}
 		if fatal(err) || time.Since(start) >= settleLimit || !pause(ctx, lookEvery) {
 			return 0, err
@@ -99,9 +99,9 @@ func (r *run) sized(ctx context.Context, s Storage, key string, length int) erro
 	case fatal(err):
 		return err
 	case err != nil:
-		return &sizeError{"Stat of one fails: " + r.show(err)}
+		return &sizeError{"Stat fails: " + r.show(err)}
 	case size < 1 || size > maxSize:
-		return &sizeError{fmt.Sprintf("Stat says %d bytes of %d", size, length)}
+		return &sizeError{fmt.Sprintf("Stat reports %d bytes instead of %d", size, length)}
 	}
 	return nil
 }
@@ -148,8 +148,8 @@ func (r *run) seen(ctx context.Context, writes ...write) (time.Duration, *Findin
 		}
 		if slowest > lateLimit {
 			return 0, &Finding{
-				Result: Fail, Text: "what is written is found only " + shown(slowest) + " later",
-				Hint: fmt.Sprintf("gateways look for it for %v, and then take the storage for one that does not keep what is written", lateLimit),
+				Result: Fail, Text: "a written value can be read only after " + shown(slowest),
+				Hint: fmt.Sprintf("gateways look for it for %v, and then assume that the storage loses what they write", lateLimit),
 			}
 		}
 	}
@@ -165,14 +165,14 @@ func (r *run) unseen(w write, from Storage, err error) Finding {
 		}
 		return Finding{
 			Result: Fail,
-			Text:   fmt.Sprintf("%d bytes that were written do not come back within %v in %s: %s", len(w.value), settleLimit, instance, other.what),
+			Text:   fmt.Sprintf("%d bytes that were written cannot be read within %v by %s: %s", len(w.value), settleLimit, instance, other.what),
 			Hint:   "gateways do not find each other's tokens",
 		}
 	}
 	if wrong, ok := errors.AsType[*sizeError](err); ok {
 		return Finding{
-			Result: Fail, Text: "values come back, but " + wrong.what,
-			Hint: "gateways read no entry whose size they cannot be told",
+			Result: Fail, Text: "values can be read, but " + wrong.what,
+			Hint: "gateways do not read an entry whose size they do not know",
 		}
 	}
 	return r.failed(fmt.Sprintf("%d bytes that were written cannot be read", len(w.value)), err)
@@ -199,20 +199,20 @@ func (r *run) value(ctx context.Context) Finding {
 		failure.end = true // nothing else matters then
 		return *failure
 	}
-	f := Finding{Result: OK, Text: fmt.Sprintf("%d and %d bytes come back as they were written, to another instance too", valueSize, largeSize)}
+	f := Finding{Result: OK, Text: fmt.Sprintf("%d and %d bytes are read as they were written, by another instance too", valueSize, largeSize)}
 	if slowest > 0 {
-		f = Finding{Result: Warn, costs: true, Text: "values come back, after " + shown(slowest), Hint: "gateways find each other's tokens that much later"}
+		f = Finding{Result: Warn, costs: true, Text: "values can be read after " + shown(slowest), Hint: "gateways find each other's tokens that much later"}
 	}
 	size, err := r.size(ctx, r.Second, key)
 	switch _, failure := r.seen(ctx, write{r.First, r.key("large"), newValue(largeSize), nil, []Storage{r.Second}}); {
 	case fatal(err):
 		return r.failed("Stat", err)
 	case failure != nil:
-		f.Result, f.Text = Warn, fmt.Sprintf("%d bytes come back as they were written; but %s", valueSize, failure.Text)
+		f.Result, f.Text = Warn, fmt.Sprintf("%d bytes are read as they were written, but %s", valueSize, failure.Text)
 		f.Hint = "tokens are smaller; a discovery document of that size is not shared"
 	case size != valueSize:
-		f.Result, f.Text = Warn, fmt.Sprintf("values come back, but Stat says %d bytes of %d", size, valueSize)
-		f.Hint = fmt.Sprintf("gateways go by that to read no entry of more than %d bytes", maxSize)
+		f.Result, f.Text = Warn, fmt.Sprintf("values can be read, but Stat reports %d bytes instead of %d", size, valueSize)
+		f.Hint = fmt.Sprintf("gateways use this size to leave out entries of more than %d bytes", maxSize)
 	}
 	return f
 }
@@ -245,28 +245,28 @@ func (r *run) missingKey(ctx context.Context) Finding {
 	size, sizeErr := r.size(ctx, r.First, key)
 	for _, e := range []error{err, sizeErr} {
 		if fatal(e) {
-			return r.failed("a key that is not there", e)
+			return r.failed("a missing key", e)
 		}
 	}
 	const (
-		empty = "gateways take that for nothing, and warn in their log that an entry was changed"
-		odd   = "gateways cannot tell it from a storage that does not work, and find out by writing"
+		empty = "gateways treat that as a missing entry, and log a warning that an entry was changed"
+		odd   = "gateways cannot tell that from a storage that does not work, until they write to it"
 	)
 	switch {
 	case len(value) > 0:
-		return Finding{Result: Fail, Text: "Load of a key that is not there finds something"}
+		return Finding{Result: Fail, Text: "Load returns a value for a missing key"}
 	case sizeErr == nil && size > 0:
-		return Finding{Result: Fail, Text: "Stat of a key that is not there finds something"}
+		return Finding{Result: Fail, Text: "Stat reports a size for a missing key"}
 	case err == nil:
-		return Finding{Result: Warn, Text: "Load of a key that is not there brings an empty value, instead of fs.ErrNotExist", Hint: empty}
+		return Finding{Result: Warn, Text: "Load returns an empty value for a missing key, instead of fs.ErrNotExist", Hint: empty}
 	case sizeErr == nil:
-		return Finding{Result: Warn, Text: fmt.Sprintf("Stat of a key that is not there says %d bytes, instead of fs.ErrNotExist", size), Hint: empty}
+		return Finding{Result: Warn, Text: fmt.Sprintf("Stat reports %d bytes for a missing key, instead of fs.ErrNotExist", size), Hint: empty}
 	case !errors.Is(err, fs.ErrNotExist):
-		return Finding{Result: Warn, Text: "Load of a key that is not there fails otherwise than by fs.ErrNotExist: " + r.show(err), Hint: odd}
+		return Finding{Result: Warn, Text: "Load returns another error than fs.ErrNotExist for a missing key: " + r.show(err), Hint: odd}
 	case !errors.Is(sizeErr, fs.ErrNotExist):
-		return Finding{Result: Warn, Text: "Stat of a key that is not there fails otherwise than by fs.ErrNotExist: " + r.show(sizeErr), Hint: odd}
+		return Finding{Result: Warn, Text: "Stat returns another error than fs.ErrNotExist for a missing key: " + r.show(sizeErr), Hint: odd}
 	}
-	return Finding{Result: OK, Text: "Load and Stat say that there is nothing (fs.ErrNotExist)"}
+	return Finding{Result: OK, Text: "Load and Stat report a missing key (fs.ErrNotExist)"}
 }
 
 // endedContext tests what the storage reports if the context has ended.
@@ -287,20 +287,20 @@ func (r *run) endedContext(ctx context.Context) Finding {
 		err := do(ctx, operations[name])
 		switch {
 		case fatal(err):
-			return r.failed(name+" with a context that is over", err)
+			return r.failed(name+" with an ended context", err)
 		case errors.Is(err, fs.ErrNotExist):
 			return Finding{
-				Result: Warn, Text: name + " with a context that is over says of an entry that is there that there is none (fs.ErrNotExist)",
-				Hint: "it may say the same when it cannot be reached; gateways do not believe it alone, and find out by writing",
+				Result: Warn, Text: name + " with an ended context reports an existing entry as missing (fs.ErrNotExist)",
+				Hint: "it may report the same when the storage cannot be reached; gateways test that by writing",
 			}
 		case err != nil:
 			heeded = append(heeded, name)
 		}
 	}
 	if len(heeded) == 0 {
-		return Finding{Result: OK, Text: "a context that is over is not looked at"}
+		return Finding{Result: OK, Text: "an ended context is ignored"}
 	}
-	return Finding{Result: OK, Text: "a context that is over is an error of its own (" + listed(heeded) + ")"}
+	return Finding{Result: OK, Text: "an ended context causes an error of its own (" + listed(heeded) + ")"}
 }
 
 // listed joins words to a list in English.
@@ -350,10 +350,10 @@ func (r *run) speed(ctx context.Context) Finding {
 	r.report.Median, r.report.Worst = took[len(took)/2], took[len(took)-1]
 	f := Finding{Result: OK, Text: fmt.Sprintf("%s for a read or write, %s at worst, of %d", shown(r.report.Median), shown(r.report.Worst), len(took))}
 	if r.report.Median > slowMedian {
-		f.Result, f.costs, f.Hint = Warn, true, "a call that finds no usable token waits several times as long for the storage"
+		f.Result, f.costs, f.Hint = Warn, true, "a call without a usable token waits several times as long for the storage"
 	}
 	if r.report.Median > aloneMedian {
-		f.Hint = "a call that finds no usable token waits two seconds for the storage, and then goes on by itself: gateways that start together ask for a token each"
+		f.Hint = "a call without a usable token waits two seconds for the storage, and then continues without it: gateways that start together each ask for a token"
 	}
 	return f
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// earlyBytes is how much of an early response is held back, in bytes.
-const earlyBytes = 64 << 10
+// maxBuffered is how much of an early response is buffered at most, in bytes.
+const maxBuffered = 64 << 10
 
 // An EarlyResponse is the http.ResponseWriter for the response to a request whose body
 // may not have been read to its end. Clients react to such a response in two ways. Some
@@ -27,7 +27,7 @@ type EarlyResponse struct {
 	Body    *Body    // of the request
 	Drainer *Drainer // for Body
 
-	// Wait is how long a response that does not come to its end is held back.
+	// Wait is how long a response that does not come to its end is buffered.
 	// Default: 500 ms.
 	Wait time.Duration
 
@@ -41,19 +41,19 @@ type EarlyResponse struct {
 
 	mu        sync.Mutex // the timer writes too
 	timer     *time.Timer
-	passing   bool        // nothing is held back
+	passing   bool        // nothing is buffered
 	ended     bool        // nothing more is written
 	discarded bool        // nothing of the response is written
-	status    int         // of the response that is held back, 0 before there is one
+	status    int         // of the buffered response, 0 before there is one
 	header    http.Header // for fields that are set after WriteHeader
-	held      []byte
+	buffer    []byte
 }
 
 // Serve calls handle, which must write the response to e, and returns its error. If the
-// response is complete, Serve sends what was held back, and drains the body. If handle
+// response is complete, Serve sends what was buffered, and drains the body. If handle
 // panics, as a reverse proxy does when a response breaks off, the client gets what was
-// held back, and the body ends. If handle returns an error, or the response is discarded, the client gets
-// no more of it, and the body is not drained yet.
+// buffered, and the body ends. If handle returns an error, or the response is discarded,
+// the client gets no more of it, and the body is not drained yet.
 func (e *EarlyResponse) Serve(handle func(w http.ResponseWriter) error) error {
 	returned := false
 	defer func() {
@@ -140,13 +140,13 @@ func (e *EarlyResponse) writeHeader(status int) {
 // concerned reports whether the body is to be drained here.
 func (e *EarlyResponse) concerned() bool { return e.Concerned == nil || e.Concerned() }
 
-// overdue sends the part that is held back of a response that does not come to its end.
+// overdue sends the buffered part of a response that does not come to its end.
 // The server may be waiting for the end of the body, and the client for the response.
 func (e *EarlyResponse) overdue() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.ended && !e.passing && e.release() == nil {
-		_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // there is none
+		_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // it has no body
 	}
 }
 
@@ -160,8 +160,8 @@ func (e *EarlyResponse) Write(p []byte) (int, error) {
 	if e.discarded {
 		return len(p), nil
 	}
-	if !e.passing && len(e.held)+len(p) <= earlyBytes {
-		e.held = append(e.held, p...)
+	if !e.passing && len(e.buffer)+len(p) <= maxBuffered {
+		e.buffer = append(e.buffer, p...)
 		return len(p), nil
 	}
 	if err := e.release(); err != nil {
@@ -169,7 +169,7 @@ func (e *EarlyResponse) Write(p []byte) (int, error) {
 	}
 	n, err := e.ResponseWriter.Write(p)
 	if err == nil && e.header != nil { // this response was slow, and may be slow again
-		_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // there is none
+		_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // it has no body
 	}
 	return n, err
 }
@@ -184,13 +184,13 @@ func (e *EarlyResponse) FlushError() error {
 	if !e.passing {
 		return nil
 	}
-	return http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // there is none
+	return http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // it has no body
 }
 
 // Unwrap implements what http.ResponseController looks for.
 func (e *EarlyResponse) Unwrap() http.ResponseWriter { return e.ResponseWriter }
 
-// stop stops the timer. The part that is held back then stays held back.
+// stop stops the timer. The buffered part then stays buffered.
 func (e *EarlyResponse) stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -200,7 +200,7 @@ func (e *EarlyResponse) stop() {
 	}
 }
 
-// breakOff sends the part that is held back, if any, of a response that has broken off,
+// breakOff sends the buffered part, if any, of a response that has broken off,
 // so that the client sees its status. It also ends the body: a transport may still be
 // sending it.
 func (e *EarlyResponse) breakOff() {
@@ -209,12 +209,12 @@ func (e *EarlyResponse) breakOff() {
 		return
 	}
 	if e.release() == nil && e.passing {
-		_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // there is none
+		_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // it has no body
 	}
 	e.Body.Drain(e.ResponseWriter, nil)
 }
 
-// end sends the part that is held back, with its length, and drains the body.
+// end sends the buffered part, with its length, and drains the body.
 func (e *EarlyResponse) end() {
 	e.stop()
 	if !e.concerned() {
@@ -231,7 +231,7 @@ func (e *EarlyResponse) end() {
 			e.Body.Drain(e.ResponseWriter, drainer)
 		}
 		if header.Get("Content-Length") == "" && header.Get("Trailer") == "" && hasBody(e.status) {
-			header.Set("Content-Length", strconv.Itoa(len(e.held)))
+			header.Set("Content-Length", strconv.Itoa(len(e.buffer)))
 		}
 	}
 	if e.release() != nil || (!e.Body.alone && !e.Body.whole.Load()) {
@@ -240,7 +240,7 @@ func (e *EarlyResponse) end() {
 	if e.Body.ended.Load() {
 		return
 	}
-	_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // there is none
+	_ = http.NewResponseController(e.ResponseWriter).Flush() //nolint:bodyclose // it has no body
 	pause := drainer.time()
 	if header.Get("Content-Length") == "" {
 		pause = drainer.pause() // net/http ends the response only after this pause
@@ -248,18 +248,18 @@ func (e *EarlyResponse) end() {
 	e.Body.drain(e.ResponseWriter, drainer, pause)
 }
 
-// release sends the part that is held back. Nothing is held back from then on.
+// release sends the buffered part. Nothing is buffered from then on.
 func (e *EarlyResponse) release() error {
 	if e.passing || e.status == 0 {
 		return nil
 	}
 	e.pass()
-	_, err := e.ResponseWriter.Write(e.held) //nolint:gosec // it is the server's response, which passes unchanged
-	e.held = nil
+	_, err := e.ResponseWriter.Write(e.buffer) //nolint:gosec // it is the server's response, which passes unchanged
+	e.buffer = nil
 	return err
 }
 
-// pass writes the header. Nothing is held back from then on.
+// pass writes the header. Nothing is buffered from then on.
 func (e *EarlyResponse) pass() {
 	e.passing = true
 	e.ResponseWriter.WriteHeader(e.status)

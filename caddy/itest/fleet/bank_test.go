@@ -21,20 +21,20 @@ import (
 	"time"
 )
 
-// A bank is an OpenID provider and an API that takes its tokens, over TLS.
+// A bank is an OpenID provider and an API that accepts its tokens, over TLS.
 type bank struct {
 	url  string
-	cert []byte // DER, its own authority
+	cert []byte // DER, self-signed
 
 	mu       sync.Mutex
 	life     time.Duration
-	delay    time.Duration        // of the answer to a token request
+	delay    time.Duration        // of the response to a token request
 	requests []string             // the addresses that token requests came from
-	live     map[string]time.Time // until when a token can be used
+	live     map[string]time.Time // when a token expires
 	newest   string               // token
 	users    map[string]string    // the token that an address used last
-	changes  map[string]int       // how often an address came with another token than before
-	expired  int                  // calls with a token that could not
+	changes  map[string]int       // how often an address changed its token
+	expired  int                  // calls with an expired token
 	hold     chan struct{}        // token requests wait for it, if not nil
 }
 
@@ -131,7 +131,7 @@ func (b *bank) api(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// holdTokens lets token requests wait until the returned function is called.
+// holdTokens makes token requests wait until the returned function is called.
 func (b *bank) holdTokens() (release func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,28 +168,28 @@ func (b *bank) useNewest(addresses ...string) bool {
 	return !slices.ContainsFunc(addresses, func(address string) bool { return b.users[address] != b.newest })
 }
 
-// setLife sets how long tokens live.
+// setLife sets the lifetime of tokens.
 func (b *bank) setLife(life time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.life = life
 }
 
-// rejected returns how many calls came with a token that could not be used.
+// rejected returns the number of calls with an expired token.
 func (b *bank) rejected() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.expired
 }
 
-// changed returns how often a gateway has come with another token than before.
+// changed returns how often a gateway has changed its token.
 func (b *bank) changed(address string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.changes[address]
 }
 
-// setDelay sets how long a token request takes.
+// setDelay sets the time of a token request.
 func (b *bank) setDelay(delay time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -19,7 +19,7 @@ func newDefect(f *fleet, name string) *defect {
 // option is the global option for it.
 func (s *defect) option() string { return "storage defective " + s.dir + " " + s.name }
 
-// stop takes the server away, for the defect that has one.
+// stop stops the server, if the defect has a server.
 func (s *defect) stop() {
 	s.t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, "gone"), nil, 0o600); err != nil {

@@ -1,8 +1,8 @@
-// Package fleet tests many gateways that share one token: real processes, each
-// in a network namespace of its own, with a storage between them: files, Redis,
-// PostgreSQL, S3, and one that does what storages should not.
+// Package fleet tests many gateways that share one token. They are real processes, each in a
+// network namespace of its own. The storages are files, Redis, PostgreSQL, S3, and a storage
+// with defects.
 //
-// The tables of storages in ../../docs/fleet.md are what TestStorages and TestDefects
-// hold them to; -storages.write writes them. -storages.full has twenty tokens and
-// servers that are away for twenty seconds, in place of four and ten.
+// TestStorages and TestDefects check the tables of storages in ../../docs/fleet.md, and write
+// them with -storages.write. With -storages.full, they use twenty tokens instead of four, and
+// servers that are away for twenty seconds instead of ten.
 package fleet

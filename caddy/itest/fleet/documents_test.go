@@ -6,11 +6,10 @@ import (
 	"testing"
 )
 
-// page is where the tables are.
+// page is the page with the tables.
 const page = "../../docs/fleet.md"
 
-// checkTable compares the table of a test in the page with what the test holds the
-// storages to, or writes it.
+// checkTable compares the table of a test in the page with the test's promises, or writes it.
 func checkTable(t *testing.T, test, want string) {
 	t.Helper()
 	content, err := os.ReadFile(page)

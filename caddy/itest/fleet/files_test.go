@@ -20,7 +20,7 @@ func newFiles(f *fleet) *files {
 // option is the global option for it.
 func (s *files) option() string { return "storage file_system " + s.dir }
 
-// stop puts a file in the place of the directory, so that nothing in it can be reached.
+// stop replaces the directory by a file, so that nothing in it can be reached.
 func (s *files) stop() {
 	s.t.Helper()
 	if err := os.Rename(s.dir, s.dir+"-away"); err != nil {
@@ -42,7 +42,7 @@ func (s *files) start() {
 	}
 }
 
-// empty takes away all that is stored.
+// empty deletes all entries.
 func (s *files) empty() {
 	s.t.Helper()
 	if err := os.RemoveAll(s.dir); err != nil {

@@ -18,13 +18,13 @@ import (
 	"time"
 )
 
-// A fleet is a number of gateways, and what they talk to: all at addresses of a
-// bridge between their network namespaces.
+// A fleet is a number of gateways and their servers, with addresses on a bridge between their
+// network namespaces.
 type fleet struct {
 	t        *testing.T
 	bank     *bank
 	dir      string
-	network  int           // its number, of those that there are at the same time
+	network  int           // its number among the fleets at the same time
 	storage  string        // the global option
 	pace     time.Duration // between the calls of a gateway under load
 	gateways []*gateway
@@ -35,13 +35,13 @@ type gateway struct {
 	namespace string
 	address   string        // at the bridge
 	alone     bool          // it does not share its tokens
-	ahead     time.Duration // its clock, of the machine's
+	ahead     time.Duration // of its clock, ahead of the machine's
 	process   *exec.Cmd
 	log       *os.File
 }
 
-// newFleet lays the network of that number, and starts the bank. The gateways are
-// started by start.
+// newFleet sets up the network with that number, and starts the bank. start starts the
+// gateways.
 func newFleet(t *testing.T, network, size int) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), network: network, pace: 20 * time.Millisecond, gateways: make([]*gateway, size)}
@@ -56,8 +56,8 @@ func newFleet(t *testing.T, network, size int) *fleet {
 		t.Cleanup(func() { f.ip("netns", "del", g.namespace) })
 		outer := fmt.Sprintf("esign-f%d-%d", network, i)
 		f.ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", g.namespace)
-		// By itself, it would go some time after the namespace, and be in the way of
-		// the next fleet's.
+		// The kernel would remove it some time after the namespace, and it could conflict
+		// with the next fleet's.
 		t.Cleanup(func() { f.ip("link", "del", outer) })
 		f.ip("link", "set", outer, "master", bridge, "up")
 		f.ip("-n", g.namespace, "addr", "add", g.address+"/24", "dev", "eth0")
@@ -74,13 +74,13 @@ func newFleet(t *testing.T, network, size int) *fleet {
 // config is the name of the gateway's configuration file.
 func (g *gateway) config() string { return "Caddyfile-" + g.address }
 
-// host is the address at the bridge of what is no gateway.
+// host is the address on the bridge of the servers.
 func (f *fleet) host() string { return fmt.Sprintf("10.77.%d.1", f.network) }
 
 // ip configures the network.
 func (f *fleet) ip(args ...string) {
 	f.t.Helper()
-	// Not the test's context, which has ended when the network is taken away.
+	// The test's context has ended when the network is removed, so this is another.
 	if out, err := exec.CommandContext(context.Background(), "ip", args...).CombinedOutput(); err != nil {
 		f.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
 	}
@@ -94,13 +94,13 @@ func (f *fleet) write(name, content string) {
 	}
 }
 
-// start starts all gateways at once, and waits until they answer.
+// start starts all gateways at once, and waits until they respond.
 func (f *fleet) start() {
 	f.t.Helper()
 	f.launchAll(f.everyone()...)
 }
 
-// launchAll starts the given gateways at once, and waits until they answer.
+// launchAll starts the given gateways at once, and waits until they respond.
 func (f *fleet) launchAll(gateways ...int) {
 	f.t.Helper()
 	for _, i := range gateways {
@@ -108,7 +108,7 @@ func (f *fleet) launchAll(gateways ...int) {
 	}
 	for _, i := range gateways {
 		f.eventually(func() bool {
-			res, err := http.Get("http://" + f.gateways[i].address + ":8080/up") //nolint:noctx // it is repeated
+			res, err := http.Get("http://" + f.gateways[i].address + ":8080/up") //nolint:noctx // it is in a loop
 			if err != nil {
 				return false
 			}
@@ -167,20 +167,20 @@ http://:8080 {
 	if g.ahead != 0 {
 		program += movable
 	}
-	// "ip netns exec" becomes the gateway, so it is the gateway that a kill ends.
+	// The process of "ip netns exec" becomes the gateway, so a kill ends the gateway.
 	g.process = exec.CommandContext(context.Background(), "ip", "netns", "exec", g.namespace,
 		program, "run", "--config", filepath.Join(f.dir, name), "--adapter", "caddyfile")
 	g.process.Env = append(os.Environ(), "HOME="+f.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=",
 		fmt.Sprintf("CLOCK_AHEAD=%.0f", g.ahead.Seconds()))
 	g.process.Stdout, g.process.Stderr = log, log
 	f.logLaunch(i)
-	g.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // no gateway outlives the tests
+	g.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // gateways end with the tests
 	if err := g.process.Start(); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-// reload has gateway i load its configuration again.
+// reload makes gateway i load its configuration again.
 func (f *fleet) reload(i int) error {
 	g := f.gateways[i]
 	return exec.CommandContext(f.t.Context(), "ip", "netns", "exec", g.namespace, os.Getenv(binary),
@@ -197,7 +197,7 @@ func (f *fleet) kill(i int) {
 	if err := g.process.Process.Kill(); err != nil {
 		f.t.Error(err)
 	}
-	_ = g.process.Wait() // it says that it was killed
+	_ = g.process.Wait() // the error says that it was killed
 	_ = g.log.Close()
 	g.process = nil
 }
@@ -217,8 +217,7 @@ func (f *fleet) stop() {
 	}
 }
 
-// call makes a call through gateway i and returns its status, 0 if there was no
-// answer.
+// call makes a call through gateway i and returns the status, or 0 without a response.
 func (f *fleet) call(ctx context.Context, i int) (status int, header http.Header) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.gateways[i].address+":8080/v1/signdoc/convert/pdf/specs", nil)
 	if err != nil {
@@ -234,8 +233,8 @@ func (f *fleet) call(ctx context.Context, i int) (status int, header http.Header
 	return res.StatusCode, res.Header
 }
 
-// all makes a call through each of the given gateways at once, asserts that all
-// succeed, and returns how long the longest took.
+// all makes a call through each of the given gateways at once, checks that all succeed, and
+// returns the time of the longest.
 func (f *fleet) all(gateways ...int) (longest time.Duration) {
 	f.t.Helper()
 	var group sync.WaitGroup
@@ -243,7 +242,7 @@ func (f *fleet) all(gateways ...int) (longest time.Duration) {
 	for _, i := range gateways {
 		group.Go(func() {
 			if status, header := f.call(f.t.Context(), i); status != http.StatusOK {
-				f.t.Errorf("gateway %d answers %d, %v", i, status, header["Proxy-Status"])
+				f.t.Errorf("gateway %d responds with %d, %v", i, status, header["Proxy-Status"])
 			}
 		})
 	}
@@ -251,8 +250,8 @@ func (f *fleet) all(gateways ...int) (longest time.Duration) {
 	return time.Since(began)
 }
 
-// load calls all gateways that run all the time until the returned function is
-// called, which returns how many calls were made, and how many failed.
+// load calls all running gateways until the returned function is called. That returns the
+// number of calls, and of failed calls.
 func (f *fleet) load() (end func() (calls, failures int64)) {
 	var calls, failures atomic.Int64
 	ctx, cancel := context.WithCancel(f.t.Context())
@@ -277,7 +276,7 @@ func (f *fleet) load() (end func() (calls, failures int64)) {
 				calls.Add(1)
 				if status != http.StatusOK {
 					failures.Add(1)
-					f.t.Logf("gateway %d answers %d, %v", i, status, header["Proxy-Status"])
+					f.t.Logf("gateway %d responds with %d, %v", i, status, header["Proxy-Status"])
 				}
 			}
 		})
@@ -327,8 +326,8 @@ func (f *fleet) agree(gateways ...int) {
 	f.eventually(func() bool { return f.bank.useNewest(addresses...) })
 }
 
-// freePort returns a port at which nothing listens. It is none of those that the kernel
-// gives to connections, which could take it before the server does.
+// freePort returns an unused port. The kernel does not give it to connections, which could
+// take it before the server does.
 func freePort(t *testing.T, host string) string {
 	t.Helper()
 	for port := 20000; port < 30000; port++ {

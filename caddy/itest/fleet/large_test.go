@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Entries of 200 MiB in the place of the gateways' own are not read, and are replaced.
+// The gateways do not read entries of 200 MiB under the names of their own, and replace them.
 func TestEntriesThatAreLarge(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1+len(promises)+len(excuses), 2*sharing)

@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// A logged is what the logs of gateways say about sharing.
+// A logged counts what the logs of gateways say about sharing.
 type logged struct {
 	alone  int // "tokens are not shared"
 	again  int // "tokens are shared again"
-	untrue int // tokens that were shared, they say, while tokens cannot be
+	untrue int // tokens that the logs call shared, although tokens cannot be shared
 }
 
 // launched is the message at the beginning of a process in the log of its gateway.
@@ -33,7 +33,7 @@ func (f *fleet) logLaunch(i int) {
 	}
 }
 
-// logFile is where the log of gateway i is, of what concerns tokens.
+// logFile is the path of gateway i's log about tokens.
 func (f *fleet) logFile(i int) string {
 	return filepath.Join(f.dir, "esign-"+strconv.Itoa(i))
 }
@@ -67,7 +67,7 @@ func (f *fleet) storageLines(i int) string {
 	return lines.String()
 }
 
-// readLog returns what a log says.
+// readLog reads a log.
 func readLog(content []byte) (l logged) {
 	alone := false
 	for line := range bytes.Lines(content) {

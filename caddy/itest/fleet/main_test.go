@@ -14,24 +14,23 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/caddy/itest/movableclock"
 )
 
-// binary is the environment variable that says to the tests where the gateway's
-// program is, and so that the network is theirs.
+// binary is the environment variable with the path of the gateway's program. If it is set, the
+// tests run in their own network.
 const binary = "ESIGN_FLEET_GATEWAY"
 
-// movable is what the name of the program with a movable clock ends in.
+// movable is the suffix of the program with a movable clock.
 const movable = "-movable-clock"
 
-// TestMain runs the tests in network and mount namespaces of their own. These end
-// with the last of their processes, and all that the tests have laid in them does,
-// too: tests that were killed leave nothing of a network on the machine, and
-// nothing that is there gets in their way.
+// TestMain runs the tests in network and mount namespaces of their own. The namespaces end
+// with the last process in them. So tests that were killed leave nothing on the machine, and
+// networks of the machine do not disturb the tests.
 func TestMain(m *testing.M) {
 	if os.Getenv(binary) != "" {
 		if err := settle(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		// The fleets do not need the processor much.
+		// The fleets do not need much processor time.
 		if err := flag.Set("test.parallel", "10"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -70,7 +69,7 @@ func runInside() (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	runtime.LockOSThread()                       // Pdeathsig takes this thread for the parent
+	runtime.LockOSThread()                       // Pdeathsig treats this thread as the parent
 	cmd := exec.Command(program, os.Args[1:]...) //nolint:noctx // it ends with this process
 	cmd.Env = append(os.Environ(), binary+"="+gateway)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -87,8 +86,8 @@ func runInside() (code int, err error) {
 	return code, nil
 }
 
-// settle makes the namespaces fit for the tests: with a loopback interface, and a
-// place for the names of the network namespaces that the gateways get.
+// settle prepares the namespaces for the tests: with a loopback interface, and a directory for
+// the names of the gateways' network namespaces.
 func settle() error {
 	const names = "/run/netns"
 	if err := os.MkdirAll(names, 0o755); err != nil {

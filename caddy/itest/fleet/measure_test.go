@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// processor returns how much time of processors the given gateways have had together.
+// processor returns the processor time of the given gateways together.
 func (f *fleet) processor(gateways ...int) (total time.Duration) {
 	f.t.Helper()
 	for _, i := range gateways {
@@ -20,7 +20,7 @@ func (f *fleet) processor(gateways ...int) (total time.Duration) {
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		// The fields after the name, which may have spaces: proc_pid_stat(5).
+		// These are the fields after the name, which may have spaces: proc_pid_stat(5).
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		for _, field := range fields[11:13] { // utime, stime
 			ticks, err := strconv.Atoi(field)
@@ -33,7 +33,7 @@ func (f *fleet) processor(gateways ...int) (total time.Duration) {
 	return total
 }
 
-// memory returns the most memory that gateway i has had, in MiB.
+// memory returns the peak memory of gateway i, in MiB.
 func (f *fleet) memory(i int) int {
 	f.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.gateways[i].process.Process.Pid))
@@ -48,7 +48,7 @@ func (f *fleet) memory(i int) int {
 	return kib / 1024
 }
 
-// goroutines returns how many goroutines gateway i has.
+// goroutines returns the number of goroutines of gateway i.
 func (f *fleet) goroutines(i int) int {
 	f.t.Helper()
 	res, err := http.Get("http://" + f.gateways[i].address + ":8080/metrics") //nolint:noctx // it is at hand

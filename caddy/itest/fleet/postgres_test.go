@@ -22,7 +22,7 @@ type postgres struct {
 	t          *testing.T
 	dir        string
 	host, port string
-	credential *syscall.Credential // it refuses to be root
+	credential *syscall.Credential // it refuses to run as root
 	db         *sql.DB
 	process    *exec.Cmd
 }
@@ -38,7 +38,7 @@ func newPostgres(f *fleet) *postgres {
 	uid, _ := strconv.ParseUint(account.Uid, 10, 32)
 	gid, _ := strconv.ParseUint(account.Gid, 10, 32)
 	p.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	// Not in the test's directory, which is root's.
+	// The test's directory belongs to root, so this is another.
 	if p.dir, err = os.MkdirTemp("", "fleet-postgres"); err != nil {
 		f.t.Fatal(err)
 	}
@@ -60,14 +60,15 @@ func newPostgres(f *fleet) *postgres {
 	f.t.Cleanup(func() { _ = p.db.Close() })
 	p.start()
 	f.t.Cleanup(p.stop)
-	// Here, since some of those who do it at the same time fail.
+	// The tables are created here, since some of the gateways that create them at the
+	// same time would fail.
 	if _, err := certmagicsql.NewStorage(f.t.Context(), p.db, certmagicsql.Options{}); err != nil {
 		f.t.Fatal(err)
 	}
 	return p
 }
 
-// command returns a command of PostgreSQL, which Debian has outside the path.
+// command returns a command of PostgreSQL, which is not in Debian's PATH.
 func (p *postgres) command(name string, args ...string) *exec.Cmd {
 	p.t.Helper()
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
@@ -80,7 +81,7 @@ func (p *postgres) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// url is where the database is.
+// url returns the URL of the database.
 func (p *postgres) url() string {
 	return fmt.Sprintf("postgres://postgres@%s:%s/postgres?sslmode=disable", p.host, p.port)
 }
@@ -88,7 +89,7 @@ func (p *postgres) url() string {
 // option is the global option for it.
 func (p *postgres) option() string { return "storage postgres " + p.url() }
 
-// start starts the server, with what it held before.
+// start starts the server with its earlier entries.
 func (p *postgres) start() {
 	p.t.Helper()
 	p.process = p.command("postgres", "-D", p.dir, "-h", p.host, "-p", p.port, "-k", "", "-F")
@@ -112,11 +113,11 @@ func (p *postgres) stop() {
 	if err := p.process.Process.Signal(syscall.SIGQUIT); err != nil {
 		p.t.Error(err)
 	}
-	_ = p.process.Wait() // it says that it was quit
+	_ = p.process.Wait() // the error says that it was ended
 	p.process = nil
 }
 
-// empty takes away all that is stored.
+// empty deletes all entries.
 func (p *postgres) empty() {
 	p.t.Helper()
 	if _, err := p.db.ExecContext(p.t.Context(), "truncate certmagic_data, certmagic_locks"); err != nil {

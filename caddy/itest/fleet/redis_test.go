@@ -30,7 +30,7 @@ func (r *redis) option() string {
 	return "storage redis {\nhost " + r.host + "\nport " + r.port + "\n}"
 }
 
-// start starts the server, with what it held before.
+// start starts the server with its earlier entries.
 func (r *redis) start() {
 	r.t.Helper()
 	r.process = exec.CommandContext(context.Background(), "redis-server", "--bind", r.host, "--port", r.port,
@@ -56,11 +56,11 @@ func (r *redis) stop() {
 	if err := r.process.Process.Kill(); err != nil {
 		r.t.Error(err)
 	}
-	_ = r.process.Wait() // it says that it was killed
+	_ = r.process.Wait() // the error says that it was killed
 	r.process = nil
 }
 
-// run runs a command, and returns what it prints.
+// run runs a command, and returns its output.
 func (r *redis) run(args ...string) string {
 	r.t.Helper()
 	out, err := exec.CommandContext(context.Background(), "redis-cli", append([]string{"-h", r.host, "-p", r.port}, args...)...).CombinedOutput()
@@ -70,7 +70,7 @@ func (r *redis) run(args ...string) string {
 	return string(out)
 }
 
-// empty takes away all that is stored.
+// empty deletes all entries.
 func (r *redis) empty() {
 	r.t.Helper()
 	r.run("flushall")

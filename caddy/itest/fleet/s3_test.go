@@ -38,7 +38,7 @@ func (s *s3) option() string {
 	return "storage s3 {\nendpoint http://" + s.address + "\nbucket " + bucket + "\naccess_key fleet\nsecret_key fleet\n}"
 }
 
-// start starts the server, with what it held before.
+// start starts the server with its earlier entries.
 func (s *s3) start() {
 	s.t.Helper()
 	listener, err := net.Listen("tcp", s.address)
@@ -46,7 +46,7 @@ func (s *s3) start() {
 		s.t.Fatal(err)
 	}
 	s.server = &http.Server{Handler: gofakes3.New(s.backend).Server(), ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.server.Serve(listener) }() // it says that it was closed
+	go func() { _ = s.server.Serve(listener) }() // the error says that it was closed
 }
 
 // stop ends the server.
@@ -57,7 +57,7 @@ func (s *s3) stop() {
 	}
 }
 
-// empty takes away all that is stored.
+// empty deletes all entries.
 func (s *s3) empty() {
 	s.t.Helper()
 	if err := s.backend.ForceDeleteBucket(bucket); err != nil {

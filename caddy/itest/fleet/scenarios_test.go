@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// sharing is how many gateways share their tokens on a storage. As many more do not, to
-// compare with.
+// sharing is the number of gateways that share their tokens. As many others do not share, for
+// comparison.
 const sharing = 3
 
-// A server is where a storage keeps things. It runs at first, and its storage is empty.
+// A server is the server of a storage. At first, it runs and is empty.
 type server interface {
 	// option returns the global option of a Caddyfile for the storage.
 	option() string
 
-	// stop takes the server away, and start brings it back with what it held.
+	// stop stops the server, and start starts it with its earlier entries.
 	stop()
 	start()
 
-	// empty takes away all that is stored.
+	// empty deletes all entries.
 	empty()
 }
 
-// A bench is a fleet on a storage, and what came of it.
+// A bench is a fleet on a storage, and its results.
 type bench struct {
 	*fleet
 	server   server
-	overlaps bool            // now and then two have a lock
+	overlaps bool            // two gateways can get a lock
 	figures  strings.Builder // of this run
-	failed   []string        // what was not as it should be
+	failed   []string        // wrong results
 }
 
 // newBench returns a bench without a server.
@@ -55,7 +55,7 @@ func (b *bench) on(s server) *bench {
 // sharers are the gateways that share.
 func (b *bench) sharers() []int { return b.everyone()[:sharing] }
 
-// restart ends all gateways, and starts those that share, with nothing stored.
+// restart ends all gateways, and starts the sharing gateways with an empty storage.
 func (b *bench) restart(life time.Duration) {
 	b.t.Helper()
 	b.stop()
@@ -65,7 +65,7 @@ func (b *bench) restart(life time.Duration) {
 	b.launchAll(b.sharers()...)
 }
 
-// figure notes a figure of this run, which is as it should be or not.
+// figure records a figure of this run, and whether it is right.
 func (b *bench) figure(ok bool, format string, args ...any) {
 	b.t.Helper()
 	text := fmt.Sprintf(format, args...)
@@ -80,14 +80,14 @@ func (b *bench) figure(ok bool, format string, args ...any) {
 	b.figures.WriteString(text)
 }
 
-// requests notes how many token requests there were, for so many tokens.
+// requests records the number of token requests for a number of tokens.
 func (b *bench) requests(what string, got, most int) {
 	b.t.Helper()
 	b.figure(got <= most && got > 0, "%s %d", what, got)
 }
 
-// cold starts all at once, with nothing stored, and returns how long the first call
-// took at most.
+// cold starts all gateways at once with an empty storage, and returns the longest time of a
+// first call.
 func (b *bench) cold(most int) (longest time.Duration) {
 	b.t.Helper()
 	b.restart(5 * time.Minute)
@@ -96,7 +96,7 @@ func (b *bench) cold(most int) (longest time.Duration) {
 	return longest
 }
 
-// warm starts all again, with what is stored.
+// warm starts all gateways again, with the stored entries.
 func (b *bench) warm(most int) {
 	b.t.Helper()
 	b.stop()
@@ -106,8 +106,8 @@ func (b *bench) warm(most int) {
 	b.figure(n <= most, "restarted %d", n)
 }
 
-// killed ends the first that asks the provider, while it asks, and returns how long the
-// others' calls took at most.
+// killed ends the first gateway that asks the provider, while it asks, and returns the longest
+// time of the others' calls.
 func (b *bench) killed(most int) (longest time.Duration) {
 	b.t.Helper()
 	b.stop()
@@ -125,17 +125,17 @@ func (b *bench) killed(most int) (longest time.Duration) {
 	return longest
 }
 
-// renewed is the life of n tokens, under load, after which there were at most so many
-// requests for each.
+// renewed runs for the life of n tokens, under load, and checks the number of requests for
+// each.
 func (b *bench) renewed(n, most int) {
 	b.t.Helper()
 	requests := b.during(n, most)
 	b.figure(b.inStep(requests, n, most), "renewed %d for %d", requests, n)
 }
 
-// inStep reports whether so many requests for n tokens are right, of which there may be
-// so many for each. Where gateways ask for themselves, they are not in step: the first
-// may take a token that was there before, and the others ask for one more.
+// inStep reports whether the number of requests for n tokens is right, with at most the given
+// number for each. If gateways ask by themselves, they are not in step: the first may take an
+// earlier token, and the others ask for one more.
 func (b *bench) inStep(requests, n, most int) bool {
 	switch {
 	case most > 1:
@@ -143,12 +143,12 @@ func (b *bench) inStep(requests, n, most int) bool {
 	case b.overlaps:
 		return requests >= n && requests <= n+1+n/10
 	default:
-		return requests == n || requests == n+1 // the counting may begin in the middle of a renewal
+		return requests == n || requests == n+1 // the count may begin in the middle of a renewal
 	}
 }
 
-// during waits, under load, until the first gateway has had n more tokens, from when it
-// has just had another, and returns how many requests there were meanwhile.
+// during waits, under load, from a change of the first gateway's token until it has had n more
+// tokens, and returns the number of requests meanwhile.
 func (b *bench) during(n, most int) (requests int) {
 	b.t.Helper()
 	end := b.load()
@@ -164,7 +164,7 @@ func (b *bench) during(n, most int) (requests int) {
 	return len(b.bank.asked())
 }
 
-// next waits until the first gateway comes with another token.
+// next waits until the first gateway uses another token.
 func (b *bench) next() {
 	b.t.Helper()
 	watched := b.gateways[0].address
@@ -172,7 +172,7 @@ func (b *bench) next() {
 	b.eventually(func() bool { return b.bank.changed(watched) > had })
 }
 
-// ended ends load, of which no call may have failed.
+// ended ends load, and checks that all its calls succeeded.
 func (b *bench) ended(end func() (calls, failures int64)) {
 	b.t.Helper()
 	calls, failures := end()
@@ -181,8 +181,8 @@ func (b *bench) ended(end func() (calls, failures int64)) {
 	}
 }
 
-// away takes the server away until each gateway has had another token, and for as long
-// as a token lives at least, and brings it back.
+// away stops the server until each gateway has had another token, and at least for the life of
+// a token. Then it starts the server again.
 func (b *bench) away(life time.Duration, most, after int) {
 	b.t.Helper()
 	b.restart(life)
@@ -212,13 +212,13 @@ func (b *bench) away(life time.Duration, most, after int) {
 	b.figure(b.inStep(n, 1, after), "back %d", n)
 	b.ended(end)
 	l := b.logs(b.sharers()...)
-	// Each says once that it is gone, and that it is back.
+	// Each gateway logs once that the server is gone, and once that it is back.
 	b.figure(l.alone-before.alone <= sharing && l.again-before.again == l.alone-before.alone,
 		"in the log %d alone, %d again", l.alone-before.alone, l.again-before.again)
 }
 
-// idle leaves all gateways without calls, and compares what processor time those that
-// share take with what the others do.
+// idle makes no calls, and compares the processor time of the sharing gateways with that of
+// the others.
 func (b *bench) idle(span time.Duration) {
 	b.t.Helper()
 	alone := b.everyone()[sharing:]
@@ -229,7 +229,7 @@ func (b *bench) idle(span time.Duration) {
 	<-time.After(span)
 	sharedAfter, othersAfter := took()
 	shared, others = sharedAfter-shared, othersAfter-others
-	// Some hundredths are the noise of what Caddy does by itself.
+	// A difference of some hundredths comes from Caddy itself.
 	b.figure(shared <= others+span/50, "idle for %v %v of the processor, without sharing %v", span, shared, others)
 	for _, i := range alone {
 		b.kill(i)
@@ -250,7 +250,7 @@ func (b *bench) clocks(most int) {
 	b.gateways[1].ahead, b.gateways[2].ahead = 0, 0
 }
 
-// loads notes whether Caddy reloads and starts while the server is away.
+// loads records whether Caddy reloads and starts while the server is away.
 func (b *bench) loads(want bool) {
 	b.t.Helper()
 	b.server.stop()
@@ -262,7 +262,7 @@ func (b *bench) loads(want bool) {
 	g := b.gateways[0]
 	ended := make(chan struct{})
 	go func() {
-		_ = g.process.Wait() // it says that it failed
+		_ = g.process.Wait() // the error says that it failed
 		close(ended)
 	}()
 	starts := false
@@ -283,15 +283,15 @@ func (b *bench) loads(want bool) {
 	b.figure(reloads == want && starts == want, "while away, it reloads %t, starts %t", reloads, starts)
 }
 
-// Whether the logs say that tokens are not shared.
+// These say whether the logs say that tokens are not shared.
 const (
 	saysNothing = iota
 	maySay
 	says
 )
 
-// log notes whether the logs are true, and whether the processes that began after the
-// given part of them say that their tokens are not shared: each once, if any.
+// log records whether the logs are true, and whether the processes that began after the given
+// part of them say once that their tokens are not shared.
 func (b *bench) log(say int, before logged) {
 	b.t.Helper()
 	l := b.logs(b.sharers()...)

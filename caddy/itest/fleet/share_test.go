@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// size is how many gateways share.
+// size is the number of gateways that share.
 const size = 8
 
-// What one fleet leaves is not in the way of the next.
+// The remains of a fleet do not disturb the next fleet.
 func TestFleetsFollowEachOther(t *testing.T) {
 	for range 5 {
 		t.Run("fleet", func(t *testing.T) { newFleet(t, 0, size) })
@@ -40,7 +40,7 @@ func TestFleetOnRedis(t *testing.T) {
 	})
 	t.Logf("what the gateways did with Redis since the lock's holder was killed:\n%s", r.run("info", "commandstats"))
 
-	// Redis goes away and comes back, twice, under load.
+	// Redis stops and starts again, twice, under load.
 	f.bank.setLife(10 * time.Second)
 	f.restart()
 	f.all(f.everyone()...)
@@ -63,9 +63,8 @@ func TestFleetOnRedis(t *testing.T) {
 	}
 }
 
-// renewals waits, under load, until n tokens have been asked for and all
-// gateways have the last of them. It returns for how many there were requests,
-// and how long it took.
+// renewals waits, under load, until n tokens have been requested and all gateways have the last
+// of them. It returns the number of tokens that were requested, and the time.
 func (f *fleet) renewals(n int) (requests int, took time.Duration) {
 	f.t.Helper()
 	f.bank.asked()
@@ -83,11 +82,11 @@ func (f *fleet) renewals(n int) (requests int, took time.Duration) {
 	return requests, took
 }
 
-// testSharing counts the token requests of a fleet whose storage empty empties.
+// testSharing counts the token requests of a fleet. empty empties its storage.
 func (f *fleet) testSharing(empty func()) {
 	t := f.t
 
-	// All start at once, with nothing.
+	// All start at once, with an empty storage.
 	f.bank.setLife(5 * time.Minute)
 	f.restart()
 	f.all(f.everyone()...)
@@ -106,7 +105,7 @@ func (f *fleet) testSharing(empty func()) {
 	empty()
 	release := f.bank.holdTokens()
 	defer release()
-	f.start() // and each asks for a token at once
+	f.start() // each gateway asks for a token at once
 	f.eventually(func() bool { return len(f.bank.waiting()) > 0 })
 	holder := slices.IndexFunc(f.gateways[:], func(g *gateway) bool { return g.address == f.bank.waiting()[0] })
 	f.kill(holder)

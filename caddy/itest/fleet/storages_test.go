@@ -17,7 +17,7 @@ var (
 	writeStorages = flag.Bool("storages.write", false, "whether the tables of storages are written into the documents")
 )
 
-// A promise is what the documents say of a storage: at most so many token requests of
+// A promise is what the page says about a storage: the largest number of token requests of
 // three gateways.
 type promise struct {
 	storage string
@@ -25,8 +25,7 @@ type promise struct {
 
 	cold, renewed, killed, away, clocks int
 
-	// overlaps says whether now and then two have the lock, if they look for it at the
-	// same time.
+	// overlaps says whether two gateways can get the lock if they look at the same time.
 	overlaps bool
 
 	// loads says whether Caddy starts and reloads while the server is away.
@@ -52,7 +51,7 @@ var promises = []promise{
 	},
 }
 
-// The page's table of storages is what TestStorages holds them to.
+// The table of storages in the page has the promises of TestStorages.
 func TestStorages(t *testing.T) {
 	t.Parallel()
 	tokens, away := 4, 10*time.Second
@@ -93,7 +92,7 @@ func TestStorages(t *testing.T) {
 // promised is the table of the promises.
 func promised() string {
 	var table strings.Builder
-	table.WriteString("| storage | all start at once | renewal | the one that asks is killed | its server is away | clocks two minutes apart | Caddy starts and reloads while it is away |\n" +
+	table.WriteString("| storage | all start at once | renewal | the gateway that asks is killed | its server is away | clocks two minutes apart | Caddy starts and reloads while it is away |\n" +
 		"| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, p := range promises {
 		renewed := strconv.Itoa(p.renewed)
@@ -106,37 +105,37 @@ func promised() string {
 	return table.String()
 }
 
-// An excuse is what the documents say of a storage that has a defect: at most so many
-// token requests of three gateways.
+// An excuse is what the page says about a storage with a defect: the largest number of token
+// requests of three gateways.
 type excuse struct {
 	defect, words         string
 	cold, renewed, killed int
 	life                  time.Duration // of tokens; 6 seconds if not set
-	log                   int           // says, or not, that tokens are not shared
+	log                   int           // whether the log says that tokens are not shared
 }
 
 var excuses = []excuse{
 	{defect: defective.OneKeySpace, words: "keeps locks where the entries are", cold: 1, renewed: 1, killed: 2},
-	{defect: defective.LockForEver, words: "goes on locking when it is told to stop", cold: 1, renewed: 1, killed: 2},
+	{defect: defective.LockForEver, words: "goes on locking after its context has ended", cold: 1, renewed: 1, killed: 2},
 	{defect: defective.LockRefused, words: "refuses a lock that is held", cold: 1, renewed: 1, killed: 3},
-	{defect: defective.LockNothing, words: "has no locks", cold: 3, renewed: 3, killed: 3},
+	{defect: defective.LockNothing, words: "does not lock", cold: 3, renewed: 3, killed: 3},
 	{defect: defective.LockOfTheDead, words: "never frees the lock of a process that has died", cold: 1, renewed: 1, killed: 3},
-	{defect: defective.OtherNotFound, words: "has an error of its own for what is not there", cold: 1, renewed: 1, killed: 2},
-	{defect: defective.NotFoundWhenGone, words: "says that nothing is there when its server is gone", cold: 1, renewed: 1, killed: 2},
+	{defect: defective.OtherNotFound, words: "returns another error for a missing entry", cold: 1, renewed: 1, killed: 2},
+	{defect: defective.NotFoundWhenGone, words: "reports entries as missing while its server is away", cold: 1, renewed: 1, killed: 2},
 	{defect: defective.Slow, words: "takes a second and a half for everything", cold: 3, renewed: 3, killed: 3, life: 12 * time.Second, log: maySay},
-	{defect: defective.Hangs, words: "never answers", cold: 3, renewed: 3, killed: 3, log: says},
-	{defect: defective.Changes, words: "gives back something else", cold: 3, renewed: 3, killed: 3, log: says},
-	{defect: defective.Forgets, words: "keeps nothing", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.Hangs, words: "never responds", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.Changes, words: "returns another value", cold: 3, renewed: 3, killed: 3, log: says},
+	{defect: defective.Forgets, words: "does not keep entries", cold: 3, renewed: 3, killed: 3, log: says},
 	{defect: defective.Caches, words: "reads from memory for ten minutes", cold: 3, renewed: 3, killed: 3, log: says},
 	{defect: defective.Panics, words: "panics", cold: 3, renewed: 3, killed: 3, log: says},
 	{defect: defective.ReadOnly, words: "can be read but not written", cold: 3, renewed: 3, killed: 3, log: says},
 }
 
-// coldWait is how long a first call waits at most where the storage is no help: two
-// seconds, the bank's, and what a busy machine adds.
+// coldWait is the longest wait of a first call if the storage does not help: two seconds, the
+// time of the bank, and a margin for a busy machine.
 const coldWait = 4 * time.Second
 
-// The page's table of defects is what TestDefects holds them to.
+// The table of defects in the page has the excuses of TestDefects.
 func TestDefects(t *testing.T) {
 	t.Parallel()
 	var figures figures
@@ -156,7 +155,7 @@ func TestDefects(t *testing.T) {
 			for _, i := range b.sharers() {
 				goroutines -= b.goroutines(i)
 			}
-			before := b.logs(b.sharers()...) // in which there was not time enough to say it
+			before := b.logs(b.sharers()...) // they did not have the time to say it
 			b.restart(max(e.life, 6*time.Second))
 			b.all(b.sharers()...)
 			b.renewed(3, e.renewed)
@@ -177,20 +176,20 @@ func TestDefects(t *testing.T) {
 // excused is the table of the excuses.
 func excused() string {
 	var table strings.Builder
-	table.WriteString("| a storage that | all start at once | renewal | the one that asks is killed | the log says so |\n| --- | --- | --- | --- | --- |\n")
+	table.WriteString("| a storage that | all start at once | renewal | the gateway that asks is killed | the log says so |\n| --- | --- | --- | --- | --- |\n")
 	for _, e := range excuses {
 		fmt.Fprintf(&table, "| %s | %d | %d | %d | %s |\n", e.words, e.cold, e.renewed, e.killed, map[int]string{saysNothing: "no", maySay: "or not", says: "yes"}[e.log])
 	}
 	return table.String()
 }
 
-// Figures are what came of storages in this run.
+// Figures are the results of storages in this run.
 type figures struct {
 	mu   sync.Mutex
 	rows []string
 }
 
-// add adds what came of one.
+// add adds the results of a storage.
 func (f *figures) add(name string, b *bench) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,5 +1,6 @@
-// Package retry prevents the HTTP client of Go from retrying a request by itself: it would
-// send the same DPoP proof, and would retry calls that may have been processed.
+// Package retry has what all transports need for retries. A Guard prevents the HTTP client
+// of Go from retrying a request by itself: it would send the same DPoP proof, and would
+// retry calls that may have been processed.
 package retry
 
 import (

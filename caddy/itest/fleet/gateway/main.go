@@ -1,5 +1,4 @@
-// Command gateway is Caddy with the gateway and with the storages that a fleet is tested
-// on.
+// Command gateway is Caddy with the gateway and with the storages of the fleet's tests.
 package main
 
 import (

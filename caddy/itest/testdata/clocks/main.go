@@ -1,6 +1,6 @@
-// Command clocks uses a source of tokens while the clock on the wall jumps, and says
-// what becomes of it. It is built with a package time whose WallOffset is by how many
-// seconds that clock is ahead of the machine's; the monotonic clock stays as it is.
+// Command clocks uses a token source while the wall clock jumps, and prints the results. It is
+// built with a package time whose WallOffset is by how many seconds the wall clock is ahead
+// of the machine's. The monotonic clock does not change.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	}
 	upload(transport, api.URL)
 	say("at first")
-	time.WallOffset.Add(3600) // as after an hour in which the machine was suspended
+	time.WallOffset.Add(3600) // as after a suspension of an hour
 	say("an hour later")
 	time.WallOffset.Add(-7200)
 	say("set back by two hours")
@@ -54,8 +54,8 @@ func main() {
 	say("after the ten minutes it has asked for")
 }
 
-// newTransport returns a source of issuer's tokens, and a transport that sends them
-// to the API at origin.
+// newTransport returns a source of issuer's tokens, and a transport that sends them to the
+// API at origin.
 func newTransport(issuer *tokenauthtest.Server, origin string) (*tokenauth.Source, *gateway.Transport) {
 	provider, err := tokenauth.NewProvider(issuer.Issuer())
 	if err != nil {
@@ -78,8 +78,8 @@ func newTransport(issuer *tokenauthtest.Server, origin string) (*tokenauth.Sourc
 	}
 }
 
-// upload makes a call with a large body and returns the authorization that the API
-// saw, or why there was no call.
+// upload makes a call with a large body. It returns the authorization that the API saw, or the
+// error.
 func upload(transport *gateway.Transport, origin string) string {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, origin+"/upload", strings.NewReader(strings.Repeat("x", 1<<20)))
 	if err != nil {

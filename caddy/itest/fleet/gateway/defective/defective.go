@@ -1,5 +1,5 @@
-// Package defective is a storage for Caddy that does what storages should not, one
-// defect at a time. Underneath are files, so that several processes share it.
+// Package defective is a storage for Caddy with one defect. It keeps entries in files, so that
+// several processes can share it.
 package defective
 
 import (
@@ -24,15 +24,15 @@ func init() {
 	caddy.RegisterModule(Storage{})
 }
 
-// The defects.
+// These are the defects.
 const (
-	// A lock is kept in the place of the entry of its name, and overwrites it.
+	// A lock is stored as the entry of its name, and overwrites it.
 	OneKeySpace = "one_key_space"
 
-	// Lock tries again for ever, and does not succeed any more when its context is over.
+	// Lock tries again for ever, and does not succeed any more after its context has ended.
 	LockForEver = "lock_for_ever"
 
-	// Lock of a lock that is held is an error at once.
+	// Lock returns an error at once if the lock is held.
 	LockRefused = "lock_refused"
 
 	// Lock does nothing.
@@ -41,46 +41,46 @@ const (
 	// A lock whose holder has died is never granted again.
 	LockOfTheDead = "lock_of_the_dead"
 
-	// The error for what is not there is not fs.ErrNotExist.
+	// The error for a missing entry is not fs.ErrNotExist.
 	OtherNotFound = "other_not_found"
 
-	// The error is fs.ErrNotExist also where nothing can be reached, and when the
-	// context is over. A file "gone" beside the entries takes the server away.
+	// The error is fs.ErrNotExist also if the server is away, and if the context has
+	// ended. With a file "gone" beside the entries, the server is away.
 	NotFoundWhenGone = "not_found_when_gone"
 
 	// Every operation takes a second and a half.
 	Slow = "slow"
 
-	// No operation ends, whatever its context says.
+	// Operations never end, even if their context has ended.
 	Hangs = "hangs"
 
-	// Values come back changed.
+	// Load returns a changed value.
 	Changes = "changes"
 
-	// Values are not kept.
+	// Store does not keep the value.
 	Forgets = "forgets"
 
-	// What was read is read from memory for ten minutes.
+	// After the first time, an entry is read from memory for ten minutes.
 	Caches = "caches"
 
 	// Every operation panics.
 	Panics = "panics"
 
-	// Nothing can be written, neither entries nor locks.
+	// Writing entries and locks fails.
 	ReadOnly = "read_only"
 )
 
-// All are the defects that there are.
+// All has all defects.
 var All = []string{
 	OneKeySpace, LockForEver, LockRefused, LockNothing, LockOfTheDead, OtherNotFound, NotFoundWhenGone,
 	Slow, Hangs, Changes, Forgets, Caches, Panics, ReadOnly,
 }
 
-// own is what the keys and locks of the gateway begin with. What Caddy itself stores is
-// kept well: it would not bear some of the defects.
+// own is the prefix of the gateway's keys and locks. For other keys, the storage has no
+// defect: Caddy itself would not run with some of them.
 const own = "tokenauth/"
 
-// ErrDefect is what the defects fail with.
+// ErrDefect is the error of defective operations.
 var ErrDefect = errors.New("the storage is defective")
 
 // A Storage has one defect. In a Caddyfile:
@@ -90,7 +90,7 @@ type Storage struct {
 	// The directory of the entries and locks.
 	Root string `json:"root"`
 
-	// What it does wrong.
+	// The defect.
 	Defect string `json:"defect"`
 }
 
@@ -108,7 +108,7 @@ func (s *Storage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// Validate looks whether there is such a defect.
+// Validate checks that the defect exists.
 func (s *Storage) Validate() error {
 	if !slices.Contains(All, s.Defect) {
 		return fmt.Errorf("there is no defect %q", s.Defect)
@@ -122,7 +122,7 @@ func (s *Storage) CertMagicStorage() (certmagic.Storage, error) {
 	return &storage{Storage: files, root: s.Root, defect: s.Defect, cache: make(map[string]cached)}, nil
 }
 
-// storage is what CertMagic and the gateway use.
+// storage is the storage for CertMagic and the gateway.
 type storage struct {
 	certmagic.Storage // the files
 	root, defect      string
@@ -137,7 +137,7 @@ type cached struct {
 	until time.Time
 }
 
-// begin does what the defect does before every operation.
+// begin is called before every operation.
 func (s *storage) begin(ctx context.Context, key string) error {
 	if !strings.HasPrefix(key, own) {
 		return nil
@@ -182,7 +182,7 @@ func (s *storage) Lock(ctx context.Context, name string) error {
 			if ctx.Err() == nil && s.Storage.Lock(ctx, name) == nil {
 				return nil
 			}
-			time.Sleep(time.Millisecond) // as long as a server takes to refuse
+			time.Sleep(time.Millisecond) // a server takes as long to refuse
 		}
 	case LockOfTheDead:
 		return s.lockForGood(ctx, name)
@@ -195,7 +195,7 @@ func (s *storage) Lock(ctx context.Context, name string) error {
 	return s.Storage.Lock(ctx, name)
 }
 
-// lockForGood takes a lock that only Unlock takes away.
+// lockForGood takes a lock that only Unlock releases.
 func (s *storage) lockForGood(ctx context.Context, name string) error {
 	for {
 		if err := os.MkdirAll(filepath.Dir(s.lockFile(name)), 0o700); err != nil {
@@ -213,7 +213,7 @@ func (s *storage) lockForGood(ctx context.Context, name string) error {
 	}
 }
 
-// lockFile is where lockForGood has a lock.
+// lockFile is the file of a lock of lockForGood.
 func (s *storage) lockFile(name string) string {
 	return filepath.Join(s.root, "held", strings.ReplaceAll(name, "/", "-"))
 }
@@ -221,7 +221,7 @@ func (s *storage) lockFile(name string) string {
 func (s *storage) Unlock(ctx context.Context, name string) error {
 	if err := s.begin(ctx, name); err != nil {
 		if s.defect == NotFoundWhenGone {
-			_ = s.Storage.Unlock(ctx, name) // as a server does by itself, when nobody holds on to the lock
+			_ = s.Storage.Unlock(ctx, name) // a server does that by itself when the holder is gone
 		}
 		return err
 	}
@@ -274,7 +274,7 @@ func (s *storage) Stat(ctx context.Context, key string) (certmagic.KeyInfo, erro
 	return info, s.notFound(err)
 }
 
-// notFound returns the error for what may not be there.
+// notFound returns the error that a storage with the defect returns instead of err.
 func (s *storage) notFound(err error) error {
 	switch {
 	case s.defect == OtherNotFound && errors.Is(err, fs.ErrNotExist):

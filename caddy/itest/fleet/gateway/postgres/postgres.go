@@ -1,5 +1,4 @@
-// Package postgres makes a storage for Caddy of certmagic-sqlstorage, which is none by
-// itself.
+// Package postgres makes certmagic-sqlstorage a storage module of Caddy.
 package postgres
 
 import (
@@ -18,7 +17,7 @@ func init() {
 	caddy.RegisterModule(Storage{})
 }
 
-// A Storage keeps what Caddy stores in PostgreSQL. In a Caddyfile:
+// A Storage keeps Caddy's entries in PostgreSQL. In a Caddyfile:
 //
 //	storage postgres <url>
 type Storage struct {
@@ -53,7 +52,7 @@ func (s *Storage) Cleanup() error {
 	return s.db.Close()
 }
 
-// CertMagicStorage returns the storage, and makes its tables.
+// CertMagicStorage returns the storage, and creates its tables.
 func (s *Storage) CertMagicStorage() (certmagic.Storage, error) {
 	return certmagicsql.NewStorage(context.Background(), s.db, certmagicsql.Options{})
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esigngateway/caddy-bankid-esign/internal/pdftest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/pdf"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
 
 // packed is a PDF 1.5 whose objects are in an object stream, and whose

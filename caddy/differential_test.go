@@ -1,0 +1,269 @@
+package caddyesign_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// differentialCalls is how many calls TestBothWaysAreTheSame makes:
+//
+//	go test -run BothWays . -args -differential.n=20000
+var differentialCalls = flag.Int("differential.n", 1500, "how many calls to send through both ways to the API")
+
+// A lane is a gateway with an API's host of its own.
+type lane struct {
+	addr string // of the gateway
+	host *scriptedHost
+}
+
+// newLanes starts a Caddy with two gateways for each version of HTTP that the API speaks,
+// which differ in their way to the API only: the first has the short one.
+func newLanes(t *testing.T) (f *fixture, admin string, lanes [2][2]lane) {
+	t.Helper()
+	f = newFixture(t)
+	f.global = "metrics"
+	var sites strings.Builder
+	longs := make(map[string]bool)
+	for version := range lanes {
+		for way := range lanes[version] {
+			l := lane{addr: freeAddress(t), host: newScriptedHost(t, version == 1)}
+			lanes[version][way] = l
+			longs[l.addr] = way == 1
+			client := fmt.Sprintf("client%d%d", version, way)
+			f.app += fmt.Sprintf("client %s {\nclient_id %[1]s\nclient_secret {file.%s}\n}\n", client, f.secret)
+			f.global += "\nservers " + l.addr + " {\nname " + client + "\nlog_credentials\nprotocols h1 h2c\n}"
+			upstreams := ""
+			for _, api := range []string{"signdoc", "csc", "timestamp"} {
+				upstreams += fmt.Sprintf("upstream %s http://%s\n", api, l.host.Addr())
+			}
+			transport := ""
+			if version == 1 {
+				transport = "transport http {\nversions h2c\n}"
+			}
+			_, port, _ := net.SplitHostPort(l.addr)
+			fmt.Fprintf(&sites, `
+			http://:%s {
+				bind 127.0.0.1
+				log
+				@own header X-Own *
+				header @own {
+					X-Own "before"
+					+X-Repeat "before"
+					Via "1.1 before"
+					Server "before"
+					Content-Type "text/before"
+				}
+				bankid_esign signdoc csc timestamp {
+					client %s
+					callers local
+					%s
+					call signdoc HEAD /head none safe
+					call signdoc PUT /put bearer never
+					call signdoc GET /get none never
+					%s
+				}
+			}`, port, client, upstreams, transport)
+		}
+	}
+	admin = freeAddress(t)
+	caddyfile := strings.Replace(f.caddyfile("")+sites.String(), "admin off", "admin "+admin, 1)
+	var config map[string]any
+	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range config["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any) {
+		if listen := server.(map[string]any)["listen"].([]any); longs[listen[0].(string)] {
+			lengthen(server)
+		}
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(raw, true); err != nil {
+		t.Fatal(err)
+	}
+	return f, admin, lanes
+}
+
+// send makes a call over the lane, and returns what the caller and the API's host have
+// seen.
+func (l lane) send(t *testing.T, c *wireCall) string {
+	l.host.expect(c.reply, c.safe)
+	var got string
+	if c.http2 {
+		got = c.send2(t, l.addr)
+	} else {
+		got = c.send1(t, l.addr)
+	}
+	return l.normal("the caller:\n" + got + "\nthe host:\n" + strings.Join(l.host.requests(), "\n"))
+}
+
+var (
+	trailers = regexp.MustCompile(`(?im)^"?trailer: .*$`)
+	dates    = regexp.MustCompile(`(?i)(date: )(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w+ 20(?:2[5-9]|[3-9]\d) [0-9:]+ GMT`)
+	tokens   = regexp.MustCompile(`Bearer token-[\w-]+`)
+	errorIDs = regexp.MustCompile(`\{id=\w+\} `)
+	ports    = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+)
+
+// normal returns s without what differs between two lanes or two times.
+func (l lane) normal(s string) string {
+	s = strings.ReplaceAll(s, l.addr, "GATEWAY")
+	s = strings.ReplaceAll(s, l.host.Addr().String(), "HOST")
+	s = dates.ReplaceAllString(s, "${1}NOW")
+	s = tokens.ReplaceAllString(s, "TOKEN")
+	s = ports.ReplaceAllString(s, "PORT")
+	return trailers.ReplaceAllStringFunc(s, sorted)
+}
+
+// sorted returns a field line with its values in order: that of Trailer is by chance.
+func sorted(line string) string {
+	name, values, _ := strings.Cut(strings.TrimSuffix(line, "\r"), ": ")
+	list := strings.Split(values, ", ")
+	slices.Sort(list)
+	return name + ": " + strings.Join(list, ", ")
+}
+
+// Nobody can tell by a call which of the two ways to the API it has taken, neither its
+// caller, nor the API, nor who reads the log and the metrics.
+func TestBothWaysAreTheSame(t *testing.T) {
+	f, admin, lanes := newLanes(t)
+	differences := 0
+	for n := range *differentialCalls {
+		c := generated(n, n%2 == 1)
+		var seen [2]string
+		var wg sync.WaitGroup
+		for way, l := range lanes[n%2] {
+			wg.Go(func() { seen[way] = l.send(t, c) })
+		}
+		wg.Wait()
+		if seen[0] == seen[1] {
+			continue
+		}
+		t.Errorf("call %d: %s\nthe API responds by HTTP/%d: %.500s", n, c, 1+n%2, fmt.Sprintf("%+v", c.reply))
+		t.Errorf("short way: %s\nlong way: %s", difference(seen[0], seen[1]), difference(seen[1], seen[0]))
+		if differences++; differences == 10 {
+			t.Fatal("and so on")
+		}
+	}
+	compareMetrics(t, admin)
+	if err := caddy.Stop(); err != nil { // then all is logged
+		t.Fatal(err)
+	}
+	compareLogs(t, f.logged(), lanes)
+}
+
+// String describes the request of c.
+func (c *wireCall) String() string {
+	return fmt.Sprintf("%s %s %q, body %s of %d bytes, wait %t, cut %t, HTTP/2 %t", c.method, c.target, c.fields, c.framing, len(c.body), c.wait, c.cut, c.http2)
+}
+
+// compareMetrics asserts that the gateways have the same metrics, but for durations.
+func compareMetrics(t *testing.T, admin string) {
+	t.Helper()
+	server := regexp.MustCompile(`client(\d)(\d)`)
+	var differ string
+	for range 100 { // some are counted after the response
+		var metrics [2][]string
+		for line := range strings.Lines(scrapeText(t, admin)) {
+			match := server.FindStringSubmatch(line)
+			name, _, _ := strings.Cut(line, "{")
+			if match == nil || (strings.Contains(name, "_seconds_") && !strings.HasSuffix(name, "_count")) || strings.Contains(name, "expires") {
+				continue
+			}
+			way := match[2][0] - '0'
+			metrics[way] = append(metrics[way], server.ReplaceAllString(line, "client$1"))
+		}
+		if len(metrics[0]) == 0 {
+			t.Fatal("there are no metrics")
+		}
+		short, long := strings.Join(metrics[0], ""), strings.Join(metrics[1], "")
+		if differ = difference(short, long) + difference(long, short); short == long {
+			return
+		}
+	}
+	t.Errorf("metrics differ: %s", differ)
+}
+
+// compareLogs asserts that the gateways have logged the same about each call.
+func compareLogs(t *testing.T, log string, lanes [2][2]lane) {
+	t.Helper()
+	var entries [2]map[string][]string // by call
+	for way := range entries {
+		entries[way] = make(map[string][]string)
+	}
+	for line := range strings.Lines(log) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		request, _ := entry["request"].(map[string]any)
+		header, _ := request["headers"].(map[string]any)
+		number, _ := header["Accept-Case"].([]any)
+		if number == nil || entry["msg"] == "selected upstream" {
+			continue
+		}
+		for _, name := range []string{"ts", "duration", "err_id", "err_trace", "logger"} {
+			delete(entry, name)
+		}
+		delete(request, "remote_port")
+		if entry["msg"] != "handled request" { // Caddy's proxy adds these, and they do not leave
+			for _, name := range []string{"Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				delete(header, name)
+			}
+		}
+		if message, ok := entry["error"].(string); ok {
+			entry["error"] = errorIDs.ReplaceAllString(message, "")
+		}
+		if response, ok := entry["resp_headers"].(map[string]any); ok && response["Trailer"] != nil {
+			response["Trailer"] = sorted("Trailer: " + fmt.Sprint(response["Trailer"].([]any)...))
+		}
+		call := fmt.Sprint(number...)
+		if n, _ := strconv.Atoi(call); request["proto"] == "HTTP/2.0" || generated(n, n%2 == 1).reply.early {
+			delete(entry, "bytes_read") // by chance, of a body that nobody needs
+		}
+		for _, version := range lanes {
+			for way, l := range version {
+				if host, _ := request["host"].(string); host == l.addr || host == l.host.Addr().String() {
+					normal, _ := json.Marshal(entry)
+					entries[way][call] = append(entries[way][call], l.normal(string(normal)))
+				}
+			}
+		}
+	}
+	if len(entries[0]) < *differentialCalls*9/10 {
+		t.Errorf("only %d calls were logged", len(entries[0]))
+	}
+	differences := 0
+	for call, short := range entries[0] {
+		long := entries[1][call]
+		if slices.Sort(short); slices.Equal(short, slices.Sorted(slices.Values(long))) {
+			continue
+		}
+		t.Errorf("log of call %s:\nshort way: %q\nlong way: %q", call, without(short, long), without(long, short))
+		if differences++; differences == 10 {
+			t.Fatal("and so on")
+		}
+	}
+}
+
+// difference returns the lines of a that b does not have.
+func difference(a, b string) string {
+	return fmt.Sprintf("%.600q", without(strings.Split(a, "\n"), strings.Split(b, "\n")))
+}
+
+// without returns what only a has.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+}
