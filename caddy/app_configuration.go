@@ -19,10 +19,12 @@ func configuration(ctx caddy.Context) *caddy.Config {
 }
 
 // readsProxy reports whether the HTTP app that cfg configures may read placeholders of
-// Caddy's reverse proxy. It reports true if the app's configuration is not known.
+// Caddy's reverse proxy. It reports true if the app's configuration is not known, or has the
+// handler templates, whose files may read placeholders.
 func readsProxy(cfg *caddy.Config) bool {
 	if cfg == nil || cfg.AppsRaw["http"] == nil {
 		return true
 	}
-	return bytes.Contains(cfg.AppsRaw["http"], []byte("http.reverse_proxy."))
+	app := cfg.AppsRaw["http"]
+	return bytes.Contains(app, []byte("http.reverse_proxy.")) || bytes.Contains(app, []byte(`"templates"`))
 }

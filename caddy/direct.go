@@ -57,7 +57,7 @@ type transfer struct {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (d *direct) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	x := d.transport.exchange(r.Context())
+	x := d.transport.exchange(r)
 	t := &transfer{ResponseWriter: w}
 	x.transfer, x.Interim = t, t.interim
 	defer func() {
@@ -147,7 +147,7 @@ func (d *direct) rewrite(r *httputil.ProxyRequest) {
 
 // RoundTrip implements http.RoundTripper.
 func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
-	x := d.transport.exchange(req.Context())
+	x := d.transport.exchange(req)
 	t := x.transfer
 	t.request = req
 	start := time.Now()

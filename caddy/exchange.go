@@ -14,7 +14,7 @@ import (
 
 // An exchange is what is known of one call while it is served, by the site before the
 // gateway, the handler and the transport. A request has one, unless it comes to a second
-// gateway, such as in error routes. Each of those has its own.
+// gateway, such as in error routes, or makes another call. Each of those has its own.
 type exchange struct {
 	gateway.Exchange
 
@@ -57,6 +57,22 @@ func beginExchange(r *http.Request) *exchange {
 	return x
 }
 
+// ofRefusal returns the exchange for a request with the context ctx that a gateway refuses
+// before it knows the call: x, or a new one if x is of a call that has ended.
+func (x *exchange) ofRefusal(ctx context.Context) *exchange {
+	if x.settled {
+		return x.next(ctx)
+	}
+	return x
+}
+
+// next returns a new exchange of the request with the context ctx, after x.
+func (x *exchange) next(ctx context.Context) *exchange {
+	next := &exchange{body: x.body, download: x.download, previous: x}
+	caddyhttp.SetVar(ctx, exchangeVar, next)
+	return next
+}
+
 // ready waits until the call can be made, which may need a token. The wait is before the
 // reverse proxy, which would blame the API's host for a failure.
 func (x *exchange) ready(r *http.Request) error {
@@ -97,8 +113,12 @@ func (x *exchange) settle(w http.ResponseWriter, r *http.Request, err error, err
 	}
 }
 
-// count counts an error that has ended the call, once.
-func (x *exchange) count(client, kind string, err error) {
+// count counts an error that has ended the call of r, once. If the error comes from a
+// gateway in a response route, that gateway has counted it.
+func (x *exchange) count(r *http.Request, client, kind string, err error) {
+	for within := exchangeOf(r.Context()); within != nil && within != x; within = within.previous {
+		x.counted = x.counted || within.counted
+	}
 	if !x.counted {
 		x.counted = true
 		countRefusal(client, kind, errorStatus(err))

@@ -167,20 +167,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		x.body.KeepOpen()
 	}
 	if err := h.admitted(r); err != nil {
-		return h.finish(w, r, x, err, h.drainers.strangers)
+		return h.finish(w, r, x.ofRefusal(r.Context()), err, h.drainers.strangers)
 	}
 	call, err := h.lookUp(r)
 	if err != nil {
-		return h.finish(w, r, x, err, h.drainers.callers)
+		return h.finish(w, r, x.ofRefusal(r.Context()), err, h.drainers.callers)
 	}
-	x = h.routes[call.Group].transport.exchange(r.Context())
-	x.Call = call
+	x = h.routes[call.Group].transport.exchange(r)
+	x.refusal = nil // of the same call before
 	if x.body == nil {
 		err = h.serve(w, r, x, next)
 	} else {
 		early := &upload.EarlyResponse{
 			ResponseWriter: w, Body: x.body, Drainer: h.drainers.callers,
-			Discard: func() bool { return x.refusal != nil },
+		}
+		if _, short := h.routes[call.Group].proxy.(*direct); !short { // that returns refusals as errors
+			early.Discard = func() bool { return x.refusal != nil }
 		}
 		err = early.Serve(func(w http.ResponseWriter) error { return h.serve(w, r, x, next) })
 		if x.refusal != nil {
@@ -204,7 +206,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange, nex
 // finish ends r with err, and returns the error for error routes.
 func (h *Handler) finish(w http.ResponseWriter, r *http.Request, x *exchange, err error, drainer *upload.Drainer) error {
 	kind, err := finish(w.Header(), r, h.name, err)
-	x.count(h.Client, kind, err)
+	x.count(r, h.Client, kind, err)
 	x.settle(w, r, err, h.subrouteErrors || hasErrorRoutes(r), drainer)
 	return err
 }

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
@@ -286,7 +285,7 @@ func (t *Transport) origin(app *App) (*url.URL, error) {
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.SetScheme(req)
-	x := t.exchange(req.Context())
+	x := t.exchange(req)
 	res, err := t.roundTrip(req, x)
 	if err == nil {
 		return res, nil
@@ -303,7 +302,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if !t.ofHandler {
 		setErrorPlaceholder(req, e.kind)
-		x.count(t.Client, e.kind, err)
+		x.count(req, t.Client, e.kind, err)
 	}
 	return nil, err
 }
@@ -346,26 +345,25 @@ func (t *Transport) respond(req *http.Request, x *exchange, e *gatewayError) *ht
 		Header: make(http.Header), Body: http.NoBody,
 	}
 	kind, err := finish(res.Header, req, defaultProxyName, handlerError(e))
-	x.count(t.Client, kind, err)
+	x.count(req, t.Client, kind, err)
 	return res
 }
 
-// exchange returns the exchange of t for a request with the context ctx. Outside of a
-// request, it returns a new one each time.
-func (t *Transport) exchange(ctx context.Context) *exchange {
-	newest := exchangeOf(ctx)
+// exchange returns the exchange of t for the call that r makes. Outside of a server, it
+// returns a new one each time. Routes can change the path of a request that comes to t
+// again. Then it makes another call, with another token.
+func (t *Transport) exchange(r *http.Request) *exchange {
+	call, newest := t.core.Table.Lookup(r), exchangeOf(r.Context())
 	for x := newest; x != nil; x = x.previous {
-		if x.core == t.core {
+		if x.core == t.core && x.Call == call {
 			return x
 		}
 	}
-	if newest.core == nil {
-		newest.core, newest.ofHandler = t.core, t.ofHandler
-		return newest
+	if newest.core != nil {
+		newest = newest.next(r.Context())
 	}
-	x := &exchange{core: t.core, ofHandler: t.ofHandler, body: newest.body, download: newest.download, previous: newest}
-	caddyhttp.SetVar(ctx, exchangeVar, x)
-	return x
+	newest.core, newest.ofHandler, newest.Call = t.core, t.ofHandler, call
+	return newest
 }
 
 // Interface guards

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"sync/atomic"
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/internal/retry"
@@ -53,7 +54,7 @@ type attempt struct {
 	body    *sentBody // nil if there is none
 
 	secrets  sentSecrets
-	switched bool // the server has switched to another protocol
+	switched atomic.Bool // the server has switched to another protocol
 }
 
 // newAttempt returns an attempt to send a call for a request with the context ctx, and
@@ -115,7 +116,7 @@ func (a *attempt) roundTrip(base http.RoundTripper, req *http.Request) (*http.Re
 		return res, nil
 	case stalled != nil:
 		return nil, stalled
-	case a.switched:
+	case a.switched.Load():
 		return nil, ErrSwitched
 	case stopped && unprocessed:
 		return nil, new(UnprocessedError)
@@ -152,7 +153,7 @@ func (c untraced) Value(key any) any {
 // an interim response, though a server must not send it there (RFC 9113 section 8.6).
 func (a *attempt) got1xx(code int, header textproto.MIMEHeader) error {
 	if code == http.StatusSwitchingProtocols {
-		a.switched = true
+		a.switched.Store(true)
 		return ErrSwitched
 	}
 	if a.interim != nil {

@@ -430,3 +430,26 @@ func TestInterimResponsesOverHTTP2(t *testing.T) {
 		}
 	}
 }
+
+// An interim response may come while the call ends for another reason, in another
+// goroutine.
+func TestSwitchAfterTheEnd(t *testing.T) {
+	ended, told := make(chan struct{}), make(chan struct{})
+	a, ctx := newAttempt(t.Context(), BaseTraits{}, Limits{}, nil, false, true, false)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.example", nil)
+	base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		trace := httptrace.ContextClientTrace(req.Context())
+		go func() {
+			defer close(told)
+			close(ended)
+			_ = trace.Got1xxResponse(http.StatusSwitchingProtocols, nil)
+		}()
+		<-ended
+		return nil, io.EOF
+	})
+	_, err := a.roundTrip(base, req)
+	<-told
+	if !errors.Is(err, io.EOF) && !errors.Is(err, ErrSwitched) {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -29,7 +29,7 @@ const (
 // An Observer is told about the calls of a Transport, with the group of each call. Its
 // methods are called while the call waits, and concurrently.
 type Observer interface {
-	// Served is called when a call has its token. The state is StateFresh or StateStale
+	// Served is called once for each call, when it has its first token. The state is StateFresh or StateStale
 	// if the token came from memory, and StateNone if the call had to wait for it.
 	Served(group string, state tokenauth.State)
 

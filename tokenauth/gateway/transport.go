@@ -119,7 +119,7 @@ func (t *Transport) Ready(req *http.Request, x *Exchange) error {
 			return err
 		}
 	}
-	if t.Observer != nil {
+	if t.Observer != nil && x.token == nil { // else the call had a token that does not last long enough
 		t.Observer.Served(x.Call.Group, state)
 	}
 	x.token = token

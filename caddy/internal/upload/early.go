@@ -36,7 +36,7 @@ type EarlyResponse struct {
 	Concerned func() bool
 
 	// Discard reports, when the response begins, whether nothing of it is to be sent,
-	// since another response follows. Default: it is sent.
+	// since another response follows. Then Serve restores the header. Default: it is sent.
 	Discard func() bool
 
 	mu        sync.Mutex // the timer writes too
@@ -61,12 +61,21 @@ func (e *EarlyResponse) Serve(handle func(w http.ResponseWriter) error) error {
 			e.breakOff()
 		}
 	}()
+	var before http.Header
+	if e.Discard != nil {
+		before = e.ResponseWriter.Header().Clone()
+	}
 	err := handle(e)
 	returned = true
 	if err != nil || e.discarded {
 		e.stop()
 	} else {
 		e.end()
+	}
+	if e.discarded {
+		header := e.ResponseWriter.Header()
+		clear(header)
+		maps.Copy(header, before)
 	}
 	return err
 }
