@@ -13,7 +13,7 @@ import (
 // Both ways pass the parts of these responses on as they come: the API sends the second
 // part only after the caller has got the first.
 func TestBothWaysFlush(t *testing.T) {
-	_, _, lanes := newLanes(t)
+	_, _, lanes := newLanes(t, "")
 	for name, header := range map[string]string{
 		"unknown length":                     "Content-Type: a/b\r\n",
 		"event stream":                       "Content-Type: text/event-stream; charset=utf-8\r\nContent-Length: 10\r\n",
@@ -51,6 +51,33 @@ func TestBothWaysFlush(t *testing.T) {
 					t.Errorf("the rest is %q, %v", rest, err)
 				}
 			})
+		}
+	}
+}
+
+// Both ways stream a body that is too large to be held alike.
+func TestBothWaysStream(t *testing.T) {
+	_, _, lanes := newLanes(t, "request_buffer 2KiB")
+	for _, framing := range []string{"length", "chunked"} {
+		for _, http2 := range []bool{false, true} {
+			for _, trailer := range [][]field{nil, {{"X-Trailer", "late"}}} {
+				if framing == "length" && !http2 && trailer != nil {
+					continue // HTTP/1.1 has no trailer then
+				}
+				c := &wireCall{
+					method: "PUT", target: "/put", http2: http2, framing: framing, body: strings.Repeat("x", 40000), trailer: trailer,
+					reply: wireReply{head: head{status: 200, reason: "OK"}, framing: "length", body: "ok"},
+				}
+				if trailer != nil {
+					c.fields = []field{{"Trailer", "X-Trailer"}}
+				}
+				for version := range lanes {
+					short, long := lanes[version][0].send(t, c), lanes[version][1].send(t, c)
+					if short != long || !strings.Contains(short, "200") {
+						t.Errorf("%s, trailer %v, HTTP/%d\nshort way: %s\nlong way: %s", c, trailer, 1+version, difference(short, long), difference(long, short))
+					}
+				}
+			}
 		}
 	}
 }

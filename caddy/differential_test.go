@@ -27,8 +27,9 @@ type lane struct {
 }
 
 // newLanes starts a Caddy with two gateways for each version of HTTP that the API speaks,
-// which differ in their way to the API only: the first has the short one.
-func newLanes(t *testing.T) (f *fixture, admin string, lanes [2][2]lane) {
+// which differ in their way to the API only: the first has the short one. option is a
+// subdirective of each.
+func newLanes(t *testing.T, option string) (f *fixture, admin string, lanes [2][2]lane) {
 	t.Helper()
 	f = newFixture(t)
 	f.global = "metrics"
@@ -67,12 +68,13 @@ func newLanes(t *testing.T) (f *fixture, admin string, lanes [2][2]lane) {
 					client %s
 					callers local
 					%s
+					%s
 					call signdoc HEAD /head none safe
 					call signdoc PUT /put bearer never
 					call signdoc GET /get none never
 					%s
 				}
-			}`, port, client, upstreams, transport)
+			}`, port, client, upstreams, option, transport)
 		}
 	}
 	admin = freeAddress(t)
@@ -138,7 +140,7 @@ func sorted(line string) string {
 // Nobody can tell by a call which of the two ways to the API it has taken, neither its
 // caller, nor the API, nor who reads the log and the metrics.
 func TestBothWaysAreTheSame(t *testing.T) {
-	f, admin, lanes := newLanes(t)
+	f, admin, lanes := newLanes(t, "")
 	differences := 0
 	for n := range *differentialCalls {
 		c := generated(n, n%2 == 1)

@@ -272,14 +272,15 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, x *exchange, n
 	return h.routes[x.Call.Group].proxy.ServeHTTP(w, leaving(r, x.Call), next)
 }
 
-// leaving returns r with only the header fields that may leave the gateway. So a value
-// that the operator adds to a field is not appended to a value of the caller. If all
+// leaving returns r with only the header fields that may leave the gateway, and without
+// its trailer. So a value that the operator adds to a field is not appended to a value of
+// the caller, and Caddy's proxy does not send a body of known length in chunks. If all
 // fields may leave, as with most callers, which are programs, it returns r itself.
 func leaving(r *http.Request, call *gateway.Call) *http.Request {
 	leaves := func(name string) bool {
 		return gateway.Leaves(name) || (name == "Authorization" && call.Kind == gateway.Pass)
 	}
-	stays := false
+	stays := len(r.Trailer) > 0
 	for name := range r.Header {
 		stays = stays || !leaves(name)
 	}
@@ -287,6 +288,7 @@ func leaving(r *http.Request, call *gateway.Call) *http.Request {
 		return r
 	}
 	out := *r
+	out.Trailer = nil
 	out.Header = make(http.Header, len(r.Header))
 	for name, values := range r.Header {
 		if leaves(name) {
