@@ -18,7 +18,15 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
 
-// failureOf classifies an error of Caddy's reverse proxy.
+// A failure is why a call has no response, in terms of RFC 9209.
+type failure struct {
+	kind    string          // the proxy error type; "" if the caller has left
+	details string          // what the type does not show, or ""
+	params  *httpsfv.Params // extra parameters of the type, nil if there are none
+}
+
+// failureOf classifies an error of direct or of Caddy's reverse proxy. Errors of the
+// gateway itself are classified in errors.go.
 func failureOf(err error) failure {
 	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
 	if !ok {
@@ -33,8 +41,8 @@ func failureOf(err error) failure {
 	return ownFailureOf(handlerErr)
 }
 
-// ownFailureOf classifies an error of Caddy's reverse proxy without regard to an egress
-// proxy.
+// ownFailureOf classifies an error of direct or of Caddy's reverse proxy, without regard
+// to an egress proxy.
 func ownFailureOf(err caddyhttp.HandlerError) failure {
 	if dialErr, ok := errors.AsType[reverseproxy.DialError](err); ok {
 		return dialFailureOf(dialErr)

@@ -1,10 +1,6 @@
 package caddyesign
 
-import (
-	"net/http"
-
-	"github.com/dunglas/httpsfv"
-)
+import "net/http"
 
 // These are proxy error types (RFC 9209 section 2.3).
 const (
@@ -46,10 +42,3 @@ func clientErrorType(status int) string {
 
 // defaultProxyName names the gateway in the Proxy-Status field.
 const defaultProxyName = "bankid_esign"
-
-// A failure is why the reverse proxy has no response, in terms of RFC 9209.
-type failure struct {
-	kind    string          // the proxy error type; "" if the caller has left
-	details string          // what the type does not show, or ""
-	params  *httpsfv.Params // extra parameters of the type, nil if there are none
-}

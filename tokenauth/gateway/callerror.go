@@ -33,7 +33,7 @@ var (
 	errAgain   = &CallError{http.StatusBadGateway, "the call has been sent before, and cannot be sent again"}
 )
 
-// ErrSwitched is the error for a call that the server answered with 101 (Switching
+// ErrSwitched is the error for a call that the server responded to with 101 (Switching
 // Protocols). No call asks for that (RFC 9110 section 7.8).
 var ErrSwitched = errors.New("the server switched to another protocol, which the call did not ask for")
 
