@@ -285,7 +285,7 @@ func TestSandboxCommandRefusals(t *testing.T) {
 		"no time":            {[]string{"--sad-lifetime", "0s"}, "must be a positive duration such as 30s"},
 		"half a second":      {[]string{"--listen", "127.0.0.1:0", "--token-lifetime", "500ms"}, "not a number of whole seconds"},
 		"no such assumption": {[]string{"--listen", "127.0.0.1:0", "--bad-exchange", "x"}, `BadExchange "x" is neither`},
-		"no status":          {[]string{"--unfinished-order", "x"}, "must be a number"},
+		"no status":          {[]string{"--unfinished-order", "x"}, "must be a positive number"},
 		"argument":           {[]string{"now"}, "unexpected argument 'now'"},
 		"flag that is wrong": {[]string{"--port", "1"}, "unknown flag"},
 	} {

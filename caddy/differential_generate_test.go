@@ -208,6 +208,9 @@ func (g generator) reply(c *wireCall, http2 bool) wireReply {
 	if r.early && r.fault == "reset" {
 		r.fault = "" // it could destroy the response
 	}
+	if r.framing == "close" && r.fault == "cut" && len(r.body) < 2 {
+		r.fault = "" // whether an empty body is chunked depends on what is earlier, its end or the flush
+	}
 	if r.framing == "none" && (r.fault == "cut" || r.fault == "reset" || r.fault == "excess") {
 		r.fault = ""
 	}

@@ -64,7 +64,8 @@ type scriptedHost struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	reply wireReply
-	safe  bool // a retry gets a response without faults
+	safe  bool           // a retry gets a response without faults
+	serve func(net.Conn) // responds instead; the connection ends then
 	seen  []string
 	busy  sync.WaitGroup // connections that must end before the next call
 }
@@ -117,7 +118,15 @@ func newScriptedHost(t *testing.T, http2 bool) *scriptedHost {
 func (h *scriptedHost) expect(r wireReply, safe bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.reply, h.safe, h.seen = r, safe, nil
+	h.reply, h.safe, h.seen, h.serve = r, safe, nil, nil
+}
+
+// interactive makes serve respond to the next call, over HTTP/1.1.
+func (h *scriptedHost) interactive(serve func(net.Conn)) {
+	h.expect(wireReply{}, false)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.serve = serve
 }
 
 // requests returns what the host has seen since expect. It waits for connections that end
@@ -168,6 +177,13 @@ func (h *scriptedHost) serve1(conn net.Conn) {
 	for use := 0; ; use++ {
 		header, err := readHeader(r)
 		if err != nil {
+			return
+		}
+		h.mu.Lock()
+		serve := h.serve
+		h.mu.Unlock()
+		if serve != nil {
+			serve(conn)
 			return
 		}
 		n, reply := h.sees(fmt.Sprintf("use %d of a connection\n%s", min(use, 1), header))

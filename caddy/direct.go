@@ -36,7 +36,7 @@ type direct struct {
 func newDirect(t *Transport, logger *zap.Logger) *direct {
 	d := &direct{transport: t, logger: logger}
 	d.proxy = httputil.ReverseProxy{
-		Rewrite: d.rewrite, Transport: d, ModifyResponse: modifyResponse, ErrorHandler: keepError,
+		Rewrite: d.rewrite, Transport: d, ErrorHandler: keepError,
 		BufferPool: buffers{}, ErrorLog: log.New(io.Discard, "", 0), // each of its errors is handled here
 	}
 	return d
@@ -159,6 +159,10 @@ func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	t.body, res.Body = res.Body, t
+	delete(res.Header, "Alt-Svc") // it is about the API's host
+	if caddyhttp.IsIncremental(res.Header) {
+		res.ContentLength = -1 // so that each part is passed on at once (RFC 10036)
+	}
 	header := t.Header()
 	delete(header, "Server") // the API's own is passed on
 	header["Via"] = append(header["Via"], via(res))
@@ -171,15 +175,6 @@ func via(res *http.Response) string {
 		return "1.1 Caddy" // without an allocation
 	}
 	return strconv.Itoa(res.ProtoMajor) + "." + strconv.Itoa(res.ProtoMinor) + " Caddy"
-}
-
-// modifyResponse does what Caddy's proxy does, and that of httputil does not.
-func modifyResponse(res *http.Response) error {
-	delete(res.Header, "Alt-Svc") // it is about the API's host
-	if caddyhttp.IsIncremental(res.Header) {
-		res.ContentLength = -1 // so that each part is passed on at once (RFC 10036)
-	}
-	return nil
 }
 
 // keepError keeps the error of a call without a response, for ServeHTTP to return.

@@ -40,7 +40,7 @@ func newSandboxServer(options sandbox.Options) (*sandboxServer, error) {
 	return s, s.renew(options)
 }
 
-// renew puts a new sandbox into the place of the one before, whose orders are lost.
+// renew makes a new sandbox, which replaces the one before. The orders of that are lost.
 func (s *sandboxServer) renew(options sandbox.Options) error {
 	bankID, err := sandbox.New(options)
 	if err != nil {

@@ -129,8 +129,8 @@ func (s sandboxSetting) Set(text string) error {
 		return checkDuration(s.name, caddy.Duration(d))
 	case *int:
 		n, err := strconv.Atoi(text)
-		if err != nil {
-			return fmt.Errorf("bad %s '%s': must be a number", s.name, text)
+		if err != nil || n <= 0 {
+			return fmt.Errorf("bad %s '%s': must be a positive number", s.name, text)
 		}
 		*value = n
 	case *bool:
@@ -140,6 +140,9 @@ func (s sandboxSetting) Set(text string) error {
 		}
 		*value = b
 	case *string:
+		if text == "" {
+			return fmt.Errorf("%s must not be empty", s.name)
+		}
 		*value = text
 	}
 	return nil

@@ -109,6 +109,8 @@ func TestSandboxSettingsRefusals(t *testing.T) {
 		"sandbox {\ncode_lifetime 30ns\n}":                   "too short to be meant",
 		"sandbox {\ntoken_lifetime 1500ms\n}":                "whole seconds",
 		"sandbox {\nunfinished_order 200\n}":                 "not from 400 to 499",
+		"sandbox {\nunfinished_order 0\n}":                   "bad unfinished_order '0'",
+		"sandbox {\ntoken_type \"\"\n}":                      "token_type must not be empty",
 		"sandbox {\nb2b_nonce true\n}":                       "wrong argument count",
 		"sandbox now":                                        "wrong argument count",
 		"sandbox {\nb2b_nonce\n}\nsandbox {\nb2b_nonce\n}":   "sandbox already specified",

@@ -24,7 +24,7 @@ type b2bError struct {
 	description string
 }
 
-// badB2B is the response to a request of which a member fails validation. BankID has
+// badB2B is the response to a request with a member that fails validation. BankID has
 // three codes for it, with the same words; which is for what is not public.
 func badB2B(description string) *b2bError {
 	return &b2bError{http.StatusBadRequest, "json_validation_error -- SIG_BB600", description}

@@ -127,7 +127,8 @@ func TestParametersOfPSS(t *testing.T) {
 	token := p.bound(t, s, "esign/b2b")
 	id, _, _ := organisation(t, s, p, token)
 	sha256 := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
-	parameters := func(hash, mask asn1.ObjectIdentifier, salt int) string {
+	mgf1 := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
+	parameters := func(hash, function, mask asn1.ObjectIdentifier, salt int) string {
 		inner, err := asn1.Marshal(pkix.AlgorithmIdentifier{Algorithm: mask})
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +139,7 @@ func TestParametersOfPSS(t *testing.T) {
 			Salt int                      `asn1:"explicit,tag:2"`
 		}{
 			pkix.AlgorithmIdentifier{Algorithm: hash},
-			pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}, Parameters: asn1.RawValue{FullBytes: inner}},
+			pkix.AlgorithmIdentifier{Algorithm: function, Parameters: asn1.RawValue{FullBytes: inner}},
 			salt,
 		})
 		if err != nil {
@@ -152,14 +153,15 @@ func TestParametersOfPSS(t *testing.T) {
 		algorithm, parameters string
 		status                int
 	}{
-		{pss, parameters(sha256, sha256, 32), http.StatusOK},
-		{pss, parameters(sha256, sha256, 20), http.StatusBadRequest},
-		{pss, parameters(sha512, sha256, 32), http.StatusBadRequest},
-		{pss, parameters(sha256, sha512, 32), http.StatusBadRequest},
+		{pss, parameters(sha256, mgf1, sha256, 32), http.StatusOK},
+		{pss, parameters(sha256, mgf1, sha256, 20), http.StatusBadRequest},
+		{pss, parameters(sha512, mgf1, sha256, 32), http.StatusBadRequest},
+		{pss, parameters(sha256, mgf1, sha512, 32), http.StatusBadRequest},
+		{pss, parameters(sha256, sha256, sha256, 32), http.StatusBadRequest},
 		{pss, "MAA=", http.StatusBadRequest},
 		{pss, "eA==", http.StatusBadRequest},
 		{pss, "?", http.StatusBadRequest},
-		{pkcs1, parameters(sha256, sha256, 32), http.StatusBadRequest},
+		{pkcs1, parameters(sha256, mgf1, sha256, 32), http.StatusBadRequest},
 	} {
 		body := `{"credentialID":"` + id + `","hashes":["` + hashOf("a") + `"],"hashAlgorithmOID":"2.16.840.1.101.3.4.2.1",` +
 			`"signAlgo":"` + test.algorithm + `","signAlgoParams":"` + test.parameters + `"}`

@@ -10,7 +10,7 @@ import (
 
 // What responses say of what the sandbox cannot make.
 const (
-	noSDO  = "SANDBOX: this is no SEID-SDO; the CMS is a real one, by a key that nobody vouches for"
+	noSDO  = "SANDBOX: this is not a SEID-SDO; the CMS is real, by a key that nobody vouches for"
 	noAdES = "SANDBOX: not signed, these are the uploaded bytes"
 )
 

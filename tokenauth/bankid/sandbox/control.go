@@ -32,7 +32,7 @@ func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 	}
 	states := []string{orderReceived, userSigning, rejected, failed, timedOut, signCompleted}
 	if !slices.Contains(states, wanted.Status) {
-		answerJSON(w, http.StatusBadRequest, fmt.Sprintf("status %q is none of %s", abridged(wanted.Status), strings.Join(states, ", ")))
+		answerJSON(w, http.StatusBadRequest, fmt.Sprintf("status %q is not one of %s", abridged(wanted.Status), strings.Join(states, ", ")))
 		return
 	}
 	state, moved, ok := s.orders.drive(signIDs[0], wanted.Status)

@@ -118,11 +118,11 @@ func TestControlRefusals(t *testing.T) {
 	for body, want := range map[string]string{
 		``:                        "the body is empty",
 		`[]`:                      "must be a JSON object",
-		`{}`:                      `status "" is none of ORDER_RECEIVED, `,
+		`{}`:                      `status "" is not one of ORDER_RECEIVED, `,
 		`null`:                    `status ""`,
 		`{"status":1}`:            "status cannot be a JSON number",
 		`{"state":"REJECTED"}`:    `status ""`,
-		`{"status":"DONE"}`:       `status "DONE" is none of ORDER_RECEIVED, `,
+		`{"status":"DONE"}`:       `status "DONE" is not one of ORDER_RECEIVED, `,
 		`{"status":"rejected"}`:   `, REJECTED, `,
 		`{"status":"REJECTED"`:    "ends too early",
 		`{"status":"REJECTED"}x`:  "invalid character",

@@ -91,7 +91,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 	return s.serviceTokens.issue(client), nil
 }
 
-// badExchange is the answer to a missing or bad token.
+// badExchange is the response to a missing or bad token.
 func (s *Server) badExchange(description string) *oauthError {
 	return &oauthError{
 		status: http.StatusUnauthorized, code: s.assume.BadExchange, description: description,

@@ -67,9 +67,11 @@ func (c *codes) use(code string, by codeBinding) bool {
 	defer c.mu.Unlock()
 	if strings.HasPrefix(code, shortcut) {
 		hash := sha256.Sum256([]byte(code))
-		_, used := c.used.get(hash)
+		if _, used := c.used.get(hash); used {
+			return false
+		}
 		c.used.add(hash, struct{}{}, 1)
-		return !used && by.challenge == codeChallenge(CodeVerifier)
+		return by.challenge == codeChallenge(CodeVerifier)
 	}
 	found, ok := c.issued.get(code)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"net/http"
 )
 
-// A cscError is an error answer of CSC's own endpoints. The codes are those of
+// A cscError is an error response of CSC's own endpoints. The codes are those of
 // https://developer.bankid.no/bankid-esign-provider/apis/csc/errors, and the
 // descriptions those of the CSC API v2 where it has one.
 type cscError struct {

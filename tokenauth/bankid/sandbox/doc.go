@@ -6,7 +6,7 @@
 //
 // It is for tests and development only. What it signs, it signs with a key that
 // it made at its start and that nobody vouches for; its client secrets are
-// published in its source, and whoever can reach it can use it. Every answer
+// published in its source, and everybody who can reach it can use it. Every response
 // carries the header "Bankid-Esign-Environment: sandbox".
 //
 // # What it simulates
@@ -15,7 +15,7 @@
 //     JWKS, and a token endpoint with private_key_jwt, client_secret_basic,
 //     client_secret_post and DPoP, with the errors of Keycloak, on which BankID
 //     OIDC is based. Access tokens are ES256 JWTs. [Options] can add clients to
-//     the built-in ones, of which one is for B2B.
+//     the built-in ones: one is for B2B, and one for all other APIs.
 //   - SignDoc v1: POST, GET and DELETE /v1/signdoc/pades, POST
 //     /v1/signdoc/convert, GET /v1/signdoc/convert/pdf/specs and
 //     /v1/signdoc/jwks.
@@ -42,19 +42,19 @@
 //
 // # What only the sandbox has
 //
-// Four paths that BankID does not have. They ask for no token, so whatever
+// BankID does not have these four paths. They ask for no token, so a program that
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
 //   - POST /sandbox/orders?sign_id=… with {"status": "REJECTED"} plays the
-//     signer: it puts an order into that state, of ORDER_RECEIVED, USER_SIGNING,
-//     REJECTED, FAILED, TIMED_OUT and SIGN_COMPLETED. From then on the order no
+//     signer: it puts an order into that state: ORDER_RECEIVED, USER_SIGNING,
+//     REJECTED, FAILED, TIMED_OUT or SIGN_COMPLETED. From then on the order no
 //     longer completes by itself, so ORDER_RECEIVED holds it, until its
 //     timeoutSeconds have passed and it is TIMED_OUT. No order leaves one of the
 //     last four states, or goes back: 409.
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
-//     credential of CSC, the seal of B2B and the time-stamping authority. Each
-//     sandbox makes its own and throws it away.
+//     credential of CSC, the seal of B2B and its OCSP responder, and the
+//     time-stamping authority. Each sandbox makes its own and throws it away.
 //   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
 //     of a client, instead of those that it had. In Go, that is
 //     [Server.RegisterKeys].
@@ -74,10 +74,10 @@
 //	{"effect": "broken_json", "path": "/auth/realms/sandbox/protocol/openid-connect/token"}
 //	{"effect": "demand_nonce"}
 //
-// Durations are Go's: "1.5s", "2m". "late" faults let the request take effect and spoil its answer alone. Errors
-// that are documented, but have no cause in the sandbox, are had by their code;
-// whether the service token is spent with this one, nobody documents, so both
-// can be had:
+// Durations are Go's: "1.5s", "2m". A "late" fault lets the request take effect and
+// spoils its response alone. For errors that BankID documents, but that have no cause in
+// the sandbox, give their code. No document says whether this one uses the service
+// token up, so there are both:
 //
 //	{"effect": "status", "status": 503, "code": "csc_user_keys_limit", "path": "/csc/v2/credentials/list"}
 //	{"effect": "status", "status": 503, "code": "csc_user_keys_limit", "path": "/csc/v2/credentials/list", "late": true}
@@ -106,8 +106,8 @@
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
 //   - B2B makes real detached CMS signatures, real PKCS #1 signatures and real
-//     OCSP responses, but no SEID-SDO, no PAdES and no XAdES: in their place is
-//     text or the uploaded document, and the answer says so in its own members.
+//     OCSP responses, but no SEID-SDO, no PAdES and no XAdES: instead, the response
+//     has text or the uploaded document, and says so in its own members.
 //     Of the signatures that come to be packed, the first signer's hash is read,
 //     and nothing is verified; elements that are named in XML are not looked for.
 //   - Of a PDF the structure is read, as far as it takes to find its pages and
@@ -249,6 +249,6 @@
 // evicted code or service token is unknown, and an evicted code that starts with
 // "sandbox-" could be used again. So could a proof or an assertion, of which the
 // last 10,000 are remembered. The documents of one request are at most 64 MiB of
-// JSON, a B2B request 80 MiB, a DPoP proof 8 KiB; any other request is at most 64
-// KiB. There are at most 100 faults on requests at a time.
+// JSON, an orderName 4 KiB, a B2B request 80 MiB, a DPoP proof 8 KiB; any other
+// request is at most 64 KiB. There are at most 100 faults on requests at a time.
 package sandbox

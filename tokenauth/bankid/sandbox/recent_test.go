@@ -107,6 +107,26 @@ func TestCodesAndServiceTokensAreBounded(t *testing.T) {
 	}
 }
 
+// A code that is used again takes no more room than once.
+func TestCodeThatIsUsedAgain(t *testing.T) {
+	c := newCodes(time.Minute)
+	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
+	if !c.use(shortcut, at) || c.use(shortcut, at) {
+		t.Fatal("the code is not good once")
+	}
+	for i := range cscRoom - 1 {
+		c.use(shortcut+strconv.Itoa(i), at)
+	}
+	if c.use(shortcut, at) {
+		t.Error("the code gave way too early")
+	}
+	c.use(shortcut+"another", at)
+	c.use(shortcut+"one more", at)
+	if len(c.used.oldest) != cscRoom {
+		t.Errorf("%d used codes", len(c.used.oldest))
+	}
+}
+
 // Every order of three calls, of which the first is credentials/list.
 func TestStepsOfAServiceToken(t *testing.T) {
 	for _, test := range []struct {

@@ -140,9 +140,9 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Validate returns an error if there can be no sandbox with these options: if the
-// issuer is no such identifier, if a lifetime is negative or, where whole seconds are
-// asked for, has others, if an assumption is none of those that are listed, or if a client
+// Validate returns an error if there cannot be a sandbox with these options: if the
+// issuer is not an issuer identifier, if a lifetime is negative or is not in whole seconds
+// although it has to be, if an assumption has a value that is not listed, or if a client
 // is incomplete.
 func (o Options) Validate() error {
 	if _, _, err := o.withDefaults().check(); err != nil {

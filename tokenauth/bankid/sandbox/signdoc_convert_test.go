@@ -138,20 +138,29 @@ func TestConvertV1Authorization(t *testing.T) {
 	}
 }
 
-// An order may ask for the conversion too, and is refused as it is.
+// An order may ask for the conversion too, and is refused as it is. In timestamping, there
+// is no document that can be converted.
 func TestOrderWithConversion(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
-	authorization := bearer(t, s, "esign")
-	for _, target := range []string{"/v1/signdoc/pades", "/signdoc/pades"} {
-		plain := orderAt(target, signedPDF("x"))
-		decode[map[string]string](t, create(t, s, target, authorization, strings.NewReader(plain)), http.StatusCreated)
-		wanted := strings.Replace(plain, `"useConversion": false`, `"useConversion": true`, 1)
-		result := decode[converted](t, create(t, s, target, authorization, strings.NewReader(wanted)), http.StatusBadRequest)
-		if len(result.Results) != 1 || len(result.Results[0].Errors) != 1 || result.Results[0].Errors[0] != "Document contains signatures" {
-			t.Errorf("%s: result is %+v", target, result)
+	authorization := bearer(t, s, "esign esign/qtsa")
+	const signed, unsigned = "Document contains signatures", "Document contains no signatures"
+	for _, test := range []struct{ target, ofSigned, ofPlain string }{
+		{"/v1/signdoc/pades", signed, ""},
+		{"/signdoc/pades", signed, ""},
+		{"/v1/timestamp/pades/lta", signed, unsigned},
+	} {
+		for document, want := range map[string]string{signedPDF("x"): test.ofSigned, pdf("x"): test.ofPlain} {
+			order := strings.Replace(orderAt(test.target, document), `"useConversion": false`, `"useConversion": true`, 1)
+			w := create(t, s, test.target, authorization, strings.NewReader(order))
+			if want == "" {
+				decode[map[string]string](t, w, http.StatusCreated)
+				continue
+			}
+			result := decode[converted](t, w, http.StatusBadRequest)
+			if len(result.Results) != 1 || len(result.Results[0].Errors) != 1 || result.Results[0].Errors[0] != want {
+				t.Errorf("%s: result is %+v, want %q", test.target, result, want)
+			}
 		}
-		wanted = strings.Replace(orderAt(target, pdf("x")), `"useConversion": false`, `"useConversion": true`, 1)
-		decode[map[string]string](t, create(t, s, target, authorization, strings.NewReader(wanted)), http.StatusCreated)
 	}
 }
 

@@ -19,6 +19,9 @@ const (
 	// maxOrder bounds the body of an order. BankID documents no limit; 30
 	// documents of the greatest size would be 1.2 GiB.
 	maxOrder = 64 << 20
+	// maxOrderName bounds the name of an order, in bytes. It is in the descriptions of
+	// up to 30 documents. BankID documents no limit.
+	maxOrderName = 4 << 10
 )
 
 // defaultTimeout is how long a person may take to begin to sign, unless the
@@ -115,8 +118,8 @@ func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Dec
 // decodeOrder reads an order document by document, so that neither a large body
 // is in memory twice, nor a long list of nothing costs anything. Of the other
 // members that BankID documents only the type is checked, unless they have an
-// effect; unknown ones are ignored. If strict, the members have to be there that
-// a sign order must have, and else the documents alone.
+// effect; unknown ones are ignored. If strict, the order must have the members that a
+// sign order must have, and otherwise the documents alone.
 func decodeOrder(body *json.Decoder, strict bool, content func(json.RawMessage) (resultContent, error)) (orderRequest, error) {
 	var order orderRequest
 	var sign *signProperties
@@ -165,6 +168,9 @@ func (o *orderRequest) apply(sign *signProperties) error {
 	o.timeout = defaultTimeout
 	if sign == nil {
 		return nil
+	}
+	if len(sign.OrderName) > maxOrderName {
+		return badOrder("signProperties: orderName is longer than %d bytes", maxOrderName)
 	}
 	o.name = sign.OrderName
 	switch seconds := min(sign.TimeoutSeconds, math.MaxInt32); { // or the product could overflow

@@ -19,7 +19,7 @@ type padesAPI struct {
 	refuse func(http.ResponseWriter, admission)
 
 	decode     func(*json.Decoder) (orderRequest, error)
-	rule       signatureRule                   // for documents that are not to be converted
+	rule       signatureRule                   // for documents
 	freeLTA    bool                            // extendToLTA needs no further scope
 	created    int                             // status of the response to a new order
 	plain      bool                            // a status has "status" instead of "orderState"
@@ -68,7 +68,7 @@ func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admissio
 	}
 }
 
-// signDocScopes are those of which SignDoc needs one.
+// signDocScopes are the scopes of SignDoc. A call needs one of them.
 func signDocScopes() []string { return []string{bankid.ScopeESign, bankid.ScopeReadWrite} }
 
 // refuseV1 returns what refuses a call of SignDoc v1.
@@ -121,11 +121,11 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, scopeMissing)
 		return
 	}
-	rule := p.rule
-	if request.convert {
-		rule = noSignatures
+	refusal, ok := inspect(request.documents, p.rule)
+	if ok && request.convert {
+		refusal, ok = inspect(request.documents, noSignatures)
 	}
-	if refusal, ok := inspect(request.documents, rule); !ok {
+	if !ok {
 		answerJSON(w, http.StatusBadRequest, refusal)
 		return
 	}

@@ -203,6 +203,8 @@ func TestOrderRefusals(t *testing.T) {
 		"signProperties left out": {`{"padesSignProperties":{"addVisualSeals":false},` + one + `}`, "signProperties is missing"},
 		"signProperties null":     {`{"signProperties":null,` + one + `}`, "signProperties is missing"},
 		"orderName left out":      {`{"signProperties":{},"padesSignProperties":{"addVisualSeals":false},` + one + `}`, "signProperties: orderName is missing"},
+		"longest orderName":       {with(one + `,"signProperties":{"orderName":"` + strings.Repeat("n", 4096) + `"}`), ""},
+		"orderName too long":      {with(one + `,"signProperties":{"orderName":"` + strings.Repeat("n", 4097) + `"}`), "signProperties: orderName is longer than 4096 bytes"},
 		"padesSignProperties out": {`{"signProperties":{"orderName":"n"},` + one + `}`, "padesSignProperties is missing"},
 		"addVisualSeals left out": {`{"signProperties":{"orderName":"n"},"padesSignProperties":{},` + one + `}`, "padesSignProperties: addVisualSeals is missing"},
 		"resultContent a list":    {with(one + `,"resultContent":["padesSignedPdf"]`), undocumented},

@@ -97,8 +97,8 @@ func (c resultContent) result(d document) documentResult {
 	return r
 }
 
-// mark returns what the sandbox appends to a document, in the place of a
-// signature or timestamp: a comment that says so. A reader starts at the end of
+// mark returns what the sandbox appends to a document instead of a signature or
+// timestamp: a comment that says so. A reader starts at the end of
 // a file, so the end of the document comes again.
 func mark(pdf []byte) []byte {
 	const comment = "\n%SANDBOX: nothing was signed, extended or timestamped\n"

@@ -25,23 +25,17 @@ type entry struct {
 	kind       byte
 }
 
-// A section is one cross-reference table or stream: that of the file as it was
-// made, or of one update.
-type section []subsection
+// A section is one cross-reference table or stream, by the number of the object:
+// that of the file as it was made, or of one update.
+type section map[int]entry
 
-// A subsection has the entries of consecutive objects.
-type subsection struct {
-	first   int
-	entries []entry
-}
-
-func (s section) find(number int) (entry, bool) {
-	for _, sub := range s {
-		if i := number - sub.first; i >= 0 && i < len(sub.entries) {
-			return sub.entries[i], true
+// add adds what an older section says of other objects.
+func (s section) add(older section) {
+	for number, e := range older {
+		if _, ok := s[number]; !ok {
+			s[number] = e
 		}
 	}
-	return entry{}, false
 }
 
 // readCrossReference reads all sections, the newest first.
@@ -66,7 +60,7 @@ func (d *Document) readSections() error {
 	seen := make(map[int]bool)
 	for next := any(position); next != nil; {
 		position, ok := next.(int)
-		if !ok || seen[position] || len(d.sections) >= maxSections {
+		if !ok || seen[position] || len(seen) >= maxSections {
 			return errors.New("its sections do not lead to an end")
 		}
 		seen[position] = true
@@ -92,13 +86,11 @@ func (d *Document) readSection(position int) (Dict, error) {
 		return d.readSectionStream(position)
 	}
 	defer p.charge(position)
-	var s section
+	table := make(section)
 	for !p.keyword("trailer") {
-		sub, err := p.subsection()
-		if err != nil {
+		if err := p.subsection(table); err != nil {
 			return nil, err
 		}
-		s = append(s, sub)
 	}
 	trailer, err := p.value(0)
 	if err != nil {
@@ -114,23 +106,26 @@ func (d *Document) readSection(position int) (Dict, error) {
 			return nil, err
 		}
 	}
-	d.sections = append(d.sections, s)
+	d.entries.add(table)
 	return dict, nil
 }
 
-// subsection reads a part of a cross-reference table.
-func (p *parser) subsection() (subsection, error) {
+// subsection reads a part of a cross-reference table: the entries of consecutive
+// objects.
+func (p *parser) subsection(into section) error {
 	first, ok := p.integer()
 	count, both := p.integer()
 	if !ok || !both {
-		return subsection{}, errors.New("there is not a table where it should be")
+		return errors.New("there is not a table where it should be")
 	}
-	sub := subsection{first: first}
-	for range count {
+	for number := first; number-first < count; number++ {
+		if err := p.document.budget.spend(); err != nil {
+			return err
+		}
 		where, ok := p.integer()
 		generation, both := p.integer()
 		if !ok || !both {
-			return subsection{}, errors.New("the table has fewer entries than it says")
+			return errors.New("the table has fewer entries than it says")
 		}
 		e := entry{where: where, generation: int32(generation), kind: inFile} //nolint:gosec // of 31 bits at most
 		switch {
@@ -138,11 +133,11 @@ func (p *parser) subsection() (subsection, error) {
 		case p.keyword("f"):
 			e.kind = free
 		default:
-			return subsection{}, errors.New("an entry of the table is neither n nor f")
+			return errors.New("an entry of the table is neither n nor f")
 		}
-		sub.entries = append(sub.entries, e)
+		into.add(section{number: e})
 	}
-	return sub, nil
+	return nil
 }
 
 // readSectionStream reads a section that is a stream and returns its
@@ -160,20 +155,16 @@ func (d *Document) readSectionStream(position int) (Dict, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An entry takes more room in memory than in the stream.
-	if d.budget.bytes -= len(data); d.budget.bytes < 0 {
-		return nil, errors.New("it has too many entries for its file")
-	}
-	s, err := newStreamSection(stream.Dict, data)
+	s, err := d.streamSection(stream.Dict, data)
 	if err != nil {
 		return nil, err
 	}
-	d.sections = append(d.sections, s)
+	d.entries.add(s)
 	return stream.Dict, nil
 }
 
-// newStreamSection splits the data of a cross-reference stream into entries.
-func newStreamSection(dict Dict, data []byte) (section, error) {
+// streamSection splits the data of a cross-reference stream into entries.
+func (d *Document) streamSection(dict Dict, data []byte) (section, error) {
 	widths, err := integers(dict["W"])
 	if err != nil || len(widths) != 3 || max(widths[0], widths[1], widths[2]) > 8 {
 		return nil, errors.New("the widths of its fields are wrong")
@@ -186,17 +177,18 @@ func newStreamSection(dict Dict, data []byte) (section, error) {
 		return nil, errors.New("its index is wrong")
 	}
 	width := widths[0] + widths[1] + widths[2]
-	var s section
+	s := make(section)
 	for ; len(index) > 0; index = index[2:] {
-		sub := subsection{first: index[0]}
 		if width == 0 || index[1] > len(data)/width {
 			return nil, errors.New("it has fewer entries than it says")
 		}
-		for range index[1] {
-			sub.entries = append(sub.entries, newEntry(data[:width], widths))
+		for i := range index[1] {
+			if err := d.budget.spend(); err != nil {
+				return nil, err
+			}
+			s.add(section{index[0] + i: newEntry(data[:width], widths)})
 			data = data[width:]
 		}
-		s = append(s, sub)
 	}
 	return s, nil
 }

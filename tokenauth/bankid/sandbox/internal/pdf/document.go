@@ -16,7 +16,7 @@ import (
 // Bounds of what is read for one file. No file that a person signs comes near.
 const (
 	maxInflated  = 32 << 20 // bytes of all streams that are read
-	maxValues    = 1 << 20  // values in all objects that are read
+	maxValues    = 1 << 20  // entries of the cross-reference, values in all objects that are read, and fields
 	maxSections  = 1 << 10  // sections of the cross-reference
 	maxNesting   = 64       // of arrays and dictionaries, of references, and of pages
 	maxReadings  = 16       // times the size of the file, of all bytes that are parsed
@@ -29,9 +29,9 @@ const headSize, tailSize = 1024, 1024
 
 // A Document is an open PDF file.
 type Document struct {
-	file     []byte // from its header on
-	sections []section
-	trailer  Dict
+	file    []byte  // from its header on
+	entries section // of all sections of the cross-reference
+	trailer Dict
 
 	objects map[int]any           // that were read, by number
 	packed  map[int]*objectStream // that were read, by number
@@ -41,6 +41,14 @@ type Document struct {
 
 // A budget is what is left to be read.
 type budget struct{ bytes, values, inflated int }
+
+// spend takes one value off the budget. It returns an error if nothing is left.
+func (b *budget) spend() error {
+	if b.values--; b.values < 0 || b.bytes < 0 {
+		return errors.New("the file is too complex")
+	}
+	return nil
+}
 
 // Open reads the cross-reference of a file and finds its first page. If it cannot,
 // it makes a cross-reference of its own, as readers do. The file must not change as
@@ -53,6 +61,7 @@ func Open(file []byte) (*Document, error) {
 	}
 	d := &Document{
 		file:    file[start:],
+		entries: make(section),
 		objects: make(map[int]any),
 		packed:  make(map[int]*objectStream),
 		budget:  budget{bytes: maxReadings*len(file) + spareReading, values: maxValues, inflated: maxInflated},
@@ -166,18 +175,13 @@ func (d *Document) lookUp(ref Ref) (any, error) {
 }
 
 func (d *Document) readObject(ref Ref) (any, error) {
-	for _, s := range d.sections {
-		switch e, ok := s.find(ref.Number); {
-		case !ok:
-			continue
-		case e.kind == inFile && int(e.generation) == ref.Generation:
-			return d.objectAt(e.where, ref.Number)
-		case e.kind == inStream && ref.Generation == 0:
-			return d.objectIn(e.where, int(e.generation), ref.Number)
-		}
-		return nil, nil // free, or of another generation
+	switch e := d.entries[ref.Number]; {
+	case e.kind == inFile && int(e.generation) == ref.Generation:
+		return d.objectAt(e.where, ref.Number)
+	case e.kind == inStream && ref.Generation == 0:
+		return d.objectIn(e.where, int(e.generation), ref.Number)
 	}
-	return nil, nil
+	return nil, nil // free, or of another generation
 }
 
 // objectAt reads the object with that number at a position of the file.

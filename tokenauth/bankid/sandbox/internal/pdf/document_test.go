@@ -183,6 +183,34 @@ func TestOpenRepairs(t *testing.T) {
 	}
 }
 
+// Of an object with several versions, the last one in the file counts, wherever it is.
+func TestOpenRepairsUpdates(t *testing.T) {
+	const pages = "2 0 obj<</Type/Pages/Kids[3 0 R]>>endobj 3 0 obj<</Type/Page>>endobj\n"
+	const field = "5 0 obj<</FT/Sig/V 6 0 R>>endobj 6 0 obj<</ByteRange[0 1 2 1]/Contents<00>>>endobj\n"
+	const before, after = "<</Type/Catalog/Pages 2 0 R>>", "<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[5 0 R]>>>>"
+	plain := func(catalog string) string { return "1 0 obj" + catalog + "endobj trailer<</Root 1 0 R>>\n" }
+	packed := func(number int, catalog string) string {
+		return fmt.Sprintf("%d 0 obj<</Type/ObjStm/N 1/First 4>>stream\n1 0 %s\nendstream endobj\n"+
+			"%d 0 obj<</Type/XRef/Root 1 0 R>>stream\nendstream endobj\n", number, catalog, number+1)
+	}
+	for name, file := range map[string]string{
+		"plain and plain":           plain(before) + plain(after),
+		"plain and packed":          plain(before) + packed(10, after),
+		"packed and plain":          packed(10, before) + plain(after),
+		"packed and packed":         packed(10, before) + packed(20, after),
+		"packed and packed earlier": packed(20, before) + packed(10, after),
+	} {
+		d, err := pdf.Open([]byte("%PDF-1.7\n" + pages + field + file))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if signatures, err := d.Signatures(); err != nil || len(signatures) != 1 {
+			t.Errorf("%s: %d signatures: %v", name, len(signatures), err)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	for want, file := range map[string][]byte{
 		"there is no header":                                  []byte("Hello"),

@@ -67,32 +67,34 @@ func (p *parser) regular() []byte {
 // keyword reads a keyword, if it is that one.
 func (p *parser) keyword(want string) bool {
 	p.skipSpace()
-	start := p.position
-	if string(p.regular()) == want {
-		return true
+	rest, ok := bytes.CutPrefix(p.data[p.position:], []byte(want))
+	if !ok || len(rest) > 0 && isRegular(rest[0]) {
+		return false
 	}
-	p.position = start
-	return false
+	p.position += len(want)
+	return true
 }
 
 // integer reads an integer that is not negative, if there is one.
 func (p *parser) integer() (int, bool) {
 	p.skipSpace()
-	start := p.position
-	text := p.regular()
-	number, err := strconv.ParseUint(string(text[:min(len(text), 20)]), 10, 31)
-	if err != nil || len(text) > 20 {
-		p.position = start
+	const most = 20 // digits
+	end := p.position
+	for end < len(p.data) && end-p.position <= most && isRegular(p.data[end]) {
+		end++
+	}
+	number, err := strconv.ParseUint(string(p.data[p.position:end]), 10, 31)
+	if err != nil || end-p.position > most {
 		return 0, false
 	}
+	p.position = end
 	return int(number), true
 }
 
 // value reads an object of any type but stream.
 func (p *parser) value(depth int) (any, error) {
-	b := &p.document.budget
-	if b.values--; b.values < 0 || b.bytes < 0 {
-		return nil, errors.New("the file is too complex")
+	if err := p.document.budget.spend(); err != nil {
+		return nil, err
 	}
 	if depth > maxNesting {
 		return nil, errors.New("it is nested too deeply")
@@ -121,6 +123,7 @@ func (p *parser) other() (any, error) {
 		if generation, ok := p.integer(); ok && p.keyword("R") {
 			return Ref{Number: number, Generation: generation}, nil
 		}
+		p.charge(after) // there may be much white space
 		p.position = after
 		return number, nil
 	}
@@ -318,6 +321,7 @@ func (p *parser) stream(dict Dict) (*Stream, error) {
 		if p.keyword("endstream") {
 			return &Stream{Dict: dict, Data: p.data[start : start+length]}, nil
 		}
+		p.charge(start + length)
 	}
 	// The length is wrong, as that of many a file. Readers look for the end.
 	length = bytes.Index(p.data[start:], []byte("endstream"))

@@ -9,12 +9,16 @@ import (
 
 // repair makes a cross-reference out of the objects that are in the file, as
 // readers do if that of the file is broken. Of objects with the same number, the
-// last one counts.
+// last one in the file counts.
 func (d *Document) repair() error {
-	found := d.scan()
+	found, err := d.scan()
+	if err != nil {
+		return err
+	}
 	d.objects, d.packed = make(map[int]any), make(map[int]*objectStream)
-	d.sections, d.trailer = []section{newSection(found)}, make(Dict)
-	for _, number := range slices.Sorted(maps.Keys(found)) {
+	d.entries, d.trailer = maps.Clone(found), make(Dict)
+	inOrder := slices.SortedFunc(maps.Keys(found), func(a, b int) int { return found[a].where - found[b].where })
+	for _, number := range inOrder {
 		object, err := d.lookUp(Ref{Number: number, Generation: int(found[number].generation)})
 		if d.budget.bytes < 0 || d.budget.values < 0 {
 			return err
@@ -25,7 +29,7 @@ func (d *Document) repair() error {
 				d.trailer["Root"] = Ref{Number: number, Generation: int(found[number].generation)}
 			}
 		case *Stream:
-			d.repairStream(number, object)
+			d.repairStream(number, found[number].where, object)
 		}
 	}
 	d.repairTrailer()
@@ -35,8 +39,8 @@ func (d *Document) repair() error {
 	return nil
 }
 
-// repairStream takes over what a stream says of the structure.
-func (d *Document) repairStream(number int, stream *Stream) {
+// repairStream takes over what the stream at a position says of the structure.
+func (d *Document) repairStream(number, position int, stream *Stream) {
 	switch stream.Dict["Type"] {
 	case Name("XRef"):
 		d.takeOver(stream.Dict)
@@ -45,11 +49,13 @@ func (d *Document) repairStream(number int, stream *Stream) {
 		if err != nil {
 			return
 		}
-		inside := make(map[int]entry)
 		for i, object := range packed.numbers {
-			inside[object] = entry{kind: inStream, where: number, generation: int32(i)} //nolint:gosec // fewer than the bytes of the stream
+			if e := d.entries[object]; e.kind == inFile && e.where >= position {
+				continue
+			}
+			d.entries[object] = entry{kind: inStream, where: number, generation: int32(i)} //nolint:gosec // fewer than the bytes of the stream
+			delete(d.objects, object)
 		}
-		d.sections = append(d.sections, newSection(inside))
 	}
 }
 
@@ -81,12 +87,12 @@ func (d *Document) takeOver(trailer Dict) {
 }
 
 // scan looks for the beginnings of objects.
-func (d *Document) scan() map[int]entry {
-	found := make(map[int]entry)
+func (d *Document) scan() (section, error) {
+	found := make(section)
 	for rest := 0; ; {
 		i := bytes.Index(d.file[rest:], []byte("obj"))
 		if i < 0 {
-			return found
+			return found, nil
 		}
 		end := rest + i
 		rest = end + len("obj")
@@ -95,6 +101,9 @@ func (d *Document) scan() map[int]entry {
 			continue
 		}
 		if start, number, ok := numberBefore(d.file, before); ok {
+			if err := d.budget.spend(); err != nil {
+				return nil, err
+			}
 			found[number] = entry{kind: inFile, where: start, generation: int32(generation)} //nolint:gosec // of 31 bits at most
 		}
 	}
@@ -116,17 +125,4 @@ func numberBefore(file []byte, end int) (start, number int, ok bool) {
 	p := parser{data: file[:end], position: start}
 	number, ok = p.integer()
 	return start, number, ok
-}
-
-// newSection makes a section of entries by number.
-func newSection(entries map[int]entry) section {
-	var s section
-	for _, number := range slices.Sorted(maps.Keys(entries)) {
-		if last := len(s) - 1; last >= 0 && s[last].first+len(s[last].entries) == number {
-			s[last].entries = append(s[last].entries, entries[number])
-			continue
-		}
-		s = append(s, subsection{first: number, entries: []entry{entries[number]}})
-	}
-	return s
 }

@@ -43,6 +43,9 @@ func (w *fieldWalk) fields(list any, inherited any, depth int) error {
 		return err
 	}
 	for _, f := range fields {
+		if err := w.document.budget.spend(); err != nil {
+			return err
+		}
 		if ref, ok := f.(Ref); ok {
 			if w.seen[ref] {
 				continue

@@ -29,11 +29,11 @@ func (d *Document) decode(s *Stream) ([]byte, error) {
 		return nil, fmt.Errorf("it cannot be decompressed: %w", err)
 	}
 	data, err := io.ReadAll(io.LimitReader(reader, int64(d.budget.inflated)+1))
-	if err != nil {
-		return nil, fmt.Errorf("it cannot be decompressed: %w", err)
-	}
 	if d.budget.inflated -= len(data); d.budget.inflated < 0 {
 		return nil, errors.New("it is too large when it is decompressed")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it cannot be decompressed: %w", err)
 	}
 	dict, _ := parameters.(Dict)
 	return unpredict(data, dict)
@@ -133,7 +133,7 @@ func (d *Document) objectStream(number int) (*objectStream, error) {
 	}
 	count, ok := stream.Dict["N"].(int)
 	first, both := stream.Dict["First"].(int)
-	if stream.Dict["Type"] != Name("ObjStm") || !ok || !both {
+	if stream.Dict["Type"] != Name("ObjStm") || !ok || !both || first < 0 {
 		return nil, errors.New("it is another stream")
 	}
 	data, err := d.decode(stream)
@@ -144,6 +144,9 @@ func (d *Document) objectStream(number int) (*objectStream, error) {
 	p := &parser{document: d, data: data}
 	defer p.charge(0)
 	for range count {
+		if err := d.budget.spend(); err != nil {
+			return nil, err
+		}
 		number, ok := p.integer()
 		offset, both := p.integer()
 		if !ok || !both {

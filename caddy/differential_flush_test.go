@@ -1,0 +1,56 @@
+package caddyesign_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Both ways pass the parts of these responses on as they come: the API sends the second
+// part only after the caller has got the first.
+func TestBothWaysFlush(t *testing.T) {
+	_, _, lanes := newLanes(t)
+	for name, header := range map[string]string{
+		"unknown length":                     "Content-Type: a/b\r\n",
+		"event stream":                       "Content-Type: text/event-stream; charset=utf-8\r\nContent-Length: 10\r\n",
+		"Incremental":                        "Content-Type: a/b\r\nIncremental: ?1\r\nContent-Length: 10\r\n",
+		"Incremental for the connection":     "Content-Type: a/b\r\nIncremental: ?1\r\nConnection: incremental\r\nContent-Length: 10\r\n",
+		"event stream by the last of fields": "Content-Type: text/event-stream\r\nContent-Type: a/b\r\nContent-Length: 10\r\n",
+	} {
+		for way, l := range lanes[0] {
+			t.Run(fmt.Sprintf("%s, way %d", name, way), func(t *testing.T) {
+				received := make(chan struct{})
+				l.host.interactive(func(conn net.Conn) {
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n"+header+"\r\nfirst")
+					<-received
+					_, _ = io.WriteString(conn, "other")
+				})
+				conn, err := net.Dial("tcp", l.addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+				fmt.Fprintf(conn, "GET /get HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", l.addr)
+				r := bufio.NewReader(conn)
+				got := ""
+				for !strings.Contains(got, "first") && err == nil {
+					var b byte
+					b, err = r.ReadByte()
+					got += string(b)
+				}
+				close(received)
+				if err != nil {
+					t.Fatalf("before the second part, there is only %q: %v", got, err)
+				}
+				if rest, err := io.ReadAll(r); err != nil || !strings.Contains(string(rest), "other") {
+					t.Errorf("the rest is %q, %v", rest, err)
+				}
+			})
+		}
+	}
+}
