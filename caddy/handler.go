@@ -64,7 +64,8 @@ type Handler struct {
 	// transport. Options that could send a token elsewhere, or retry a call, are
 	// refused. Default: the reverse proxy of Go's library, which is faster and looks the
 	// same to callers and the API. It is also used if only `transport` is set, unless the
-	// HTTP configuration mentions a placeholder `{http.reverse_proxy.*}`.
+	// HTTP configuration mentions a placeholder `{http.reverse_proxy.*}` or has the
+	// handler `templates`.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
 	table     *gateway.Table

@@ -447,7 +447,7 @@ func TestSwitchAfterTheEnd(t *testing.T) {
 		<-ended
 		return nil, io.EOF
 	})
-	_, err := a.roundTrip(base, req)
+	_, err := a.roundTrip(base, req) //nolint:bodyclose // there is no response
 	<-told
 	if !errors.Is(err, io.EOF) && !errors.Is(err, ErrSwitched) {
 		t.Errorf("the error is %v", err)
