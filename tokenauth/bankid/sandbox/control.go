@@ -1,12 +1,10 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -66,22 +64,13 @@ func readControl(w http.ResponseWriter, r *http.Request, into any) bool {
 	return false
 }
 
-// mistake says why a body could not be decoded, in terms of JSON, not of Go.
+// mistake says why a body could not be decoded.
 func mistake(err error) string {
-	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case errors.Is(err, io.EOF):
 		return "the body is empty"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the body ends too early"
-	case !ok:
-		return "the body cannot be read: " + err.Error()
-	case wrong.Field == "":
-		return "the body must be a JSON object"
 	}
-	field := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:] // less the names of Go's types
-	if wrong.Type == reflect.TypeFor[duration]() {
-		return field + ` must be a text such as "5s"`
-	}
-	return fmt.Sprintf("%s cannot be a JSON %s", field, wrong.Value)
+	return jsonFault(err, "the body cannot be read: "+err.Error())
 }

@@ -114,6 +114,8 @@
 //     signatures, but no signature is verified. If its cross-reference is broken,
 //     its objects are searched for, as readers do. Of an order, addVisualSeals and
 //     redirectUrl have no effect, and unknown members are ignored.
+//   - Members have exactly the documented name: one in another case is unknown. JSON
+//     must be UTF-8, and have no half of a surrogate pair.
 //
 // # Assumptions
 //
@@ -238,8 +240,7 @@
 //     both. Responses are valid for an hour.
 //   - signAlgoParams may be left out with PSS, as BankID's sample does. If it is
 //     given, it must name hashAlgorithmOID, twice, and a salt of that length.
-//   - CSC refuses unknown and null members as the B2B signer does. Names of
-//     members are compared without regard to case.
+//   - CSC refuses unknown and null members as the B2B signer does.
 //
 // # Limits
 //

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -18,7 +17,7 @@ type padesAPI struct {
 	// refuse answers a call without sufficient authorization.
 	refuse func(http.ResponseWriter, admission)
 
-	decode     func(*json.Decoder) (orderRequest, error)
+	decode     func(jsonReader) (orderRequest, error)
 	rule       signatureRule                   // for documents
 	freeLTA    bool                            // extendToLTA needs no further scope
 	created    int                             // status of the response to a new order
@@ -29,7 +28,7 @@ type padesAPI struct {
 
 // signDoc is SignDoc v1.
 func (s *Server) signDoc() *padesAPI {
-	p := s.newPAdES("/v1/signdoc/pades", s.refuseV1(), func(body *json.Decoder) (orderRequest, error) {
+	p := s.newPAdES("/v1/signdoc/pades", s.refuseV1(), func(body jsonReader) (orderRequest, error) {
 		return decodeOrder(body, true, contentV1)
 	})
 	p.scopes = signDocScopes()
@@ -40,7 +39,7 @@ func (s *Server) signDoc() *padesAPI {
 // the older service has, see
 // https://confluence.bankidnorge.no/confluence/pdoidcl/technical-documentation/api/signdoc-pades.
 func (s *Server) signDocV0() *padesAPI {
-	p := s.newPAdES("/signdoc/pades", refuseV0, func(body *json.Decoder) (orderRequest, error) {
+	p := s.newPAdES("/signdoc/pades", refuseV0, func(body jsonReader) (orderRequest, error) {
 		return decodeOrder(body, true, contentV0)
 	})
 	p.scopes = signDocScopes()
@@ -52,7 +51,7 @@ func (s *Server) signDocV0() *padesAPI {
 // invalid token:
 // https://developer.bankid.no/bankid-esign-provider/apis/timestamp/v1/lta.yaml.
 func (s *Server) lta() *padesAPI {
-	p := s.newPAdES("/v1/timestamp/pades/lta", refuseLTA, func(body *json.Decoder) (orderRequest, error) {
+	p := s.newPAdES("/v1/timestamp/pades/lta", refuseLTA, func(body jsonReader) (orderRequest, error) {
 		return decodeOrder(body, false, contentLTA)
 	})
 	p.scopes = []string{bankid.ScopeQTSA}
@@ -60,7 +59,7 @@ func (s *Server) lta() *padesAPI {
 	return p
 }
 
-func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admission), decode func(*json.Decoder) (orderRequest, error)) *padesAPI {
+func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admission), decode func(jsonReader) (orderRequest, error)) *padesAPI {
 	return &padesAPI{
 		tokens: s.tokens, orders: s.orders, path: path, refuse: refuse, decode: decode,
 		freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
@@ -109,7 +108,7 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var request orderRequest
-	failed := readDocuments(w, r, func(body *json.Decoder) (err error) {
+	failed := readDocuments(w, r, func(body jsonReader) (err error) {
 		request, err = p.decode(body)
 		return err
 	})

@@ -18,7 +18,7 @@ type resultContent struct {
 func contentV0(member json.RawMessage) (resultContent, error) {
 	var list []string
 	if member != nil {
-		if err := json.Unmarshal(member, &list); err != nil {
+		if err := newJSONReader(bytes.NewReader(member)).member("resultContent", &list); err != nil {
 			return resultContent{}, err
 		}
 	}
@@ -40,7 +40,7 @@ func contentV1(member json.RawMessage) (resultContent, error) {
 		RequestSignerInfo bool `json:"requestSignerInfo"`
 	}
 	if member != nil {
-		if err := json.Unmarshal(member, &wanted); err != nil {
+		if err := newJSONReader(bytes.NewReader(member)).member("resultContent", &wanted); err != nil {
 			return resultContent{}, err
 		}
 	}

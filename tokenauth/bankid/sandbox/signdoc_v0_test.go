@@ -57,7 +57,7 @@ func TestSignDocV0Refusals(t *testing.T) {
 		`[]`:                         "resultContent has neither padesSignedPdf nor padesAppendix",
 		`["documentHash"]`:           "resultContent has neither padesSignedPdf nor padesAppendix",
 		`null`:                       "resultContent has neither padesSignedPdf nor padesAppendix",
-		`{"requestSignerInfo":true}`: "the body is not the JSON that is documented",
+		`{"requestSignerInfo":true}`: "resultContent must be a JSON array",
 	} {
 		body := strings.Replace(orderBody(pdf("x")), `{"requestSignerInfo": true}`, content, 1)
 		if got := decode[string](t, create(t, s, "/signdoc/pades", authorization, strings.NewReader(body)), http.StatusBadRequest); got != want {
