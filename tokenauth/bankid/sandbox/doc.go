@@ -231,6 +231,9 @@
 //     content type, or larger than the sandbox reads (413). What cannot be signed,
 //     such as a PDF that cannot be read, is "invalid_request -- SIG-BB607", and
 //     CMS and OCSP responses that cannot be packed are SIG-BB608.
+//   - XML must be well-formed, in UTF-8, UTF-16 or ISO 8859-1, have no DOCTYPE, and
+//     declare its prefixes.
+//   - A CMS to pack has one signer, and a signature with SHA256WithRSA (documented).
 //   - In CSC there are 1 to 50 hashes. (Documented for the signer: 1 to 15 hashes
 //     or documents, or from none for CMS alone; texts of 5,000,000 characters and
 //     descriptions of 128 at most, empty only in sdos_from_hashes; SHA-256.)
