@@ -191,7 +191,7 @@ func (s sdoFromCMSes) fault() *b2bError {
 		hash, ok := c.hash()
 		switch response, err := base64.StdEncoding.DecodeString(c.OCSP); {
 		case !ok:
-			return badCMS("A cms is not the base64 of a signature in CMS, of a SHA-256 hash")
+			return badCMS("A cms is not the base64 of a CMS with one signature, which is with SHA256WithRSA")
 		case err != nil || !isOCSP(response):
 			return badCMS("An ocsp is not the base64 of an OCSP response")
 		case !bytes.Equal(hash, one):
