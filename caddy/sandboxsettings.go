@@ -33,6 +33,7 @@ import (
 // `state_member` | The member with the state of an order of SignDoc v1 or timestamping: `orderState` or `status` | `orderState`
 // `extend_without_scope` | Whether an order may ask for `extendToLTA` without the scope `esign/qtsa` | false
 // `unfinished_order` | The status for the download of an order that is not complete | 400
+// `shared_orders` | Whether every client may ask for and download the orders of others | false: they are 404
 // `signdoc_forbids` | Whether SignDoc v1 refuses a token with 403, as SignDoc v0 does | false: with 401
 // `b2b_nonce` | Whether B2B demands a nonce in each DPoP proof | false
 // `ignore_proof_query` | Whether the URL of a DPoP proof may have a query | false
@@ -63,6 +64,7 @@ func (s *SandboxSettings) all() []sandboxSetting {
 		{"state_member", "The member with the state of such an order: orderState (default) or status", &assume.StateMember},
 		{"extend_without_scope", "An order may ask for extendToLTA without the scope esign/qtsa", &assume.ExtendWithoutScope},
 		{"unfinished_order", "The status for the download of an order that is not complete (default 400)", &assume.UnfinishedOrder},
+		{"shared_orders", "Every client may ask for and download the orders of others", &assume.SharedOrders},
 		{"signdoc_forbids", "SignDoc v1 refuses a token with 403 (default: with 401)", &assume.SignDocForbids},
 		{"b2b_nonce", "B2B demands a nonce in each DPoP proof", &assume.B2BNonce},
 		{"ignore_proof_query", "The URL of a DPoP proof may have a query", &assume.IgnoreProofQuery},

@@ -43,7 +43,7 @@ func TestEverySandboxSetting(t *testing.T) {
 
 func TestSandboxSettings(t *testing.T) {
 	want := sandbox.Options{TokenLifetime: 30 * time.Second, SigningDelay: time.Hour, Assumptions: sandbox.Assumptions{
-		SignDocForbids: true, CreatedOrder: 200, StateMember: "status", ExtendWithoutScope: true, UnfinishedOrder: 409, OrderRetention: 48 * time.Hour, CodeLifetime: 1500 * time.Millisecond,
+		SignDocForbids: true, CreatedOrder: 200, StateMember: "status", ExtendWithoutScope: true, SharedOrders: true, UnfinishedOrder: 409, OrderRetention: 48 * time.Hour, CodeLifetime: 1500 * time.Millisecond,
 		ServiceTokenLifetime: time.Minute, SADLifetime: time.Second, B2BNonce: true, IgnoreProofQuery: true,
 		BadProof: "invalid_request", BadExchange: "invalid_token", TokenType: "Bearer",
 	}}
@@ -61,6 +61,7 @@ func TestSandboxSettings(t *testing.T) {
 			code_lifetime 1.5s
 			service_token_lifetime 1m
 			sad_lifetime 1s
+			shared_orders
 			b2b_nonce
 			ignore_proof_query
 			bad_proof invalid_request
@@ -91,7 +92,7 @@ func TestSandboxSettings(t *testing.T) {
 	err := cmd.ParseFlags([]string{
 		"--token-lifetime=30s", "--signing-delay", "1h", "--signdoc-forbids", "--created-order", "200",
 		"--state-member", "status", "--extend-without-scope", "--unfinished-order", "409", "--order-retention", "2d",
-		"--code-lifetime", "1.5s", "--service-token-lifetime", "1m", "--sad-lifetime", "1s", "--b2b-nonce", "--ignore-proof-query",
+		"--code-lifetime", "1.5s", "--service-token-lifetime", "1m", "--sad-lifetime", "1s", "--shared-orders", "--b2b-nonce", "--ignore-proof-query",
 		"--bad-proof", "invalid_request", "--bad-exchange", "invalid_token", "--token-type", "Bearer",
 	})
 	if err != nil || !reflect.DeepEqual(settings.options, want) {

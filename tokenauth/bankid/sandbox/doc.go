@@ -108,7 +108,7 @@
 //   - B2B makes real detached CMS signatures, real PKCS #1 signatures and real
 //     OCSP responses, but no SEID-SDO, no PAdES and no XAdES: instead, the response
 //     has text or the uploaded document, and says so in its own members.
-//     Of the signatures that come to be packed, the first signer's hash is read,
+//     Of the signatures that come to be packed, the signed hash is read,
 //     and nothing is verified; elements that are named in XML are not looked for.
 //   - Of a PDF the structure is read, as far as it takes to find its pages and
 //     signatures, but no signature is verified. If its cross-reference is broken,
@@ -148,7 +148,9 @@
 //   - SignDoc v0 is as the older service (documented): a new order is answered
 //     with 201, its state is the orderState beside signId and orderName, and
 //     orderName, addVisualSeals and a resultContent with padesSignedPdf or
-//     padesAppendix are required. The hashes are base64, as there.
+//     padesAppendix are required. documentDisplayMode must be interior, window or
+//     overlay. The hashes are base64, as there.
+//   - SignDoc v0 refuses what it does not know in resultContent.
 //   - SignDoc v1 requires the same but for resultContent, answers a new order
 //     with 201 (CreatedOrder), has the members of v0 in a status (StateMember),
 //     and in a result the document with both hashes, and with SignerInfo if
@@ -175,7 +177,8 @@
 //   - An order that is not complete cannot be downloaded, also one that never
 //     will be because it is REJECTED, FAILED or TIMED_OUT: 400
 //     (UnfinishedOrder), with its state in the body. It stays.
-//   - An order can be collected for two hours (OrderRetention), by every client.
+//   - An order can be collected for two hours (OrderRetention), by the client that created it;
+//     for another client it is 404 (SharedOrders).
 //   - Status and download of a timestamp order are GET and DELETE as in SignDoc v1.
 //   - /v1/timestamp/token takes POST, needs the scope esign/qtsa, and speaks the
 //     Time-Stamp Protocol over HTTP (application/timestamp-query) or JSON, which

@@ -31,6 +31,7 @@ const defaultTimeout = 1800 * time.Second
 // An orderRequest is what matters of a new order.
 type orderRequest struct {
 	name        string // "" in timestamping
+	displayMode string // "" is the default
 	documents   []document
 	timeout     time.Duration
 	convert     bool // to PDF/A, before signing
@@ -43,6 +44,7 @@ type orderRequest struct {
 type (
 	signProperties struct {
 		OrderName      string `json:"orderName"`
+		DisplayMode    string `json:"documentDisplayMode"` // of v0
 		TimeoutSeconds int    `json:"timeoutSeconds"`
 		RedirectURL    string `json:"redirectUrl"`
 	}
@@ -172,7 +174,7 @@ func (o *orderRequest) apply(sign *signProperties) error {
 	if len(sign.OrderName) > maxOrderName {
 		return badOrder("signProperties: orderName is longer than %d bytes", maxOrderName)
 	}
-	o.name = sign.OrderName
+	o.name, o.displayMode = sign.OrderName, sign.DisplayMode
 	switch seconds := min(sign.TimeoutSeconds, math.MaxInt32); { // or the product could overflow
 	case seconds < 0:
 		return badOrder("timeoutSeconds is negative")

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
@@ -19,6 +20,7 @@ type padesAPI struct {
 
 	decode     func(jsonReader) (orderRequest, error)
 	rule       signatureRule                   // for documents
+	shared     bool                            // every client may have every order
 	freeLTA    bool                            // extendToLTA needs no further scope
 	created    int                             // status of the response to a new order
 	plain      bool                            // a status has "status" instead of "orderState"
@@ -40,7 +42,11 @@ func (s *Server) signDoc() *padesAPI {
 // https://confluence.bankidnorge.no/confluence/pdoidcl/technical-documentation/api/signdoc-pades.
 func (s *Server) signDocV0() *padesAPI {
 	p := s.newPAdES("/signdoc/pades", refuseV0, func(body jsonReader) (orderRequest, error) {
-		return decodeOrder(body, true, contentV0)
+		order, err := decodeOrder(body, true, contentV0)
+		if err == nil && !slices.Contains([]string{"", "interior", "window", "overlay"}, order.displayMode) {
+			err = badOrder("signProperties: documentDisplayMode is none of interior, window and overlay")
+		}
+		return order, err
 	})
 	p.scopes = signDocScopes()
 	p.created, p.plain = http.StatusCreated, false
@@ -62,7 +68,7 @@ func (s *Server) lta() *padesAPI {
 func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admission), decode func(jsonReader) (orderRequest, error)) *padesAPI {
 	return &padesAPI{
 		tokens: s.tokens, orders: s.orders, path: path, refuse: refuse, decode: decode,
-		freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
+		shared: s.assume.SharedOrders, freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
 		unfinished: s.assume.UnfinishedOrder, signerInfo: s.signerInfo,
 	}
 }
@@ -129,7 +135,7 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request.nnin = p.tokens.admit(r, bankid.ScopeNNIN) == admitted
-	answerJSON(w, p.created, map[string]string{"sign_id": p.orders.add(p.path, request)})
+	answerJSON(w, p.created, map[string]string{"sign_id": p.orders.add(p.path, p.owner(r), request)})
 }
 
 // status tells the state of an order.
@@ -188,7 +194,15 @@ func (p *padesAPI) order(w http.ResponseWriter, r *http.Request) (orderID, bool)
 		answerJSON(w, http.StatusBadRequest, "sign_id must be given once")
 		return orderID{}, false
 	}
-	return orderID{path: p.path, signID: signIDs[0]}, true
+	return orderID{path: p.path, client: p.owner(r), signID: signIDs[0]}, true
+}
+
+// owner returns the client whose orders a call is about.
+func (p *padesAPI) owner(r *http.Request) string {
+	if p.shared {
+		return ""
+	}
+	return p.tokens.client(r)
 }
 
 func (p *padesAPI) admit(w http.ResponseWriter, r *http.Request) bool {

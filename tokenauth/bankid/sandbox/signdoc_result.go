@@ -22,6 +22,11 @@ func contentV0(member json.RawMessage) (resultContent, error) {
 			return resultContent{}, err
 		}
 	}
+	for _, wanted := range list {
+		if !slices.Contains([]string{"padesSignedPdf", "padesAppendix", "documentHash"}, wanted) {
+			return resultContent{}, badOrder("resultContent has %q, which is none of padesSignedPdf, padesAppendix and documentHash", abridged(wanted))
+		}
+	}
 	c := resultContent{
 		signed:   slices.Contains(list, "padesSignedPdf"),
 		appendix: slices.Contains(list, "padesAppendix"),
