@@ -132,8 +132,8 @@ func New(o Options) (*Server, error) {
 		tsa:        tsa,
 		sealer:     sync.OnceValues(func() (*sealer, error) { return newSealer(ca) }),
 
-		codes:         newCodes(o.Assumptions.CodeLifetime),
-		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime),
+		codes:         newCodes(o.Assumptions.CodeLifetime, clock),
+		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime, clock),
 		credential:    credential,
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
@@ -234,6 +234,8 @@ func (s *Server) endpoints(realm string) map[string]methods {
 			http.MethodGet:    s.listFaults,
 			http.MethodDelete: s.endFaults,
 		},
+
+		logoPath: {http.MethodGet: logo},
 
 		"/csc/v2/info":                  {http.MethodPost: s.cscInfo},
 		"/csc/v2/oauth2/authorize":      {http.MethodGet: s.cscAuthorize},
