@@ -46,10 +46,11 @@ func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 
 // readControl reads the body of a request to one of the sandbox's own paths, and
 // reports whether it could. If not, it has answered why.
-func readControl(w http.ResponseWriter, r *http.Request, into any) bool {
-	// A page in the user's browser cannot send this type to another origin
+// The body is JSON, or of another media type.
+func readControl(w http.ResponseWriter, r *http.Request, into any, others ...string) bool {
+	// A page in the user's browser cannot send these types to another origin
 	// unasked.
-	if !hasMediaType(r, "application/json") {
+	if !slices.ContainsFunc(append(others, "application/json"), func(mediaType string) bool { return hasMediaType(r, mediaType) }) {
 		answerJSON(w, http.StatusUnsupportedMediaType, "the body must be JSON: send Content-Type: application/json")
 		return false
 	}
