@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -119,8 +120,29 @@ func (s sandboxSetting) String() string {
 	return ""
 }
 
+// validate returns the error of the options, with the names of the settings.
+func (s *SandboxSettings) validate() error {
+	err := s.options.Validate()
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	assume := reflect.ValueOf(&s.options.Assumptions).Elem()
+	for _, setting := range s.all() {
+		for i := range assume.NumField() {
+			if assume.Field(i).Addr().Interface() == setting.value {
+				text = strings.Replace(text, "assumptions: "+assume.Type().Field(i).Name+" ", setting.name+" ", 1)
+			}
+		}
+	}
+	return errors.New(text)
+}
+
 // Set implements pflag.Value.
 func (s sandboxSetting) Set(text string) error {
+	if strings.Contains(text, "{") {
+		return fmt.Errorf("bad %s '%s': placeholders are not replaced here; {$NAME} is, in a Caddyfile", s.name, text)
+	}
 	switch value := s.value.(type) {
 	case *time.Duration:
 		d, err := caddy.ParseDuration(text)
@@ -198,7 +220,7 @@ func (s *SandboxSettings) unmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err := setting.Set(text); err != nil {
 			return d.WrapErr(err)
 		}
-		if err := s.options.Validate(); err != nil {
+		if err := s.validate(); err != nil {
 			return d.WrapErr(err)
 		}
 	}
@@ -240,7 +262,7 @@ func (s *SandboxSettings) UnmarshalJSON(text []byte) error {
 			return fmt.Errorf("bad %s of the sandbox: %v", name, err)
 		}
 	}
-	return nil
+	return s.validate()
 }
 
 // Interface guards

@@ -111,6 +111,8 @@ func TestSandboxSettingsRefusals(t *testing.T) {
 		"sandbox {\ntoken_lifetime 1500ms\n}":                "whole seconds",
 		"sandbox {\nunfinished_order 200\n}":                 "not from 400 to 499",
 		"sandbox {\nunfinished_order 0\n}":                   "bad unfinished_order '0'",
+		"sandbox {\ncreated_order 202\n}":                    "sandbox: created_order 202 is neither 200 nor 201",
+		"sandbox {\ntoken_type {env.TYPE}\n}":                "bad token_type '{env.TYPE}': placeholders are not replaced here",
 		"sandbox {\ntoken_type \"\"\n}":                      "token_type must not be empty",
 		"sandbox {\nb2b_nonce true\n}":                       "wrong argument count",
 		"sandbox now":                                        "wrong argument count",
@@ -130,6 +132,7 @@ func TestSandboxSettingsRefusals(t *testing.T) {
 		`{"code_lifetime": "-1s"}`:   "must not be negative",
 		`{"unfinished_order": "x"}`:  "bad unfinished_order of the sandbox",
 		`{"signdoc_forbids": "yes"}`: "bad signdoc_forbids of the sandbox",
+		`{"created_order": 202}`:     "sandbox: created_order 202 is neither",
 		`[]`:                         "array",
 	} {
 		if err := json.Unmarshal([]byte(text), new(SandboxSettings)); err == nil || !strings.Contains(err.Error(), want) {
