@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf16"
 )
@@ -171,10 +172,8 @@ func (e *xmlElements) declares(prefix string) bool {
 		return true
 	}
 	for _, element := range *e {
-		for _, declared := range element.prefixes {
-			if declared == prefix {
-				return true
-			}
+		if slices.Contains(element.prefixes, prefix) {
+			return true
 		}
 	}
 	return false

@@ -9,7 +9,7 @@ import (
 )
 
 // logoPath is where the logo of the services is.
-const logoPath = "/logo.png"
+const logoPath = controlPath + "logo.png"
 
 // cscInfo describes the service (CSC API v2, section 11.1). It needs no
 // authorization, and an Authorization header is no error. There is one language.

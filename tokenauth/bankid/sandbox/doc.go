@@ -55,6 +55,7 @@
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
 //     credential of CSC, the seal of B2B and its OCSP responder, and the
 //     time-stamping authority. Each sandbox makes its own and throws it away.
+//   - GET /sandbox/logo.png is the logo that info of CSC and B2B CSC names.
 //   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
 //     of a client, instead of those that it had. In Go, that is
 //     [Server.RegisterKeys].

@@ -116,7 +116,7 @@ func (r jsonReader) object(name string, into reflect.Value) (bool, error) {
 	})
 }
 
-// members reads the rest of an object. After each name it has read read the value.
+// members reads the rest of an object. After each name, it calls read for the value.
 func (r jsonReader) members(read func(name string) error) error {
 	for r.More() {
 		token, err := r.Token()
@@ -196,7 +196,7 @@ func (r jsonReader) leaf(name string, into reflect.Value) error {
 	if r.strict && string(text) == "null" {
 		return &memberError{name, "is null"}
 	}
-	if _, ok := into.Addr().Interface().(*[]byte); ok && text[0] == '[' { // encoding/json would take it
+	if _, ok := reflect.TypeAssert[*[]byte](into.Addr()); ok && text[0] == '[' { // encoding/json would take it
 		return &memberError{name, "must be a string"}
 	}
 	err := json.Unmarshal(text, into.Addr().Interface())

@@ -228,14 +228,13 @@ func (s *Server) endpoints(realm string) map[string]methods {
 
 		controlPath + "orders": {http.MethodPost: s.driveOrder},
 		controlPath + "ca.pem": {http.MethodGet: s.caCertificate},
+		logoPath:               {http.MethodGet: logo},
 		controlPath + "jwks":   {http.MethodPut: s.registerKeys},
 		controlPath + "faults": {
 			http.MethodPost:   s.injectFault,
 			http.MethodGet:    s.listFaults,
 			http.MethodDelete: s.endFaults,
 		},
-
-		logoPath: {http.MethodGet: logo},
 
 		"/csc/v2/info":                  {http.MethodPost: s.cscInfo},
 		"/csc/v2/oauth2/authorize":      {http.MethodGet: s.cscAuthorize},
