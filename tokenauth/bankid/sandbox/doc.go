@@ -42,7 +42,7 @@
 //
 // # What only the sandbox has
 //
-// BankID does not have these four paths. They ask for no token, so a program that
+// BankID does not have these five paths. They ask for no token, so a program that
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
