@@ -53,6 +53,9 @@ those of "sandbox" in the global option.`,
 			if err != nil {
 				return unchecked(cmd, err)
 			}
+			if err := settings.validate(); err != nil {
+				return unchecked(cmd, err)
+			}
 			settings.options.Clients = clients
 			if b2bKeys != "" {
 				b2b := sandbox.Client{ID: sandbox.B2BClientID, Secret: sandbox.B2BClientSecret, DPoPRequired: true}
@@ -84,18 +87,34 @@ func (c *sandboxClients) addFlags(cmd *cobra.Command) {
 		if !ok || id == "" {
 			return errors.New("must be id=<id>")
 		}
+		if id == sandbox.ClientID || id == sandbox.B2BClientID {
+			return fmt.Errorf("%s is a client that the sandbox has: choose another id; PUT /sandbox/jwks registers keys for that one", id)
+		}
 		*c = append(*c, sandbox.Client{ID: id})
 		return nil
 	})
 	flags.Func("secret-file", "The `file` with the secret of the --client before it", c.describe(func(client *sandbox.Client, file string) error {
-		secret, err := os.ReadFile(file)
-		client.Secret = strings.TrimRight(string(secret), "\r\n")
-		if err == nil && client.Secret == "" {
-			err = fmt.Errorf("%s is empty", file)
+		if client.Secret != "" {
+			return fmt.Errorf("client %s has a secret already", client.ID)
 		}
-		return err
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		secret := strings.TrimRight(string(text), "\r\n")
+		switch {
+		case secret == "":
+			return fmt.Errorf("%s is empty", file)
+		case strings.ContainsAny(secret, "\r\n"):
+			return fmt.Errorf("%s has more than one line", file)
+		}
+		client.Secret = secret
+		return nil
 	}))
 	flags.Func("jwks", "The `file` with the public keys of the --client before it: a JWKS or a JWK", c.describe(func(client *sandbox.Client, file string) (err error) {
+		if len(client.Keys.Keys) > 0 {
+			return fmt.Errorf("client %s has keys already", client.ID)
+		}
 		client.Keys, err = readKeys(file)
 		return err
 	}))

@@ -257,6 +257,10 @@ func TestSandboxCommandRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("plain\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		arguments []string
 		want      string
@@ -280,11 +284,14 @@ func TestSandboxCommandRefusals(t *testing.T) {
 		"no secret":          {[]string{"--client", "id=app", "--secret-file", "/nowhere"}, "/nowhere"},
 		"empty secret":       {[]string{"--client", "id=app", "--secret-file", "/dev/null"}, "/dev/null is empty"},
 		"no JWK":             {[]string{"--client", "id=app", "--jwks", "sandbox.go"}, "is not a JWKS"},
-		"client twice":       {[]string{"--listen", "127.0.0.1:0", "--client", "id=a", "--secret-file", "sandbox.go", "--client", "id=a", "--secret-file", "sandbox.go"}, "given twice"},
+		"client twice":       {[]string{"--listen", "127.0.0.1:0", "--client", "id=a", "--secret-file", secret, "--client", "id=a", "--secret-file", secret}, "given twice"},
+		"built-in client":    {[]string{"--client", "id=sandbox-b2b-client"}, "is a client that the sandbox has"},
+		"two secrets":        {[]string{"--client", "id=a", "--secret-file", secret, "--secret-file", secret}, "has a secret already"},
+		"two lines":          {[]string{"--client", "id=a", "--secret-file", "sandbox.go"}, "sandbox.go has more than one line"},
 		"no duration":        {[]string{"--code-lifetime", "soon"}, "must be a positive duration such as 30s"},
 		"no time":            {[]string{"--sad-lifetime", "0s"}, "must be a positive duration such as 30s"},
 		"half a second":      {[]string{"--listen", "127.0.0.1:0", "--token-lifetime", "500ms"}, "not a number of whole seconds"},
-		"no such assumption": {[]string{"--listen", "127.0.0.1:0", "--bad-exchange", "x"}, `BadExchange "x" is neither`},
+		"no such assumption": {[]string{"--listen", "127.0.0.1:0", "--bad-exchange", "x"}, `bad_exchange "x" is neither`},
 		"no status":          {[]string{"--unfinished-order", "x"}, "must be a positive number"},
 		"argument":           {[]string{"now"}, "unexpected argument 'now'"},
 		"flag that is wrong": {[]string{"--port", "1"}, "unknown flag"},

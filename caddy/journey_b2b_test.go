@@ -153,7 +153,7 @@ func TestJourneyOfASealBroken(t *testing.T) {
 		{"not base64", cmsesFromHashes, `["!"]`, "is not the base64 of a SHA-256 hash"},
 		{"null member", "/v0/b2b/sdo_from_text", `{"text_to_sign":"x","description":null}`, ""},
 		{"unknown member", "/v0/b2b/sdo_from_text", `{"text_to_sign":"x","description":"d","more":1}`, "is not the JSON of this request"},
-		{"text over the limit", "/v0/b2b/sdo_from_text", `{"text_to_sign":"` + strings.Repeat("x", 5_000_001) + `","description":"d"}`, "1 to 5000000 characters"},
+		{"text over the limit", "/v0/b2b/sdo_from_text", `{"text_to_sign":"` + strings.Repeat("x", 5_000_001) + `","description":"d"}`, "more than 5000000 characters"},
 		{"not a PDF", "/v0/b2b/ades/pades", `{"pdfBytesB64":"eA==","hashAlgorithmOID":"` + sha256OID + `","signAlgo":"` + sha256WithRSA + `","padesType":"B"}`, "is not a PDF file that can be read"},
 		{"half of the JSON", cmsesFromHashes, `["`, "is not the JSON of this request"},
 		{"unknown credential", signHash, sign("another", list(1), sha256WithRSA), "credentialID is missing or unknown"},

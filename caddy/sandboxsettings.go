@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ import (
 // `state_member` | The member with the state of an order of SignDoc v1 or timestamping: `orderState` or `status` | `orderState`
 // `extend_without_scope` | Whether an order may ask for `extendToLTA` without the scope `esign/qtsa` | false
 // `unfinished_order` | The status for the download of an order that is not complete | 400
+// `shared_orders` | Whether every client may ask for and download the orders of others | false: they are 404
 // `signdoc_forbids` | Whether SignDoc v1 refuses a token with 403, as SignDoc v0 does | false: with 401
 // `b2b_nonce` | Whether B2B demands a nonce in each DPoP proof | false
 // `ignore_proof_query` | Whether the URL of a DPoP proof may have a query | false
@@ -63,6 +65,7 @@ func (s *SandboxSettings) all() []sandboxSetting {
 		{"state_member", "The member with the state of such an order: orderState (default) or status", &assume.StateMember},
 		{"extend_without_scope", "An order may ask for extendToLTA without the scope esign/qtsa", &assume.ExtendWithoutScope},
 		{"unfinished_order", "The status for the download of an order that is not complete (default 400)", &assume.UnfinishedOrder},
+		{"shared_orders", "Every client may ask for and download the orders of others", &assume.SharedOrders},
 		{"signdoc_forbids", "SignDoc v1 refuses a token with 403 (default: with 401)", &assume.SignDocForbids},
 		{"b2b_nonce", "B2B demands a nonce in each DPoP proof", &assume.B2BNonce},
 		{"ignore_proof_query", "The URL of a DPoP proof may have a query", &assume.IgnoreProofQuery},
@@ -117,8 +120,29 @@ func (s sandboxSetting) String() string {
 	return ""
 }
 
+// validate returns the error of the options, with the names of the settings.
+func (s *SandboxSettings) validate() error {
+	err := s.options.Validate()
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	assume := reflect.ValueOf(&s.options.Assumptions).Elem()
+	for _, setting := range s.all() {
+		for i := range assume.NumField() {
+			if assume.Field(i).Addr().Interface() == setting.value {
+				text = strings.Replace(text, "assumptions: "+assume.Type().Field(i).Name+" ", setting.name+" ", 1)
+			}
+		}
+	}
+	return errors.New(text)
+}
+
 // Set implements pflag.Value.
 func (s sandboxSetting) Set(text string) error {
+	if strings.Contains(text, "{") {
+		return fmt.Errorf("bad %s '%s': placeholders are not replaced here; {$NAME} is, in a Caddyfile", s.name, text)
+	}
 	switch value := s.value.(type) {
 	case *time.Duration:
 		d, err := caddy.ParseDuration(text)
@@ -196,7 +220,7 @@ func (s *SandboxSettings) unmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err := setting.Set(text); err != nil {
 			return d.WrapErr(err)
 		}
-		if err := s.options.Validate(); err != nil {
+		if err := s.validate(); err != nil {
 			return d.WrapErr(err)
 		}
 	}
@@ -238,7 +262,7 @@ func (s *SandboxSettings) UnmarshalJSON(text []byte) error {
 			return fmt.Errorf("bad %s of the sandbox: %v", name, err)
 		}
 	}
-	return nil
+	return s.validate()
 }
 
 // Interface guards

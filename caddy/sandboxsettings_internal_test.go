@@ -43,7 +43,7 @@ func TestEverySandboxSetting(t *testing.T) {
 
 func TestSandboxSettings(t *testing.T) {
 	want := sandbox.Options{TokenLifetime: 30 * time.Second, SigningDelay: time.Hour, Assumptions: sandbox.Assumptions{
-		SignDocForbids: true, CreatedOrder: 200, StateMember: "status", ExtendWithoutScope: true, UnfinishedOrder: 409, OrderRetention: 48 * time.Hour, CodeLifetime: 1500 * time.Millisecond,
+		SignDocForbids: true, CreatedOrder: 200, StateMember: "status", ExtendWithoutScope: true, SharedOrders: true, UnfinishedOrder: 409, OrderRetention: 48 * time.Hour, CodeLifetime: 1500 * time.Millisecond,
 		ServiceTokenLifetime: time.Minute, SADLifetime: time.Second, B2BNonce: true, IgnoreProofQuery: true,
 		BadProof: "invalid_request", BadExchange: "invalid_token", TokenType: "Bearer",
 	}}
@@ -61,6 +61,7 @@ func TestSandboxSettings(t *testing.T) {
 			code_lifetime 1.5s
 			service_token_lifetime 1m
 			sad_lifetime 1s
+			shared_orders
 			b2b_nonce
 			ignore_proof_query
 			bad_proof invalid_request
@@ -91,7 +92,7 @@ func TestSandboxSettings(t *testing.T) {
 	err := cmd.ParseFlags([]string{
 		"--token-lifetime=30s", "--signing-delay", "1h", "--signdoc-forbids", "--created-order", "200",
 		"--state-member", "status", "--extend-without-scope", "--unfinished-order", "409", "--order-retention", "2d",
-		"--code-lifetime", "1.5s", "--service-token-lifetime", "1m", "--sad-lifetime", "1s", "--b2b-nonce", "--ignore-proof-query",
+		"--code-lifetime", "1.5s", "--service-token-lifetime", "1m", "--sad-lifetime", "1s", "--shared-orders", "--b2b-nonce", "--ignore-proof-query",
 		"--bad-proof", "invalid_request", "--bad-exchange", "invalid_token", "--token-type", "Bearer",
 	})
 	if err != nil || !reflect.DeepEqual(settings.options, want) {
@@ -110,6 +111,8 @@ func TestSandboxSettingsRefusals(t *testing.T) {
 		"sandbox {\ntoken_lifetime 1500ms\n}":                "whole seconds",
 		"sandbox {\nunfinished_order 200\n}":                 "not from 400 to 499",
 		"sandbox {\nunfinished_order 0\n}":                   "bad unfinished_order '0'",
+		"sandbox {\ncreated_order 202\n}":                    "sandbox: created_order 202 is neither 200 nor 201",
+		"sandbox {\ntoken_type {env.TYPE}\n}":                "bad token_type '{env.TYPE}': placeholders are not replaced here",
 		"sandbox {\ntoken_type \"\"\n}":                      "token_type must not be empty",
 		"sandbox {\nb2b_nonce true\n}":                       "wrong argument count",
 		"sandbox now":                                        "wrong argument count",
@@ -129,6 +132,7 @@ func TestSandboxSettingsRefusals(t *testing.T) {
 		`{"code_lifetime": "-1s"}`:   "must not be negative",
 		`{"unfinished_order": "x"}`:  "bad unfinished_order of the sandbox",
 		`{"signdoc_forbids": "yes"}`: "bad signdoc_forbids of the sandbox",
+		`{"created_order": 202}`:     "sandbox: created_order 202 is neither",
 		`[]`:                         "array",
 	} {
 		if err := json.Unmarshal([]byte(text), new(SandboxSettings)); err == nil || !strings.Contains(err.Error(), want) {

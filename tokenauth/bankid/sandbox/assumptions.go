@@ -38,6 +38,11 @@ type Assumptions struct {
 	// collected, from its creation. Default: 2 h.
 	OrderRetention time.Duration
 
+	// SharedOrders says that every client may ask for and download the orders of SignDoc
+	// and timestamping. Default: only the client that created an order; for others there
+	// is none.
+	SharedOrders bool
+
 	// CodeLifetime is that of CSC's authorization codes. Default: 60 s.
 	CodeLifetime time.Duration
 

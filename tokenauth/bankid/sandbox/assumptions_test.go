@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,6 +63,37 @@ func TestAssumedAnswersAboutOrders(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An order is that of the client that created it.
+func TestAssumedOrdersOfClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for i, shared := range []bool{false, true} {
+			s := newServer(t, sandbox.Options{
+				Clients: []sandbox.Client{{ID: "other", Secret: "s"}}, Assumptions: sandbox.Assumptions{SharedOrders: shared},
+			})
+			for _, target := range []string{"/v1/signdoc/pades", "/signdoc/pades", "/v1/timestamp/pades/lta"} {
+				own := bearer(t, s, "esign esign/qtsa")
+				w := post(t, s, url.Values{"client_id": {"other"}, "client_secret": {"s"}, "scope": {"esign esign/qtsa"}})
+				other := "Bearer " + decode[map[string]any](t, w, http.StatusOK)["access_token"].(string)
+				id := opened(t, s, target, own)
+				time.Sleep(time.Second)
+				for _, test := range []struct {
+					method, authorization string
+					status                [2]int // by shared
+				}{
+					{"GET", other, [2]int{http.StatusNotFound, http.StatusOK}},
+					{"DELETE", other, [2]int{http.StatusNotFound, http.StatusOK}},
+					{"GET", own, [2]int{http.StatusOK, http.StatusNotFound}},
+				} {
+					w := send(t, s, call{method: test.method, target: target + "?sign_id=" + id, authorization: test.authorization})
+					if w.Code != test.status[i] {
+						t.Errorf("shared %v: %s %s is %d, want %d", shared, test.method, target, w.Code, test.status[i])
+					}
+				}
+			}
+		}
+	})
 }
 
 func TestAssumedScopeOfLTA(t *testing.T) {

@@ -1,11 +1,7 @@
 package sandbox
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 
@@ -137,42 +133,20 @@ func readB2B(w http.ResponseWriter, r *http.Request, request any) *b2bError {
 	if r.ContentLength > maxB2B {
 		return tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxB2B))
-	if isTooLarge(err) {
+	body := newJSONReader(http.MaxBytesReader(w, r.Body, maxB2B))
+	body.strict = true
+	err := body.Decode(request)
+	if err == nil {
+		err = body.end()
+	}
+	switch {
+	case err == nil:
+		return nil
+	case isTooLarge(err):
 		return tooLarge
+	default:
+		return badB2B("The body is not the JSON of this request: " + abridged(mistake(err)))
 	}
-	if err != nil {
-		return badB2B("The body could not be read")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(request); err != nil {
-		return badB2B("The body is not the JSON of this request: " + abridged(err.Error()))
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return badB2B("The body has more than one JSON value")
-	}
-	if hasNull(body) {
-		return badB2B("A member is null")
-	}
-	return nil
-}
-
-// hasNull reports whether a valid JSON text has a null somewhere: no other
-// literal has the letter n.
-func hasNull(text []byte) bool {
-	quoted := false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == 'n' && !quoted:
-			return true
-		}
-	}
-	return false
 }
 
 // abridged keeps an error short that quotes the request.

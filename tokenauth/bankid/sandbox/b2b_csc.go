@@ -184,7 +184,7 @@ func (s *Server) b2bCSCInfo(w http.ResponseWriter, _ *http.Request) {
 	answerJSON(w, http.StatusOK, map[string]any{
 		"specs":       "2.1.0.1", // "v2.1", says BankID's overview
 		"name":        "BankID B2B SANDBOX",
-		"logo":        s.origin + "/logo.png",
+		"logo":        s.origin + logoPath,
 		"region":      "NO",
 		"lang":        "en",
 		"description": "A simulated BankID for tests and development. Nobody vouches for its signatures.",

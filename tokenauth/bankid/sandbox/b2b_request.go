@@ -158,7 +158,8 @@ func (d tbsDocument) fault() *b2bError {
 	case d.PDF != nil:
 		fault = first(textFault("pdf", *d.PDF, 1, maxB2BText), pdfFault("pdf", *d.PDF))
 	default:
-		fault = first(textFault("xml", d.BIDXML.XML, 1, maxB2BText), textFault("xsl", d.BIDXML.XSL, 1, maxB2BText))
+		fault = first(textFault("xml", d.BIDXML.XML, 1, maxB2BText), textFault("xsl", d.BIDXML.XSL, 1, maxB2BText),
+			xmlMemberFault("xml", d.BIDXML.XML), xmlMemberFault("xsl", d.BIDXML.XSL))
 	}
 	return fault
 }
@@ -190,7 +191,7 @@ func (s sdoFromCMSes) fault() *b2bError {
 		hash, ok := c.hash()
 		switch response, err := base64.StdEncoding.DecodeString(c.OCSP); {
 		case !ok:
-			return badCMS("A cms is not the base64 of a signature in CMS, of a SHA-256 hash")
+			return badCMS("A cms is not the base64 of a CMS with one signature, which is with SHA256WithRSA")
 		case err != nil || !isOCSP(response):
 			return badCMS("An ocsp is not the base64 of an OCSP response")
 		case !bytes.Equal(hash, one):
@@ -224,24 +225,17 @@ func (c cmsAndOCSP) hash() ([]byte, bool) {
 
 func (x xadesRequest) fault() *b2bError {
 	document, err := base64.StdEncoding.DecodeString(x.XML)
+	if err != nil {
+		return badB2B("xmlBytesB64 is not base64")
+	}
+	if err := xmlFault(document); err != nil {
+		return unsupportedB2B("xmlBytesB64 is not XML that can be signed: " + err.Error())
+	}
 	switch {
-	case err != nil || !isXML(document):
-		return unsupportedB2B("xmlBytesB64 is not the base64 of XML")
 	case x.Sign != "" && x.Sign[0] != '#', x.Place != "" && x.Place[0] != '#':
 		return badB2B("An element id does not start with #")
 	}
 	return first(x.adesParameters.fault(), levelFault("xadesType", x.XAdESType))
-}
-
-// isXML reports whether a document begins as XML does, after a byte-order mark
-// if there is one (XML 1.0, appendix F.1).
-func isXML(document []byte) bool {
-	for mark, bracket := range map[string]string{"\xef\xbb\xbf": "<", "\xfe\xff": "\x00<", "\xff\xfe": "<\x00"} {
-		if rest, ok := bytes.CutPrefix(document, []byte(mark)); ok {
-			return bytes.HasPrefix(rest, []byte(bracket))
-		}
-	}
-	return bytes.HasPrefix(bytes.TrimSpace(document), []byte("<"))
 }
 
 func (p padesRequest) fault() *b2bError {
@@ -280,8 +274,11 @@ func listFault[T any](name string, list []T, least int, fault func(T) *b2bError)
 }
 
 func textFault(name, value string, least, most int) *b2bError {
-	if n := utf8.RuneCountInString(value); n < least || n > most {
-		return badB2B(fmt.Sprintf("%s does not have %d to %d characters", name, least, most))
+	switch n := utf8.RuneCountInString(value); {
+	case n < least:
+		return badB2B(name + " is missing or empty")
+	case n > most:
+		return badB2B(fmt.Sprintf("%s has more than %d characters", name, most))
 	}
 	return nil
 }
@@ -300,6 +297,13 @@ func pdfFault(name, value string) *b2bError {
 		return unsupportedB2B(name + " is not a PDF file that can be read: " + reason.Error())
 	case fault != "":
 		return unsupportedB2B(name + ": " + fault)
+	}
+	return nil
+}
+
+func xmlMemberFault(name, value string) *b2bError {
+	if err := xmlTextFault(value); err != nil {
+		return unsupportedB2B(name + " is not XML that can be signed: " + err.Error())
 	}
 	return nil
 }

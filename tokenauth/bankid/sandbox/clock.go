@@ -7,7 +7,8 @@ import (
 
 // A clock is what the sandbox takes for the time: that of the machine, moved by
 // an offset. It decides about everything that is a point in time for BankID's
-// clients too. How long something lasts, such as an order, it does not change.
+// clients too, and when a token or code expires. How long an order lasts, it does not
+// change.
 // The zero value is right; it is safe for concurrent use.
 type clock struct {
 	offset atomic.Int64 // a time.Duration

@@ -33,6 +33,10 @@ func oidSigningCertificateV2() asn1.ObjectIdentifier {
 
 func oidRSA() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1} }
 
+func oidSHA256WithRSA() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
+}
+
 func oidECDSAWithSHA256() asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
 }
@@ -163,8 +167,8 @@ func explicit(der []byte) asn1.RawValue {
 	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: der}
 }
 
-// signedHash returns the SHA-256 hash that the first signature in a CMS is for,
-// without verifying it. The CMS is BER.
+// signedHash returns the hash that the only signature in a CMS is for, without verifying
+// it. The signature must be one with SHA-256 and RSA, with padding v1.5. The CMS is BER.
 func signedHash(cms []byte) ([]byte, bool) {
 	der, err := toDER(cms)
 	if err != nil {
@@ -172,11 +176,15 @@ func signedHash(cms []byte) ([]byte, bool) {
 	}
 	var content cmsContent
 	rest, err := asn1.Unmarshal(der, &content)
-	if err != nil || len(rest) > 0 || !content.Type.Equal(oidSignedData()) || len(content.Content.Signers) == 0 ||
-		!content.Content.Signers[0].DigestAlgorithm.Algorithm.Equal(oidSHA256()) {
+	if err != nil || len(rest) > 0 || !content.Type.Equal(oidSignedData()) || len(content.Content.Signers) != 1 {
 		return nil, false
 	}
-	rest = content.Content.Signers[0].SignedAttributes.Bytes
+	signer := content.Content.Signers[0]
+	with := signer.SignatureAlgorithm.Algorithm
+	if !signer.DigestAlgorithm.Algorithm.Equal(oidSHA256()) || !with.Equal(oidRSA()) && !with.Equal(oidSHA256WithRSA()) {
+		return nil, false
+	}
+	rest = signer.SignedAttributes.Bytes
 	for len(rest) > 0 {
 		var a cmsAttribute
 		if rest, err = asn1.Unmarshal(rest, &a); err != nil {

@@ -42,6 +42,62 @@ func TestCMS(t *testing.T) {
 	}
 }
 
+// BankID packs signatures by one signer, with SHA256WithRSA.
+func TestSignedHashOfOtherSignatures(t *testing.T) {
+	ca, err := newCertAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSealer(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("text"))
+	seal, err := s.cms(sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := newCredential(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecdsa, err := cmsSignature{certificate: credential.chain[0], key: credential.key}.detached(sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := func(edit func(*cmsSignedData)) []byte {
+		var content cmsContent
+		if _, err := asn1.Unmarshal(seal, &content); err != nil {
+			t.Fatal(err)
+		}
+		edit(&content.Content)
+		cms, err := asn1.Marshal(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cms
+	}
+	algorithm := func(oid ...int) []byte {
+		return edited(func(signed *cmsSignedData) { signed.Signers[0].SignatureAlgorithm.Algorithm = oid })
+	}
+	for name, test := range map[string]struct {
+		cms []byte
+		ok  bool
+	}{
+		"RSA":           {edited(func(*cmsSignedData) {}), true},
+		"SHA256WithRSA": {algorithm(1, 2, 840, 113549, 1, 1, 11), true},
+		"SHA384WithRSA": {algorithm(1, 2, 840, 113549, 1, 1, 12), false},
+		"PSS":           {algorithm(1, 2, 840, 113549, 1, 1, 10), false},
+		"ECDSA":         {ecdsa, false},
+		"two signers":   {edited(func(signed *cmsSignedData) { signed.Signers = append(signed.Signers, signed.Signers[0]) }), false},
+		"no signer":     {edited(func(signed *cmsSignedData) { signed.Signers = nil }), false},
+	} {
+		if _, ok := signedHash(test.cms); ok != test.ok {
+			t.Errorf("%s: %v", name, ok)
+		}
+	}
+}
+
 func TestSignedHashOfNoCMS(t *testing.T) {
 	for _, cms := range []string{"", "x", "\x30\x00", "\x30\x80\x00\x00", "\x30\x80", "\x04\x80\x00\x00", "\x30\x84\xff\xff\xff\xff", "\x1f\x80"} {
 		if hash, ok := signedHash([]byte(cms)); ok {

@@ -1,12 +1,10 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -48,10 +46,11 @@ func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 
 // readControl reads the body of a request to one of the sandbox's own paths, and
 // reports whether it could. If not, it has answered why.
-func readControl(w http.ResponseWriter, r *http.Request, into any) bool {
-	// A page in the user's browser cannot send this type to another origin
+// The body is JSON, or of another media type.
+func readControl(w http.ResponseWriter, r *http.Request, into any, others ...string) bool {
+	// A page in the user's browser cannot send these types to another origin
 	// unasked.
-	if !hasMediaType(r, "application/json") {
+	if !slices.ContainsFunc(append(others, "application/json"), func(mediaType string) bool { return hasMediaType(r, mediaType) }) {
 		answerJSON(w, http.StatusUnsupportedMediaType, "the body must be JSON: send Content-Type: application/json")
 		return false
 	}
@@ -66,22 +65,13 @@ func readControl(w http.ResponseWriter, r *http.Request, into any) bool {
 	return false
 }
 
-// mistake says why a body could not be decoded, in terms of JSON, not of Go.
+// mistake says why a body could not be decoded.
 func mistake(err error) string {
-	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case errors.Is(err, io.EOF):
 		return "the body is empty"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the body ends too early"
-	case !ok:
-		return "the body cannot be read: " + err.Error()
-	case wrong.Field == "":
-		return "the body must be a JSON object"
 	}
-	field := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:] // less the names of Go's types
-	if wrong.Type == reflect.TypeFor[duration]() {
-		return field + ` must be a text such as "5s"`
-	}
-	return fmt.Sprintf("%s cannot be a JSON %s", field, wrong.Value)
+	return jsonFault(err, "the body cannot be read: "+err.Error())
 }

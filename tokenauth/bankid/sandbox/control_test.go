@@ -120,7 +120,7 @@ func TestControlRefusals(t *testing.T) {
 		`[]`:                      "must be a JSON object",
 		`{}`:                      `status "" is not one of ORDER_RECEIVED, `,
 		`null`:                    `status ""`,
-		`{"status":1}`:            "status cannot be a JSON number",
+		`{"status":1}`:            "status must be a string",
 		`{"state":"REJECTED"}`:    `status ""`,
 		`{"status":"DONE"}`:       `status "DONE" is not one of ORDER_RECEIVED, `,
 		`{"status":"rejected"}`:   `, REJECTED, `,

@@ -1,10 +1,15 @@
 package sandbox
 
 import (
+	"image"
+	"image/png"
 	"net/http"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
+
+// logoPath is where the logo of the services is.
+const logoPath = controlPath + "logo.png"
 
 // cscInfo describes the service (CSC API v2, section 11.1). It needs no
 // authorization, and an Authorization header is no error. There is one language.
@@ -19,7 +24,7 @@ func (s *Server) cscInfo(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, map[string]any{
 		"specs":       "2.0.0.2",
 		"name":        "BankID SANDBOX",
-		"logo":        s.origin + "/logo.png",
+		"logo":        s.origin + logoPath,
 		"region":      "NO",
 		"lang":        "en",
 		"description": "A simulated BankID for tests and development. What it signs proves nothing.",
@@ -36,6 +41,12 @@ func (s *Server) cscInfo(w http.ResponseWriter, r *http.Request) {
 		"signature_formats":  map[string]any{"formats": []string{"C", "P"}},
 		"conformance_levels": []string{"Ades-B-B"},
 	})
+}
+
+// logo is the picture that info names: one black pixel.
+func logo(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "image/png")
+	_ = png.Encode(w, image.NewGray(image.Rect(0, 0, 1, 1))) // what can fail is the connection
 }
 
 // cscToken exchanges an authorization code for a service token. It is the only
@@ -59,7 +70,9 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 	switch s.tokens.admit(r, bankid.ScopeCSC) {
 	case admitted:
 	case tokenMissing:
-		return "", s.badExchange("The access token is missing")
+		failed := s.badExchange("The access token is missing")
+		failed.challenge = `Bearer realm="sandbox"` // without an error: RFC 6750, section 3.1
+		return "", failed
 	case tokenInvalid:
 		return "", s.badExchange("The access token is invalid or expired")
 	case scopeMissing:

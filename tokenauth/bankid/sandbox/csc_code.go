@@ -18,6 +18,7 @@ const shortcut = "sandbox-"
 // codes keeps the authorization codes of CSC.
 type codes struct {
 	lifetime time.Duration
+	clock    *clock
 
 	mu     sync.Mutex
 	issued *recent[string, authorizationCode]
@@ -43,9 +44,10 @@ type authorizationCode struct {
 	issued time.Time
 }
 
-func newCodes(lifetime time.Duration) *codes {
+func newCodes(lifetime time.Duration, clock *clock) *codes {
 	return &codes{
 		lifetime: lifetime,
+		clock:    clock,
 
 		issued: newRecent[string, authorizationCode](cscRoom),
 		used:   newRecent[[sha256.Size]byte, struct{}](cscRoom),
@@ -57,7 +59,7 @@ func (c *codes) issue(to codeBinding) string {
 	code := "SANDBOX-" + rand.Text() // no shortcut, which would be bound to the verifier only
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.issued.add(code, authorizationCode{to, time.Now()}, 1)
+	c.issued.add(code, authorizationCode{to, c.clock.now()}, 1)
 	return code
 }
 
@@ -78,5 +80,5 @@ func (c *codes) use(code string, by codeBinding) bool {
 		return false
 	}
 	c.issued.remove(code)
-	return time.Since(found.issued) < c.lifetime && found.codeBinding == by
+	return c.clock.now().Sub(found.issued) < c.lifetime && found.codeBinding == by
 }

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,20 +87,24 @@ func (s *Server) spendServiceToken(r *http.Request, next step) (*serviceToken, *
 // readCSC reads the body of a request, which may be empty if no parameter is
 // required. Unknown parameters are ignored.
 func readCSC(w http.ResponseWriter, r *http.Request, into any) *cscError {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, smallBody))
+	body, err := io.ReadAll(&unicodeReader{from: http.MaxBytesReader(w, r.Body, smallBody)})
 	switch {
 	case isTooLarge(err):
 		return &cscError{http.StatusRequestEntityTooLarge, "document_too_large", "The body is too large"}
 	case err != nil:
-		return invalidCSC("The body is incomplete")
+		return invalidCSC("%s", jsonFault(err, "The body is incomplete"))
 	case len(bytes.TrimSpace(body)) == 0:
 		return nil
 	case !hasMediaType(r, "application/json"):
 		return invalidCSC("The body is not application/json")
 	}
-	err = json.Unmarshal(body, into)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
-		return invalidCSC("Missing (or invalid type) parameter %s", wrong.Field)
+	reader := newJSONReader(bytes.NewReader(body))
+	err = reader.Decode(into)
+	if err == nil {
+		err = reader.end()
+	}
+	if wrong, ok := errors.AsType[*memberError](err); ok && wrong.member != "" {
+		return invalidCSC("Missing (or invalid type) parameter %s", wrong.member)
 	}
 	if err != nil {
 		return invalidCSC("The body is not a JSON object")

@@ -15,6 +15,7 @@ const cscRoom = 10_000
 type serviceTokens struct {
 	lifetime    time.Duration
 	sadLifetime time.Duration
+	clock       *clock
 
 	mu     sync.Mutex
 	issued *recent[string, *serviceToken]
@@ -60,8 +61,8 @@ func (s step) after() step {
 	}
 }
 
-func newServiceTokens(lifetime, sadLifetime time.Duration) *serviceTokens {
-	return &serviceTokens{lifetime: lifetime, sadLifetime: sadLifetime, issued: newRecent[string, *serviceToken](cscRoom)}
+func newServiceTokens(lifetime, sadLifetime time.Duration, clock *clock) *serviceTokens {
+	return &serviceTokens{lifetime: lifetime, sadLifetime: sadLifetime, clock: clock, issued: newRecent[string, *serviceToken](cscRoom)}
 }
 
 // issue makes a service token for a client.
@@ -69,7 +70,7 @@ func (t *serviceTokens) issue(client string) string {
 	token := "sandbox-" + rand.Text()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.issued.add(token, &serviceToken{client: client, issued: time.Now()}, 1)
+	t.issued.add(token, &serviceToken{client: client, issued: t.clock.now()}, 1)
 	return token
 }
 
@@ -101,7 +102,7 @@ func (t *serviceTokens) spend(token string, next step) (*serviceToken, spending)
 	defer t.mu.Unlock()
 	found, ok := t.issued.get(token)
 	switch {
-	case !ok, time.Since(found.issued) >= t.lifetime:
+	case !ok, t.clock.now().Sub(found.issued) >= t.lifetime:
 		return nil, unknownToken
 	case found.at >= next:
 		return nil, spentBefore
@@ -117,7 +118,7 @@ func (t *serviceTokens) activate(token *serviceToken, h fingerprint) string {
 	sad := "sandbox-" + rand.Text()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	token.sad = activation{value: sad, issued: time.Now(), hashes: h}
+	token.sad = activation{value: sad, issued: t.clock.now(), hashes: h}
 	return sad
 }
 
@@ -138,7 +139,7 @@ func (t *serviceTokens) redeem(token *serviceToken, sad string, h fingerprint) r
 	switch {
 	case sad == "" || sad != token.sad.value:
 		return unknownSAD
-	case time.Since(token.sad.issued) >= t.sadLifetime:
+	case t.clock.now().Sub(token.sad.issued) >= t.sadLifetime:
 		return expiredSAD
 	case h != token.sad.hashes:
 		return otherHashes

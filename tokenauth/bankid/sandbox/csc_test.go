@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"crypto/rand"
 	"encoding/json"
+	"image/png"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -91,6 +93,18 @@ func TestCSCInfo(t *testing.T) {
 	}
 }
 
+func TestLogo(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	for _, path := range []string{"/csc/v2/info", "/v0/b2b/csc/v2/info"} {
+		info := decode[map[string]any](t, send(t, s, call{method: "POST", target: path}), http.StatusOK)
+		logo, _ := info["logo"].(string)
+		w := send(t, s, call{method: "GET", target: strings.TrimPrefix(logo, bankid.Sandbox.ESign)})
+		if _, err := png.Decode(w.Body); err != nil || w.Code != http.StatusOK || w.Header().Get("Content-Type") != "image/png" {
+			t.Errorf("%s: logo %q is %d: %v", path, logo, w.Code, err)
+		}
+	}
+}
+
 func TestCSCInfoRefusals(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	for content, contentType := range map[string]string{"[]": jsonType, `{"lang":1}`: jsonType, "{": jsonType, "{}": "text/plain"} {
@@ -113,7 +127,9 @@ func TestCSCTokenAuthorization(t *testing.T) {
 		if body["error"] != "invalid_client" || body["error_description"] == "" {
 			t.Errorf("%s: body is %v", name, body)
 		}
-		if got := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer ") || !strings.Contains(got, `error="invalid_token"`) {
+		// A challenge has no error for a request without a token (RFC 6750, section 3.1).
+		got := w.Header().Get("WWW-Authenticate")
+		if !strings.HasPrefix(got, "Bearer realm=") || strings.Contains(got, `error="invalid_token"`) != (name != "none") {
 			t.Errorf("%s: WWW-Authenticate is %q", name, got)
 		}
 	}

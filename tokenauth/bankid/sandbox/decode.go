@@ -3,55 +3,34 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
+	"strings"
 )
 
 // decodeSmall reads a small body that is one JSON value.
 func decodeSmall(w http.ResponseWriter, r *http.Request, into any) error {
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, smallBody))
+	body := newJSONReader(http.MaxBytesReader(w, r.Body, smallBody))
 	if err := body.Decode(into); err != nil {
 		return err
 	}
-	return decodeEnd(body)
+	return body.end()
 }
 
 // decodeObject reads a body that is one JSON object. After each name it has
 // member read the value.
-func decodeObject(body *json.Decoder, member func(name string) error) error {
+func decodeObject(body jsonReader, member func(name string) error) error {
 	if err := expect(body, json.Delim('{'), "the body is not an object"); err != nil {
 		return err
 	}
-	for body.More() {
-		token, err := body.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := token.(string) // nothing else is a name
-		if err := member(name); err != nil {
-			return err
-		}
-	}
-	if _, err := body.Token(); err != nil { // the object's end
+	if err := body.members(member); err != nil {
 		return err
 	}
-	return decodeEnd(body)
-}
-
-// decodeEnd makes sure that nothing follows the body's value.
-func decodeEnd(body *json.Decoder) error {
-	switch _, err := body.Token(); {
-	case err == nil:
-		return badOrder("the body has more than one JSON value")
-	case !errors.Is(err, io.EOF):
-		return err
-	}
-	return nil
+	return body.end()
 }
 
 // decodeList reads an array of documents one by one, and gives up at the first
 // that is not good.
-func decodeList[T any](body *json.Decoder, most int, check func(T) *orderError) ([]T, error) {
+func decodeList[T any](body jsonReader, most int, check func(T) *orderError) ([]T, error) {
 	if err := expect(body, json.Delim('['), "documents is not an array"); err != nil {
 		return nil, err
 	}
@@ -63,8 +42,12 @@ func decodeList[T any](body *json.Decoder, most int, check func(T) *orderError) 
 		var element T
 		err := body.Decode(&element)
 		known, ok := errors.AsType[*orderError](err)
-		if err == nil {
+		wrong, typed := errors.AsType[*memberError](err)
+		switch {
+		case err == nil:
 			known = check(element)
+		case typed:
+			known, ok = badOrder("%s", strings.TrimSpace(wrong.member+" "+wrong.problem)), true
 		}
 		switch {
 		case known != nil:
@@ -79,7 +62,7 @@ func decodeList[T any](body *json.Decoder, most int, check func(T) *orderError) 
 }
 
 // expect reads the delimiter that starts an object or an array.
-func expect(body *json.Decoder, start json.Delim, otherwise string) error {
+func expect(body jsonReader, start json.Delim, otherwise string) error {
 	switch got, err := body.Token(); {
 	case err != nil:
 		return err

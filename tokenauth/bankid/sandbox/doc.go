@@ -42,7 +42,7 @@
 //
 // # What only the sandbox has
 //
-// BankID does not have these four paths. They ask for no token, so a program that
+// BankID does not have these five paths. They ask for no token, so a program that
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
@@ -55,6 +55,7 @@
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
 //     credential of CSC, the seal of B2B and its OCSP responder, and the
 //     time-stamping authority. Each sandbox makes its own and throws it away.
+//   - GET /sandbox/logo.png is the logo that info of CSC and B2B CSC names.
 //   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
 //     of a client, instead of those that it had. In Go, that is
 //     [Server.RegisterKeys].
@@ -108,12 +109,14 @@
 //   - B2B makes real detached CMS signatures, real PKCS #1 signatures and real
 //     OCSP responses, but no SEID-SDO, no PAdES and no XAdES: instead, the response
 //     has text or the uploaded document, and says so in its own members.
-//     Of the signatures that come to be packed, the first signer's hash is read,
+//     Of the signatures that come to be packed, the signed hash is read,
 //     and nothing is verified; elements that are named in XML are not looked for.
 //   - Of a PDF the structure is read, as far as it takes to find its pages and
 //     signatures, but no signature is verified. If its cross-reference is broken,
 //     its objects are searched for, as readers do. Of an order, addVisualSeals and
 //     redirectUrl have no effect, and unknown members are ignored.
+//   - Members have exactly the documented name: one in another case is unknown. JSON
+//     must be UTF-8, and have no half of a surrogate pair.
 //
 // # Assumptions
 //
@@ -146,7 +149,9 @@
 //   - SignDoc v0 is as the older service (documented): a new order is answered
 //     with 201, its state is the orderState beside signId and orderName, and
 //     orderName, addVisualSeals and a resultContent with padesSignedPdf or
-//     padesAppendix are required. The hashes are base64, as there.
+//     padesAppendix are required. documentDisplayMode must be interior, window or
+//     overlay. The hashes are base64, as there.
+//   - SignDoc v0 refuses what it does not know in resultContent.
 //   - SignDoc v1 requires the same but for resultContent, answers a new order
 //     with 201 (CreatedOrder), has the members of v0 in a status (StateMember),
 //     and in a result the document with both hashes, and with SignerInfo if
@@ -173,7 +178,8 @@
 //   - An order that is not complete cannot be downloaded, also one that never
 //     will be because it is REJECTED, FAILED or TIMED_OUT: 400
 //     (UnfinishedOrder), with its state in the body. It stays.
-//   - An order can be collected for two hours (OrderRetention), by every client.
+//   - An order can be collected for two hours (OrderRetention), by the client that created it;
+//     for another client it is 404 (SharedOrders).
 //   - Status and download of a timestamp order are GET and DELETE as in SignDoc v1.
 //   - /v1/timestamp/token takes POST, needs the scope esign/qtsa, and speaks the
 //     Time-Stamp Protocol over HTTP (application/timestamp-query) or JSON, which
@@ -229,6 +235,9 @@
 //     content type, or larger than the sandbox reads (413). What cannot be signed,
 //     such as a PDF that cannot be read, is "invalid_request -- SIG-BB607", and
 //     CMS and OCSP responses that cannot be packed are SIG-BB608.
+//   - XML must be well-formed, in UTF-8, UTF-16 or ISO 8859-1, have no DOCTYPE, and
+//     declare its prefixes.
+//   - A CMS to pack has one signer, and a signature with SHA256WithRSA (documented).
 //   - In CSC there are 1 to 50 hashes. (Documented for the signer: 1 to 15 hashes
 //     or documents, or from none for CMS alone; texts of 5,000,000 characters and
 //     descriptions of 128 at most, empty only in sdos_from_hashes; SHA-256.)
@@ -238,8 +247,7 @@
 //     both. Responses are valid for an hour.
 //   - signAlgoParams may be left out with PSS, as BankID's sample does. If it is
 //     given, it must name hashAlgorithmOID, twice, and a salt of that length.
-//   - CSC refuses unknown and null members as the B2B signer does. Names of
-//     members are compared without regard to case.
+//   - CSC refuses unknown and null members as the B2B signer does.
 //
 // # Limits
 //

@@ -43,8 +43,8 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 // have is an error, since it would restrict nothing.
 func (f *Fault) UnmarshalJSON(text []byte) error {
 	var read faultJSON
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
+	decoder := newJSONReader(bytes.NewReader(text))
+	decoder.strict = true
 	if err := decoder.Decode(&read); err != nil {
 		return err
 	}

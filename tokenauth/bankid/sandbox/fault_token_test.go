@@ -120,6 +120,23 @@ func TestMoveClock(t *testing.T) {
 	})
 }
 
+// Codes, service tokens and signature activation data expire by the sandbox's clock, as
+// access tokens do.
+func TestMovedClockEndsCredentialsOfCSC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, sandbox.Options{})
+		code, token := authorizationCode(t, s), serviceToken(t, s, "sandbox-clock")
+		unsigned, content := authorized(t, s, sum("a"))
+		inject(t, s, sandbox.Fault{Effect: sandbox.MoveClock, Offset: 2 * time.Minute})
+		wantCSCError(t, ask(t, s, signHash, unsigned, content), http.StatusBadRequest, "invalid_sad")
+		if w := exchange(t, s, bearer(t, s, "esign/csc"), code); w.Code != http.StatusBadRequest {
+			t.Errorf("status %d for an expired code", w.Code)
+		}
+		inject(t, s, sandbox.Fault{Effect: sandbox.MoveClock, Offset: time.Hour})
+		wantCSCError(t, ask(t, s, credentialsList, token, body{}), http.StatusUnauthorized, "invalid_token")
+	})
+}
+
 // An order lives as long as it does, whatever the clock says.
 func TestMovedClockChangesNoDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -166,6 +166,16 @@ func (a *accessTokens) admit(r *http.Request, scopes ...string) admission {
 	return admitted
 }
 
+// client returns the ID of the client that got the token of an admitted call.
+func (a *accessTokens) client(r *http.Request) string {
+	token, _ := bearer(r)
+	c, ok := a.open(token)
+	if !ok {
+		return ""
+	}
+	return c.AuthorizedParty
+}
+
 // bearer returns the token of a request's only Authorization header (RFC 6750,
 // section 2.1).
 func bearer(r *http.Request) (string, bool) { return authorization(r, "Bearer") }

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"crypto"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -115,8 +117,12 @@ func (c Client) validate() error {
 	}
 	for i, key := range c.Keys.Keys {
 		switch {
+		case isPrivate(key.Key):
+			return fmt.Errorf("key %d is private: register its public part only", i+1)
 		case !key.Valid() || !key.IsPublic():
 			return fmt.Errorf("key %d is not a public key", i+1)
+		case isShortRSA(key.Key):
+			return fmt.Errorf("key %d: an RSA key must have at least 2048 bits", i+1)
 		case key.KeyID == "" || len(c.Keys.Key(key.KeyID)) != 1:
 			return fmt.Errorf("key %d: kid is missing or not unique", i+1)
 		case key.Use != "sig":
@@ -126,6 +132,17 @@ func (c Client) validate() error {
 		}
 	}
 	return nil
+}
+
+func isPrivate(key any) bool {
+	_, ok := key.(crypto.Signer)
+	return ok
+}
+
+// isShortRSA reports whether a key is shorter than RFC 7518, section 3.3, allows.
+func isShortRSA(key any) bool {
+	public, ok := key.(*rsa.PublicKey)
+	return ok && public.N.BitLen() < 2048
 }
 
 // authenticate checks the client authentication of a token request, which must

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,17 +11,21 @@ import (
 )
 
 // ParseKeys reads public keys from JSON: a JWK set, or a JWK (RFC 7517, sections 5 and
-// 4). It returns an error if text is neither, or if it has a key of an unknown type.
+// 4). It returns an error if text is neither, if the set is empty, or if it has a key of an unknown type.
 func ParseKeys(text []byte) (jose.JSONWebKeySet, error) {
 	var read struct {
 		KeyType string            `json:"kty"`
 		Keys    []json.RawMessage `json:"keys"`
 	}
-	if err := json.Unmarshal(text, &read); err != nil || read.KeyType == "" && read.Keys == nil {
+	reader := newJSONReader(bytes.NewReader(text))
+	if err := errors.Join(reader.Decode(&read), reader.end()); err != nil || read.KeyType == "" && read.Keys == nil {
 		return jose.JSONWebKeySet{}, errors.New("this is neither a JWK set nor a JWK")
 	}
-	if read.Keys == nil {
+	switch {
+	case read.Keys == nil:
 		read.Keys = []json.RawMessage{text}
+	case len(read.Keys) == 0:
+		return jose.JSONWebKeySet{}, errors.New("the JWK set has no key")
 	}
 	var set jose.JSONWebKeySet
 	for i, text := range read.Keys {
@@ -56,7 +61,7 @@ func (s *Server) RegisterKeys(clientID string, keys jose.JSONWebKeySet) error {
 func (s *Server) registerKeys(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	var text json.RawMessage
-	if !readControl(w, r, &text) {
+	if !readControl(w, r, &text, "application/jwk-set+json", "application/jwk+json") {
 		return
 	}
 	clientIDs := r.URL.Query()["client_id"]

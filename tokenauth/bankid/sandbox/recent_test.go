@@ -45,10 +45,10 @@ func TestRecentForgetsTheOldest(t *testing.T) {
 func TestOrdersAreBounded(t *testing.T) {
 	o := newOrders(0, time.Hour)
 	one := orderRequest{documents: []document{{PDF: make(pdfFile, 100)}}, timeout: defaultTimeout}
-	first := orderID{path: "p", signID: o.add("p", one)}
-	second := orderID{path: "p", signID: o.add("p", one)}
+	first := orderID{path: "p", signID: o.add("p", "", one)}
+	second := orderID{path: "p", signID: o.add("p", "", one)}
 	for range orderRoom/(orderOverhead+100) - 1 {
-		o.add("p", one)
+		o.add("p", "", one)
 	}
 	if _, ok := o.status(first); ok {
 		t.Error("the oldest order is still there")
@@ -66,7 +66,7 @@ func TestDocumentsAreBounded(t *testing.T) {
 	big := orderRequest{documents: []document{{PDF: make(pdfFile, 60<<20)}}, timeout: defaultTimeout} // shared, so that the test is small
 	ids := make([]orderID, 5)
 	for i := range ids {
-		ids[i] = orderID{path: "p", signID: o.add("p", big)}
+		ids[i] = orderID{path: "p", signID: o.add("p", "", big)}
 	}
 	if _, ok := o.status(ids[0]); ok {
 		t.Error("the oldest order is still there")
@@ -79,7 +79,7 @@ func TestDocumentsAreBounded(t *testing.T) {
 }
 
 func TestCodesAndServiceTokensAreBounded(t *testing.T) {
-	c, tokens := newCodes(time.Minute), newServiceTokens(time.Minute, time.Minute)
+	c, tokens := newCodes(time.Minute, new(clock)), newServiceTokens(time.Minute, time.Minute, new(clock))
 	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
 	firstCode, firstToken := c.issue(at), tokens.issue("")
 	var lastCode, lastToken string
@@ -109,7 +109,7 @@ func TestCodesAndServiceTokensAreBounded(t *testing.T) {
 
 // A code that is used again takes no more room than once.
 func TestCodeThatIsUsedAgain(t *testing.T) {
-	c := newCodes(time.Minute)
+	c := newCodes(time.Minute, new(clock))
 	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
 	if !c.use(shortcut, at) || c.use(shortcut, at) {
 		t.Fatal("the code is not good once")
@@ -144,7 +144,7 @@ func TestStepsOfAServiceToken(t *testing.T) {
 		{signHash, signHash, [2]spending{outOfOrder, outOfOrder}},
 		{credentialsList, credentialsAuthorize, [2]spending{spentBefore, spent}},
 	} {
-		tokens := newServiceTokens(time.Minute, time.Minute)
+		tokens := newServiceTokens(time.Minute, time.Minute, new(clock))
 		token := tokens.issue("")
 		for _, early := range []step{credentialsInfo, credentialsAuthorize, signHash} {
 			if _, got := tokens.spend(token, early); got != outOfOrder {

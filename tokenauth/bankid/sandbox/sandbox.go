@@ -132,8 +132,8 @@ func New(o Options) (*Server, error) {
 		tsa:        tsa,
 		sealer:     sync.OnceValues(func() (*sealer, error) { return newSealer(ca) }),
 
-		codes:         newCodes(o.Assumptions.CodeLifetime),
-		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime),
+		codes:         newCodes(o.Assumptions.CodeLifetime, clock),
+		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime, clock),
 		credential:    credential,
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
@@ -228,6 +228,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 
 		controlPath + "orders": {http.MethodPost: s.driveOrder},
 		controlPath + "ca.pem": {http.MethodGet: s.caCertificate},
+		logoPath:               {http.MethodGet: logo},
 		controlPath + "jwks":   {http.MethodPut: s.registerKeys},
 		controlPath + "faults": {
 			http.MethodPost:   s.injectFault,

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"net/http"
 )
 
@@ -20,7 +19,7 @@ const (
 type convertAPI struct {
 	tokens *accessTokens
 	refuse func(http.ResponseWriter, admission)
-	decode func(*json.Decoder) ([]conversion, error)
+	decode func(jsonReader) ([]conversion, error)
 }
 
 // A conversion is one PDF to convert.
@@ -31,21 +30,21 @@ type conversion struct {
 
 // convertV1 is that of v1: the body is a list of documents.
 func (s *Server) convertV1() *convertAPI {
-	return &convertAPI{tokens: s.tokens, refuse: s.refuseV1(), decode: func(body *json.Decoder) ([]conversion, error) {
+	return &convertAPI{tokens: s.tokens, refuse: s.refuseV1(), decode: func(body jsonReader) ([]conversion, error) {
 		list, err := decodeConversions(body)
 		if err != nil {
 			return nil, err
 		}
-		return list, decodeEnd(body)
+		return list, body.end()
 	}}
 }
 
 // convertV0 is that of v0: the list is the member "documents" of an object.
 func (s *Server) convertV0() *convertAPI {
-	return &convertAPI{tokens: s.tokens, refuse: refuseV0, decode: func(body *json.Decoder) (list []conversion, err error) {
+	return &convertAPI{tokens: s.tokens, refuse: refuseV0, decode: func(body jsonReader) (list []conversion, err error) {
 		err = decodeObject(body, func(member string) (err error) {
 			if member != "documents" {
-				return body.Decode(new(json.RawMessage))
+				return body.skip()
 			}
 			list, err = decodeConversions(body)
 			return err
@@ -54,7 +53,7 @@ func (s *Server) convertV0() *convertAPI {
 	}}
 }
 
-func decodeConversions(body *json.Decoder) ([]conversion, error) {
+func decodeConversions(body jsonReader) ([]conversion, error) {
 	return decodeList(body, maxConversions, conversion.check)
 }
 
@@ -82,7 +81,7 @@ func (c *convertAPI) convert(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var list []conversion
-	failed := readDocuments(w, r, func(body *json.Decoder) (err error) {
+	failed := readDocuments(w, r, func(body jsonReader) (err error) {
 		list, err = c.decode(body)
 		if err == nil && len(list) == 0 {
 			return badOrder("documents is empty")

@@ -93,8 +93,8 @@ func TestConvertRefusals(t *testing.T) {
 			wrap(`[{"pdfSpec":"PDFA_1B","pdf":"` + pdf("") + `"}]`):                           "document 1: pdfSpec is not PDFA_2B",
 			wrap(`[` + toConvert(pdf("")) + `,{"pdfSpec":"PDFA_2B"}]`):                        "document 2: pdf is missing",
 			wrap(`[{"pdfSpec":"PDFA_2B","pdf":"?"}]`):                                         "document 1: pdf is not base64",
-			wrap(`["` + pdf("") + `"]`):                                                       "the body is not the JSON that is documented",
-			wrap("[" + toConvert(pdf("")) + "]")[:40]:                                         "the body is not the JSON that is documented",
+			wrap(`["` + pdf("") + `"]`):                                                       "document 1: must be a JSON object",
+			wrap("[" + toConvert(pdf("")) + "]")[:20]:                                         "the body is not the JSON that is documented",
 			wrap("["+toConvert(pdf(""))+"]") + "{}":                                           "the body has more than one JSON value",
 			"":                                                                                "the body is not the JSON that is documented",
 		} {

@@ -31,6 +31,7 @@ const defaultTimeout = 1800 * time.Second
 // An orderRequest is what matters of a new order.
 type orderRequest struct {
 	name        string // "" in timestamping
+	displayMode string // "" is the default
 	documents   []document
 	timeout     time.Duration
 	convert     bool // to PDF/A, before signing
@@ -43,6 +44,7 @@ type orderRequest struct {
 type (
 	signProperties struct {
 		OrderName      string `json:"orderName"`
+		DisplayMode    string `json:"documentDisplayMode"` // of v0
 		TimeoutSeconds int    `json:"timeoutSeconds"`
 		RedirectURL    string `json:"redirectUrl"`
 	}
@@ -93,7 +95,7 @@ func (p pdfFile) MarshalText() ([]byte, error) {
 }
 
 // readDocuments reads a body that carries documents.
-func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Decoder) error) *orderError {
+func readDocuments(w http.ResponseWriter, r *http.Request, decode func(jsonReader) error) *orderError {
 	if !hasMediaType(r, "application/json") {
 		return badOrder("the body is not application/json") // no 415, in any document
 	}
@@ -101,7 +103,7 @@ func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Dec
 	if r.ContentLength > maxOrder {
 		return tooLarge
 	}
-	err := decode(json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder)))
+	err := decode(newJSONReader(http.MaxBytesReader(w, r.Body, maxOrder)))
 	known, ok := errors.AsType[*orderError](err)
 	switch {
 	case err == nil:
@@ -111,7 +113,7 @@ func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Dec
 	case isTooLarge(err):
 		return tooLarge
 	default:
-		return badOrder("the body is not the JSON that is documented")
+		return badOrder("%s", jsonFault(err, "the body is not the JSON that is documented"))
 	}
 }
 
@@ -120,7 +122,7 @@ func readDocuments(w http.ResponseWriter, r *http.Request, decode func(*json.Dec
 // members that BankID documents only the type is checked, unless they have an
 // effect; unknown ones are ignored. If strict, the order must have the members that a
 // sign order must have, and otherwise the documents alone.
-func decodeOrder(body *json.Decoder, strict bool, content func(json.RawMessage) (resultContent, error)) (orderRequest, error) {
+func decodeOrder(body jsonReader, strict bool, content func(json.RawMessage) (resultContent, error)) (orderRequest, error) {
 	var order orderRequest
 	var sign *signProperties
 	var pades *padesSignProperties
@@ -130,13 +132,13 @@ func decodeOrder(body *json.Decoder, strict bool, content func(json.RawMessage) 
 		case "documents":
 			order.documents, err = decodeList(body, maxDocuments, document.check)
 		case "signProperties":
-			err = body.Decode(&sign)
+			err = body.member(member, &sign)
 		case "padesSignProperties":
-			err = body.Decode(&pades)
+			err = body.member(member, &pades)
 		case "resultContent":
-			err = body.Decode(&wanted)
+			err = body.member(member, &wanted)
 		default:
-			err = body.Decode(new(json.RawMessage))
+			err = body.skip()
 		}
 		return err
 	})
@@ -172,7 +174,7 @@ func (o *orderRequest) apply(sign *signProperties) error {
 	if len(sign.OrderName) > maxOrderName {
 		return badOrder("signProperties: orderName is longer than %d bytes", maxOrderName)
 	}
-	o.name = sign.OrderName
+	o.name, o.displayMode = sign.OrderName, sign.DisplayMode
 	switch seconds := min(sign.TimeoutSeconds, math.MaxInt32); { // or the product could overflow
 	case seconds < 0:
 		return badOrder("timeoutSeconds is negative")

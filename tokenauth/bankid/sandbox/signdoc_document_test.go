@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -26,12 +25,12 @@ func TestBodyEndsAtItsLimit(t *testing.T) {
 	const body = `{"signProperties": {"orderName": "x"}, "padesSignProperties": {"addVisualSeals": true}, "unknown": 1, "documents": [{"pdf": "JVBERi0="}]}  `
 	for limit := range len(body) {
 		reader := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(strings.NewReader(body)), int64(limit))
-		if _, err := decodeOrder(json.NewDecoder(reader), true, contentV1); !isTooLarge(err) {
+		if _, err := decodeOrder(newJSONReader(reader), true, contentV1); !isTooLarge(err) {
 			t.Errorf("limit %d: %v", limit, err)
 		}
 	}
 	reader := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(strings.NewReader(body)), int64(len(body)))
-	if order, err := decodeOrder(json.NewDecoder(reader), true, contentV1); err != nil || len(order.documents) != 1 {
+	if order, err := decodeOrder(newJSONReader(reader), true, contentV1); err != nil || len(order.documents) != 1 {
 		t.Errorf("%d documents: %v", len(order.documents), err)
 	}
 }

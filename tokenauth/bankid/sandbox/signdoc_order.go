@@ -37,10 +37,11 @@ type orders struct {
 	open *recent[string, *order] // by sign_id
 }
 
-// An orderID names an order within one API: a sign_id of SignDoc is unknown to
-// timestamping.
+// An orderID names an order of one client within one API: a sign_id of SignDoc is unknown
+// to timestamping.
 type orderID struct {
 	path   string
+	client string // that created the order; "" if clients share their orders
 	signID string
 }
 
@@ -48,6 +49,7 @@ type order struct {
 	orderRequest
 
 	path    string
+	client  string
 	created time.Time
 
 	// driven is the state that the control endpoint put it into, if it did;
@@ -59,8 +61,8 @@ func newOrders(delay, retention time.Duration) *orders {
 	return &orders{delay: delay, retention: retention, open: newRecent[string, *order](orderRoom)}
 }
 
-// add opens an order and returns its sign_id.
-func (o *orders) add(path string, r orderRequest) string {
+// add opens an order of a client and returns its sign_id.
+func (o *orders) add(path, client string, r orderRequest) string {
 	signID := "sandbox-" + rand.Text()
 	weight := orderOverhead
 	for _, d := range r.documents {
@@ -68,7 +70,7 @@ func (o *orders) add(path string, r orderRequest) string {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.open.add(signID, &order{orderRequest: r, path: path, created: time.Now()}, weight)
+	o.open.add(signID, &order{orderRequest: r, path: path, client: client, created: time.Now()}, weight)
 	return signID
 }
 
@@ -113,10 +115,10 @@ func (o *orders) drive(signID, to string) (state string, moved, ok bool) {
 	return to, true, true
 }
 
-// find looks for an open order of one API; o.mu is held.
+// find looks for an open order of one API and client; o.mu is held.
 func (o *orders) find(id orderID) (*order, orderStatus, bool) {
 	found, state, ok := o.lookup(id.signID)
-	if !ok || found.path != id.path {
+	if !ok || found.path != id.path || found.client != id.client {
 		return nil, orderStatus{}, false
 	}
 	return found, orderStatus{SignID: id.signID, State: state, Name: found.name}, true

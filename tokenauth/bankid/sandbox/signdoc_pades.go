@@ -1,8 +1,8 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
@@ -18,8 +18,9 @@ type padesAPI struct {
 	// refuse answers a call without sufficient authorization.
 	refuse func(http.ResponseWriter, admission)
 
-	decode     func(*json.Decoder) (orderRequest, error)
+	decode     func(jsonReader) (orderRequest, error)
 	rule       signatureRule                   // for documents
+	shared     bool                            // every client may have every order
 	freeLTA    bool                            // extendToLTA needs no further scope
 	created    int                             // status of the response to a new order
 	plain      bool                            // a status has "status" instead of "orderState"
@@ -29,7 +30,7 @@ type padesAPI struct {
 
 // signDoc is SignDoc v1.
 func (s *Server) signDoc() *padesAPI {
-	p := s.newPAdES("/v1/signdoc/pades", s.refuseV1(), func(body *json.Decoder) (orderRequest, error) {
+	p := s.newPAdES("/v1/signdoc/pades", s.refuseV1(), func(body jsonReader) (orderRequest, error) {
 		return decodeOrder(body, true, contentV1)
 	})
 	p.scopes = signDocScopes()
@@ -40,8 +41,12 @@ func (s *Server) signDoc() *padesAPI {
 // the older service has, see
 // https://confluence.bankidnorge.no/confluence/pdoidcl/technical-documentation/api/signdoc-pades.
 func (s *Server) signDocV0() *padesAPI {
-	p := s.newPAdES("/signdoc/pades", refuseV0, func(body *json.Decoder) (orderRequest, error) {
-		return decodeOrder(body, true, contentV0)
+	p := s.newPAdES("/signdoc/pades", refuseV0, func(body jsonReader) (orderRequest, error) {
+		order, err := decodeOrder(body, true, contentV0)
+		if err == nil && !slices.Contains([]string{"", "interior", "window", "overlay"}, order.displayMode) {
+			err = badOrder("signProperties: documentDisplayMode is none of interior, window and overlay")
+		}
+		return order, err
 	})
 	p.scopes = signDocScopes()
 	p.created, p.plain = http.StatusCreated, false
@@ -52,7 +57,7 @@ func (s *Server) signDocV0() *padesAPI {
 // invalid token:
 // https://developer.bankid.no/bankid-esign-provider/apis/timestamp/v1/lta.yaml.
 func (s *Server) lta() *padesAPI {
-	p := s.newPAdES("/v1/timestamp/pades/lta", refuseLTA, func(body *json.Decoder) (orderRequest, error) {
+	p := s.newPAdES("/v1/timestamp/pades/lta", refuseLTA, func(body jsonReader) (orderRequest, error) {
 		return decodeOrder(body, false, contentLTA)
 	})
 	p.scopes = []string{bankid.ScopeQTSA}
@@ -60,10 +65,10 @@ func (s *Server) lta() *padesAPI {
 	return p
 }
 
-func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admission), decode func(*json.Decoder) (orderRequest, error)) *padesAPI {
+func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admission), decode func(jsonReader) (orderRequest, error)) *padesAPI {
 	return &padesAPI{
 		tokens: s.tokens, orders: s.orders, path: path, refuse: refuse, decode: decode,
-		freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
+		shared: s.assume.SharedOrders, freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
 		unfinished: s.assume.UnfinishedOrder, signerInfo: s.signerInfo,
 	}
 }
@@ -109,7 +114,7 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var request orderRequest
-	failed := readDocuments(w, r, func(body *json.Decoder) (err error) {
+	failed := readDocuments(w, r, func(body jsonReader) (err error) {
 		request, err = p.decode(body)
 		return err
 	})
@@ -130,7 +135,7 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request.nnin = p.tokens.admit(r, bankid.ScopeNNIN) == admitted
-	answerJSON(w, p.created, map[string]string{"sign_id": p.orders.add(p.path, request)})
+	answerJSON(w, p.created, map[string]string{"sign_id": p.orders.add(p.path, p.owner(r), request)})
 }
 
 // status tells the state of an order.
@@ -189,7 +194,15 @@ func (p *padesAPI) order(w http.ResponseWriter, r *http.Request) (orderID, bool)
 		answerJSON(w, http.StatusBadRequest, "sign_id must be given once")
 		return orderID{}, false
 	}
-	return orderID{path: p.path, signID: signIDs[0]}, true
+	return orderID{path: p.path, client: p.owner(r), signID: signIDs[0]}, true
+}
+
+// owner returns the client whose orders a call is about.
+func (p *padesAPI) owner(r *http.Request) string {
+	if p.shared {
+		return ""
+	}
+	return p.tokens.client(r)
 }
 
 func (p *padesAPI) admit(w http.ResponseWriter, r *http.Request) bool {

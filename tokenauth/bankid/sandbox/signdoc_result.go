@@ -18,8 +18,13 @@ type resultContent struct {
 func contentV0(member json.RawMessage) (resultContent, error) {
 	var list []string
 	if member != nil {
-		if err := json.Unmarshal(member, &list); err != nil {
+		if err := newJSONReader(bytes.NewReader(member)).member("resultContent", &list); err != nil {
 			return resultContent{}, err
+		}
+	}
+	for _, wanted := range list {
+		if !slices.Contains([]string{"padesSignedPdf", "padesAppendix", "documentHash"}, wanted) {
+			return resultContent{}, badOrder("resultContent has %q, which is none of padesSignedPdf, padesAppendix and documentHash", abridged(wanted))
 		}
 	}
 	c := resultContent{
@@ -40,7 +45,7 @@ func contentV1(member json.RawMessage) (resultContent, error) {
 		RequestSignerInfo bool `json:"requestSignerInfo"`
 	}
 	if member != nil {
-		if err := json.Unmarshal(member, &wanted); err != nil {
+		if err := newJSONReader(bytes.NewReader(member)).member("resultContent", &wanted); err != nil {
 			return resultContent{}, err
 		}
 	}

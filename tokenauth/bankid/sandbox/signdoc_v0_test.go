@@ -50,6 +50,28 @@ func TestSignDocV0Journey(t *testing.T) {
 	})
 }
 
+func TestSignDocV0KnownValues(t *testing.T) {
+	s := newServer(t, sandbox.Options{})
+	authorization := bearer(t, s, "esign")
+	for _, test := range []struct{ member, content, reason string }{
+		{"", `["padesSignedPdf","documentHash"]`, ""},
+		{`"documentDisplayMode":"window",`, `["padesSignedPdf"]`, ""},
+		{`"documentDisplayMode":"full",`, `["padesSignedPdf"]`, "signProperties: documentDisplayMode is none of interior, window and overlay"},
+		{"", `["padesSignedPdf","everything"]`, `resultContent has "everything", which is none of padesSignedPdf, padesAppendix and documentHash`},
+	} {
+		order := strings.Replace(orderBody(pdf("x")), `{"requestSignerInfo": true}`, test.content, 1)
+		order = strings.Replace(order, `"orderName"`, test.member+`"orderName"`, 1)
+		w := create(t, s, "/signdoc/pades", authorization, strings.NewReader(order))
+		if test.reason == "" {
+			decode[map[string]string](t, w, http.StatusCreated)
+			continue
+		}
+		if got := decode[string](t, w, http.StatusBadRequest); got != test.reason {
+			t.Errorf("%s %s: reason is %q", test.member, test.content, got)
+		}
+	}
+}
+
 func TestSignDocV0Refusals(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	authorization := bearer(t, s, "esign")
@@ -57,7 +79,7 @@ func TestSignDocV0Refusals(t *testing.T) {
 		`[]`:                         "resultContent has neither padesSignedPdf nor padesAppendix",
 		`["documentHash"]`:           "resultContent has neither padesSignedPdf nor padesAppendix",
 		`null`:                       "resultContent has neither padesSignedPdf nor padesAppendix",
-		`{"requestSignerInfo":true}`: "the body is not the JSON that is documented",
+		`{"requestSignerInfo":true}`: "resultContent must be a JSON array",
 	} {
 		body := strings.Replace(orderBody(pdf("x")), `{"requestSignerInfo": true}`, content, 1)
 		if got := decode[string](t, create(t, s, "/signdoc/pades", authorization, strings.NewReader(body)), http.StatusBadRequest); got != want {

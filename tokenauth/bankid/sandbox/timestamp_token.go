@@ -78,7 +78,7 @@ func (s *Server) timestampJSON(w http.ResponseWriter, r *http.Request) {
 		timestampError(w, http.StatusRequestEntityTooLarge, "The body is too large")
 		return
 	case err != nil:
-		timestampError(w, http.StatusBadRequest, "The body is not the JSON of a timestamp request")
+		timestampError(w, http.StatusBadRequest, jsonFault(err, "The body is not the JSON of a timestamp request"))
 		return
 	}
 	request, err := newTimestampRequest(body.Hash, body.HashAlgo, body.Nonce)

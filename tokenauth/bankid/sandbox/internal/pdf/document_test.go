@@ -156,7 +156,6 @@ func TestOpenRepairs(t *testing.T) {
 		"lines end with CR and LF":    bytes.ReplaceAll(plain, []byte("\n"), []byte("\r\n")),
 		"sections in a circle":        edited(t, "<< /Size 6 /Root 1 0 R", fmt.Sprintf("<</Prev %d/Root 1 0 R", table)),
 		"more entries than there are": edited(t, "xref\n0 6", "xref\n0 9"),
-		"wrong root":                  edited(t, "/Root 1 0 R", "/Root 9 0 R"),
 		"wrong length":                edited(t, "/Length 39", "/Length 93"),
 		"packed, no startxref":        bytes.Split(packed(t), []byte("startxref"))[0],
 		"packed, wrong filter":        packed(t, "/W[1 2 1]/Root 1 0 R/Filter/FlateDecode", "/W[1 2 1]/Root 1 0 R/Filter/LZWDecode"),
@@ -213,18 +212,20 @@ func TestOpenRepairsUpdates(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	for want, file := range map[string][]byte{
-		"there is no header":                                  []byte("Hello"),
-		"there is no startxref at the end":                    []byte("%PDF-1.7\n%%EOF\n"),
-		"the cross-reference: there is no startxref":          []byte("%PDF-1.7\n" + strings.Repeat("junk 1 0 obj", 100)),
-		"there is no position after startxref":                []byte("%PDF-1.7\nstartxref\n%%EOF\n"),
-		"it is outside of the file":                           []byte("%PDF-1.7\nstartxref\n99\n%%EOF\n"),
-		"the page tree: there is something other than a dict": edited(t, "/Pages 2 0 R", "/Pages 9 0 R"),
-		"the page tree: it has no pages":                      edited(t, "/Kids [3 0 R]", "/Kids [     ]"),
-		"the page tree: it is too deep":                       edited(t, "/Kids [3 0 R]", "/Kids [2 0 R]"),
-		"it has no end":                                       edited(t, "/Pages 2 0 R >>\nendobj", "/Pages 2 0 R >>\nendOBJ"),
-		"it is not written as an object is":                   edited(t, "/Pages 2 0 R >>", "/Pages 2 0 X >>"),
-		"references lead to references":                       edited(t, "<< /Type /Catalog /Pages 2 0 R >>", "1 0 R                            "),
-		"it has fewer objects than it says":                   packed(t, "/N 3", "/N 30"),
+		"there is no header":                                      []byte("Hello"),
+		"there is no startxref at the end":                        []byte("%PDF-1.7\n%%EOF\n"),
+		"the cross-reference: there is no startxref":              []byte("%PDF-1.7\n" + strings.Repeat("junk 1 0 obj", 100)),
+		"there is no position after startxref":                    []byte("%PDF-1.7\nstartxref\n%%EOF\n"),
+		"it is outside of the file":                               []byte("%PDF-1.7\nstartxref\n99\n%%EOF\n"),
+		"the page tree: there is something other than a dict":     edited(t, "/Pages 2 0 R", "/Pages 9 0 R"),
+		"the catalog: there is something other than a dictionary": edited(t, "/Root 1 0 R", "/Root 9 0 R"),
+		"the catalog: there is something other":                   edited(t, "/Root 1 0 R", "/Root (abc)"),
+		"the page tree: it has no pages":                          edited(t, "/Kids [3 0 R]", "/Kids [     ]"),
+		"the page tree: it is too deep":                           edited(t, "/Kids [3 0 R]", "/Kids [2 0 R]"),
+		"it has no end":                                           edited(t, "/Pages 2 0 R >>\nendobj", "/Pages 2 0 R >>\nendOBJ"),
+		"it is not written as an object is":                       edited(t, "/Pages 2 0 R >>", "/Pages 2 0 X >>"),
+		"references lead to references":                           edited(t, "<< /Type /Catalog /Pages 2 0 R >>", "1 0 R                            "),
+		"it has fewer objects than it says":                       packed(t, "/N 3", "/N 30"),
 	} {
 		if _, err := pdf.Open(file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %q", err, want)

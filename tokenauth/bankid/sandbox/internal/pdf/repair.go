@@ -18,6 +18,7 @@ func (d *Document) repair() error {
 	d.objects, d.packed = make(map[int]any), make(map[int]*objectStream)
 	d.entries, d.trailer = maps.Clone(found), make(Dict)
 	inOrder := slices.SortedFunc(maps.Keys(found), func(a, b int) int { return found[a].where - found[b].where })
+	var catalog any
 	for _, number := range inOrder {
 		object, err := d.lookUp(Ref{Number: number, Generation: int(found[number].generation)})
 		if d.budget.bytes < 0 || d.budget.values < 0 {
@@ -26,13 +27,16 @@ func (d *Document) repair() error {
 		switch object := object.(type) {
 		case Dict:
 			if object["Type"] == Name("Catalog") {
-				d.trailer["Root"] = Ref{Number: number, Generation: int(found[number].generation)}
+				catalog = Ref{Number: number, Generation: int(found[number].generation)}
 			}
 		case *Stream:
 			d.repairStream(number, found[number].where, object)
 		}
 	}
 	d.repairTrailer()
+	if d.trailer["Root"] == nil {
+		d.trailer["Root"] = catalog
+	}
 	if d.trailer["Root"] == nil {
 		return errors.New("there is no catalog")
 	}
@@ -76,12 +80,15 @@ func (d *Document) repairTrailer() {
 	}
 }
 
-// takeOver takes over the entries of a trailer that matter, if they are good.
+// takeOver takes over the entries of a trailer that matter. The catalog is the last good
+// one. If trailers name none that is good, another catalog in the file is not taken for
+// it: it may be of a version of the document that nobody means.
 func (d *Document) takeOver(trailer Dict) {
 	if trailer["Encrypt"] != nil {
 		d.trailer["Encrypt"] = trailer["Encrypt"]
 	}
-	if root, err := d.dict(trailer["Root"]); err == nil && root["Pages"] != nil {
+	root, err := d.dict(trailer["Root"])
+	if err == nil && root["Pages"] != nil || d.trailer["Root"] == nil {
 		d.trailer["Root"] = trailer["Root"]
 	}
 }
