@@ -133,7 +133,7 @@ func (t *Transport) requestBuffer() int64 { return cmp.Or(t.RequestBuffer, Defau
 // soon for call.
 func (t *Transport) wait(req *http.Request, x *Exchange, source *tokenauth.Source, short *tokenauth.Token) (*tokenauth.Token, error) {
 	// net/http's server notices that a caller has left only when the caller's body has
-	// been read. So the body is read before the wait. The body of a one-shot call is
+	// been read. So the body is read before the wait. The body of a download is
 	// read later: such a call may go on without its caller, with a longer context.
 	if !x.Call.Download && !source.BackingOff() {
 		if err := bodyError(req, x.hold(req, t.requestBuffer(), t.Budget)); err != nil {

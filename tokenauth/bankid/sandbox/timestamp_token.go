@@ -49,7 +49,7 @@ func (s *Server) timestampToken(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// timestampDER speaks the Time-Stamp Protocol, in which a rejection is an
+// timestampDER speaks the Time-Stamp Protocol, in which a rejection is a
 // response like any other.
 func (s *Server) timestampDER(w http.ResponseWriter, r *http.Request) {
 	query, err := io.ReadAll(http.MaxBytesReader(w, r.Body, smallBody))
