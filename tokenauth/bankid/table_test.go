@@ -84,7 +84,7 @@ func TestHint(t *testing.T) {
 	}
 }
 
-func TestOneShotRows(t *testing.T) {
+func TestDownloadRows(t *testing.T) {
 	var got []string
 	for _, call := range bankid.Calls(bankid.APIs()...) {
 		if call.Download {

@@ -89,11 +89,11 @@ func TestYoungTokenThatIsNotKnownYetCostsNoCall(t *testing.T) {
 		group, method, path string
 		refusal             int
 	}{
-		"401":                  {"signdoc", "POST", "/v1/signdoc/pades", 401},
-		"403":                  {"signdoc", "POST", "/v1/signdoc/pades", 403},
-		"of a safe row":        {"timestamp", "GET", "/v1/timestamp/pades/lta", 401},
-		"bound to a key":       {"b2b", "POST", "/v0/b2b/ades/pades", 401},
-		"of a one-shot answer": {"signdoc", "DELETE", "/v1/signdoc/pades", 403},
+		"401":            {"signdoc", "POST", "/v1/signdoc/pades", 401},
+		"403":            {"signdoc", "POST", "/v1/signdoc/pades", 403},
+		"of a safe row":  {"timestamp", "GET", "/v1/timestamp/pades/lta", 401},
+		"bound to a key": {"b2b", "POST", "/v0/b2b/ades/pades", 401},
+		"of a download":  {"signdoc", "DELETE", "/v1/signdoc/pades", 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -35,7 +35,7 @@
 //
 // Tokens, their expiry, scopes and binding, PKCE, single use of codes, service
 // tokens, signature activation data, assertions and proofs, the order of CSC's
-// endpoints, and one-shot downloads are enforced. Statuses and bodies are those that
+// endpoints, and single downloads are enforced. Statuses and bodies are those that
 // BankID documents, as far as it does; below is what is assumed where it does not.
 // The page caddy/docs/sandbox.md compares both call by call. Paths are compared as
 // they are escaped on the wire; another spelling is 404.
@@ -75,10 +75,10 @@
 //	{"effect": "broken_json", "path": "/auth/realms/sandbox/protocol/openid-connect/token"}
 //	{"effect": "demand_nonce"}
 //
-// Durations are Go's: "1.5s", "2m". A "late" fault lets the request take effect and
-// spoils its response alone. For errors that BankID documents, but that have no cause in
-// the sandbox, give their code. No document says whether this one uses the service
-// token up, so there are both:
+// Durations are Go's: "1.5s", "2m". A "late" fault lets the request take effect,
+// and spoils only its response. Some documented errors have no cause in the
+// sandbox; a fault returns them by their code. No document says whether the
+// following one uses up the service token, so a fault can do either:
 //
 //	{"effect": "status", "status": 503, "code": "csc_user_keys_limit", "path": "/csc/v2/credentials/list"}
 //	{"effect": "status", "status": 503, "code": "csc_user_keys_limit", "path": "/csc/v2/credentials/list", "late": true}
