@@ -140,7 +140,7 @@ func (a Assumptions) validate() error {
 	return nil
 }
 
-// wholeSeconds reports whether an answer can say how long something lives.
+// wholeSeconds reports whether a response can say how long something lives.
 func wholeSeconds(lifetime time.Duration) bool {
 	return lifetime >= time.Second && lifetime%time.Second == 0
 }

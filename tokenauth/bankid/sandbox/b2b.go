@@ -36,12 +36,12 @@ func badCMS(description string) *b2bError {
 	return &b2bError{http.StatusBadRequest, "invalid_request -- SIG-BB608", description}
 }
 
-func (e *b2bError) answer(w http.ResponseWriter) {
+func (e *b2bError) respond(w http.ResponseWriter) {
 	if e.status == http.StatusUnauthorized {
 		// RFC 9449, section 7.1. The descriptions have no quotes.
 		w.Header().Set("Www-Authenticate", `DPoP realm="sandbox", error="`+e.code+`", error_description="`+e.description+`"`)
 	}
-	answerJSON(w, e.status, map[string]string{
+	respondJSON(w, e.status, map[string]string{
 		"error": e.code, "error_description": e.description, "error_reference": rand.Text(),
 	})
 }
@@ -82,7 +82,7 @@ type b2bRequest interface {
 }
 
 // b2b is the pattern of all B2B endpoints: admit the caller, read the request,
-// answer it with the organisation's key.
+// respond to it with the organisation's key.
 func b2b[R b2bRequest](s *Server, respond func(*sealer, R) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -90,29 +90,29 @@ func b2b[R b2bRequest](s *Server, respond func(*sealer, R) (any, error)) http.Ha
 			return
 		}
 		if failed := s.admitB2B(r); failed != nil {
-			failed.answer(w)
+			failed.respond(w)
 			return
 		}
 		var request R
 		if failed := readB2B(w, r, &request); failed != nil {
-			failed.answer(w)
+			failed.respond(w)
 			return
 		}
 		if failed := request.fault(); failed != nil {
-			failed.answer(w)
+			failed.respond(w)
 			return
 		}
 		key, err := s.sealer()
 		if err != nil {
-			unavailable().answer(w)
+			unavailable().respond(w)
 			return
 		}
 		body, err := respond(key, request)
 		if err != nil {
-			unavailable().answer(w)
+			unavailable().respond(w)
 			return
 		}
-		answerJSON(w, http.StatusOK, body)
+		respondJSON(w, http.StatusOK, body)
 	}
 }
 

@@ -66,7 +66,7 @@ func findB2BAlgorithm(signature, hash string) (b2bAlgorithm, bool) {
 
 // The bodies of requests (CSC API v2, sections 11.4, 11.5 and 11.11). The
 // sandbox accepts all members of the standard that make sense without a person,
-// and heeds those that decide what is in the answer.
+// and heeds those that decide what is in the response.
 type (
 	b2bCredentialsList struct {
 		CredentialInfo bool   `json:"credentialInfo"`
@@ -147,13 +147,13 @@ func credentialFault(id string) *b2bError {
 func (s *Server) b2bCSC() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"credentials/list": b2b(s, func(key *sealer, request b2bCredentialsList) (any, error) {
-			answer := map[string]any{"credentialIDs": []string{b2bCredential}}
+			response := map[string]any{"credentialIDs": []string{b2bCredential}}
 			if request.CredentialInfo {
 				info := key.credential(request.Certificates, request.CertInfo, request.AuthInfo)
 				info["credentialID"] = b2bCredential
-				answer["credentialInfos"] = []any{info}
+				response["credentialInfos"] = []any{info}
 			}
-			return answer, nil
+			return response, nil
 		}),
 		"credentials/info": b2b(s, func(key *sealer, request b2bCredentialsInfo) (any, error) {
 			return key.credential(request.Certificates, request.CertInfo, request.AuthInfo), nil
@@ -181,7 +181,7 @@ func (s *Server) b2bCSC() map[string]http.HandlerFunc {
 
 // b2bCSCInfo describes the service. It needs no authorization.
 func (s *Server) b2bCSCInfo(w http.ResponseWriter, _ *http.Request) {
-	answerJSON(w, http.StatusOK, map[string]any{
+	respondJSON(w, http.StatusOK, map[string]any{
 		"specs":       "2.1.0.1", // "v2.1", says BankID's overview
 		"name":        "BankID B2B SANDBOX",
 		"logo":        s.origin + logoPath,

@@ -52,7 +52,7 @@ func (ca *certAuthority) issue(template *x509.Certificate, public any) (*x509.Ce
 	return x509.ParseCertificate(der)
 }
 
-// sandboxName is the distinguished name of whoever the sandbox plays.
+// sandboxName is the distinguished name of the organisation that the sandbox plays.
 func sandboxName(common string) pkix.Name {
 	return pkix.Name{Country: []string{"NO"}, Organization: []string{"SANDBOX, for tests only"}, CommonName: common}
 }
@@ -66,7 +66,7 @@ func serialNumber() *big.Int {
 	return new(big.Int).SetBytes(octets[:])
 }
 
-// caCertificate serves the certificate of the authority, in PEM, to whoever
+// caCertificate serves the certificate of the authority, in PEM, to a client that
 // verifies what the sandbox issues. BankID has no such endpoint.
 func (s *Server) caCertificate(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/pem-certificate-chain")

@@ -13,7 +13,7 @@ import (
 const controlPath = "/sandbox/"
 
 // driveOrder plays the signer: it puts an order into another state. BankID has
-// no such endpoint, and it asks for no token: whoever reaches it may drive every
+// no such endpoint, and it asks for no token: any client that reaches it may drive every
 // order, so the sandbox has to listen on loopback only.
 func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -25,42 +25,42 @@ func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 	}
 	signIDs := r.URL.Query()["sign_id"]
 	if len(signIDs) != 1 || signIDs[0] == "" {
-		answerJSON(w, http.StatusBadRequest, "sign_id must be given once, in the query")
+		respondJSON(w, http.StatusBadRequest, "sign_id must be given once, in the query")
 		return
 	}
 	states := []string{orderReceived, userSigning, rejected, failed, timedOut, signCompleted}
 	if !slices.Contains(states, wanted.Status) {
-		answerJSON(w, http.StatusBadRequest, fmt.Sprintf("status %q is not one of %s", abridged(wanted.Status), strings.Join(states, ", ")))
+		respondJSON(w, http.StatusBadRequest, fmt.Sprintf("status %q is not one of %s", abridged(wanted.Status), strings.Join(states, ", ")))
 		return
 	}
 	state, moved, ok := s.orders.drive(signIDs[0], wanted.Status)
 	switch {
 	case !ok:
-		answerJSON(w, http.StatusNotFound, "there is no order with this sign_id, or no longer")
+		respondJSON(w, http.StatusNotFound, "there is no order with this sign_id, or no longer")
 	case !moved:
-		answerJSON(w, http.StatusConflict, "the order is already "+state)
+		respondJSON(w, http.StatusConflict, "the order is already "+state)
 	default:
-		answerJSON(w, http.StatusOK, map[string]string{"sign_id": signIDs[0], "status": state})
+		respondJSON(w, http.StatusOK, map[string]string{"sign_id": signIDs[0], "status": state})
 	}
 }
 
 // readControl reads the body of a request to one of the sandbox's own paths, and
-// reports whether it could. If not, it has answered why.
+// reports whether it could. If not, it has responded why.
 // The body is JSON, or of another media type.
 func readControl(w http.ResponseWriter, r *http.Request, into any, others ...string) bool {
 	// A page in the user's browser cannot send these types to another origin
 	// unasked.
 	if !slices.ContainsFunc(append(others, "application/json"), func(mediaType string) bool { return hasMediaType(r, mediaType) }) {
-		answerJSON(w, http.StatusUnsupportedMediaType, "the body must be JSON: send Content-Type: application/json")
+		respondJSON(w, http.StatusUnsupportedMediaType, "the body must be JSON: send Content-Type: application/json")
 		return false
 	}
 	switch err := decodeSmall(w, r, into); {
 	case err == nil:
 		return true
 	case isTooLarge(err):
-		answerJSON(w, http.StatusRequestEntityTooLarge, "the body is too large")
+		respondJSON(w, http.StatusRequestEntityTooLarge, "the body is too large")
 	default:
-		answerJSON(w, http.StatusBadRequest, abridged(mistake(err)))
+		respondJSON(w, http.StatusBadRequest, abridged(mistake(err)))
 	}
 	return false
 }

@@ -18,10 +18,10 @@ func (s *Server) cscInfo(w http.ResponseWriter, r *http.Request) {
 		Lang string `json:"lang"`
 	}
 	if failed := readCSC(w, r, &request); failed != nil {
-		failed.answer(w)
+		failed.respond(w)
 		return
 	}
-	answerJSON(w, http.StatusOK, map[string]any{
+	respondJSON(w, http.StatusOK, map[string]any{
 		"specs":       "2.0.0.2",
 		"name":        "BankID SANDBOX",
 		"logo":        s.origin + logoPath,
@@ -56,10 +56,10 @@ func (s *Server) cscToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	token, failed := s.exchange(w, r)
 	if failed != nil {
-		failed.answer(w)
+		failed.respond(w)
 		return
 	}
-	answerJSON(w, http.StatusOK, map[string]any{
+	respondJSON(w, http.StatusOK, map[string]any{
 		"access_token": token,
 		"token_type":   "Bearer",
 		"expires_in":   int64(s.serviceTokens.lifetime.Seconds()),

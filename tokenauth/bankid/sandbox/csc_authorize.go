@@ -16,7 +16,7 @@ func (s *Server) cscAuthorize(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	location, failed := s.authorize(r.URL.RawQuery)
 	if failed != nil {
-		failed.answer(w)
+		failed.respond(w)
 		return
 	}
 	w.Header().Set("Location", location)
@@ -41,21 +41,21 @@ func (s *Server) authorize(rawQuery string) (string, *oauthError) {
 	if !ok {
 		return "", badRequest("invalid_request", "redirect_uri is not an absolute https or loopback http URI without fragment")
 	}
-	answer := make(url.Values)
+	parameters := make(url.Values)
 	if len(query["state"]) == 1 {
-		answer.Set("state", query.Get("state"))
+		parameters.Set("state", query.Get("state"))
 	}
 	if failed := checkAuthorization(query); failed != nil {
-		answer.Set("error", failed.code)
-		answer.Set("error_description", failed.description)
+		parameters.Set("error", failed.code)
+		parameters.Set("error_description", failed.description)
 	} else {
-		answer.Set("code", s.codes.issue(newCodeBinding(query.Get("client_id"), query.Get("redirect_uri"), query.Get("code_challenge"))))
+		parameters.Set("code", s.codes.issue(newCodeBinding(query.Get("client_id"), query.Get("redirect_uri"), query.Get("code_challenge"))))
 	}
 	// The query of a redirect URI stays (RFC 6749, section 3.1.2).
 	if redirect.RawQuery != "" {
 		redirect.RawQuery += "&"
 	}
-	redirect.RawQuery += answer.Encode()
+	redirect.RawQuery += parameters.Encode()
 	return redirect.String(), nil
 }
 

@@ -24,9 +24,9 @@ func invalidCSC(format string, arguments ...any) *cscError {
 	return &cscError{http.StatusBadRequest, "invalid_request", fmt.Sprintf(format, arguments...)}
 }
 
-// answer adds the reference that support asks for.
-func (e *cscError) answer(w http.ResponseWriter) {
-	answerJSON(w, e.status, map[string]string{
+// respond adds the reference that support asks for.
+func (e *cscError) respond(w http.ResponseWriter) {
+	respondJSON(w, e.status, map[string]string{
 		"errorCode":        e.code,
 		"errorDescription": e.description,
 		"errorReference":   newErrorReference(),
@@ -39,28 +39,28 @@ func newErrorReference() string {
 	return fmt.Sprintf("REF%09d", number)
 }
 
-// cscEndpoint makes a handler of what answers a step of a signing journey. The
+// cscEndpoint makes a handler of what serves a step of a signing journey. The
 // service token is used up before the body is read, and so even if the body is
 // refused.
-func cscEndpoint[Request any](s *Server, next step, answer func(*serviceToken, Request) (any, *cscError)) http.HandlerFunc {
+func cscEndpoint[Request any](s *Server, next step, serve func(*serviceToken, Request) (any, *cscError)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		token, failed := s.spendServiceToken(r, next)
 		if failed != nil {
-			failed.answer(w)
+			failed.respond(w)
 			return
 		}
 		var request Request
 		if failed := readCSC(w, r, &request); failed != nil {
-			failed.answer(w)
+			failed.respond(w)
 			return
 		}
-		response, failed := answer(token, request)
+		response, failed := serve(token, request)
 		if failed != nil {
-			failed.answer(w)
+			failed.respond(w)
 			return
 		}
-		answerJSON(w, http.StatusOK, response)
+		respondJSON(w, http.StatusOK, response)
 	}
 }
 

@@ -127,7 +127,7 @@
 //
 //   - A token request without scope gets a token without scopes.
 //   - The type of bearer tokens is spelled "bearer" (TokenType).
-//   - An assertion of an unknown client is answered as an unknown client with a
+//   - An assertion of an unknown client gets the response of an unknown client with a
 //     secret is: 401.
 //   - The token endpoint answers a missing proof of a client that needs one with
 //     invalid_request, as Keycloak does, and a bad proof with
@@ -168,7 +168,7 @@
 //     ten minutes. It has the national identity number if the token that created
 //     the order had the scope esign/nnin.
 //   - The body of v1 conversion is a list of {pdfSpec, description, pdf}, that of
-//     v0 an object with this list as "documents", and both have the answer of
+//     v0 an object with this list as "documents", and both have the response of
 //     the older service: "conversionResults", with status 400 if one document
 //     could not be converted. /signdoc/convert is /signdoc/convert/pdf.
 //     "pdfSpecs" is a list. (The specification of v1 describes a list and types
@@ -255,8 +255,8 @@
 // documents of open orders up to 256 MiB, and the last 10,000 CSC codes and
 // service tokens. What is oldest gives way, so that an evicted order is 404, an
 // evicted code or service token is unknown, and an evicted code that starts with
-// "sandbox-" could be used again. So could a proof or an assertion, of which the
-// last 10,000 are remembered. The documents of one request are at most 64 MiB of
+// "sandbox-" could be used again. So could a proof or an assertion: the last
+// 10,000 are remembered. The documents of one request are at most 64 MiB of
 // JSON, an orderName 4 KiB, a B2B request 80 MiB, a DPoP proof 8 KiB; any other
 // request is at most 64 KiB. There are at most 100 faults on requests at a time.
 package sandbox

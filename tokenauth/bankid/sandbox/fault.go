@@ -17,24 +17,24 @@ const (
 	// Delay waits for Fault.Delay before the request is carried out.
 	Delay Effect = "delay"
 
-	// Status answers with Fault.Status: with an error body in the form that is
+	// Status responds with Fault.Status: with an error body in the form that is
 	// documented for the endpoint if there is a Fault.Code, and without body
 	// otherwise.
 	Status Effect = "status"
 
-	// Hang never answers. It ends when the client leaves.
+	// Hang never responds. It ends when the client leaves.
 	Hang Effect = "hang"
 
 	// Reset resets the connection, or with HTTP/2 the stream.
 	Reset Effect = "reset"
 
-	// BrokenJSON carries the request out and answers with the first half of the
+	// BrokenJSON carries the request out and responds with the first half of the
 	// body, which is well-formed HTTP, but no JSON.
 	BrokenJSON Effect = "broken_json"
 
 	// DemandNonce refuses DPoP proofs without the sandbox's nonce with the error
 	// use_dpop_nonce (RFC 9449, sections 8 and 9), at the token endpoint and at
-	// B2B. The nonce to use is in the DPoP-Nonce header of each answer. It
+	// B2B. The nonce to use is in the DPoP-Nonce header of each response. It
 	// changes every 30 s, and at once when the fault is injected again.
 	DemandNonce Effect = "demand_nonce"
 )
@@ -77,7 +77,7 @@ type Fault struct {
 	Count int `json:"count,omitempty"`
 
 	// Late says that Delay, Status, Hang and Reset come after the request was
-	// carried out: what it did stays done, and only the answer is late or lost.
+	// carried out: what it did stays done, and only the response is late or lost.
 	Late bool `json:"late,omitempty"`
 
 	// Delay is for the effect of the same name.

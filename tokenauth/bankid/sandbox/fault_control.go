@@ -53,7 +53,7 @@ func (f *Fault) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// injectFault lets whoever reaches it inject a fault. BankID has no such
+// injectFault injects a fault for any client that reaches it. BankID has no such
 // endpoint; it is guarded as driveOrder is.
 func (s *Server) injectFault(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -62,16 +62,16 @@ func (s *Server) injectFault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.Inject(f); err != nil {
-		answerJSON(w, http.StatusBadRequest, abridged(err.Error()))
+		respondJSON(w, http.StatusBadRequest, abridged(err.Error()))
 		return
 	}
 	s.listFaults(w, r)
 }
 
-// listFaults answers with the faults there are.
+// listFaults responds with the faults there are.
 func (s *Server) listFaults(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	answerJSON(w, http.StatusOK, s.Faults())
+	respondJSON(w, http.StatusOK, s.Faults())
 }
 
 // endFaults ends them.

@@ -24,10 +24,10 @@ func (s *Server) afflict(handle http.HandlerFunc, faults []Fault) http.HandlerFu
 // effect puts a fault around a handler.
 func (s *Server) effect(f Fault, handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		answer := handle
+		serve := handle
 		if f.Late {
 			held := hold(w, r, handle)
-			answer = func(w http.ResponseWriter, _ *http.Request) {
+			serve = func(w http.ResponseWriter, _ *http.Request) {
 				s.date(held)
 				held.send(w)
 			}
@@ -36,7 +36,7 @@ func (s *Server) effect(f Fault, handle http.HandlerFunc) http.HandlerFunc {
 		case Delay:
 			wait(r, f.Delay)
 			s.date(w)
-			answer(w, r)
+			serve(w, r)
 		case Status:
 			s.fail(w, r, f)
 		case Hang:
@@ -69,7 +69,7 @@ func wait(r *http.Request, delay time.Duration) {
 	}
 }
 
-// fail answers with a status.
+// fail responds with a status.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, f Fault) {
 	w.Header().Set("Cache-Control", "no-store")
 	if f.RetryAfter > 0 {
@@ -82,19 +82,19 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, f Fault) {
 	s.refuse(w, r, f.Status, f.Code, "SANDBOX: a fault on demand")
 }
 
-// refuse answers with an error in the form of the endpoint.
+// refuse responds with an error in the form of the endpoint.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, code, description string) {
 	switch path := r.URL.EscapedPath(); {
 	case strings.HasPrefix(path, "/v0/b2b/"):
-		(&b2bError{status, code, description}).answer(w)
+		(&b2bError{status, code, description}).respond(w)
 	case path == s.tokenPath, strings.HasPrefix(path, "/csc/v2/oauth2/"):
-		(&oauthError{status: status, code: code, description: description}).answer(w)
+		(&oauthError{status: status, code: code, description: description}).respond(w)
 	case strings.HasPrefix(path, "/csc/v2/"):
-		(&cscError{status, code, description}).answer(w)
+		(&cscError{status, code, description}).respond(w)
 	case path == "/v1/timestamp/token":
 		timestampErrorCode(w, status, code, description)
 	default: // SignDoc, and what is like it, has a plain string
-		answerJSON(w, status, code)
+		respondJSON(w, status, code)
 	}
 }
 
@@ -115,8 +115,8 @@ func reset(w http.ResponseWriter) {
 	panic(http.ErrAbortHandler)
 }
 
-// A heldAnswer keeps an answer back.
-type heldAnswer struct {
+// A heldResponse holds a response back.
+type heldResponse struct {
 	writer http.ResponseWriter // that it will go to
 	header http.Header
 	status int // 0 as long as it is 200 by itself
@@ -124,24 +124,24 @@ type heldAnswer struct {
 }
 
 // hold carries a request out.
-func hold(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) *heldAnswer {
-	held := &heldAnswer{writer: w, header: w.Header().Clone()}
+func hold(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) *heldResponse {
+	held := &heldResponse{writer: w, header: w.Header().Clone()}
 	handle(held, r)
 	return held
 }
 
-// send lets the answer go.
-func (h *heldAnswer) send(w http.ResponseWriter) {
+// send sends the response.
+func (h *heldResponse) send(w http.ResponseWriter) {
 	maps.Copy(w.Header(), h.header)
 	w.WriteHeader(cmp.Or(h.status, http.StatusOK))
 	_, _ = w.Write(h.body.Bytes())
 }
 
-func (h *heldAnswer) Header() http.Header { return h.header }
+func (h *heldResponse) Header() http.Header { return h.header }
 
-func (h *heldAnswer) WriteHeader(status int) { h.status = cmp.Or(h.status, status) }
+func (h *heldResponse) WriteHeader(status int) { h.status = cmp.Or(h.status, status) }
 
-func (h *heldAnswer) Write(p []byte) (int, error) { return h.body.Write(p) }
+func (h *heldResponse) Write(p []byte) (int, error) { return h.body.Write(p) }
 
 // Unwrap lets a reset reach the connection.
-func (h *heldAnswer) Unwrap() http.ResponseWriter { return h.writer }
+func (h *heldResponse) Unwrap() http.ResponseWriter { return h.writer }

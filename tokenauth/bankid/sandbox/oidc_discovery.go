@@ -20,7 +20,7 @@ const (
 func (s *Server) discovery(w http.ResponseWriter, _ *http.Request) {
 	connect := s.issuer + "/protocol/openid-connect"
 	w.Header().Set("Cache-Control", "max-age=3600")
-	answerJSON(w, http.StatusOK, map[string]any{
+	respondJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                s.issuer,
 		"authorization_endpoint":                s.issuer + "/precheck/auth",
 		"token_endpoint":                        s.issuer + tokenPath,
@@ -50,5 +50,5 @@ func (s *Server) discovery(w http.ResponseWriter, _ *http.Request) {
 // jwks serves the keys that verify access tokens (RFC 7517, section 5).
 func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "max-age=3600")
-	answerJSON(w, http.StatusOK, s.tokens.keys.public())
+	respondJSON(w, http.StatusOK, s.tokens.keys.public())
 }

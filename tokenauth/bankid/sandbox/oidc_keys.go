@@ -66,11 +66,11 @@ func (s *Server) registerKeys(w http.ResponseWriter, r *http.Request) {
 	}
 	clientIDs := r.URL.Query()["client_id"]
 	if len(clientIDs) != 1 {
-		answerJSON(w, http.StatusBadRequest, "client_id must be given once, in the query")
+		respondJSON(w, http.StatusBadRequest, "client_id must be given once, in the query")
 		return
 	}
 	if _, ok := s.clients.get(clientIDs[0]); !ok {
-		answerJSON(w, http.StatusNotFound, "there is no client with this client_id")
+		respondJSON(w, http.StatusNotFound, "there is no client with this client_id")
 		return
 	}
 	keys, err := ParseKeys(text)
@@ -78,8 +78,8 @@ func (s *Server) registerKeys(w http.ResponseWriter, r *http.Request) {
 		err = s.RegisterKeys(clientIDs[0], keys)
 	}
 	if err != nil {
-		answerJSON(w, http.StatusBadRequest, abridged(err.Error()))
+		respondJSON(w, http.StatusBadRequest, abridged(err.Error()))
 		return
 	}
-	answerJSON(w, http.StatusOK, keys)
+	respondJSON(w, http.StatusOK, keys)
 }

@@ -13,10 +13,10 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Pragma", "no-cache")
 	response, failed := s.grant(w, r)
 	if failed != nil {
-		failed.answer(w)
+		failed.respond(w)
 		return
 	}
-	answerJSON(w, http.StatusOK, response)
+	respondJSON(w, http.StatusOK, response)
 }
 
 // grant checks a token request, in the order of Keycloak, and issues a token.
@@ -64,7 +64,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) (*tokenResponse, 
 }
 
 // binding returns the thumbprint of the key that the token is to be bound to,
-// if any, and the token's type. As at Keycloak, whoever sends a proof gets a
+// if any, and the token's type. As at Keycloak, a client that sends a proof gets a
 // bound token, needed or not.
 func (s *Server) binding(r *http.Request, client Client) (thumbprint, tokenType string, failed *oauthError) {
 	if !client.DPoPRequired && len(r.Header.Values("DPoP")) == 0 {
@@ -80,7 +80,7 @@ func (s *Server) binding(r *http.Request, client Client) (thumbprint, tokenType 
 	return thumbprint, "DPoP", nil
 }
 
-// A tokenResponse is a successful answer (RFC 6749, section 5.1) with
+// A tokenResponse is a successful response (RFC 6749, section 5.1) with
 // Keycloak's extra members.
 type tokenResponse struct {
 	AccessToken      string `json:"access_token"`

@@ -119,7 +119,7 @@ func TestOpenSSLRejectsAnotherSandbox(t *testing.T) {
 	}
 }
 
-// A token without its certificate is good to whoever has that already.
+// A token without its certificate is of use to a client that has that already.
 func TestOpenSSLCertificateOnlyIfRequested(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	dir := t.TempDir()

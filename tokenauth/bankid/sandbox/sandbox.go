@@ -255,7 +255,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 	return all
 }
 
-// ServeHTTP answers as BankID would.
+// ServeHTTP responds as BankID would.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Bankid-Esign-Environment", "sandbox")
 	s.date(w)

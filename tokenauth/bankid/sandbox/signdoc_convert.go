@@ -70,11 +70,11 @@ func (c conversion) check() *orderError {
 // specs lists what can be converted to.
 func (c *convertAPI) specs(w http.ResponseWriter, r *http.Request) {
 	if c.admit(w, r) {
-		answerJSON(w, http.StatusOK, map[string][]string{"pdfSpecs": {pdfA2B}})
+		respondJSON(w, http.StatusOK, map[string][]string{"pdfSpecs": {pdfA2B}})
 	}
 }
 
-// convert answers with the documents, and with 400 if one of them cannot be
+// convert responds with the documents, and with 400 if one of them cannot be
 // converted.
 func (c *convertAPI) convert(w http.ResponseWriter, r *http.Request) {
 	if !c.admit(w, r) {
@@ -89,25 +89,25 @@ func (c *convertAPI) convert(w http.ResponseWriter, r *http.Request) {
 		return err
 	})
 	if failed != nil {
-		answerJSON(w, failed.status, failed.reason)
+		respondJSON(w, failed.status, failed.reason)
 		return
 	}
 	documents := make([]document, len(list))
 	for i, c := range list {
 		documents[i] = c.document
 	}
-	answer, ok := inspect(documents, noSignatures)
-	for i := range answer.Results {
-		if result := &answer.Results[i]; len(result.Errors) == 0 {
+	response, ok := inspect(documents, noSignatures)
+	for i := range response.Results {
+		if result := &response.Results[i]; len(result.Errors) == 0 {
 			result.Converted, result.Document = true, documents[i].PDF
 			result.Warnings = []string{unconverted}
 		}
 	}
 	if !ok {
-		answerJSON(w, http.StatusBadRequest, answer)
+		respondJSON(w, http.StatusBadRequest, response)
 		return
 	}
-	answerJSON(w, http.StatusOK, answer)
+	respondJSON(w, http.StatusOK, response)
 }
 
 func (c *convertAPI) admit(w http.ResponseWriter, r *http.Request) bool {

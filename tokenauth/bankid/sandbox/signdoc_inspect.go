@@ -29,7 +29,7 @@ const (
 // https://developer.bankid.no/bankid-oidc-provider/api/signing/signdoc-convert
 // and https://developer.bankid.no/bankid-esign-provider/apis/signdoc/errors.
 type (
-	conversionAnswer struct {
+	conversionResponse struct {
 		Results []conversionResult `json:"conversionResults"`
 	}
 	conversionResult struct {
@@ -44,7 +44,7 @@ type (
 
 // inspect says of each document what is wrong with it, and tells whether nothing
 // is.
-func inspect(documents []document, rule signatureRule) (conversionAnswer, bool) {
+func inspect(documents []document, rule signatureRule) (conversionResponse, bool) {
 	results, all := make([]conversionResult, len(documents)), true
 	for i, d := range documents {
 		result := conversionResult{ID: rand.Text(), Description: d.Description, Errors: []string{}, Warnings: []string{}}
@@ -57,7 +57,7 @@ func inspect(documents []document, rule signatureRule) (conversionAnswer, bool) 
 		}
 		results[i] = result
 	}
-	return conversionAnswer{Results: results}, all
+	return conversionResponse{Results: results}, all
 }
 
 // fault tells what is wrong with a document, "" if nothing is, and why the

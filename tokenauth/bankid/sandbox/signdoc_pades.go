@@ -15,7 +15,7 @@ type padesAPI struct {
 	path   string   // keeps the orders of the APIs apart
 	scopes []string // one of them is needed
 
-	// refuse answers a call without sufficient authorization.
+	// refuse responds to a call without sufficient authorization.
 	refuse func(http.ResponseWriter, admission)
 
 	decode     func(jsonReader) (orderRequest, error)
@@ -105,7 +105,7 @@ func refuseLTA(w http.ResponseWriter, why admission) {
 		tokenInvalid: "access token is invalid or expired",
 		scopeMissing: "access token lacks scope " + bankid.ScopeQTSA,
 	}[why]
-	answerJSON(w, http.StatusForbidden, reason)
+	respondJSON(w, http.StatusForbidden, reason)
 }
 
 // create opens an order. The token is checked before the body is read.
@@ -119,7 +119,7 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		return err
 	})
 	if failed != nil {
-		answerJSON(w, failed.status, failed.reason)
+		respondJSON(w, failed.status, failed.reason)
 		return
 	}
 	if request.extendToLTA && !p.freeLTA && p.tokens.admit(r, bankid.ScopeQTSA) != admitted {
@@ -131,11 +131,11 @@ func (p *padesAPI) create(w http.ResponseWriter, r *http.Request) {
 		refusal, ok = inspect(request.documents, noSignatures)
 	}
 	if !ok {
-		answerJSON(w, http.StatusBadRequest, refusal)
+		respondJSON(w, http.StatusBadRequest, refusal)
 		return
 	}
 	request.nnin = p.tokens.admit(r, bankid.ScopeNNIN) == admitted
-	answerJSON(w, p.created, map[string]string{"sign_id": p.orders.add(p.path, p.owner(r), request)})
+	respondJSON(w, p.created, map[string]string{"sign_id": p.orders.add(p.path, p.owner(r), request)})
 }
 
 // status tells the state of an order.
@@ -149,9 +149,9 @@ func (p *padesAPI) status(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		w.WriteHeader(http.StatusNotFound)
 	case p.plain:
-		answerJSON(w, http.StatusOK, plainStatus{SignID: found.SignID, State: found.State})
+		respondJSON(w, http.StatusOK, plainStatus{SignID: found.SignID, State: found.State})
 	default:
-		answerJSON(w, http.StatusOK, found)
+		respondJSON(w, http.StatusOK, found)
 	}
 }
 
@@ -167,7 +167,7 @@ func (p *padesAPI) fetch(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	case taken == nil:
-		answerJSON(w, p.unfinished, "the order is not complete: "+status.State)
+		respondJSON(w, p.unfinished, "the order is not complete: "+status.State)
 		return
 	}
 	result := orderResult{orderStatus: status, Results: make([]documentResult, len(taken.documents))}
@@ -181,7 +181,7 @@ func (p *padesAPI) fetch(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answerJSON(w, http.StatusOK, result)
+	respondJSON(w, http.StatusOK, result)
 }
 
 // order returns the order that a call is about, or refuses the call.
@@ -191,7 +191,7 @@ func (p *padesAPI) order(w http.ResponseWriter, r *http.Request) (orderID, bool)
 	}
 	signIDs := r.URL.Query()["sign_id"]
 	if len(signIDs) != 1 || signIDs[0] == "" {
-		answerJSON(w, http.StatusBadRequest, "sign_id must be given once")
+		respondJSON(w, http.StatusBadRequest, "sign_id must be given once")
 		return orderID{}, false
 	}
 	return orderID{path: p.path, client: p.owner(r), signID: signIDs[0]}, true

@@ -60,7 +60,7 @@ type orderAnswer struct {
 }
 
 // comesFrom reports whether a document is the one that was uploaded, with a mark
-// of the sandbox in the place of a signature.
+// of the sandbox instead of a signature.
 func comesFrom(document []byte, uploaded string) bool {
 	before, err := base64.StdEncoding.DecodeString(uploaded)
 	rest, ok := bytes.CutPrefix(document, before)

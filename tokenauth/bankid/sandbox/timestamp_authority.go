@@ -37,7 +37,7 @@ func newTimestampAuthority(ca *certAuthority, clock *clock) (*timestampAuthority
 	return &timestampAuthority{cert: cert, key: key, clock: clock}, err
 }
 
-// respond answers a query in DER with a TimeStampResp in DER.
+// respond returns the TimeStampResp for a query, both in DER.
 func (t *timestampAuthority) respond(query []byte) []byte {
 	var response timestampResponse
 	request, failed := parseTimestampRequest(query)
@@ -45,7 +45,7 @@ func (t *timestampAuthority) respond(query []byte) []byte {
 		response, failed = t.grant(request)
 	}
 	if failed != nil {
-		response = failed.answer()
+		response = failed.respond()
 	}
 	der, _ := asn1.Marshal(response) // made of nothing that cannot be marshaled
 	return der

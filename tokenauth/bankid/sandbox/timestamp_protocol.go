@@ -67,8 +67,8 @@ type rejection struct {
 
 func (r *rejection) Error() string { return r.reason }
 
-// answer is the response that carries the rejection.
-func (r *rejection) answer() timestampResponse {
+// respond returns the response that carries the rejection.
+func (r *rejection) respond() timestampResponse {
 	bits := make([]byte, r.failInfo/8+1)
 	bits[r.failInfo/8] = 0x80 >> (r.failInfo % 8)
 	return timestampResponse{Status: statusInfo{

@@ -65,7 +65,7 @@ func (s *Server) timestampDER(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(s.tsa.respond(query))
 }
 
-// timestampJSON takes a hash and answers with a token, without the response
+// timestampJSON takes a hash and responds with a token, without the response
 // around it.
 func (s *Server) timestampJSON(w http.ResponseWriter, r *http.Request) {
 	var body struct {
@@ -91,7 +91,7 @@ func (s *Server) timestampJSON(w http.ResponseWriter, r *http.Request) {
 		timestampError(w, http.StatusServiceUnavailable, "The token could not be signed")
 		return
 	}
-	answerJSON(w, http.StatusOK, map[string][]byte{"timestamp": token})
+	respondJSON(w, http.StatusOK, map[string][]byte{"timestamp": token})
 }
 
 // newTimestampRequest makes the request that asks for the same in DER, the
@@ -131,7 +131,7 @@ func parseOID(dotted string) asn1.ObjectIdentifier {
 	return oid
 }
 
-// timestampError answers as the token endpoint of timestamping does:
+// timestampError responds as the token endpoint of timestamping does:
 // https://developer.bankid.no/bankid-esign-provider/apis/timestamp/errors. The
 // number in the code is the HTTP status; BankID's numbers are not known.
 func timestampError(w http.ResponseWriter, status int, message string) {
@@ -139,7 +139,7 @@ func timestampError(w http.ResponseWriter, status int, message string) {
 }
 
 func timestampErrorCode(w http.ResponseWriter, status int, code, message string) {
-	answerJSON(w, status, map[string]string{
+	respondJSON(w, status, map[string]string{
 		"message":        message,
 		"code":           code,
 		"requestId":      rand.Text(),

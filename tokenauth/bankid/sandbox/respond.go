@@ -6,15 +6,15 @@ import (
 	"net/http"
 )
 
-// answerJSON writes a complete JSON answer.
-func answerJSON(w http.ResponseWriter, status int, body any) {
+// respondJSON writes a complete JSON response.
+func respondJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// All bodies are marshalable, so what can fail is the connection.
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// An oauthError is an error answer of an OAuth 2.0 endpoint (RFC 6749, section
+// An oauthError is an error response of an OAuth 2.0 endpoint (RFC 6749, section
 // 5.2) or, with a challenge, of a protected resource (RFC 6750, section 3).
 type oauthError struct {
 	status      int
@@ -28,11 +28,11 @@ func badRequest(code, description string) *oauthError {
 	return &oauthError{status: http.StatusBadRequest, code: code, description: description}
 }
 
-func (e *oauthError) answer(w http.ResponseWriter) {
+func (e *oauthError) respond(w http.ResponseWriter) {
 	if e.challenge != "" {
 		w.Header().Set("Www-Authenticate", e.challenge)
 	}
-	answerJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
+	respondJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
 }
 
 // isTooLarge tells whether reading a body ended at its limit.
