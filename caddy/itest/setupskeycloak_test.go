@@ -47,7 +47,7 @@ func keycloakSetups(t *testing.T) []setup {
 		{
 			"as PEM, EC", ec, func(r *registration) { r.publicKey = publicDER(t, ec) },
 			outcomes{"": works, "Keycloak 26.4.7": "the public key must be registered"},
-			shows("key_id must say under which kid"),
+			shows("key_id must give the kid of this one"),
 		},
 	} {
 		for _, used := range []struct {
