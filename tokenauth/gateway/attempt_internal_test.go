@@ -67,17 +67,18 @@ func newFrameServer(t *testing.T, cert *tls.Certificate, deeds ...deed) *frameSe
 		s.url = "https://" + ln.Addr().String()
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*cert}, NextProtos: []string{"h2"}})
 	}
-	var wg sync.WaitGroup
+	var wg, accepting sync.WaitGroup
 	var conns sync.Map
 	t.Cleanup(func() {
 		ln.Close()
+		accepting.Wait() // the last connection may have been accepted just now
 		conns.Range(func(conn, _ any) bool {
 			conn.(net.Conn).Close()
 			return true
 		})
 		wg.Wait()
 	})
-	wg.Go(func() {
+	accepting.Go(func() {
 		for {
 			conn, err := ln.Accept()
 			if err != nil {
