@@ -64,6 +64,7 @@ func TestDocumentsConfigurations(t *testing.T) {
 // The configuration that a page shows with two directives in one site reaches each of
 // them, with the scopes that the page names.
 func TestDocumentsDirectivesBesideOneAnother(t *testing.T) {
+	waits(t)
 	for _, d := range readDocuments(t) {
 		for _, b := range d.Blocks {
 			if b.Kind != "caddyfile" || !strings.Contains(b.Text, "bankid_esign /v0/b2b/*") {
