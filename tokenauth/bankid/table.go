@@ -75,7 +75,7 @@ func Hint(method, path string, apis ...API) string {
 		}
 	}
 	if len(methods) > 0 {
-		return fmt.Sprintf("no such call: the call table has this path with the method %s, not %s", strings.Join(methods, " and "), method)
+		return fmt.Sprintf("no such call: the call table has this path with %s, not with %s", strings.Join(methods, ", "), method)
 	}
 	return ""
 }

@@ -75,7 +75,7 @@ func TestHint(t *testing.T) {
 	for _, test := range []struct{ method, path, want string }{
 		{"GET", "/csc/v2/oauth2/authorize", "GET /csc/v2/oauth2/authorize is for the user's browser: redirect it to BankID directly"},
 		{"POST", "/v0/b2b/pades/cmses_from_hashes", "the path is one of the API b2b, which is not among those that can be called here: [csc signdoc]"},
-		{"HEAD", "/v1/signdoc/pades", "no such call: the call table has this path with the method POST and GET and DELETE, not HEAD"},
+		{"HEAD", "/v1/signdoc/pades", "no such call: the call table has this path with POST, GET, DELETE, not with HEAD"},
 		{"GET", "/web", ""},
 	} {
 		if got := bankid.Hint(test.method, test.path, bankid.CSC, bankid.SignDoc); got != test.want {
