@@ -66,8 +66,8 @@ var callerCases = []callerCase{
 
 // These are the other two cases.
 var (
-	ordinaryCase = callerCase{"order", ordersPath, "bankid_esign signdoc {\ncallers local\nupstream signdoc API\n}", 200, ""}
-	waitingCase  = callerCase{"waiting", ordersPath, "bankid_esign signdoc {\ncallers local\nclient slow\nupstream signdoc API\n}", 200, ""}
+	ordinaryCase = callerCase{"order", ordersPath, "bankid_esign signdoc {\ncallers local\nupstream signdoc API\n}", 201, ""}
+	waitingCase  = callerCase{"waiting", ordersPath, "bankid_esign signdoc {\ncallers local\nclient slow\nupstream signdoc API\n}", 201, ""}
 )
 
 // A callerWay is a caller by one version of HTTP: a row of the table.
