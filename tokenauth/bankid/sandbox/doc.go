@@ -42,7 +42,7 @@
 //
 // # What only the sandbox has
 //
-// BankID does not have these five paths. They ask for no token, so a program that
+// BankID does not have these paths. They ask for no token, so a program that
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
@@ -51,7 +51,12 @@
 //     REJECTED, FAILED, TIMED_OUT or SIGN_COMPLETED. From then on the order no
 //     longer completes by itself, so ORDER_RECEIVED holds it, until its
 //     timeoutSeconds have passed and it is TIMED_OUT. No order leaves one of the
-//     last four states, or goes back: 409.
+//     last four states, or goes back: 409. With {"signer": "14838510036"}, beside a
+//     status or alone, it chooses the person with that national identity number. In
+//     Go, a person signs with [Server.SignOrder] and rejects with
+//     [Server.RejectOrder].
+//   - GET /sandbox/persons lists who can sign. In Go, that is [Persons]. The persons
+//     are invented, and their national identity numbers are nobody's.
 //   - GET /sandbox/ca.pem is the certificate of the authority that certified the
 //     credential of CSC, the seal of B2B and its OCSP responder, and the
 //     time-stamping authority. Each sandbox makes its own and throws it away.
@@ -95,9 +100,9 @@
 //     timestamped. What comes back is what was uploaded, with a comment after
 //     the end of the PDF that says so; that comment is also the padesAppendix.
 //     A document that was to be converted comes back with a warning.
-//   - No person signs: an order that nobody drives is complete when
-//     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
-//   - The keys of SignerInfo are those of access tokens, at /v1/signdoc/jwks too.
+//   - An order that nobody drives is complete when [Options.SigningDelay] has passed,
+//     unless its timeoutSeconds pass first. The first of [Persons] signs it, unless
+//     another one is chosen.
 //   - No person consents: CSC's authorize endpoint redirects at once. For tests
 //     without a browser every code that starts with "sandbox-" is good too, once,
 //     with any redirect_uri and with [CodeVerifier] as its code_verifier. Codes that
@@ -164,8 +169,9 @@
 //     read "is corrupt", in BankID's words; that it "is encrypted" or, for a
 //     timestamp, "contains no signatures", are the sandbox's own.
 //   - An order with extendToLTA needs the scope esign/qtsa too (ExtendWithoutScope).
-//   - A SignerInfo is a member of the result, beside the documents, and valid for
-//     ten minutes. It has the national identity number if the token that created
+//   - A SignerInfo is a member of the result, beside the documents, signed with ES256,
+//     and valid for ten minutes. Its keys are other ones than those of access tokens.
+//     Its sub is the same each time that a person signs. It has the national identity number if the token that created
 //     the order had the scope esign/nnin.
 //   - The body of v1 conversion is a list of {pdfSpec, description, pdf}, that of
 //     v0 an object with this list as "documents", and both have the response of

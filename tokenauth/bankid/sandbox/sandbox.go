@@ -79,8 +79,10 @@ type Server struct {
 	orders     *orders
 	ca         *certAuthority
 	tsa        *timestampAuthority
-	sealer     func() (*sealer, error) // made when it is first needed: that takes a while
-	endpoint   map[string]methods      // by escaped path
+
+	signerInfoKeys signingKeys
+	sealer         func() (*sealer, error) // made when it is first needed: that takes a while
+	endpoint       map[string]methods      // by escaped path
 
 	// CSC
 	codes         *codes
@@ -135,6 +137,9 @@ func New(o Options) (*Server, error) {
 		codes:         newCodes(o.Assumptions.CodeLifetime, clock),
 		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime, clock),
 		credential:    credential,
+	}
+	if err := s.signerInfoKeys.rotate(false); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
 	return s, nil
@@ -208,7 +213,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		},
 		"/v1/signdoc/convert":           {http.MethodPost: convert.convert},
 		"/v1/signdoc/convert/pdf/specs": {http.MethodGet: convert.specs},
-		"/v1/signdoc/jwks":              {http.MethodGet: s.jwks},
+		"/v1/signdoc/jwks":              {http.MethodGet: s.signerInfoJWKS},
 
 		"/signdoc/pades": {
 			http.MethodPost:   signdocV0.create,
@@ -227,6 +232,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		"/v1/timestamp/token": {http.MethodPost: s.timestampToken},
 
 		controlPath + "orders": {http.MethodPost: s.driveOrder},
+		personsPath:            {http.MethodGet: s.persons},
 		controlPath + "ca.pem": {http.MethodGet: s.caCertificate},
 		logoPath:               {http.MethodGet: logo},
 		controlPath + "jwks":   {http.MethodPut: s.registerKeys},
