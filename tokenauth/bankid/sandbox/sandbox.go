@@ -87,7 +87,6 @@ type Server struct {
 	// CSC
 	codes         *codes
 	serviceTokens *serviceTokens
-	credential    *credential
 }
 
 // methods are the handlers of one path, by request method.
@@ -107,15 +106,11 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	ca, err := newCertAuthority()
+	ca, err := newCertAuthority(origin, clock)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	tsa, err := newTimestampAuthority(ca, clock)
-	if err != nil {
-		return nil, fmt.Errorf("sandbox: %w", err)
-	}
-	credential, err := newCredential(ca)
+	tsa, err := newTimestampAuthority(ca)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -136,7 +131,6 @@ func New(o Options) (*Server, error) {
 
 		codes:         newCodes(o.Assumptions.CodeLifetime, clock),
 		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime, clock),
-		credential:    credential,
 	}
 	if err := s.signerInfoKeys.rotate(false); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -234,6 +228,12 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		controlPath + "orders": {http.MethodPost: s.driveOrder},
 		personsPath:            {http.MethodGet: s.persons},
 		controlPath + "ca.pem": {http.MethodGet: s.caCertificate},
+		rootPath:               {http.MethodGet: s.certificate(s.ca.root)},
+		rootCRLPath:            {http.MethodGet: s.revocationList(s.ca.root)},
+		authorityPath:          {http.MethodGet: s.certificate(s.ca.Authority)},
+		authorityCRLPath:       {http.MethodGet: s.revocationList(s.ca.Authority)},
+		ocspPath:               {http.MethodPost: s.ocspPost},
+		ocspPath + "/":         {http.MethodGet: s.ocspGet}, // and what begins with it
 		logoPath:               {http.MethodGet: logo},
 		controlPath + "jwks":   {http.MethodPut: s.registerKeys},
 		controlPath + "faults": {
@@ -267,7 +267,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.date(w)
 	// Not http.ServeMux: it redirects "//csc/v2/info" and answers "%2e"; BankID
 	// is not known to, and a gateway that sends such a path has a bug.
-	allowed, ok := s.endpoint[r.URL.EscapedPath()]
+	path := r.URL.EscapedPath()
+	if strings.HasPrefix(path, ocspPath+"/") {
+		path = ocspPath + "/"
+	}
+	allowed, ok := s.endpoint[path]
 	if !ok {
 		http.Error(w, "the sandbox has no such path", http.StatusNotFound)
 		return

@@ -44,7 +44,7 @@ func (s *Server) signerInfo(o *order) (string, error) {
 			Expiry:    jwt.NewNumericDate(now.Add(signerInfoLifetime)),
 		},
 		Name: o.signer.Name(), GivenName: o.signer.GivenName, FamilyName: o.signer.Surname, Birthdate: o.signer.BirthDate,
-		Quality: "QES", CertIssuer: s.ca.cert.Subject.String(), Country: "NO", Scheme: "BANKID", PID: o.signer.pid(),
+		Quality: "QES", CertIssuer: s.ca.Certificate.Subject.String(), Country: eidCountry, Scheme: eidScheme, PID: o.signer.pid(),
 	}
 	if o.nnin {
 		info.NNIN = o.signer.NationalID
