@@ -225,8 +225,8 @@
 //     one with 401 and invalid_client (BadExchange), and one without the scope with
 //     400 and unauthorized_client. That token is all the client authentication it
 //     asks for; client_id and client_secret are ignored.
-//   - The certificate is made by credentials/list (documented), and signHash refuses it
-//     with 400 and certificate_expired when it has expired.
+//   - The certificate is made by credentials/list (documented). When it has expired,
+//     signHash responds with certificate_expired (documented without a status) and 400.
 //   - Codes live 60 s (CodeLifetime), service tokens 300 s
 //     (ServiceTokenLifetime), and signature activation data 60 s (SADLifetime).
 //     A code that comes with another redirect_uri or code_verifier, or from another
