@@ -18,6 +18,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
@@ -377,6 +380,22 @@ func TestCertificatesFollowTheClock(t *testing.T) {
 			}
 			near(field, got)
 		}
+		var claims jwt.Claims
+		info, err := jwt.ParseSigned(collected(t, s, bearer(t, s, "esign"), orderBody(pdf("x"))).SignerInfo, []jose.SignatureAlgorithm{jose.ES256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := info.UnsafeClaimsWithoutVerification(&claims); err != nil {
+			t.Fatal(err)
+		}
+		near("SignerInfo", claims.IssuedAt.Time())
+		p := newProver(t)
+		p.ahead = offset
+		summary := decode[struct {
+			Summaries []struct{ SigningTime time.Time } `json:"adesVSummaries"`
+		}](t, p.callB2B(t, s, p.bound(t, s, "esign/b2b"), "/v0/b2b/ades/xades",
+			`{"xmlBytesB64":"PGEvPg==","hashAlgorithmOID":"2.16.840.1.101.3.4.2.2","signAlgo":"1.2.840.113549.1.1.12","xadesType":"B"}`), http.StatusOK)
+		near("summary of B2B", summary.Summaries[0].SigningTime)
 		at := time.Now().Add(offset).Unix()
 		for _, certificate := range []*x509.Certificate{chain[0], timestampOf(t, s)} {
 			write(t, dir, "leaf.pem", inPEM(certificate))

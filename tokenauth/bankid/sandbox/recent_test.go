@@ -107,6 +107,20 @@ func TestCodesAndServiceTokensAreBounded(t *testing.T) {
 	}
 }
 
+// Who has consented to a code is who signs.
+func TestPersonOfACode(t *testing.T) {
+	c := newCodes(time.Minute, new(clock))
+	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
+	for _, person := range Persons() {
+		if got, ok := c.use(c.issue(at, person), at); !ok || got != person {
+			t.Errorf("%+v has consented, want %+v", got, person)
+		}
+	}
+	if got, ok := c.use(shortcut, at); !ok || got != Persons()[0] {
+		t.Errorf("without a browser, %+v has consented", got)
+	}
+}
+
 // A code that is used again takes no more room than once.
 func TestCodeThatIsUsedAgain(t *testing.T) {
 	c := newCodes(time.Minute, new(clock))

@@ -75,9 +75,10 @@ type OrderStateError struct {
 
 func (e *OrderStateError) Error() string { return "the order is already " + e.State }
 
-// SignOrder lets a person sign an open order of SignDoc: it becomes SIGN_COMPLETED. The
-// person is one of [Persons], otherwise the error is [ErrNoPerson]. The other errors are
-// [ErrNoOrder] and [*OrderStateError].
+// SignOrder lets a person sign an open order of SignDoc: it becomes SIGN_COMPLETED. An
+// order that the person has signed stays as it is. The person is one of [Persons],
+// otherwise the error is [ErrNoPerson]. The other errors are [ErrNoOrder] and
+// [*OrderStateError].
 func (s *Server) SignOrder(signID string, signer Person) error {
 	_, err := s.orders.drive(signID, signCompleted, &signer)
 	return err
@@ -129,9 +130,8 @@ func (o *orders) take(id orderID) (*order, orderStatus, bool) {
 }
 
 // drive puts an order into another state, unless it has left that behind, and chooses who
-// signs it. An empty state is that which it has, and without a signer the one stays who
-// was chosen. It does not matter which API the order is of. The errors are those of
-// [Server.SignOrder].
+// signs it. If to is "", it keeps its state; if signer is nil, it keeps its signer. It
+// does not matter which API the order is of. The errors are those of [Server.SignOrder].
 func (o *orders) drive(signID, to string, signer *Person) (drivenOrder, error) {
 	if signer != nil && !slices.Contains(Persons(), *signer) {
 		return drivenOrder{}, ErrNoPerson

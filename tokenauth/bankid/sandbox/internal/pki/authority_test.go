@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"slices"
 	"testing"
 	"time"
 
@@ -136,6 +137,10 @@ func TestTimes(t *testing.T) {
 		}
 		if err := list.CheckSignatureFrom(below.Certificate); err != nil {
 			t.Error(err)
+		}
+		// It tells about certificates that have expired, too: expiredCertsOnCRL.
+		if !slices.ContainsFunc(list.Extensions, func(e pkix.Extension) bool { return e.Id.String() == "2.5.29.60" }) {
+			t.Errorf("extensions are %v", list.Extensions)
 		}
 		return list
 	}
