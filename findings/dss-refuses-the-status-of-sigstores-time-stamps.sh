@@ -3,8 +3,8 @@
 #
 # Software:  DSS 6.4 (dss-service), as published on Maven Central; Sigstore's timestamp-authority
 #            v1.2.9, with its signer in memory.
-# Behaviour: The server answers a good RFC 3161 request with "201 Created" and a good response, which
-#            "openssl ts" verifies. OnlineTSPSource of DSS takes 200 and nothing else: "Not acceptable
+# Behaviour: The status of the response to a good request is "201 Created". The response is good, too:
+#            "openssl ts" verifies it. OnlineTSPSource of DSS takes 200 and nothing else: "Not acceptable
 #            HTTP Status". It takes the response if the response handler of its TimestampDataLoader
 #            is told to accept 201 too (setAcceptedHttpStatuses).
 # Surprise:  RFC 3161 section 3.4 names the media types of request and response, and says nothing of the

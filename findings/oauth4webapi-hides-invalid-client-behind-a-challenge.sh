@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# oauth4webapi hides the error code of a token endpoint that answers as the standard says.
+# oauth4webapi hides the error code of a token endpoint that keeps to the standard.
 #
 # Software:  oauth4webapi 3.8.8, which openid-client 6.9.0 is made of, both as published on npm.
 # Behaviour: A token endpoint refuses a client that authenticates by Basic: 401,
