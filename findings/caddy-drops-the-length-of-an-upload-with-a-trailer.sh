@@ -8,7 +8,7 @@
 #            and with the trailer. httputil.ReverseProxy keeps the length and drops the trailer.
 #            Without the trailer, both keep the length.
 # Surprise:  A proxy may drop trailers (RFC 9110 section 6.5.1), and Go's does. Caddy drops the
-#            length instead: a host that answers 411 to chunked uploads, or that limits them by
+#            length instead: a host that refuses chunked uploads with 411, or limits uploads by
 #            Content-Length, refuses a call only because its caller adds a checksum at the end.
 # Output:    see "want" below.
 set -euo pipefail
