@@ -57,6 +57,7 @@ func (d *Document) readSections() error {
 	if !ok {
 		return errors.New("there is no position after startxref")
 	}
+	d.start = position
 	seen := make(map[int]bool)
 	for next := any(position); next != nil; {
 		position, ok := next.(int)

@@ -5,6 +5,14 @@ package pdf
 type Signature struct {
 	ByteRange []int  // pairs of position and length: what it covers
 	Contents  []byte // a CMS in DER, padded with zeros
+	Timestamp bool   // it is a document time-stamp
+	Dict      Dict   // its dictionary, which must not be changed
+}
+
+// End returns where what is covered ends.
+func (s Signature) End() int {
+	n := len(s.ByteRange)
+	return s.ByteRange[n-2] + s.ByteRange[n-1]
 }
 
 // Signatures returns the signatures in the fields of the file's form, in the
@@ -109,5 +117,6 @@ func (d *Document) signature(value Dict) (Signature, bool, error) {
 		}
 		end = pairs[0] + pairs[1]
 	}
-	return Signature{ByteRange: byteRange, Contents: []byte(contents)}, end > 0 && len(contents) > 0, nil
+	s := Signature{ByteRange: byteRange, Contents: []byte(contents), Timestamp: value["SubFilter"] == Name("ETSI.RFC3161"), Dict: value}
+	return s, end > 0 && len(contents) > 0, nil
 }
