@@ -43,6 +43,7 @@ func newAuthority(t testing.TB) *authority {
 	a.intermediate = issue(t, ca("Intermediate"), a.root)
 	a.signer = issue(t, &x509.Certificate{
 		Subject:  pkix.Name{CommonName: "Kari Nordmann", Country: []string{"NO"}},
+		NotAfter: time.Now().Add(15 * time.Minute),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment,
 	}, a.intermediate)
 	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
@@ -71,7 +72,12 @@ func issue(t testing.TB, template *x509.Certificate, by holder) holder {
 	if template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62)); err != nil {
 		t.Fatal(err)
 	}
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
+	// pyHanko looks for revocation data only where a certificate says that there are some.
+	template.OCSPServer, template.CRLDistributionPoints = []string{"http://127.0.0.1/ocsp"}, []string{"http://127.0.0.1/crl"}
+	template.NotBefore = time.Now().Add(-time.Minute)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = template.NotBefore.Add(24 * time.Hour)
+	}
 	if by.cert == nil {
 		by = holder{template, key}
 	}
@@ -117,7 +123,7 @@ func (a *authority) timestamp(_ context.Context, digest []byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	signer := cms.Signer{Certificate: a.tsa.cert, Key: a.tsa.key, Include: []*x509.Certificate{a.tsa.cert}}
+	signer := cms.Signer{Certificate: a.tsa.cert, Key: a.tsa.key, Include: []*x509.Certificate{a.tsa.cert, a.intermediate.cert}}
 	return signer.Around(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}, info)
 }
 

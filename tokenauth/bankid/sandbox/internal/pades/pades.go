@@ -141,16 +141,18 @@ type Extender struct {
 func (e Extender) Extend(ctx context.Context, file []byte) ([]byte, error) {
 	file = file[:len(file):len(file)]
 	stamped, err := isTimestamped(file)
-	if err == nil && !stamped {
-		file, err = e.addTimestamp(ctx, file)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		file, err = e.addEvidence(ctx, file)
+	if !stamped {
+		if file, err = e.addTimestamp(ctx, file); err != nil {
+			return nil, err
+		}
 	}
-	if err == nil {
-		file, err = e.addTimestamp(ctx, file)
+	if file, err = e.addEvidence(ctx, file); err != nil {
+		return nil, err
 	}
-	return file, err
+	return e.addTimestamp(ctx, file)
 }
 
 // isTimestamped reports whether each signature of a file has a time-stamp: its own, or one

@@ -52,10 +52,13 @@ func (p place) in(file []byte) ([]byte, error) {
 		return nil, err
 	}
 	file, places, err := update.Append(withRoom(file, fileRoom))
+	if err == nil {
+		err = p.sign(file, places[value])
+	}
 	if err != nil {
 		return nil, err
 	}
-	return file, p.sign(file, places[value])
+	return file, nil
 }
 
 // sign writes the signature into its dictionary, which is at a position of the file. In a
