@@ -302,7 +302,7 @@ func fixed(file []byte) []byte {
 	}
 	var table bytes.Buffer
 	last := 0
-	for _, at := range regexp.MustCompile(`\b[0-9]{1,4} 0 obj\b`).FindAllIndex(file, 1000) {
+	for _, at := range regexp.MustCompile(`\b[0-9]{1,5} 0 obj\b`).FindAllIndex(file, -1) {
 		number, _ := strconv.Atoi(string(file[at[0] : at[1]-len(" 0 obj")]))
 		fmt.Fprintf(&table, "%d 1\n%010d 00000 n \n", number, at[0])
 		last = max(last, number)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/pdf"
@@ -92,5 +91,7 @@ func withRoom(file []byte, room int) []byte {
 	if cap(file)-len(file) >= room {
 		return file
 	}
-	return append(slices.Grow([]byte(nil), len(file)+2*room), file...)
+	roomy := make([]byte, len(file), len(file)+2*room)
+	copy(roomy, file)
+	return roomy
 }
