@@ -14,28 +14,23 @@ import (
 const maxCertificates = 1 << 10
 
 // addEvidence adds a document security store (ISO 32000-2, section 12.8.4.3), or adds to
-// that of the file, what is known of the certificates of all signatures. It writes to the
-// capacity of file.
-func (e Extender) addEvidence(ctx context.Context, file []byte) ([]byte, error) {
-	document, err := pdf.Open(file)
+// that of the file, what is known of the certificates of all signatures.
+func (e Extender) addEvidence(ctx context.Context, g *growing) error {
+	document, update, err := update(g)
 	if err != nil {
-		return nil, err
-	}
-	update, err := document.NewUpdate()
-	if err != nil {
-		return nil, err
+		return err
 	}
 	evidence, err := e.evidence(ctx, document)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	root, catalog, err := document.Catalog()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	old, err := document.Dict(catalog["DSS"])
 	if err != nil {
-		return nil, fmt.Errorf("the document security store: %w", err)
+		return fmt.Errorf("the document security store: %w", err)
 	}
 	store := store{document: document, update: update, dict: clone(old)}
 	for _, c := range evidence.Certificates {
@@ -48,7 +43,7 @@ func (e Extender) addEvidence(ctx context.Context, file []byte) ([]byte, error) 
 		err = errors.Join(err, store.add("CRLs", c))
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if at, indirect := catalog["DSS"].(pdf.Ref); indirect {
 		update.Set(at, store.dict)
@@ -57,8 +52,14 @@ func (e Extender) addEvidence(ctx context.Context, file []byte) ([]byte, error) 
 		catalog["DSS"] = update.Add(store.dict)
 		update.Set(root, catalog)
 	}
-	file, _, err = update.Append(withRoom(file, store.size+fileRoom))
-	return file, err
+	if err := g.reserve(store.size + fileRoom); err != nil {
+		return err
+	}
+	file, _, err := update.Append(g.data)
+	if err == nil {
+		g.data = file
+	}
+	return err
 }
 
 // evidence returns what is known of all certificates in the file's signatures, and these.

@@ -79,7 +79,6 @@ type Details struct {
 // Sign returns the file with a signature, of which the file is the beginning. It returns
 // an error if the file is broken or encrypted, and [ErrNoChanges].
 func (s *Signer) Sign(ctx context.Context, file []byte, details Details) ([]byte, error) {
-	file = file[:len(file):len(file)]
 	room := contentsRoom
 	if s.Level >= T {
 		room += contentsRoom
@@ -87,7 +86,8 @@ func (s *Signer) Sign(ctx context.Context, file []byte, details Details) ([]byte
 	for _, c := range s.Certificates {
 		room += len(c.Raw)
 	}
-	signed, err := place{
+	g := newGrowing(file)
+	err := place{
 		contents: room,
 		dict:     details.dict(),
 		seal:     details.Seal,
@@ -99,18 +99,18 @@ func (s *Signer) Sign(ctx context.Context, file []byte, details Details) ([]byte
 			}
 			return signer.Detached(digest)
 		},
-	}.in(file)
+	}.in(g)
+	extend := Extender{Timestamp: s.Timestamp, Revocation: s.Revocation}
+	if err == nil && s.Level >= LT {
+		err = extend.addEvidence(ctx, g)
+	}
+	if err == nil && s.Level >= LTA {
+		err = extend.addTimestamp(ctx, g)
+	}
 	if err != nil {
 		return nil, err
 	}
-	extend := Extender{Timestamp: s.Timestamp, Revocation: s.Revocation}
-	if s.Level >= LT {
-		signed, err = extend.addEvidence(ctx, signed)
-	}
-	if err == nil && s.Level >= LTA {
-		signed, err = extend.addTimestamp(ctx, signed)
-	}
-	return signed, err
+	return g.data, nil
 }
 
 func (d Details) dict() pdf.Dict {
@@ -139,20 +139,21 @@ type Extender struct {
 // time-stamp of all that. It returns an error if the file is broken, encrypted or not
 // signed.
 func (e Extender) Extend(ctx context.Context, file []byte) ([]byte, error) {
-	file = file[:len(file):len(file)]
+	g := newGrowing(file)
 	stamped, err := isTimestamped(file)
+	if err == nil && !stamped {
+		err = e.addTimestamp(ctx, g)
+	}
+	if err == nil {
+		err = e.addEvidence(ctx, g)
+	}
+	if err == nil {
+		err = e.addTimestamp(ctx, g)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !stamped {
-		if file, err = e.addTimestamp(ctx, file); err != nil {
-			return nil, err
-		}
-	}
-	if file, err = e.addEvidence(ctx, file); err != nil {
-		return nil, err
-	}
-	return e.addTimestamp(ctx, file)
+	return g.data, nil
 }
 
 // isTimestamped reports whether each signature of a file has a time-stamp: its own, or one

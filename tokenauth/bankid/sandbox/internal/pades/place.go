@@ -2,7 +2,6 @@ package pades
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,16 +30,11 @@ type place struct {
 // byteRange has room for the largest file that a cross-reference table can have.
 const byteRange = "[0 0000000000 0000000000 0000000000]"
 
-// in appends an update to a file, with a field for the signature, and fills it. It writes
-// to the capacity of file.
-func (p place) in(file []byte) ([]byte, error) {
-	document, err := pdf.Open(file)
+// in adds an update to a file, with a field for the signature, and fills it.
+func (p place) in(g *growing) error {
+	document, update, err := update(g)
 	if err != nil {
-		return nil, err
-	}
-	update, err := document.NewUpdate()
-	if err != nil {
-		return nil, err
+		return err
 	}
 	dict := maps.Clone(p.dict)
 	dict["ByteRange"] = pdf.Verbatim(byteRange)
@@ -48,50 +42,52 @@ func (p place) in(file []byte) ([]byte, error) {
 	f := form{document: document, update: update}
 	value := update.Add(dict)
 	if err := f.addField(value, p.seal, p.changes); err != nil {
-		return nil, err
+		return err
 	}
-	file, places, err := update.Append(withRoom(file, fileRoom))
-	if err == nil {
-		err = p.sign(file, places[value])
+	if err := g.reserve(fileRoom); err != nil {
+		return err
 	}
+	file, places, err := update.Append(g.data)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return file, nil
+	g.data = file
+	return p.sign(g, places[value])
+}
+
+// update begins an update of a file.
+func update(g *growing) (*pdf.Document, *pdf.Update, error) {
+	document, err := pdf.Open(g.data)
+	if err != nil {
+		return nil, nil, err
+	}
+	update, err := document.NewUpdate()
+	return document, update, err
 }
 
 // sign writes the signature into its dictionary, which is at a position of the file. In a
 // dictionary, the names are in order, so that no text comes before these two.
-func (p place) sign(file []byte, position int) error {
-	covered := bytes.Index(file[position:], []byte(byteRange))
-	start := bytes.Index(file[position:], []byte("/Contents <"))
+func (p place) sign(g *growing, position int) error {
+	covered := bytes.Index(g.data[position:], []byte(byteRange))
+	start := bytes.Index(g.data[position:], []byte("/Contents <"))
 	if covered < 0 || start < 0 {
 		return errors.New("the place of the signature is lost")
 	}
 	covered += position
 	start += position + len("/Contents ")
 	end := start + 2*p.contents + len("<>")
-	copy(file[covered:], fmt.Sprintf("[0 %010d %010d %010d]", start, end, len(file)-end))
-	hash := sha256.New()
-	hash.Write(file[:start])
-	hash.Write(file[end:])
-	contents, err := p.fill(hash.Sum(nil))
+	copy(g.data[covered:], fmt.Sprintf("[0 %010d %010d %010d]", start, end, len(g.data)-end))
+	digest, err := g.digest(start, end)
+	if err != nil {
+		return err
+	}
+	contents, err := p.fill(digest)
 	switch {
 	case err != nil:
 		return err
 	case len(contents) > p.contents:
 		return fmt.Errorf("the signature has %d bytes, and there is room for %d", len(contents), p.contents)
 	}
-	hex.Encode(file[start+1:], contents)
+	hex.Encode(g.data[start+1:], contents)
 	return nil
-}
-
-// withRoom returns a file with room for so many bytes after it.
-func withRoom(file []byte, room int) []byte {
-	if cap(file)-len(file) >= room {
-		return file
-	}
-	roomy := make([]byte, len(file), len(file)+2*room)
-	copy(roomy, file)
-	return roomy
 }

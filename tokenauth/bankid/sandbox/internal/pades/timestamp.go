@@ -23,7 +23,7 @@ func (t Timestamp) token(ctx context.Context, digest []byte) ([]byte, error) {
 }
 
 // addTimestamp adds a document time-stamp (ISO 32000-2, section 12.8.5).
-func (e Extender) addTimestamp(ctx context.Context, file []byte) ([]byte, error) {
+func (e Extender) addTimestamp(ctx context.Context, g *growing) error {
 	return place{
 		contents: 2 * contentsRoom,
 		dict: pdf.Dict{
@@ -32,5 +32,5 @@ func (e Extender) addTimestamp(ctx context.Context, file []byte) ([]byte, error)
 			"SubFilter": pdf.Name("ETSI.RFC3161"),
 		},
 		fill: func(digest []byte) ([]byte, error) { return e.Timestamp.token(ctx, digest) },
-	}.in(file)
+	}.in(g)
 }
