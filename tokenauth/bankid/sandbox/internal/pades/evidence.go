@@ -73,7 +73,7 @@ func (e Extender) evidence(ctx context.Context, document *pdf.Document) (Evidenc
 	for _, s := range signatures {
 		contents, err := cms.Read(s.Contents)
 		if err != nil {
-			return Evidence{}, fmt.Errorf("a signature: %w", err)
+			continue // it is no worse than before
 		}
 		for _, c := range contents.Certificates {
 			if hash := sha256.Sum256(c.Raw); !seen[hash] {

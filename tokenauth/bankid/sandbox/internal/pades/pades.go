@@ -10,7 +10,6 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/cms"
@@ -113,6 +112,16 @@ func (s *Signer) Sign(ctx context.Context, file []byte, details Details) ([]byte
 	return g.data, nil
 }
 
+// Check returns the error that [Signer.Sign] would return because of the file.
+func Check(file []byte) error {
+	document, update, err := update(newGrowing(file))
+	if err != nil {
+		return err
+	}
+	f := form{document: document, update: update}
+	return f.addField(pdf.Ref{}, &Seal{}, true)
+}
+
 func (d Details) dict() pdf.Dict {
 	dict := pdf.Dict{
 		"Type":      pdf.Name("Sig"),
@@ -136,8 +145,8 @@ type Extender struct {
 
 // Extend returns a signed file at level LTA, of which the file is the beginning. It adds
 // a time-stamp if a signature has none, then what is known of all certificates, and a
-// time-stamp of all that. It returns an error if the file is broken, encrypted or not
-// signed.
+// time-stamp of all that. Of a signature that cannot be read, nothing is known. It returns
+// an error if the file is broken, encrypted or not signed.
 func (e Extender) Extend(ctx context.Context, file []byte) ([]byte, error) {
 	g := newGrowing(file)
 	stamped, err := isTimestamped(file)
@@ -181,10 +190,7 @@ func isTimestamped(file []byte) (bool, error) {
 	}
 	for _, s := range signatures {
 		contents, err := cms.Read(s.Contents)
-		if err != nil {
-			return false, fmt.Errorf("a signature: %w", err)
-		}
-		if !s.Timestamp && !contents.Timestamped && s.End() >= covered {
+		if own := err == nil && contents.Timestamped; !s.Timestamp && !own && s.End() >= covered {
 			return false, nil
 		}
 	}

@@ -117,6 +117,9 @@ func TestSignEachKindOfFile(t *testing.T) {
 	a := newAuthority(t)
 	for name, file := range kinds(t) {
 		t.Run(name, func(t *testing.T) {
+			if err := pades.Check(file); err != nil {
+				t.Fatal(err)
+			}
 			once := sign(t, a.at(pades.B), file, details())
 			twice := sign(t, a.at(pades.LTA), once, details())
 			thrice := sign(t, a.at(pades.T), twice, details())
@@ -280,6 +283,9 @@ func TestRefusals(t *testing.T) {
 		if err == nil || signed != nil {
 			t.Errorf("%s: signed", name)
 		}
+		if checked := pades.Check(file); checked == nil || checked.Error() != err.Error() {
+			t.Errorf("%s: %v, and before: %v", name, err, checked)
+		}
 		if got := errors.Is(err, pades.ErrNoChanges); got != (name == "certified") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -290,8 +296,17 @@ func TestRefusals(t *testing.T) {
 	if _, err := a.extender().Extend(t.Context(), plain); err == nil || !strings.Contains(err.Error(), "not signed") {
 		t.Errorf("without a signature: %v", err)
 	}
-	if _, err := a.extender().Extend(t.Context(), pdftest.Signed("Contract")); err == nil || !strings.Contains(err.Error(), "not a signature") {
-		t.Errorf("with something other than a signature: %v", err)
+}
+
+// The time-stamps cover a signature that cannot be read, too.
+func TestExtendWhatIsNotCMS(t *testing.T) {
+	a := newAuthority(t)
+	extended, err := a.extender().Extend(t.Context(), pdftest.Signed("Contract"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := signatures(t, extended); len(list) != 3 || !list[2].Timestamp {
+		t.Errorf("there are %d signatures", len(list))
 	}
 }
 
