@@ -28,6 +28,8 @@ from pyhanko_certvalidator.registry import SimpleTrustManager
 async def judge(root, path):
     with open(path, "rb") as f:
         reader = PdfFileReader(f)
+        if reader.xrefs.hybrid_xrefs_present:  # pyHanko refuses to validate these otherwise
+            reader = PdfFileReader(f, strict=False)
         for s in reader.embedded_signatures:
             validate = async_validate_pdf_timestamp if s.sig_object["/Type"] == "/DocTimeStamp" else async_validate_pdf_signature
             status = await validate(s, ValidationContext(trust_roots=[root], allow_fetching=False))
