@@ -62,7 +62,7 @@ func Hybrid(text string) []byte {
 	packed := u.Len()
 	fmt.Fprintf(&u, "6 0 obj\n<< /Type /ObjStm /N 1 /First 4 /Length %d >>\nstream\n%s\nendstream\nendobj\n", len(font), font)
 	stream := u.Len()
-	rows := []byte{2, 0, 6, 0, 1, byte(packed >> 8), byte(packed), 0}
+	rows := []byte{2, 0, 6, 0, 1, byte(packed >> 8), byte(packed), 0} //nolint:gosec // a small file
 	fmt.Fprintf(&u, "7 0 obj\n<< /Type /XRef /Size 8 /Root 1 0 R /W [1 2 1] /Index [5 2] /Length %d >>\nstream\n%s\nendstream\nendobj\n", len(rows), rows)
 	u.end("5 3\n0000000000 00000 f \n0000000000 00000 f \n0000000000 00000 f \n0 5\n0000000000 65535 f \n",
 		fmt.Sprintf("/Size 8 /Root 1 0 R /XRefStm %d", stream))

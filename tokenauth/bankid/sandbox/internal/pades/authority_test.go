@@ -115,11 +115,7 @@ func (a *authority) timestamp(_ context.Context, digest []byte) ([]byte, error) 
 		Imprint imprint
 		Serial  int64
 		Time    time.Time `asn1:"generalized"`
-	}{
-		1, asn1.ObjectIdentifier{1, 2, 3},
-		imprint{pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}}, digest},
-		time.Now().UnixNano(), time.Now().UTC(),
-	})
+	}{1, asn1.ObjectIdentifier{1, 2, 3}, imprint{cms.SHA256(), digest}, time.Now().UnixNano(), time.Now().UTC()})
 	if err != nil {
 		return nil, err
 	}

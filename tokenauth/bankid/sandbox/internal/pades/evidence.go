@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/cms"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/pdf"
@@ -126,6 +127,6 @@ func (s *store) add(name pdf.Name, data []byte) error {
 	}
 	s.lists[name][hash] = true
 	s.size += len(data) + 128 // with its object
-	s.dict[name] = append(list[:len(list):len(list)], s.update.Add(&pdf.Stream{Data: data}))
+	s.dict[name] = append(slices.Clip(list), s.update.Add(&pdf.Stream{Data: data}))
 	return nil
 }

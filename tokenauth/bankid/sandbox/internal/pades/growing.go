@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash"
+	"slices"
 )
 
 // A growing is a file to whose end updates are added. What it began with stays as it is,
@@ -15,7 +16,7 @@ type growing struct {
 }
 
 // newGrowing does not write to the capacity of file.
-func newGrowing(file []byte) *growing { return &growing{data: file[:len(file):len(file)]} }
+func newGrowing(file []byte) *growing { return &growing{data: slices.Clip(file)} }
 
 // reserve makes room for so many bytes at the end.
 func (g *growing) reserve(room int) error {

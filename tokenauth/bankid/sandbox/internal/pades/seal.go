@@ -71,7 +71,7 @@ func (s *Seal) content() []byte {
 }
 
 func latin1(text string) []byte {
-	var out []byte
+	out := make([]byte, 0, len(text))
 	for _, r := range text {
 		if r < ' ' || r > 0xff || r >= 0x7f && r < 0xa0 {
 			r = '?'

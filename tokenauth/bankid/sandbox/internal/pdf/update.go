@@ -113,9 +113,10 @@ func appendTable(file []byte, refs []Ref, places map[Ref]int, trailer Dict) []by
 func (u *Update) appendStream(file []byte, refs []Ref, places map[Ref]int, trailer Dict) []byte {
 	own := Ref{Number: u.next}
 	places[own] = len(file)
+	runs := consecutive(append(refs, own))
 	var data []byte
-	var index Array
-	for _, run := range consecutive(append(refs, own)) {
+	index := make(Array, 0, 2*len(runs))
+	for _, run := range runs {
 		index = append(index, run[0].Number, len(run))
 		for _, ref := range run {
 			data = binary.BigEndian.AppendUint64(append(data, inFile), uint64(places[ref])) //nolint:gosec // a position
