@@ -40,6 +40,19 @@
 // The page caddy/docs/sandbox.md compares both call by call. Paths are compared as
 // they are escaped on the wire; another spelling is 404.
 //
+// # Signed documents
+//
+// SignDoc signs with PAdES at baseline B, or at LTA with extendToLTA; the person's
+// certificate is made when the documents are downloaded. With addVisualSeals, the first
+// page shows name and time. Timestamping brings documents to baseline LTA. B2B's
+// ades/pades signs at baseline B or LT.
+//
+// They add incremental updates, so that the uploaded document is the beginning of the
+// signed one, and earlier signatures stay valid. Documents can have cross-reference
+// tables, streams or both, be linearized, have a form, and be signed already. Documents
+// that are encrypted, whose cross-reference is broken, or that are certified and allow no
+// changes are refused, as are those with bytes before their header.
+//
 // # What only the sandbox has
 //
 // BankID does not have these paths. They ask for no token, so a program that
