@@ -20,9 +20,9 @@ type bankID struct {
 	token   string
 }
 
-func newBankID(t *testing.T) *bankID {
+func newBankID(t *testing.T, options sandbox.Options) *bankID {
 	t.Helper()
-	s, err := sandbox.New(sandbox.Options{})
+	s, err := sandbox.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

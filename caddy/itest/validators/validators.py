@@ -33,9 +33,15 @@ async def judge(root, path):
         for s in reader.embedded_signatures:
             validate = async_validate_pdf_timestamp if s.sig_object["/Type"] == "/DocTimeStamp" else async_validate_pdf_signature
             status = await validate(s, ValidationContext(trust_roots=[root], allow_fetching=False))
-            ok = status.intact and status.valid and status.trusted and getattr(status, "bottom_line", True)
+            verdict = "ok"
+            if not (status.intact and status.valid):
+                verdict = "fails"
+            elif not status.trusted:
+                verdict = "untrusted"
+            elif not getattr(status, "bottom_line", True):  # other changes than are allowed
+                verdict = "changed"
             signer = status.signing_cert.subject.native["common_name"]
-            print(f"pyhanko: {'ok' if ok else 'fails'}, covers {status.coverage.name}, by {signer}")
+            print(f"pyhanko: {verdict}, covers {status.coverage.name}, by {signer}")
         spec = PdfSignatureValidationSpec(
             SignatureValidationSpec(
                 CertValidationPolicySpec(SimpleTrustManager.build(trust_roots=[root]), CertRevTrustPolicy(REQUIRE_REVINFO)),

@@ -109,6 +109,37 @@ func expectations() map[string]expectation {
 	}
 }
 
+// otherExpectations are what the validators say of what is not signed by a person alone.
+func otherExpectations() map[string]expectation {
+	k, seal, tsa := sandbox.Persons()[0].Name(), "SANDBOX seal, not BankID", "SANDBOX TSA"
+	return map[string]expectation{
+		"other software, LTA": {
+			"pdfsig": {validSignature + "Stranger", validSignature + k, noVerdict}, "pdfbox": {"1 pages, 3 signatures"}, "qpdf": {"ok"},
+			"dss now": {dss("LTA", "INDETERMINATE NO_CERTIFICATE_CHAIN_FOUND", "Stranger"), dss("LTA", proved, k)},
+			"pyhanko": {"untrusted, covers ENTIRE_REVISION, by Stranger", revision + k, wholeFile + tsa},
+		},
+		"seal, B": {
+			"pdfsig": {validSignature + seal}, "pdfbox": {"1 pages, 1 signatures"}, "qpdf": {"ok"},
+			"dss now": {dss("B", unproved, seal)}, "pyhanko": {wholeFile + seal},
+		},
+		"seal, LT": {
+			"pdfsig": {validSignature + k, noVerdict, validSignature + seal}, "pdfbox": {"1 pages, 3 signatures"}, "qpdf": {"ok"},
+			"dss now": {dss("LTA", proved, k), dss("LT", proved, seal)},
+			"pyhanko": {revision + k, revision + tsa, revision + seal},
+		},
+	}
+}
+
+// want compares what the validators say of a file with what they should.
+func (v verdicts) want(t *testing.T, name string, want expectation) {
+	t.Helper()
+	for validator, lines := range want {
+		if got := v.of(name, validator); !slices.Equal(got, lines) {
+			t.Errorf("%s: %s says %q, want %q", name, validator, got, lines)
+		}
+	}
+}
+
 // A change is one byte of a document, in something that is signed.
 type change struct {
 	name     string
@@ -136,7 +167,7 @@ func (c change) change(t *testing.T) []byte {
 // part of a document that a signature or a time-stamp covers: before its contents and
 // after them.
 func TestValidators(t *testing.T) {
-	b := newBankID(t)
+	b, origin := newBankIDServer(t)
 	kari, ola := sandbox.Persons()[0], sandbox.Persons()[1]
 	var names []string
 	var documents [][]byte
@@ -152,6 +183,9 @@ func TestValidators(t *testing.T) {
 		files[name+", B"], files[name+", LTA"] = baseline[i], archived[i]
 		files[name+", twice"], files[name+", extended"] = twice[i], extended[i]
 	}
+	files["other software, LTA"] = b.sign(kari, map[string]any{"addVisualSeals": true, "extendToLTA": true}, byPyHanko(t))[0]
+	files["seal, B"] = b.seal(origin, "B", pdftest.Plain("Contract"))
+	files["seal, LT"] = b.seal(origin, "LT", files["table, LTA"])
 	table := slices.Index(names, "table")
 	changes := []change{
 		{"before a signature", baseline[table], "(Contract", 1},
@@ -167,12 +201,11 @@ func TestValidators(t *testing.T) {
 	said := validate(t, b.root(), files)
 	for kind, want := range expectations() {
 		for _, name := range names {
-			for validator, lines := range want {
-				if got := said.of(name+", "+kind, validator); !slices.Equal(got, lines) {
-					t.Errorf("%s, %s: %s says %q, want %q", name, kind, validator, got, lines)
-				}
-			}
+			said.want(t, name+", "+kind, want)
 		}
+	}
+	for name, want := range otherExpectations() {
+		said.want(t, name, want)
 	}
 	for _, c := range changes {
 		said.see(t, c)
