@@ -46,7 +46,7 @@ func (e Extender) addEvidence(ctx context.Context, g *growing) error {
 	if err != nil {
 		return err
 	}
-	if at, indirect := catalog["DSS"].(pdf.Ref); indirect {
+	if at, indirect := catalog["DSS"].(pdf.Ref); indirect && old != nil {
 		update.Set(at, store.dict)
 	} else {
 		catalog = clone(catalog)
@@ -114,12 +114,7 @@ func (s *store) add(name pdf.Name, data []byte) error {
 		if s.lists == nil {
 			s.lists = make(map[pdf.Name]map[[sha256.Size]byte]bool)
 		}
-		s.lists[name] = make(map[[sha256.Size]byte]bool)
-		for _, old := range list {
-			if data, err := s.document.Decode(old); err == nil { // otherwise it may come twice
-				s.lists[name][sha256.Sum256(data)] = true
-			}
-		}
+		s.lists[name] = s.hashes(list)
 	}
 	hash := sha256.Sum256(data)
 	if s.lists[name][hash] {
@@ -129,4 +124,22 @@ func (s *store) add(name pdf.Name, data []byte) error {
 	s.size += len(data) + 128 // with its object
 	s.dict[name] = append(slices.Clip(list), s.update.Add(&pdf.Stream{Data: data}))
 	return nil
+}
+
+// hashes returns the hashes of what is in a list. It leaves out what cannot be decoded,
+// which may come twice then.
+func (s *store) hashes(list pdf.Array) map[[sha256.Size]byte]bool {
+	hashes := make(map[[sha256.Size]byte]bool)
+	seen := make(map[pdf.Ref]bool)
+	for _, element := range list {
+		ref, ok := element.(pdf.Ref) // streams are always objects of their own
+		if !ok || seen[ref] {
+			continue
+		}
+		seen[ref] = true
+		if data, err := s.document.Decode(ref); err == nil {
+			hashes[sha256.Sum256(data)] = true
+		}
+	}
+	return hashes
 }

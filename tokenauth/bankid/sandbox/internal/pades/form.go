@@ -48,29 +48,30 @@ func (f form) addField(value pdf.Ref, seal *Seal, changes bool) error {
 	if err != nil {
 		return err
 	}
+	at, indirect := catalog["AcroForm"].(pdf.Ref)
+	exists := acroForm != nil
 	acroForm = clone(acroForm)
 	flags, _ := acroForm["SigFlags"].(int)
 	acroForm["SigFlags"] = flags | signaturesExist | appendOnly
 	f.appendTo(acroForm, "Fields", fields, widget)
-	switch at, indirect := catalog["AcroForm"].(pdf.Ref); {
-	case indirect:
+	if indirect && exists {
 		f.update.Set(at, acroForm)
-	default:
-		catalog = clone(catalog)
-		catalog["AcroForm"] = f.update.Add(acroForm)
-		f.update.Set(root, catalog)
+		return nil
 	}
+	catalog = clone(catalog)
+	catalog["AcroForm"] = f.update.Add(acroForm)
+	f.update.Set(root, catalog)
 	return nil
 }
 
 // appendTo appends to a list in a dictionary, which is written anew. If the list is an
 // object of its own, that is written too.
 func (f form) appendTo(dict pdf.Dict, name pdf.Name, list pdf.Array, element any) {
-	list = append(slices.Clone(list), element)
-	if ref, ok := dict[name].(pdf.Ref); ok {
-		f.update.Set(ref, list)
+	longer := append(slices.Clone(list), element)
+	if ref, ok := dict[name].(pdf.Ref); ok && list != nil {
+		f.update.Set(ref, longer)
 	} else {
-		dict[name] = list
+		dict[name] = longer
 	}
 }
 

@@ -326,6 +326,21 @@ func fixed(file []byte) []byte {
 		table.Bytes(), last+1, len(file)+1)
 }
 
+// A reference to an object that the file does not have is null (ISO 32000-1, section
+// 7.3.10).
+func TestReferencesToNothing(t *testing.T) {
+	a := newAuthority(t)
+	for _, nothing := range []string{"99 0 R", "5 3 R"} {
+		file := string(pdftest.Plain("Contract"))
+		file = strings.Replace(file, "/Pages 2 0 R", "/Pages 2 0 R /AcroForm "+nothing+" /DSS "+nothing+" /Perms "+nothing, 1)
+		file = strings.Replace(file, "/MediaBox", "/Annots "+nothing+" /MediaBox", 1)
+		signed := sign(t, a.at(pades.LTA), fixed([]byte(file)), details())
+		if names := fieldNames(t, signed); len(signatures(t, signed)) != 2 || len(names) != 2 || len(stored(t, signed, "Certs")) == 0 {
+			t.Errorf("%s: the fields are %q", nothing, names)
+		}
+	}
+}
+
 // A failure of others is passed on, and nothing is returned.
 func TestFailures(t *testing.T) {
 	a := newAuthority(t)

@@ -188,10 +188,11 @@ func (d *Document) Resolve(value any) (any, error) {
 func (d *Document) dict(value any) (Dict, error) { return resolved[Dict](d, value, "a dictionary") }
 
 // Dict resolves a value to a dictionary, which must not be changed. It is nil if there is
-// none.
+// none, or if the file does not have the object.
 func (d *Document) Dict(value any) (Dict, error) {
-	if value == nil {
-		return nil, nil
+	value, err := d.Resolve(value)
+	if value == nil || err != nil {
+		return nil, err
 	}
 	return d.dict(value)
 }
@@ -199,10 +200,11 @@ func (d *Document) Dict(value any) (Dict, error) {
 func (d *Document) array(value any) (Array, error) { return resolved[Array](d, value, "an array") }
 
 // Array resolves a value to an array, which must not be changed. It is nil if there is
-// none.
+// none, or if the file does not have the object.
 func (d *Document) Array(value any) (Array, error) {
-	if value == nil {
-		return nil, nil
+	value, err := d.Resolve(value)
+	if value == nil || err != nil {
+		return nil, err
 	}
 	return d.array(value)
 }

@@ -9,6 +9,10 @@ type Signature struct {
 	Dict      Dict   // its dictionary, which must not be changed
 }
 
+// contentsCost is how many bytes of a file a byte of a signature counts for, since callers
+// parse it, too.
+const contentsCost = 8
+
 // End returns where what is covered ends.
 func (s Signature) End() int {
 	n := len(s.ByteRange)
@@ -117,6 +121,7 @@ func (d *Document) signature(value Dict) (Signature, bool, error) {
 		}
 		end = pairs[0] + pairs[1]
 	}
+	d.budget.bytes -= contentsCost * len(contents) // many dictionaries can have the same
 	s := Signature{ByteRange: byteRange, Contents: []byte(contents), Timestamp: value["SubFilter"] == Name("ETSI.RFC3161"), Dict: value}
 	return s, end > 0 && len(contents) > 0, nil
 }
