@@ -231,6 +231,9 @@ func resolved[T any](d *Document, value any, name string) (T, error) {
 
 // lookUp reads an object, or returns it if it was read before.
 func (d *Document) lookUp(ref Ref) (any, error) {
+	if ref.Generation != d.entries[ref.Number].generationNumber() {
+		return nil, nil // it does not exist
+	}
 	if object, ok := d.objects[ref.Number]; ok {
 		return object, nil
 	}
@@ -247,12 +250,12 @@ func (d *Document) lookUp(ref Ref) (any, error) {
 
 func (d *Document) readObject(ref Ref) (any, error) {
 	switch e := d.entries[ref.Number]; {
-	case e.kind == inFile && int(e.generation) == ref.Generation:
+	case e.kind == inFile:
 		return d.objectAt(e.where, ref.Number)
-	case e.kind == inStream && ref.Generation == 0:
+	case e.kind == inStream:
 		return d.objectIn(e.where, int(e.generation), ref.Number)
 	}
-	return nil, nil // free, or of another generation
+	return nil, nil // free
 }
 
 // objectAt reads the object with that number at a position of the file.
