@@ -249,13 +249,14 @@ func (d *Document) lookUp(ref Ref) (any, error) {
 }
 
 func (d *Document) readObject(ref Ref) (any, error) {
-	switch e := d.entries[ref.Number]; {
-	case e.kind == inFile:
+	switch e := d.entries[ref.Number]; e.kind {
+	case inFile:
 		return d.objectAt(e.where, ref.Number)
-	case e.kind == inStream:
+	case inStream:
 		return d.objectIn(e.where, int(e.generation), ref.Number)
+	default:
+		return nil, nil // free
 	}
-	return nil, nil // free
 }
 
 // objectAt reads the object with that number at a position of the file.
