@@ -76,13 +76,17 @@ func TestB2BJourney(t *testing.T) {
 		}
 	}
 
-	for path, body := range map[string]string{
-		"/v0/b2b/ades/pades": `{"pdfBytesB64":"` + document + `",` + algorithms + `,"padesType":"LT","reason":"r"}`,
-		"/v0/b2b/ades/xades": `{"xmlBytesB64":"PGEvPg==",` + algorithms + `,"xadesType":"B","whatToSignId":"#a"}`,
-	} {
-		summary, _ := json.Marshal(post(path, body)["adesVSummaries"])
-		if !strings.Contains(string(summary), "SANDBOX: not signed") {
-			t.Errorf("%s: %s", path, summary)
+	summary, _ := json.Marshal(post("/v0/b2b/ades/xades", `{"xmlBytesB64":"PGEvPg==",`+algorithms+`,"xadesType":"B","whatToSignId":"#a"}`)["adesVSummaries"])
+	if !strings.Contains(string(summary), "SANDBOX: not signed") {
+		t.Errorf("XAdES: %s", summary)
+	}
+	for _, level := range []string{"B", "LT"} {
+		answer := post("/v0/b2b/ades/pades", `{"pdfBytesB64":"`+document+`",`+algorithms+`,"padesType":"`+level+`","reason":"r"}`)
+		summary, _ := json.Marshal(answer["adesVSummaries"])
+		sealed, err := base64.StdEncoding.DecodeString(answer["padesB64"].(string))
+		if err != nil || !strings.Contains(string(summary), `"PAdES-BASELINE-`+level+`"`) || !comesFrom(sealed, document) ||
+			bytes.Contains(sealed, []byte("/DSS ")) != (level == "LT") {
+			t.Errorf("%s: %s: %v", level, summary, err)
 		}
 	}
 }

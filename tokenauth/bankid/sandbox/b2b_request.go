@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/cms"
 )
 
 // Limits of B2B; see b2b-bankid-signer.external.yaml in
@@ -216,11 +218,11 @@ func (s sdoFromCMSes) fault() *b2bError {
 
 // hash returns the hash that the signature is for.
 func (c cmsAndOCSP) hash() ([]byte, bool) {
-	cms, err := base64.StdEncoding.DecodeString(c.CMS)
+	signature, err := base64.StdEncoding.DecodeString(c.CMS)
 	if err != nil {
 		return nil, false
 	}
-	return signedHash(cms)
+	return cms.SignedHash(signature)
 }
 
 func (x xadesRequest) fault() *b2bError {

@@ -6,6 +6,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/cms"
 )
 
 // A sealer has the key of an organisation that does not exist. BankID seals
@@ -44,7 +46,7 @@ func (s *sealer) basicResponse() ([]byte, error) {
 
 // cms seals what has the given SHA-256 hash.
 func (s *sealer) cms(hash []byte) ([]byte, error) {
-	return cmsSignature{certificate: s.chain[0], key: s.key, include: belowRoot(s.chain)}.detached(hash)
+	return cms.Signer{Certificate: s.chain[0], Key: s.key, Include: belowRoot(s.chain)}.Detached(hash)
 }
 
 // sign signs a hash as PKCS #1 says: with padding v1.5, or with PSS and a salt

@@ -72,10 +72,10 @@ func (s *Server) b2bSigner() map[string]http.HandlerFunc {
 		}),
 		"sdo_from_cmses": b2b(s, packSDO),
 		"ades/xades": b2b(s, func(key *sealer, request xadesRequest) (any, error) {
-			return key.ades("xadesB64", request.XML)
+			return key.xades(request)
 		}),
 		"ades/pades": b2b(s, func(key *sealer, request padesRequest) (any, error) {
-			return key.ades("padesB64", request.PDF)
+			return key.pades(s, request)
 		}),
 	}
 }
@@ -159,20 +159,14 @@ func packSDO(_ *sealer, request sdoFromCMSes) (any, error) {
 	return sdo.with(hash)
 }
 
-// ades returns a document as it was uploaded, under the name that a response has
-// for it.
-func (s *sealer) ades(name, document string) (any, error) {
+// xades returns a document as it was uploaded.
+func (s *sealer) xades(request xadesRequest) (any, error) {
 	response, err := s.basicResponse()
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{name: document, "ocspB64": response, "adesVSummaries": unsignedAdES(s.ca.clock.now())}, nil
-}
-
-// unsignedAdES is a summary as of validation, in BankID's members.
-func unsignedAdES(now time.Time) []adesSummary {
-	return []adesSummary{{
+	return map[string]any{"xadesB64": request.XML, "ocspB64": response, "adesVSummaries": []adesSummary{{
 		Level: noAdES, Indication: "INDETERMINATE", Sub: "SANDBOX",
-		Time: now.UTC().Format(time.RFC3339), Signer: "SANDBOX",
-	}}
+		Time: s.ca.clock.now().UTC().Format(time.RFC3339), Signer: "SANDBOX",
+	}}}, nil
 }

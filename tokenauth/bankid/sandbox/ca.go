@@ -64,6 +64,9 @@ func (ca *certAuthority) revocation(certificate *x509.Certificate) (ocsp []byte,
 	return ocsp, crls, nil
 }
 
+// belowRoot returns what a signature has of a chain: a verifier has the root already.
+func belowRoot(chain []*x509.Certificate) []*x509.Certificate { return chain[:len(chain)-1] }
+
 // sandboxName is the distinguished name of the organisation that the sandbox plays.
 func sandboxName(common string) pkix.Name {
 	return pkix.Name{Country: []string{"NO"}, Organization: []string{"SANDBOX, for tests only"}, CommonName: common}

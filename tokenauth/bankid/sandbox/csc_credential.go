@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/cms"
 )
 
 // credentialID names the only credential of the person who signs.
@@ -43,7 +45,7 @@ func (ca *certAuthority) newCredential(p Person, nnin bool) (*credential, error)
 // cms signs what has the given SHA-256 hash. The signature is detached, and has the
 // certificates below the root.
 func (c *credential) cms(hash []byte) ([]byte, error) {
-	return cmsSignature{certificate: c.chain[0], key: c.key, include: belowRoot(c.chain)}.detached(hash)
+	return cms.Signer{Certificate: c.chain[0], Key: c.key, Include: belowRoot(c.chain)}.Detached(hash)
 }
 
 // expired reports whether the certificate is not valid any more.

@@ -40,6 +40,19 @@
 // The page caddy/docs/sandbox.md compares both call by call. Paths are compared as
 // they are escaped on the wire; another spelling is 404.
 //
+// # Signed documents
+//
+// SignDoc signs with PAdES at baseline B, or at LTA with extendToLTA; the person's
+// certificate is made when the documents are downloaded. With addVisualSeals, the first
+// page shows name and time. Timestamping brings documents to baseline LTA. B2B's
+// ades/pades signs at baseline B or LT.
+//
+// They add incremental updates, so that the uploaded document is the beginning of the
+// signed one, and earlier signatures stay valid. Documents can have cross-reference
+// tables, streams or both, be linearized, have a form, and be signed already. Documents
+// that are encrypted, whose cross-reference is broken, or that are certified and allow no
+// changes are refused, as are those with bytes before their header.
+//
 // # What only the sandbox has
 //
 // BankID does not have these paths. They ask for no token, so a program that
@@ -118,10 +131,8 @@
 //
 // # What it does not
 //
-//   - In SignDoc and timestamping no document is signed, converted or
-//     timestamped. What comes back is what was uploaded, with a comment after
-//     the end of the PDF that says so; that comment is also the padesAppendix.
-//     A document that was to be converted comes back with a warning.
+//   - No document is converted. A document that was to be converted comes back with a
+//     warning.
 //   - An order that nobody drives is complete when [Options.SigningDelay] has passed,
 //     unless its timeoutSeconds pass first. The first of [Persons] signs it, unless
 //     another one is chosen.
@@ -134,14 +145,14 @@
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
 //   - B2B makes real detached CMS signatures, real PKCS #1 signatures and real
-//     OCSP responses, but no SEID-SDO, no PAdES and no XAdES: instead, the response
-//     has text or the uploaded document, and says so in its own members.
+//     OCSP responses, but no SEID-SDO and no XAdES: instead, the response
+//     has text or the uploaded document, and says so in its own members. It makes PAdES
+//     with SHA-256 and padding v1.5, whatever algorithms a request names.
 //     Of the signatures that come to be packed, the signed hash is read,
 //     and nothing is verified; elements that are named in XML are not looked for.
 //   - Of a PDF the structure is read, as far as it takes to find its pages and
-//     signatures, but no signature is verified. If its cross-reference is broken,
-//     its objects are searched for, as readers do. Of an order, addVisualSeals and
-//     redirectUrl have no effect, and unknown members are ignored.
+//     signatures, but no signature is verified. Of an order, redirectUrl has no effect,
+//     and unknown members are ignored.
 //   - Members have exactly the documented name: one in another case is unknown. JSON
 //     must be UTF-8, and have no half of a surrogate pair.
 //

@@ -35,6 +35,7 @@ type orderRequest struct {
 	documents   []document
 	timeout     time.Duration
 	convert     bool // to PDF/A, before signing
+	seals       bool // show the signature on a page
 	extendToLTA bool
 	content     resultContent
 	nnin        bool // the caller may have the signer's national identity number
@@ -161,6 +162,7 @@ func decodeOrder(body jsonReader, strict bool, content func(json.RawMessage) (re
 	}
 	if pades != nil {
 		order.convert, order.extendToLTA = pades.UseConversion, pades.ExtendToLTA
+		order.seals = pades.AddVisualSeals != nil && *pades.AddVisualSeals
 	}
 	return order, order.apply(sign)
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"crypto/rand"
 
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/pades"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/pdf"
 )
 
@@ -78,6 +79,11 @@ func (d document) fault(rule signatureRule) (string, error) {
 		return signedDocument, nil
 	case rule == someSignatures && len(signatures) == 0:
 		return unsignedDocument, nil
+	case rule == noSignatures: // readers repair what they convert
+		return "", nil
+	}
+	if err := pades.Check(d.PDF); err != nil {
+		return corruptDocument, err
 	}
 	return "", nil
 }

@@ -17,6 +17,7 @@ func TestUnfitDocuments(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	authorization := bearer(t, s, "esign esign/qtsa")
 	encrypted := bytes.Replace(pdftest.Plain("x"), []byte("/Size 6 /Root 1 0 R"), []byte("/Root 1 0 R /Encrypt 5 0 R"), 1)
+	repairable := bytes.ReplaceAll(pdftest.Plain("x"), []byte("startxref"), nil)
 	truncated := pdftest.Plain("x")[:100]
 	const signDoc, signDocV0, lta = "/v1/signdoc/pades", "/signdoc/pades", "/v1/timestamp/pades/lta"
 	for _, test := range []struct {
@@ -35,6 +36,9 @@ func TestUnfitDocuments(t *testing.T) {
 		{lta, base64.StdEncoding.EncodeToString(truncated), "Document is corrupt"},
 		{signDoc, base64.StdEncoding.EncodeToString(encrypted), "Document is encrypted"},
 		{lta, base64.StdEncoding.EncodeToString(encrypted), "Document is encrypted"},
+		{signDoc, base64.StdEncoding.EncodeToString(repairable), "Document is corrupt"},
+		{signDocV0, base64.StdEncoding.EncodeToString(repairable), "Document is corrupt"},
+		{lta, base64.StdEncoding.EncodeToString(bytes.Replace(pdftest.Signed("x"), []byte("%PDF"), []byte("\n%PDF"), 1)), "Document is corrupt"},
 	} {
 		w := create(t, s, test.target, authorization, strings.NewReader(orderAt(test.target, test.document)))
 		if test.want == "" {

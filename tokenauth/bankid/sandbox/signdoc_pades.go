@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -19,13 +20,14 @@ type padesAPI struct {
 	refuse func(http.ResponseWriter, admission)
 
 	decode     func(jsonReader) (orderRequest, error)
-	rule       signatureRule                // for documents
-	shared     bool                         // every client may have every order
-	freeLTA    bool                         // extendToLTA needs no further scope
-	created    int                          // status of the response to a new order
-	plain      bool                         // a status has "status" instead of "orderState"
-	unfinished int                          // status of the download of an order that is not complete
-	signerInfo func(*order) (string, error) // returns a JWT
+	rule       signatureRule                                    // for documents
+	shared     bool                                             // every client may have every order
+	freeLTA    bool                                             // extendToLTA needs no further scope
+	created    int                                              // status of the response to a new order
+	plain      bool                                             // a status has "status" instead of "orderState"
+	unfinished int                                              // status of the download of an order that is not complete
+	signerInfo func(*order) (string, error)                     // returns a JWT
+	finish     func(context.Context, *order) ([]pdfFile, error) // returns what becomes of the documents
 }
 
 // signDoc is SignDoc v1.
@@ -62,6 +64,7 @@ func (s *Server) lta() *padesAPI {
 	})
 	p.scopes = []string{bankid.ScopeQTSA}
 	p.rule = someSignatures
+	p.finish = s.extend
 	return p
 }
 
@@ -69,7 +72,7 @@ func (s *Server) newPAdES(path string, refuse func(http.ResponseWriter, admissio
 	return &padesAPI{
 		tokens: s.tokens, orders: s.orders, path: path, refuse: refuse, decode: decode,
 		shared: s.assume.SharedOrders, freeLTA: s.assume.ExtendWithoutScope, created: s.assume.CreatedOrder, plain: s.assume.StateMember == "status",
-		unfinished: s.assume.UnfinishedOrder, signerInfo: s.signerInfo,
+		unfinished: s.assume.UnfinishedOrder, signerInfo: s.signerInfo, finish: s.sign,
 	}
 }
 
@@ -170,12 +173,16 @@ func (p *padesAPI) fetch(w http.ResponseWriter, r *http.Request) {
 		respondJSON(w, p.unfinished, "the order is not complete: "+status.State)
 		return
 	}
+	finished, err := p.finish(r.Context(), taken)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
 	result := orderResult{orderStatus: status, Results: make([]documentResult, len(taken.documents))}
 	for i, d := range taken.documents {
-		result.Results[i] = taken.content.result(d)
+		result.Results[i] = taken.content.result(d, finished[i])
 	}
 	if taken.content.signerInfo {
-		var err error
 		if result.SignerInfo, err = p.signerInfo(taken); err != nil {
 			w.WriteHeader(http.StatusInternalServerError)
 			return

@@ -84,32 +84,18 @@ type (
 	}
 )
 
-// result is what the download of a document has of it.
-func (c resultContent) result(d document) documentResult {
+// result is what the download of a document has of it, once it is signed.
+func (c resultContent) result(d document, signed pdfFile) documentResult {
 	r := documentResult{Description: d.Description}
-	appendix := mark(d.PDF)
-	signed := slices.Concat(d.PDF, appendix)
 	if c.signed {
 		r.Signed = signed
 	}
 	if c.appendix {
-		r.Appendix = appendix
+		r.Appendix = signed[len(d.PDF):]
 	}
 	if c.hashes {
 		before, after := sha256.Sum256(d.PDF), sha256.Sum256(signed)
 		r.UnsignedHash, r.SignedHash = before[:], after[:]
 	}
 	return r
-}
-
-// mark returns what the sandbox appends to a document instead of a signature or
-// timestamp: a comment that says so. A reader starts at the end of
-// a file, so the end of the document comes again.
-func mark(pdf []byte) []byte {
-	const comment = "\n%SANDBOX: nothing was signed, extended or timestamped\n"
-	end := pdf[max(0, len(pdf)-1024):] // where readers look for it
-	if start := bytes.LastIndex(end, []byte("startxref")); start >= 0 {
-		return append([]byte(comment), end[start:]...)
-	}
-	return []byte(comment + "%%EOF\n") // they will search for its objects
 }

@@ -3,7 +3,6 @@ package sandbox_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -30,9 +29,7 @@ func collected(t *testing.T, s http.Handler, authorization, body string) orderAn
 func TestHashesOfAResult(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	result := collected(t, s, bearer(t, s, "esign"), orderBody(pdf("x"))).SigningResults[0]
-	document := result.PAdESSignedPDF
-	signed := sha256.Sum256(document)
-	unsigned := sha256.Sum256(document[:bytes.Index(document, []byte("\n%SANDBOX"))])
+	signed, unsigned := sha256.Sum256(result.PAdESSignedPDF), sha256.Sum256(pdftest.Plain("x"))
 	if !bytes.Equal(result.SignedHash, signed[:]) || !bytes.Equal(result.UnsignedHash, unsigned[:]) || result.PAdESAppendix != nil {
 		t.Errorf("result is %+v", result)
 	}
@@ -41,16 +38,15 @@ func TestHashesOfAResult(t *testing.T) {
 // What the sandbox hands out can be opened, and uploaded for the next signer.
 func TestDocumentOfAResultIsReadable(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
-	broken := bytes.ReplaceAll(pdftest.Plain("x"), []byte("startxref"), nil)
-	for name, document := range map[string]string{"plain": pdf("x"), "signed": signedPDF("x"), "broken": base64.StdEncoding.EncodeToString(broken)} {
+	for name, document := range map[string]string{"plain": pdf("x"), "signed": signedPDF("x")} {
 		first := collected(t, s, bearer(t, s, "esign"), orderBody(document)).SigningResults[0].PAdESSignedPDF
 		text, err := json.Marshal(first)
 		if err != nil {
 			t.Fatal(err)
 		}
 		second := collected(t, s, bearer(t, s, "esign"), orderBody(strings.Trim(string(text), `"`))).SigningResults[0].PAdESSignedPDF
-		if bytes.Count(second, []byte("%SANDBOX")) != 2 {
-			t.Errorf("%s: %q", name, second)
+		if !bytes.HasPrefix(second, first) || bytes.Equal(first, second) {
+			t.Errorf("%s: another document came back", name)
 		}
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"math/big"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/internal/cms"
 )
 
 // A timestampAuthority issues time-stamp tokens (RFC 3161).
@@ -35,7 +36,7 @@ func newTimestampAuthority(ca *certAuthority) (*timestampAuthority, error) {
 // certificates.
 func (t *timestampAuthority) token(hash []byte) ([]byte, error) {
 	return t.stamp(&timestampRequest{CertReq: true, MessageImprint: messageImprint{
-		HashAlgorithm: pkix.AlgorithmIdentifier{Algorithm: oidSHA256()}, HashedMessage: hash,
+		HashAlgorithm: cms.SHA256(), HashedMessage: hash,
 	}})
 }
 
@@ -76,11 +77,15 @@ func (t *timestampAuthority) stamp(request *timestampRequest) ([]byte, error) {
 		return nil, err
 	}
 	// RFC 3161, section 2.4.2, and RFC 5816
-	signature := cmsSignature{certificate: t.chain[0], key: t.key}
+	signer := cms.Signer{Certificate: t.chain[0], Key: t.key}
 	if request.CertReq {
-		signature.include = belowRoot(t.chain)
+		signer.Include = belowRoot(t.chain)
 	}
-	return signature.around(oidTSTInfo(), info)
+	return signer.Around(oidTSTInfo(), info)
+}
+
+func oidTSTInfo() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
 }
 
 // timestampSerialNumber returns a number that was not used before (RFC 3161, section

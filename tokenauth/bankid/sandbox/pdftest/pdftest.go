@@ -23,6 +23,52 @@ func Plain(text string) []byte {
 	return u.Bytes()
 }
 
+// Form returns a PDF like [Plain], with a form that has a text field. The form, its list
+// of fields and the annotations of the page are written as parts of others if direct,
+// and otherwise as objects of their own.
+func Form(text string, direct bool) []byte {
+	content := fmt.Sprintf("BT /F1 24 Tf 72 720 Td (%s) Tj ET", text)
+	form, fields := "<< /Fields [6 0 R] /DA (/Helv 0 Tf 0 g) >>", "[6 0 R]"
+	annotations := fields
+	if !direct {
+		form, annotations = "7 0 R", "8 0 R"
+	}
+	u := update{number: 1}
+	u.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
+	u.object("<< /Type /Catalog /Pages 2 0 R /AcroForm " + form + " >>")
+	u.object("<< /Type /Pages /Kids [3 0 R] /Count 1 >>")
+	u.object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Annots " + annotations +
+		" /Resources << /Font << /F1 5 0 R >> >> >>")
+	u.object(fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", len(content), content))
+	u.object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+	u.object("<< /Type /Annot /Subtype /Widget /FT /Tx /T (Signature1) /Rect [72 600 272 620] /F 4 /P 3 0 R >>")
+	u.object("<< /Fields 8 0 R /DA (/Helv 0 Tf 0 g) >>")
+	u.object(fields)
+	u.end("0 9\n0000000000 65535 f \n", "/Size 9 /Root 1 0 R")
+	return u.Bytes()
+}
+
+// Hybrid returns a PDF like [Plain] that is a hybrid-reference file: its font is in an
+// object stream, which only readers of PDF 1.5 find.
+func Hybrid(text string) []byte {
+	content := fmt.Sprintf("BT /F1 24 Tf 72 720 Td (%s) Tj ET", text)
+	font := "5 0 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
+	u := update{number: 1}
+	u.WriteString("%PDF-1.5\n%\xe2\xe3\xcf\xd3\n")
+	u.object("<< /Type /Catalog /Pages 2 0 R >>")
+	u.object("<< /Type /Pages /Kids [3 0 R] /Count 1 >>")
+	u.object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>")
+	u.object(fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", len(content), content))
+	packed := u.Len()
+	fmt.Fprintf(&u, "6 0 obj\n<< /Type /ObjStm /N 1 /First 4 /Length %d >>\nstream\n%s\nendstream\nendobj\n", len(font), font)
+	stream := u.Len()
+	rows := []byte{2, 0, 6, 0, 1, byte(packed >> 8), byte(packed), 0} //nolint:gosec // a small file
+	fmt.Fprintf(&u, "7 0 obj\n<< /Type /XRef /Size 8 /Root 1 0 R /W [1 2 1] /Index [5 2] /Length %d >>\nstream\n%s\nendstream\nendobj\n", len(rows), rows)
+	u.end("5 3\n0000000000 00000 f \n0000000000 00000 f \n0000000000 00000 f \n0 5\n0000000000 65535 f \n",
+		fmt.Sprintf("/Size 8 /Root 1 0 R /XRefStm %d", stream))
+	return u.Bytes()
+}
+
 // contentsSize is how many bytes there are for a signature.
 const contentsSize = 4096
 

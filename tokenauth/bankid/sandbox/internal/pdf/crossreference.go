@@ -25,6 +25,14 @@ type entry struct {
 	kind       byte
 }
 
+// generationNumber is the generation of the object. In a stream, it is always 0.
+func (e entry) generationNumber() int {
+	if e.kind == inStream {
+		return 0
+	}
+	return int(e.generation)
+}
+
 // A section is one cross-reference table or stream, by the number of the object:
 // that of the file as it was made, or of one update.
 type section map[int]entry
@@ -57,6 +65,7 @@ func (d *Document) readSections() error {
 	if !ok {
 		return errors.New("there is no position after startxref")
 	}
+	d.start = position
 	seen := make(map[int]bool)
 	for next := any(position); next != nil; {
 		position, ok := next.(int)

@@ -32,6 +32,11 @@ type Document struct {
 	file    []byte  // from its header on
 	entries section // of all sections of the cross-reference
 	trailer Dict
+	start   int // of the newest section of the cross-reference
+	page    any // refers to the first page
+
+	skipped  int   // bytes before the header
+	repaired error // what was wrong with the cross-reference
 
 	objects map[int]any           // that were read, by number
 	packed  map[int]*objectStream // that were read, by number
@@ -61,6 +66,7 @@ func Open(file []byte) (*Document, error) {
 	}
 	d := &Document{
 		file:    file[start:],
+		skipped: start,
 		entries: make(section),
 		objects: make(map[int]any),
 		packed:  make(map[int]*objectStream),
@@ -70,8 +76,11 @@ func Open(file []byte) (*Document, error) {
 	if broken == nil {
 		broken = d.findFirstPage()
 	}
-	if broken != nil && (d.repair() != nil || d.findFirstPage() != nil) {
-		return nil, broken
+	if broken != nil {
+		d.repaired = broken
+		if d.repair() != nil || d.findFirstPage() != nil {
+			return nil, broken
+		}
 	}
 	return d, nil
 }
@@ -85,11 +94,7 @@ func (d *Document) findFirstPage() error {
 	if err != nil {
 		return fmt.Errorf("the catalog: %w", err)
 	}
-	pages, err := d.dict(catalog["Pages"])
-	if err == nil {
-		err = d.findPage(pages, 0)
-	}
-	if err != nil {
+	if d.page, err = d.findPage(catalog["Pages"], 0); err != nil {
 		return fmt.Errorf("the page tree: %w", err)
 	}
 	return nil
@@ -101,30 +106,66 @@ func (d *Document) Encrypted() bool { return d.trailer["Encrypt"] != nil }
 
 func (d *Document) catalog() (Dict, error) { return d.dict(d.trailer["Root"]) }
 
-// findPage looks for a page in the tree below node.
-func (d *Document) findPage(node Dict, depth int) error {
+// findPage looks for a page in the tree below node, and returns what refers to it.
+func (d *Document) findPage(node any, depth int) (any, error) {
 	if depth > maxNesting {
-		return errors.New("it is too deep")
+		return nil, errors.New("it is too deep")
 	}
-	kids, ok := node["Kids"]
+	dict, err := d.dict(node)
+	if err != nil {
+		return nil, err
+	}
+	kids, ok := dict["Kids"]
 	if !ok {
 		if depth == 0 {
-			return errors.New("it has no pages")
+			return nil, errors.New("it has no pages")
 		}
-		return nil
+		return node, nil
 	}
 	list, err := d.array(kids)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case len(list) == 0:
-		return errors.New("it has no pages")
+		return nil, errors.New("it has no pages")
 	}
-	first, err := d.dict(list[0])
+	return d.findPage(list[0], depth+1)
+}
+
+// FirstPage returns the first page and what refers to it. The page must not be changed.
+func (d *Document) FirstPage() (Ref, Dict, error) { return d.indirect(d.page, "the first page") }
+
+// Catalog returns the catalog and what refers to it. The catalog must not be changed.
+func (d *Document) Catalog() (Ref, Dict, error) { return d.indirect(d.trailer["Root"], "the catalog") }
+
+func (d *Document) indirect(value any, name string) (Ref, Dict, error) {
+	ref, ok := value.(Ref)
+	if !ok {
+		return Ref{}, nil, fmt.Errorf("%s is not an indirect object", name)
+	}
+	dict, err := d.dict(ref)
 	if err != nil {
-		return err
+		err = fmt.Errorf("%s: %w", name, err)
 	}
-	return d.findPage(first, depth+1)
+	return ref, dict, err
+}
+
+// Inherited returns an attribute of a page, which may be one of a node above it (ISO
+// 32000-1, section 7.7.3.4), or nil.
+func (d *Document) Inherited(page Dict, name Name) (any, error) {
+	for range maxNesting {
+		if page[name] != nil {
+			return d.Resolve(page[name])
+		}
+		if page["Parent"] == nil {
+			return nil, nil
+		}
+		var err error
+		if page, err = d.dict(page["Parent"]); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("the page tree is too deep")
 }
 
 // Resolve returns what a value is: the object behind it if it is a [Ref], and
@@ -146,7 +187,37 @@ func (d *Document) Resolve(value any) (any, error) {
 
 func (d *Document) dict(value any) (Dict, error) { return resolved[Dict](d, value, "a dictionary") }
 
+// Dict resolves a value to a dictionary, which must not be changed. It is nil if there is
+// none, or if the file does not have the object.
+func (d *Document) Dict(value any) (Dict, error) {
+	value, err := d.Resolve(value)
+	if value == nil || err != nil {
+		return nil, err
+	}
+	return d.dict(value)
+}
+
 func (d *Document) array(value any) (Array, error) { return resolved[Array](d, value, "an array") }
+
+// Array resolves a value to an array, which must not be changed. It is nil if there is
+// none, or if the file does not have the object.
+func (d *Document) Array(value any) (Array, error) {
+	value, err := d.Resolve(value)
+	if value == nil || err != nil {
+		return nil, err
+	}
+	return d.array(value)
+}
+
+// Decode resolves a value to a stream, and returns its data. It knows the filter
+// FlateDecode only.
+func (d *Document) Decode(value any) ([]byte, error) {
+	stream, err := resolved[*Stream](d, value, "a stream")
+	if err != nil {
+		return nil, err
+	}
+	return d.decode(stream)
+}
 
 // resolved resolves a value that has to be of one type.
 func resolved[T any](d *Document, value any, name string) (T, error) {
@@ -160,6 +231,9 @@ func resolved[T any](d *Document, value any, name string) (T, error) {
 
 // lookUp reads an object, or returns it if it was read before.
 func (d *Document) lookUp(ref Ref) (any, error) {
+	if ref.Generation != d.entries[ref.Number].generationNumber() {
+		return nil, nil // it does not exist
+	}
 	if object, ok := d.objects[ref.Number]; ok {
 		return object, nil
 	}
@@ -175,13 +249,14 @@ func (d *Document) lookUp(ref Ref) (any, error) {
 }
 
 func (d *Document) readObject(ref Ref) (any, error) {
-	switch e := d.entries[ref.Number]; {
-	case e.kind == inFile && int(e.generation) == ref.Generation:
+	switch e := d.entries[ref.Number]; e.kind {
+	case inFile:
 		return d.objectAt(e.where, ref.Number)
-	case e.kind == inStream && ref.Generation == 0:
+	case inStream:
 		return d.objectIn(e.where, int(e.generation), ref.Number)
+	default:
+		return nil, nil // free
 	}
-	return nil, nil // free, or of another generation
 }
 
 // objectAt reads the object with that number at a position of the file.

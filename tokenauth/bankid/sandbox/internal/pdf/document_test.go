@@ -278,3 +278,16 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// Another generation of an object is another object, also after the object was read.
+func TestGenerations(t *testing.T) {
+	d, err := pdf.Open(pdftest.Plain("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []pdf.Ref{{Number: 5, Generation: 1}, {Number: 5}, {Number: 5, Generation: 1}} {
+		if object, err := d.Resolve(ref); err != nil || (object == nil) != (ref.Generation == 1) {
+			t.Errorf("%v is %v, %v", ref, object, err)
+		}
+	}
+}

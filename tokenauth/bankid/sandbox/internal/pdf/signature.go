@@ -5,6 +5,18 @@ package pdf
 type Signature struct {
 	ByteRange []int  // pairs of position and length: what it covers
 	Contents  []byte // a CMS in DER, padded with zeros
+	Timestamp bool   // it is a document time-stamp
+	Dict      Dict   // its dictionary, which must not be changed
+}
+
+// contentsCost is how many bytes of a file a byte of a signature counts for, since callers
+// parse it, too.
+const contentsCost = 8
+
+// End returns where what is covered ends.
+func (s Signature) End() int {
+	n := len(s.ByteRange)
+	return s.ByteRange[n-2] + s.ByteRange[n-1]
 }
 
 // Signatures returns the signatures in the fields of the file's form, in the
@@ -109,5 +121,7 @@ func (d *Document) signature(value Dict) (Signature, bool, error) {
 		}
 		end = pairs[0] + pairs[1]
 	}
-	return Signature{ByteRange: byteRange, Contents: []byte(contents)}, end > 0 && len(contents) > 0, nil
+	d.budget.bytes -= contentsCost * len(contents) // many dictionaries can have the same
+	s := Signature{ByteRange: byteRange, Contents: []byte(contents), Timestamp: value["SubFilter"] == Name("ETSI.RFC3161"), Dict: value}
+	return s, end > 0 && len(contents) > 0, nil
 }

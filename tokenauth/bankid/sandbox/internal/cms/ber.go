@@ -1,4 +1,4 @@
-package sandbox
+package cms
 
 import (
 	"encoding/asn1"
@@ -10,10 +10,10 @@ const maxBERNesting = 64
 
 var errBER = errors.New("the encoding is not BER")
 
-// toDER returns BER with definite lengths, and with strings of octets in one
+// ToDER returns BER with definite lengths, and with strings of octets in one
 // piece, so that encoding/asn1 can read it (ITU-T X.690, sections 8.1.3, 8.7 and
-// 10). BankID's CMS come with indefinite lengths.
-func toDER(ber []byte) ([]byte, error) {
+// 10). Many a CMS comes with indefinite lengths.
+func ToDER(ber []byte) ([]byte, error) {
 	der, rest, err := reencode(ber, 0)
 	if err == nil && len(rest) > 0 {
 		err = errBER
@@ -21,7 +21,7 @@ func toDER(ber []byte) ([]byte, error) {
 	return der, err
 }
 
-// reencode is toDER for the first value of an encoding, and returns the rest.
+// reencode is ToDER for the first value of an encoding, and returns the rest.
 func reencode(ber []byte, depth int) (der, rest []byte, err error) {
 	header, length, rest, err := berHeader(ber)
 	if err != nil || depth > maxBERNesting {
@@ -50,7 +50,7 @@ func reencode(ber []byte, depth int) (der, rest []byte, err error) {
 	return append(derLength(header, len(content)), content...), rest, nil
 }
 
-// reencodeAll is toDER for all values in the content of another, which ends with
+// reencodeAll is ToDER for all values in the content of another, which ends with
 // the encoding, or if open, with an end of contents. If they are pieces of a
 // string, only their octets are returned.
 func reencodeAll(content []byte, open, pieces bool, depth int) (all, rest []byte, err error) {
