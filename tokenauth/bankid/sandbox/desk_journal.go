@@ -9,7 +9,7 @@ import (
 )
 
 // journalRoom is how many requests the desk shows. What it keeps of each is short.
-const journalRoom = 100
+const journalRoom = 50
 
 // A journal keeps the last requests to BankID's paths and to the signing pages. It is safe
 // for concurrent use.

@@ -127,10 +127,10 @@ func TestDeskIsBounded(t *testing.T) {
 		send(t, s, call{method: "GET", target: "/" + strings.Repeat("x", 10_000)})
 	}
 	body := deskOf(t, s)
-	if got := strings.Count(body, "the sandbox has no such path"); got != 100 {
+	if got := strings.Count(body, "the sandbox has no such path"); got != 50 {
 		t.Errorf("the desk has %d requests", got)
 	}
-	if len(body) > 200_000 {
+	if len(body) > 100_000 {
 		t.Errorf("the desk has %d bytes", len(body))
 	}
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -45,7 +46,11 @@ func (s *Server) showOrder(w http.ResponseWriter, p pagePath) {
 		s.showUnknown(w, p.lang)
 		return
 	case state != userSigning:
-		s.showEnd(w, http.StatusOK, p.lang, state, endPage{Body: "ended"})
+		page := endPage{Body: "ended"}
+		if isForBrowser(order.redirectURL) {
+			page.Target = template.URL(order.redirectURL) //nolint:gosec // its scheme does not run anything
+		}
+		s.showEnd(w, http.StatusOK, p.lang, state, page)
 		return
 	}
 	page := signPage{Order: order.name, SignID: p.orderID(), Persons: Persons(), Chosen: order.signer}
