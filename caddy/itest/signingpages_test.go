@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
@@ -64,14 +65,12 @@ func TestSigningPages(t *testing.T) {
 		if got, _ := tab.eval("location.search + location.hash"); got != "?a=%41&b=c#d" {
 			t.Errorf("redirectUrl became %q", got)
 		}
-		if first := app.document; !bytes.HasPrefix(first, app.uploaded) || len(first) == len(app.uploaded) {
-			t.Errorf("the document is not the one that was uploaded, and more: %d bytes", len(first))
-		}
+		app.checkDocument()
 	})
 
 	// Another person signs what the first has signed.
 	t.Run("second signer", func(t *testing.T) {
-		app.uploaded = app.document
+		app.uploadAgain()
 		tab := browser.open(t)
 		tab.visit(app.url + "/start?lang=en")
 		tab.waitFor(`document.querySelector("button[value=sign]")`)
@@ -84,9 +83,7 @@ func TestSigningPages(t *testing.T) {
 		if got := tab.text("body"); got != "SIGN_COMPLETED" {
 			t.Errorf("the application got %q", got)
 		}
-		if !bytes.HasPrefix(app.document, app.uploaded) || len(app.document) == len(app.uploaded) {
-			t.Errorf("the document is not what the first signed, and more: %d bytes", len(app.document))
-		}
+		app.checkDocument()
 	})
 
 	t.Run("reject", func(t *testing.T) {
@@ -131,8 +128,7 @@ func TestSigningPages(t *testing.T) {
 		tab.visit(bankID.url + "/")
 		tab.waitFor(`document.getElementById("live-status").innerText.startsWith("Live")`)
 		checkPage(t, tab, "en")
-		app.name = "An order that the desk shows"
-		signID, err := app.order()
+		signID, err := app.order("An order that the desk shows")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,14 +138,10 @@ func TestSigningPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Something happens, and the focus stays.
-		if _, err := http.Get(bankID.url + "/v1/signdoc/pades?sign_id=x"); err != nil {
-			t.Fatal(err)
-		}
+		request(t, http.MethodGet, bankID.url+"/v1/signdoc/pades?sign_id=x", nil)
 		tab.waitFor(`document.body.innerText.includes("The request has no Authorization header.")`)
 		tab.waitFor(`document.activeElement.id === "sign-` + signID + `"`)
-		if _, err := http.Get(bankID.url + "/v1/signdoc/pade"); err != nil {
-			t.Fatal(err)
-		}
+		request(t, http.MethodGet, bankID.url+"/v1/signdoc/pade", nil)
 		if err := bankID.server.Inject(sandbox.Fault{Effect: sandbox.Status, Status: 429, Path: "/v1/signdoc/pades", Method: "DELETE", Count: 2}); err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +159,7 @@ func TestSigningPages(t *testing.T) {
 
 	// A page that resolves its own name to this machine sees nothing, and cannot frame a page.
 	t.Run("foreign", func(t *testing.T) {
-		signID, err := app.order()
+		signID, err := app.order("An order of nobody")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,10 +259,11 @@ func startSandbox(t *testing.T) *servedSandbox {
 
 // An application sends its user to sign, and collects the document.
 type application struct {
-	t        *testing.T
-	url      string
-	gateway  string
-	name     string // of its orders
+	t       *testing.T
+	url     string
+	gateway string
+
+	mu       sync.Mutex
 	uploaded []byte
 	document []byte // that it got last
 	signID   string // of its last order
@@ -279,10 +272,10 @@ type application struct {
 // startApplication serves an application until the test ends.
 func startApplication(t *testing.T, gateway, bankID string) *application {
 	t.Helper()
-	app := &application{t: t, gateway: gateway, name: "Kjøpekontrakt for Storgata 1", uploaded: pdftest.Plain("Kontrakt")}
+	app := &application{t: t, gateway: gateway, uploaded: pdftest.Plain("Kontrakt")}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /start", func(w http.ResponseWriter, r *http.Request) {
-		signID, err := app.order()
+		signID, err := app.order("Kjøpekontrakt for Storgata 1")
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -323,9 +316,11 @@ func startApplication(t *testing.T, gateway, bankID string) *application {
 }
 
 // order creates an order through the gateway.
-func (a *application) order() (string, error) {
+func (a *application) order(name string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	body, err := json.Marshal(map[string]any{
-		"signProperties":      map[string]any{"orderName": a.name, "redirectUrl": a.url + "/back?a=%41&b=c#d"},
+		"signProperties":      map[string]any{"orderName": name, "redirectUrl": a.url + "/back?a=%41&b=c#d"},
 		"padesSignProperties": map[string]any{"addVisualSeals": false},
 		"documents":           []map[string]any{{"description": "Kontrakt", "pdf": a.uploaded}},
 	})
@@ -347,6 +342,23 @@ func (a *application) order() (string, error) {
 	return created.SignID, nil
 }
 
+// checkDocument checks that the document is the one that was uploaded, and more.
+func (a *application) checkDocument() {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !bytes.HasPrefix(a.document, a.uploaded) || len(a.document) == len(a.uploaded) {
+		a.t.Errorf("the document has %d bytes, and is not the one that was uploaded, and more", len(a.document))
+	}
+}
+
+// uploadAgain makes the document that came back the one of the next order.
+func (a *application) uploadAgain() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.uploaded = a.document
+}
+
 // state returns what the gateway says of an order.
 func (a *application) state(signID string) string {
 	res, err := http.Get(a.gateway + "/v1/signdoc/pades?sign_id=" + signID)
@@ -361,6 +373,8 @@ func (a *application) state(signID string) string {
 // collect returns the state of the last order, and downloads the document of one that is
 // signed.
 func (a *application) collect() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var order struct {
 		State   string `json:"orderState"`
 		Results []struct {

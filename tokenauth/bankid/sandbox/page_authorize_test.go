@@ -79,7 +79,12 @@ func TestConsent(t *testing.T) {
 		t.Errorf("approval: %v", added)
 	}
 	exchange := url.Values{"code": added["code"], "redirect_uri": {redirectURI + "?keep=%41"}}
-	decode[map[string]any](t, exchangeWith(t, s, bearer(t, s, "esign/csc"), exchange), http.StatusOK)
+	granted := decode[map[string]any](t, exchangeWith(t, s, bearer(t, s, "esign/csc"), exchange), http.StatusOK)
+	token, _ := granted["access_token"].(string)
+	listing := decode[struct{ CredentialInfos []described }](t, ask(t, s, credentialsList, token, body{"credentialInfo": true, "certInfo": true}), http.StatusOK)
+	if len(listing.CredentialInfos) != 1 || !strings.Contains(listing.CredentialInfos[0].Cert.SubjectDN, "SANDBOX Hansen") {
+		t.Errorf("the credential is another person's: %+v", listing)
+	}
 
 	added = refreshed(t, visit(t, s, "POST", "/sandbox/consent?"+query, url.Values{"decision": {"cancel"}}, nil))
 	if added.Get("error") != "access_denied" || added.Get("state") != "a b&c" || added.Has("code") {
