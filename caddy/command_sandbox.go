@@ -186,6 +186,7 @@ func printSandbox(out io.Writer, address net.Addr, options sandbox.Options) erro
 	line := func(name, value string) { fmt.Fprintf(text, "%-20s%s\n", name, value) }
 	fmt.Fprintf(text, "BankID eSign SANDBOX on %v, for tests only: nothing that it signs proves anything.\n\n", address)
 	line("issuer", options.Issuer)
+	line("desk", "http://"+address.String()+"/")
 	known := map[string]sandbox.Client{
 		sandbox.ClientID:    {Secret: sandbox.ClientSecret},
 		sandbox.B2BClientID: {Secret: sandbox.B2BClientSecret},

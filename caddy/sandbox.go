@@ -37,6 +37,7 @@ func newSandboxServer(options sandbox.Options) (*sandboxServer, error) {
 		ErrorLog: log.New(io.Discard, "", 0),
 	}}
 	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.bankID.Load().ServeHTTP(w, r) })
+	s.server.RegisterOnShutdown(func() { s.bankID.Load().Close() })
 	return s, s.renew(options)
 }
 
@@ -46,7 +47,9 @@ func (s *sandboxServer) renew(options sandbox.Options) error {
 	if err != nil {
 		return err
 	}
-	s.bankID.Store(bankID)
+	if before := s.bankID.Swap(bankID); before != nil {
+		before.Close() // the desk in a browser moves to the new one
+	}
 	s.options = options
 	return nil
 }

@@ -2,11 +2,14 @@ package caddyesign
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
@@ -49,6 +52,47 @@ func TestSandboxEndsWhileAClientHangs(t *testing.T) {
 			t.Error("the client got a response")
 		}
 	})
+}
+
+// A desk in a browser ends with its sandbox: at once when the sandbox shuts down, and when
+// another one takes its place, so that the browser asks that one.
+func TestSandboxEndsTheDesk(t *testing.T) {
+	for name, end := range map[string]func(*sandboxServer) error{
+		"shutdown": (*sandboxServer).Destruct,
+		"another":  func(s *sandboxServer) error { return s.serve(sandbox.Options{Manual: true}) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server, err := newSandboxServer(sandbox.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+			server.serving = server.serveAt(ln)
+			client := &http.Client{Transport: &http.Transport{DialContext: ln.dial, DisableKeepAlives: true}}
+			res, err := client.Get("http://" + sandbox.Address + "/sandbox/desk/events")
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := time.Now()
+			ended := make(chan error, 1)
+			go func() {
+				_, err := io.Copy(io.Discard, res.Body)
+				ended <- errors.Join(err, res.Body.Close())
+			}()
+			if err := end(server); err != nil {
+				t.Errorf("%s: it ended with %v", name, err)
+			}
+			if err := <-ended; err != nil {
+				t.Errorf("%s: the events ended with %v", name, err)
+			}
+			if waited := time.Since(before); waited > time.Second {
+				t.Errorf("%s: it took %v", name, waited)
+			}
+			if err := server.Destruct(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // A pipeListener is a listener in memory.

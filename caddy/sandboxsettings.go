@@ -26,6 +26,8 @@ import (
 // -------|---------|--------
 // `token_lifetime` | How long access tokens live, in whole seconds | `5m`
 // `signing_delay` | How long an order waits until it is complete by itself | `1s`
+// `manual` | Whether an order of SignDoc waits until somebody signs or rejects it | false: it is complete after `signing_delay`
+// `authorize_page` | Who sees the page of CSC's authorize endpoint: `browsers`, `always` or `never` | `browsers`
 // `code_lifetime` | How long authorization codes of CSC live | `1m`
 // `service_token_lifetime` | How long service tokens of CSC live, in whole seconds | `5m`
 // `sad_lifetime` | How long signature activation data of CSC live, in whole seconds | `1m`
@@ -57,6 +59,8 @@ func (s *SandboxSettings) all() []sandboxSetting {
 	return []sandboxSetting{
 		{"token_lifetime", "How long access tokens live (default 5m)", &options.TokenLifetime},
 		{"signing_delay", "How long an order waits until it is complete by itself (default 1s)", &options.SigningDelay},
+		{"manual", "An order of SignDoc waits until somebody signs or rejects it", &options.Manual},
+		{"authorize_page", "Who sees the page of CSC's authorize endpoint: browsers (default), always or never", &options.AuthorizePage},
 		{"code_lifetime", "How long authorization codes of CSC live (default 1m)", &assume.CodeLifetime},
 		{"service_token_lifetime", "How long service tokens of CSC live (default 5m)", &assume.ServiceTokenLifetime},
 		{"sad_lifetime", "How long signature activation data of CSC live (default 1m)", &assume.SADLifetime},

@@ -34,7 +34,7 @@ func TestEverySandboxSetting(t *testing.T) {
 		}
 	}
 	options := reflect.ValueOf(&settings.options).Elem()
-	check(options, "TokenLifetime", "SigningDelay")
+	check(options, "TokenLifetime", "SigningDelay", "Manual", "AuthorizePage")
 	assumptions := options.FieldByName("Assumptions")
 	for i := range assumptions.NumField() {
 		check(assumptions, assumptions.Type().Field(i).Name)
@@ -42,7 +42,7 @@ func TestEverySandboxSetting(t *testing.T) {
 }
 
 func TestSandboxSettings(t *testing.T) {
-	want := sandbox.Options{TokenLifetime: 30 * time.Second, SigningDelay: time.Hour, Assumptions: sandbox.Assumptions{
+	want := sandbox.Options{TokenLifetime: 30 * time.Second, SigningDelay: time.Hour, Manual: true, AuthorizePage: sandbox.AuthorizeNever, Assumptions: sandbox.Assumptions{
 		SignDocForbids: true, CreatedOrder: 200, StateMember: "status", ExtendWithoutScope: true, SharedOrders: true, UnfinishedOrder: 409, OrderRetention: 48 * time.Hour, CodeLifetime: 1500 * time.Millisecond,
 		ServiceTokenLifetime: time.Minute, SADLifetime: time.Second, B2BNonce: true, IgnoreProofQuery: true,
 		BadProof: "invalid_request", BadExchange: "invalid_token", TokenType: "Bearer",
@@ -52,6 +52,8 @@ func TestSandboxSettings(t *testing.T) {
 		sandbox {
 			token_lifetime 30s
 			signing_delay 1h
+			manual
+			authorize_page never
 			signdoc_forbids
 			created_order 200
 			state_member status
@@ -90,7 +92,7 @@ func TestSandboxSettings(t *testing.T) {
 	cmd.ResetFlags()
 	settings.addFlags(cmd)
 	err := cmd.ParseFlags([]string{
-		"--token-lifetime=30s", "--signing-delay", "1h", "--signdoc-forbids", "--created-order", "200",
+		"--token-lifetime=30s", "--signing-delay", "1h", "--manual", "--authorize-page", "never", "--signdoc-forbids", "--created-order", "200",
 		"--state-member", "status", "--extend-without-scope", "--unfinished-order", "409", "--order-retention", "2d",
 		"--code-lifetime", "1.5s", "--service-token-lifetime", "1m", "--sad-lifetime", "1s", "--shared-orders", "--b2b-nonce", "--ignore-proof-query",
 		"--bad-proof", "invalid_request", "--bad-exchange", "invalid_token", "--token-type", "Bearer",

@@ -53,7 +53,7 @@ func signedByTheSandbox(t *testing.T, pdf []byte) []byte {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token.AccessToken)
 	ask(t, s, r, &created)
-	r = httptest.NewRequest(http.MethodPost, "/sandbox/orders?sign_id="+created.SignID, strings.NewReader(`{"status":"SIGN_COMPLETED"}`))
+	r = httptest.NewRequest(http.MethodPost, "http://"+sandbox.Address+"/sandbox/orders?sign_id="+created.SignID, strings.NewReader(`{"status":"SIGN_COMPLETED"}`))
 	r.Header.Set("Content-Type", "application/json")
 	ask(t, s, r, new(any))
 	var result struct {

@@ -36,6 +36,21 @@ func applicant(r *http.Request) string {
 		id, _ := url.QueryUnescape(user)
 		return id
 	}
+	form := peekForm(r)
+	if id := form.Get("client_id"); id != "" {
+		return id
+	}
+	var claims jwt.Claims
+	assertion, err := jwt.ParseSigned(form.Get("client_assertion"), asymmetric())
+	if err != nil || assertion.UnsafeClaimsWithoutVerification(&claims) != nil {
+		return ""
+	}
+	return claims.Subject
+}
+
+// peekForm returns the form in the body of a request, as far as it is one. The body can be
+// read again.
+func peekForm(r *http.Request) url.Values {
 	start, err := io.ReadAll(io.LimitReader(r.Body, smallBody))
 	rest := io.Reader(r.Body)
 	if err != nil {
@@ -46,15 +61,7 @@ func applicant(r *http.Request) string {
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(start), rest), r.Body}
 	form, _ := url.ParseQuery(string(start)) // what is malformed names nobody
-	if id := form.Get("client_id"); id != "" {
-		return id
-	}
-	var claims jwt.Claims
-	assertion, err := jwt.ParseSigned(form.Get("client_assertion"), asymmetric())
-	if err != nil || assertion.UnsafeClaimsWithoutVerification(&claims) != nil {
-		return ""
-	}
-	return claims.Subject
+	return form
 }
 
 // failing is a reader that has come to an error.

@@ -9,54 +9,73 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 )
 
-// cscAuthorize is where a browser is sent so that a person consents. In the
-// sandbox everyone does, at once. Errors go to the redirect URI as soon as it
+// cscAuthorize is where a browser is sent so that a person consents. For a program that is
+// no browser everyone does, at once. Errors go to the redirect URI as soon as it
 // is known to be good (RFC 6749, section 4.1.2.1).
 func (s *Server) cscAuthorize(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	location, failed := s.authorize(r.URL.RawQuery)
+	request, failed := s.readAuthorization(r.URL.RawQuery)
 	if failed != nil {
 		failed.respond(w)
 		return
 	}
-	w.Header().Set("Location", location)
+	if request.failed == nil && s.wantsPage(r) {
+		s.showAuthorize(w, request.query)
+		return
+	}
+	w.Header().Set("Location", request.location(s, Persons()[0]))
 	w.WriteHeader(http.StatusFound)
 }
 
-// authorize returns where an authorization request leads to.
-func (s *Server) authorize(rawQuery string) (string, *oauthError) {
+// An authorizationRequest is one with a known client and a good redirect URI.
+type authorizationRequest struct {
+	query    url.Values
+	redirect *url.URL
+	failed   *oauthError // what else is wrong with it, if anything
+}
+
+// readAuthorization reads an authorization request. Its error is for the browser: without a
+// good redirect URI, the client cannot get to know it.
+func (s *Server) readAuthorization(rawQuery string) (authorizationRequest, *oauthError) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return "", badRequest("invalid_request", "The query is malformed")
+		return authorizationRequest{}, badRequest("invalid_request", "The query is malformed")
 	}
 	for _, name := range []string{"client_id", "redirect_uri"} {
 		if len(query[name]) != 1 {
-			return "", badRequest("invalid_request", name+" must be given once")
+			return authorizationRequest{}, badRequest("invalid_request", name+" must be given once")
 		}
 	}
 	if _, ok := s.clients.get(query.Get("client_id")); !ok {
-		return "", badRequest("unauthorized_client", "The client is unknown")
+		return authorizationRequest{}, badRequest("unauthorized_client", "The client is unknown")
 	}
 	redirect, ok := parseRedirectURI(query.Get("redirect_uri"))
 	if !ok {
-		return "", badRequest("invalid_request", "redirect_uri is not an absolute https or loopback http URI without fragment")
+		return authorizationRequest{}, badRequest("invalid_request", "redirect_uri is not an absolute https or loopback http URI without fragment")
 	}
+	return authorizationRequest{query, redirect, checkAuthorization(query)}, nil
+}
+
+// location returns where an authorization request leads to: to an error if it failed, and
+// otherwise to a code by which the signer consented.
+func (a authorizationRequest) location(s *Server, signer Person) string {
 	parameters := make(url.Values)
-	if len(query["state"]) == 1 {
-		parameters.Set("state", query.Get("state"))
+	if len(a.query["state"]) == 1 {
+		parameters.Set("state", a.query.Get("state"))
 	}
-	if failed := checkAuthorization(query); failed != nil {
-		parameters.Set("error", failed.code)
-		parameters.Set("error_description", failed.description)
+	if a.failed != nil {
+		parameters.Set("error", a.failed.code)
+		parameters.Set("error_description", a.failed.description)
 	} else {
-		parameters.Set("code", s.codes.issue(newCodeBinding(query.Get("client_id"), query.Get("redirect_uri"), query.Get("code_challenge")), Persons()[0]))
+		parameters.Set("code", s.codes.issue(newCodeBinding(a.query.Get("client_id"), a.query.Get("redirect_uri"), a.query.Get("code_challenge")), signer))
 	}
 	// The query of a redirect URI stays (RFC 6749, section 3.1.2).
-	if redirect.RawQuery != "" {
-		redirect.RawQuery += "&"
+	location := *a.redirect
+	if location.RawQuery != "" {
+		location.RawQuery += "&"
 	}
-	redirect.RawQuery += parameters.Encode()
-	return redirect.String(), nil
+	location.RawQuery += parameters.Encode()
+	return location.String()
 }
 
 // checkAuthorization checks what an authorization request says beside client

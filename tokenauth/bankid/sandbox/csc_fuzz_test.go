@@ -73,6 +73,7 @@ func FuzzCSC(f *testing.F) {
 // or leads to a place that a browser understands.
 func authorizeAnything(t *testing.T, s http.Handler, query string) {
 	r := httptest.NewRequest(http.MethodGet, authorizePath, nil)
+	r.Host = sandbox.Address
 	r.URL.RawQuery = query
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)

@@ -78,12 +78,35 @@
 //     /sandbox/ocsp/… are the OCSP responder of the latter. The certificates name
 //     these URLs.
 //   - GET /sandbox/logo.png is the logo that info of CSC and B2B CSC names.
+//   - GET / is the desk, a page for the developer of an application. The paths below
+//     /sandbox/desk/ and the files that the pages need belong to it, POST
+//     /sandbox/consent to the page of CSC.
 //   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
 //     of a client, instead of those that it had. In Go, that is
 //     [Server.RegisterKeys].
 //   - POST /sandbox/faults with a [Fault] in JSON makes something go wrong, GET
 //     lists the faults there are, and DELETE ends them. In Go, that is
 //     [Server.Inject], [Server.Faults] and [Server.ClearFaults].
+//
+// # Pages
+//
+// The page on which a person signs an order of SignDoc is /{lang}/{sign_id}, with the
+// languages nb, nn and en. BankID has it at another host than the APIs. Opening it holds
+// the order in USER_SIGNING until somebody signs or rejects it. Then the browser goes to
+// redirectUrl, as it was in the order, if that is a URL that browsers go to. With
+// [Options.Manual], an order waits for its page in any case.
+//
+// CSC's authorize endpoint has a page for browsers. A request is of a browser if its
+// Sec-Fetch-Mode is "navigate", or, without that field, if it accepts text/html and
+// application/xhtml+xml. [Options.AuthorizePage] can fix who sees it.
+//
+// The desk at / shows the last requests, and why each of them was refused; orders, with
+// buttons; faults, with a form; and the clients. It shows no tokens. It is live by
+// server-sent events, until [Server.Close].
+//
+// Pages and control answer requests whose Host is localhost, a loopback address or the host
+// of the issuer. Other hosts, and forms of other origins, get 403. Nothing may frame the
+// pages, and their content security policy allows no inline script.
 //
 // # Certificates
 //
@@ -136,8 +159,8 @@
 //   - An order that nobody drives is complete when [Options.SigningDelay] has passed,
 //     unless its timeoutSeconds pass first. The first of [Persons] signs it, unless
 //     another one is chosen.
-//   - No person consents: CSC's authorize endpoint redirects at once. For tests
-//     without a browser every code that starts with "sandbox-" is good too, once,
+//   - No person consents if no browser asks: CSC's authorize endpoint then redirects at
+//     once. For tests without a redirect every code that starts with "sandbox-" is good too, once,
 //     with any redirect_uri and with [CodeVerifier] as its code_verifier. Codes that
 //     it issues start with "SANDBOX-".
 //   - A person has one credential in CSC, so that csc_user_keys_limit is only had by a
@@ -151,8 +174,8 @@
 //     Of the signatures that come to be packed, the signed hash is read,
 //     and nothing is verified; elements that are named in XML are not looked for.
 //   - Of a PDF the structure is read, as far as it takes to find its pages and
-//     signatures, but no signature is verified. Of an order, redirectUrl has no effect,
-//     and unknown members are ignored.
+//     signatures, but no signature is verified. Unknown members of an order are
+//     ignored.
 //   - Members have exactly the documented name: one in another case is unknown. JSON
 //     must be UTF-8, and have no half of a surrogate pair.
 //
@@ -310,6 +333,7 @@
 // evicted code or service token is unknown, and an evicted code that starts with
 // "sandbox-" could be used again. So could a proof or an assertion: the last
 // 10,000 are remembered. The documents of one request are at most 64 MiB of
-// JSON, an orderName 4 KiB, a B2B request 80 MiB, a DPoP proof 8 KiB; any other
-// request is at most 64 KiB. There are at most 100 faults on requests at a time.
+// JSON, an orderName and a redirectUrl 4 KiB, a B2B request 80 MiB, a DPoP proof 8 KiB; any other
+// request is at most 64 KiB. There are at most 100 faults on requests at a time. The
+// desk shows the last 50 requests and orders.
 package sandbox

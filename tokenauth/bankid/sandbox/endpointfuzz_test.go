@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -60,6 +61,12 @@ func FuzzEndpoints(f *testing.F) {
 		}
 		fill := filling(t, s, p, key, path, query+value+string(content))
 		r := httptest.NewRequest(method, path, strings.NewReader(fill.Replace(string(content))))
+		r.Host = sandbox.Address
+		if strings.HasSuffix(path, "/events") { // it would last until the client leaves
+			gone, leave := context.WithCancel(t.Context())
+			leave()
+			r = r.WithContext(gone)
+		}
 		authorizeFuzzed(t, s, p, r, int(credential)%credentialKinds, fill)
 		r.URL.RawQuery = fill.Replace(query)
 		if contentType != "" {

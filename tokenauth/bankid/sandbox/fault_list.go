@@ -69,7 +69,7 @@ func (s *Server) checkTarget(f Fault) error {
 func (s *Server) canFail(f Fault, path string) bool {
 	_, takes := s.endpoint[path][f.Method]
 	switch {
-	case s.endpoint[path] == nil, strings.HasPrefix(path, controlPath), f.Method != "" && !takes:
+	case s.endpoint[path] == nil, path == deskPath, strings.HasPrefix(path, controlPath), f.Method != "" && !takes:
 		return false
 	case f.Effect == DemandNonce:
 		return path == s.tokenPath || strings.HasPrefix(path, "/v0/b2b/")

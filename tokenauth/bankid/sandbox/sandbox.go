@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"maps"
 	"net/http"
 	"net/url"
@@ -56,6 +57,16 @@ type Options struct {
 	// in place of a person who signs. Default: 1 s.
 	SigningDelay time.Duration
 
+	// Manual says that an order of SignDoc waits until somebody signs or rejects it: on its
+	// page, on the desk, or by POST /sandbox/orders. Default: it is complete after
+	// SigningDelay, unless its page was opened before.
+	Manual bool
+
+	// AuthorizePage says who sees the page of CSC's authorize endpoint and decides:
+	// [AuthorizeBrowsers], [AuthorizeAlways] or [AuthorizeNever]. For everyone else,
+	// it consents at once. Default: browsers.
+	AuthorizePage string
+
 	// Assumptions are about what BankID does not document. Default: the
 	// likelier readings.
 	Assumptions Assumptions
@@ -83,6 +94,13 @@ type Server struct {
 	signerInfoKeys signingKeys
 	sealer         func() (*sealer, error) // made when it is first needed: that takes a while
 	endpoint       map[string]methods      // by escaped path
+
+	// Pages
+	pages         *template.Template
+	authorizePage string // who sees it
+	journal       *journal
+	ended         chan struct{} // closed by Close
+	end           func()
 
 	// CSC
 	codes         *codes
@@ -131,10 +149,17 @@ func New(o Options) (*Server, error) {
 
 		codes:         newCodes(o.Assumptions.CodeLifetime, clock),
 		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime, clock),
+
+		pages:         parsePages(),
+		authorizePage: o.AuthorizePage,
+		journal:       newJournal(),
+		ended:         make(chan struct{}),
 	}
 	if err := s.signerInfoKeys.rotate(false); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	s.orders.manual = o.Manual
+	s.end = sync.OnceFunc(func() { close(s.ended) })
 	s.endpoint = s.endpoints(issuer.EscapedPath())
 	return s, nil
 }
@@ -164,6 +189,9 @@ func (o Options) check() (*url.URL, *clients, error) {
 	case o.SigningDelay < 0:
 		return nil, nil, errors.New("signing delay is negative")
 	}
+	if err := checkAuthorizePage(o.AuthorizePage); err != nil {
+		return nil, nil, err
+	}
 	if err := o.Assumptions.validate(); err != nil {
 		return nil, nil, fmt.Errorf("assumptions: %w", err)
 	}
@@ -187,6 +215,9 @@ func (o Options) withDefaults() Options {
 	if o.SigningDelay == 0 {
 		o.SigningDelay = time.Second
 	}
+	if o.AuthorizePage == "" {
+		o.AuthorizePage = AuthorizeBrowsers
+	}
 	o.Assumptions = o.Assumptions.withDefaults()
 	return o
 }
@@ -200,7 +231,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		realm + jwksPath:      {http.MethodGet: s.jwks},
 		realm + tokenPath:     {http.MethodPost: s.token},
 
-		"/v1/signdoc/pades": {
+		signDocPath: {
 			http.MethodPost:   signdoc.create,
 			http.MethodGet:    signdoc.status,
 			http.MethodDelete: signdoc.fetch,
@@ -209,7 +240,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		"/v1/signdoc/convert/pdf/specs": {http.MethodGet: convert.specs},
 		"/v1/signdoc/jwks":              {http.MethodGet: s.signerInfoJWKS},
 
-		"/signdoc/pades": {
+		signDocV0Path: {
 			http.MethodPost:   signdocV0.create,
 			http.MethodGet:    signdocV0.status,
 			http.MethodDelete: signdocV0.fetch,
@@ -242,8 +273,17 @@ func (s *Server) endpoints(realm string) map[string]methods {
 			http.MethodDelete: s.endFaults,
 		},
 
+		deskPath:                    {http.MethodGet: s.showDesk},
+		deskStylePath:               {http.MethodGet: pageFile("page.css", "text/css; charset=utf-8")},
+		deskScriptPath:              {http.MethodGet: pageFile("desk.js", "text/javascript; charset=utf-8")},
+		deskEventsPath:              {http.MethodGet: s.streamDesk},
+		consentPath:                 {http.MethodPost: s.cscConsent},
+		controlPath + "desk/order":  {http.MethodPost: s.deskOrder},
+		controlPath + "desk/fault":  {http.MethodPost: s.deskFault},
+		controlPath + "desk/faults": {http.MethodPost: s.deskEndFaults},
+
 		"/csc/v2/info":                  {http.MethodPost: s.cscInfo},
-		"/csc/v2/oauth2/authorize":      {http.MethodGet: s.cscAuthorize},
+		authorizePath:                   {http.MethodGet: s.cscAuthorize},
 		"/csc/v2/oauth2/token":          {http.MethodPost: s.cscToken},
 		"/csc/v2/credentials/list":      {http.MethodPost: cscEndpoint(s, credentialsList, s.listCredentials)},
 		"/csc/v2/credentials/info":      {http.MethodPost: cscEndpoint(s, credentialsInfo, s.describeCredential)},
@@ -265,6 +305,26 @@ func (s *Server) endpoints(realm string) map[string]methods {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Bankid-Esign-Environment", "sandbox")
 	s.date(w)
+	path := r.URL.EscapedPath()
+	if s.isForPeople(path) && !s.guard(w, r) {
+		return
+	}
+	if path == deskPath || strings.HasPrefix(path, controlPath) {
+		if handle, ok := s.handler(w, r); ok {
+			handle(w, r)
+		}
+		return
+	}
+	watched := s.watch(w, r)
+	defer watched.note()
+	if handle, ok := s.handler(watched, r); ok {
+		watched.faults = s.faultsOf(r)
+		s.afflict(handle, watched.faults)(watched, r)
+	}
+}
+
+// handler returns the handler of a request. If there is none, it has responded.
+func (s *Server) handler(w http.ResponseWriter, r *http.Request) (http.HandlerFunc, bool) {
 	// Not http.ServeMux: it redirects "//csc/v2/info" and answers "%2e"; BankID
 	// is not known to, and a gateway that sends such a path has a bug.
 	path := r.URL.EscapedPath()
@@ -272,19 +332,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		path = ocspPath + "/"
 	}
 	allowed, ok := s.endpoint[path]
+	if page, isPage := parsePagePath(path); isPage {
+		allowed, ok = s.serveSigning(page), true
+	}
 	if !ok {
 		http.Error(w, "the sandbox has no such path", http.StatusNotFound)
-		return
+		return nil, false
 	}
 	handle, ok := allowed[r.Method]
 	if !ok {
 		takes := strings.Join(slices.Sorted(maps.Keys(allowed)), ", ")
 		w.Header().Set("Allow", takes)
 		http.Error(w, "the sandbox has no such method at this path: it takes "+takes, http.StatusMethodNotAllowed)
-		return
+		return nil, false
 	}
-	s.afflict(handle, s.faultsOf(r))(w, r)
+	return handle, true
 }
+
+// Close ends the streams of events that browsers have open, so that a program that serves
+// the sandbox can shut down. Everything else goes on.
+func (s *Server) Close() { s.end() }
 
 // date says what time it is for the sandbox, if net/http would say another.
 func (s *Server) date(w http.ResponseWriter) {

@@ -45,6 +45,7 @@ func newServer(t testing.TB, o sandbox.Options) *sandbox.Server {
 func send(t testing.TB, s http.Handler, c call) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(c.method, c.target, c.body)
+	r.Host = sandbox.Address
 	if c.authorization != "" {
 		r.Header.Set("Authorization", c.authorization)
 	}
@@ -193,7 +194,7 @@ func TestDiscovery(t *testing.T) {
 func TestUnknownPath(t *testing.T) {
 	s := newServer(t, sandbox.Options{})
 	for _, target := range []string{
-		"/", "/auth/realms/other/.well-known/openid-configuration",
+		"/nb", "/de/sandbox-1", "/nb/sandbox-1/1.pdf/1", "/nb/", "/auth/realms/other/.well-known/openid-configuration",
 		"//csc/v2/info", "/csc/v2/info/", "/csc/v2/./info", "/csc/v2/x/../info", "/csc/v2/%69nfo", "/CSC/v2/info",
 		"/csc/v2/oauth2/%61uthorize", "/csc/v2/signatures/signhash", "/v0/b2b/csc/v2/authorize", "/v0/b2b/sdo_from_hash/",
 	} {

@@ -22,6 +22,9 @@ const (
 	// maxOrderName bounds the name of an order, in bytes. It is in the descriptions of
 	// up to 30 documents. BankID documents no limit.
 	maxOrderName = 4 << 10
+	// maxRedirectURL bounds redirectUrl, in bytes: it has to fit into a header. BankID
+	// documents no limit.
+	maxRedirectURL = 4 << 10
 )
 
 // defaultTimeout is how long a person may take to begin to sign, unless the
@@ -32,6 +35,7 @@ const defaultTimeout = 1800 * time.Second
 type orderRequest struct {
 	name        string // "" in timestamping
 	displayMode string // "" is the default
+	redirectURL string // where the signer goes in the end; "" is nowhere
 	documents   []document
 	timeout     time.Duration
 	convert     bool // to PDF/A, before signing
@@ -176,7 +180,10 @@ func (o *orderRequest) apply(sign *signProperties) error {
 	if len(sign.OrderName) > maxOrderName {
 		return badOrder("signProperties: orderName is longer than %d bytes", maxOrderName)
 	}
-	o.name, o.displayMode = sign.OrderName, sign.DisplayMode
+	if len(sign.RedirectURL) > maxRedirectURL {
+		return badOrder("signProperties: redirectUrl is longer than %d bytes", maxRedirectURL)
+	}
+	o.name, o.displayMode, o.redirectURL = sign.OrderName, sign.DisplayMode, sign.RedirectURL
 	switch seconds := min(sign.TimeoutSeconds, math.MaxInt32); { // or the product could overflow
 	case seconds < 0:
 		return badOrder("timeoutSeconds is negative")

@@ -33,6 +33,7 @@ const (
 type orders struct {
 	delay     time.Duration // until an order is complete
 	retention time.Duration // until it cannot be collected any more
+	manual    bool          // an order that somebody has to sign waits for that
 
 	mu   sync.Mutex
 	open *recent[string, *order] // by sign_id
@@ -186,15 +187,16 @@ func (o *orders) lookup(signID string) (*order, string, bool) {
 		o.open.remove(signID)
 		return nil, "", false
 	}
-	return found, found.state(age, o.delay), true
+	return found, found.state(age, o.delay, o.manual && hasSigner(found.path)), true
 }
 
-// state returns the state of an order of that age.
-func (o *order) state(age, delay time.Duration) string {
+// state returns the state of an order of that age, which is complete after the delay, or if
+// it waits only by its signer.
+func (o *order) state(age, delay time.Duration, waits bool) string {
 	switch {
 	case o.driven != "" && o.driven != orderReceived:
 		return o.driven
-	case o.driven == "" && delay < o.timeout && age >= delay:
+	case o.driven == "" && !waits && delay < o.timeout && age >= delay:
 		return signCompleted
 	case age >= o.timeout:
 		return timedOut

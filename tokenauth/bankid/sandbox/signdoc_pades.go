@@ -30,9 +30,15 @@ type padesAPI struct {
 	finish     func(context.Context, *order) ([]pdfFile, error) // returns what becomes of the documents
 }
 
+// Paths of the orders that a person signs.
+const (
+	signDocPath   = "/v1/signdoc/pades"
+	signDocV0Path = "/signdoc/pades"
+)
+
 // signDoc is SignDoc v1.
 func (s *Server) signDoc() *padesAPI {
-	p := s.newPAdES("/v1/signdoc/pades", s.refuseV1(), func(body jsonReader) (orderRequest, error) {
+	p := s.newPAdES(signDocPath, s.refuseV1(), func(body jsonReader) (orderRequest, error) {
 		return decodeOrder(body, true, contentV1)
 	})
 	p.scopes = signDocScopes()
@@ -43,7 +49,7 @@ func (s *Server) signDoc() *padesAPI {
 // the older service has, see
 // https://confluence.bankidnorge.no/confluence/pdoidcl/technical-documentation/api/signdoc-pades.
 func (s *Server) signDocV0() *padesAPI {
-	p := s.newPAdES("/signdoc/pades", refuseV0, func(body jsonReader) (orderRequest, error) {
+	p := s.newPAdES(signDocV0Path, refuseV0, func(body jsonReader) (orderRequest, error) {
 		order, err := decodeOrder(body, true, contentV0)
 		if err == nil && !slices.Contains([]string{"", "interior", "window", "overlay"}, order.displayMode) {
 			err = badOrder("signProperties: documentDisplayMode is none of interior, window and overlay")
