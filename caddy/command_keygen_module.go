@@ -33,13 +33,19 @@ func keygenInModule(cmd *cobra.Command, name, alg string, existing bool, args []
 	case len(args)%2 != 0:
 		return unchecked(cmd, fmt.Errorf("after --key %s, each option needs a value, as in the Caddyfile", name))
 	}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: cmd.Context()})
+	outer, err := caddy.ProvisionContext(&caddy.Config{
+		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "ERROR"}}}},
+	})
+	if err != nil {
+		return unchecked(cmd, err)
+	}
+	ctx, cancel := caddy.NewContext(outer)
 	defer cancel()
 	holder, err := loadHolder(ctx, name, args)
 	if err != nil {
 		return unchecked(cmd, err)
 	}
-	limited, done := context.WithTimeout(ctx, keygenWait)
+	limited, done := context.WithTimeout(cmd.Context(), keygenWait)
 	defer done()
 	var key *tokenauth.Key
 	if existing {

@@ -225,3 +225,20 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 		}
 	}
 }
+
+// The configuration on the page adapts, with the module's own options.
+func TestConfigurationOfThePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/hardware-keys.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```syntax\n")
+	config, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the page has no configuration")
+	}
+	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
+	if err != nil || !bytes.Contains(adapted, []byte(`"private_key_module":{"label":"seal-2026","library":"/usr/lib/softhsm/libsofthsm2.so","module":"pkcs11",`)) {
+		t.Errorf("it adapts to %s (%v)", adapted, err)
+	}
+}

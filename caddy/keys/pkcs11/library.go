@@ -10,6 +10,8 @@ import (
 
 // cryptoki is what is used of a PKCS#11 module. It is implemented by *pkcs11.Ctx.
 type cryptoki interface {
+	Initialize(options ...pkcs11.InitializeOption) error
+	Finalize() error
 	GetSlotList(tokenPresent bool) ([]uint, error)
 	GetTokenInfo(slot uint) (pkcs11.TokenInfo, error)
 	GetMechanismList(slot uint) ([]*pkcs11.Mechanism, error)
@@ -33,6 +35,9 @@ type library struct {
 	path string
 	load func(path string) (cryptoki, error)
 
+	use        sync.RWMutex // held for writing while the module is initialized again, else by calls
+	generation int          // how often that was done
+
 	mu     sync.Mutex
 	loaded cryptoki
 	guards map[string]*guard // by the serial number of the token
@@ -53,6 +58,23 @@ func (l *library) cryptoki() (cryptoki, error) {
 		l.loaded = loaded
 	}
 	return l.loaded, nil
+}
+
+// restart initializes the module again, and reports whether it has done so. It does nothing
+// while a call is in the module. All sessions are lost.
+func (l *library) restart() bool {
+	if !l.use.TryLock() {
+		return false
+	}
+	defer l.use.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaded == nil {
+		return false
+	}
+	l.generation++
+	_ = l.loaded.Finalize() // it may have lost what it would end
+	return l.loaded.Initialize() == nil
 }
 
 // guard returns the guard of the token with the given serial number.

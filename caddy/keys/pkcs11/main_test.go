@@ -23,7 +23,7 @@ const (
 
 // tokens are the labels of the tokens that there are. SoftHSM does not see tokens that
 // come after it was loaded.
-var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked"}
+var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked", "served"}
 
 func TestMain(m *testing.M) {
 	if _, ok := os.LookupEnv("COMMAND"); ok {
@@ -50,6 +50,9 @@ func prepare(dir string) error {
 		return err
 	}
 	if err := os.Setenv("SOFTHSM2_CONF", conf); err != nil {
+		return err
+	}
+	if err := os.Setenv("P11_KIT_SERVER_ADDRESS", "unix:path="+filepath.Join(dir, "p11-kit")); err != nil {
 		return err
 	}
 	for _, label := range tokens {

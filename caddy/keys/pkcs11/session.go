@@ -22,6 +22,7 @@ type session struct {
 	cryptoki
 	handle pkcs11.SessionHandle
 	slot   uint
+	age    int // the library's generation when it was opened
 	keys   map[name]foundKey
 }
 

@@ -64,8 +64,19 @@ func closeAll(sessions []*session) {
 // with another one. If ctx ends before, f may go on; so it must not write to variables
 // that the caller uses after that.
 func (t *token) do(ctx context.Context, f func(*session) error) error {
-	return t.queue.Do(ctx, func() error { return t.inSession(f) })
+	return t.queue.Do(ctx, func() error {
+		err := t.inSession(f)
+		if errors.Is(err, errModule) && t.library.restart() {
+			err = t.inSession(f)
+		}
+		return err
+	})
 }
+
+// errModule is the error of a module that has no token at all, or cannot say. One that
+// passes calls on to a server may have lost its connection, and makes another one when it
+// is initialized.
+var errModule = errors.New("the PKCS#11 module has no token: look whether it is connected, and whether this user may use it")
 
 // note logs the first failure of signatures, and the end of failures: a call that needs a
 // signature does not say why there is none.
@@ -85,6 +96,8 @@ func logger() *zap.Logger { return caddy.Log().Named(moduleID) }
 
 // inSession calls f with a session, and again with another one if that is lost.
 func (t *token) inSession(f func(*session) error) error {
+	t.library.use.RLock()
+	defer t.library.use.RUnlock()
 	s, err := t.take()
 	if err != nil {
 		return err
@@ -107,11 +120,14 @@ func (t *token) take() (*session, error) {
 		t.mu.Unlock()
 		return nil, errClosed
 	}
-	if n := len(t.idle); n > 0 {
-		s := t.idle[n-1]
-		t.idle = t.idle[:n-1]
-		t.mu.Unlock()
-		return s, nil
+	for len(t.idle) > 0 {
+		n := len(t.idle) - 1
+		s := t.idle[n]
+		t.idle = t.idle[:n]
+		if s.age == t.library.generation { // else its handle may be that of another session now
+			t.mu.Unlock()
+			return s, nil
+		}
 	}
 	t.mu.Unlock()
 	return t.open()
@@ -153,7 +169,7 @@ func (t *token) open() (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a session: %w", err)
 	}
-	s := &session{cryptoki: module, handle: handle, slot: slot, keys: make(map[name]foundKey)}
+	s := &session{cryptoki: module, handle: handle, slot: slot, age: t.library.generation, keys: make(map[name]foundKey)}
 	if err := t.login(s, info); err != nil {
 		closeAll([]*session{s})
 		return nil, err
@@ -182,7 +198,7 @@ func (t *token) login(s *session, info pkcs11.TokenInfo) error {
 func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err error) {
 	slots, err := module.GetSlotList(true)
 	if err != nil {
-		return 0, info, fmt.Errorf("listing slots: %w", err)
+		return 0, info, fmt.Errorf("%w: %w", errModule, err)
 	}
 	var others []string
 	matches := 0
@@ -205,7 +221,7 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 	case matches == 1:
 		return slot, info, nil
 	case len(others) == 0:
-		return 0, info, errors.New("it is not there, nor any other: look whether it is connected, and whether this user may use it")
+		return 0, info, errModule
 	}
 	return 0, info, fmt.Errorf("it is not there; there are %s", strings.Join(others, ", "))
 }
