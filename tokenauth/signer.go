@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Signer signs with a private key that is not in this process, such as one in an HSM
@@ -17,8 +18,8 @@ type Signer interface {
 	Public() crypto.PublicKey
 
 	// Sign signs digest as crypto.Signer does: the signature of an EC key is in ASN.1,
-	// and *rsa.PSSOptions ask for RSASSA-PSS. It returns when ctx ends, even if the
-	// signature is not made yet. Its error becomes part of a KeyError and must not hold
+	// and *rsa.PSSOptions ask for RSASSA-PSS. It returns when ctx ends, after 30 seconds at
+	// the latest, even if the signature is not made yet. Its error becomes part of a KeyError and must not hold
 	// a secret.
 	Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
 }
@@ -42,8 +43,13 @@ func (e *KeyError) Timeout() bool { return e.timeout }
 // of the context is not used: a caller that waits for a token has another context.
 var errNotInTime = errors.New("what holds it does not respond in time")
 
+// signWait is how long a Signer may take. A call may have no deadline of its own.
+const signWait = 30 * time.Second
+
 // signOutside signs with the Signer of k. The error is a KeyError.
 func (k *Key) signOutside(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, signWait)
+	defer cancel()
 	signature, err := k.private.outside.Sign(ctx, digest, opts)
 	switch {
 	case err == nil:

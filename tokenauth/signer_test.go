@@ -230,6 +230,11 @@ func TestProofThatHangsEndsWithItsCall(t *testing.T) {
 		if _, err := source.Authorize(req, token, ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v", err)
 		}
+		// A call without a deadline does not wait for ever.
+		_, err := source.Authorize(req.WithContext(t.Context()), token, "")
+		if failure, ok := errors.AsType[*tokenauth.KeyError](err); !ok || !failure.Timeout() {
+			t.Errorf("without a deadline, the error is %v", err)
+		}
 		close(repaired)
 	})
 }

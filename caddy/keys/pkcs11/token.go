@@ -49,7 +49,11 @@ func (t *token) Destruct() error {
 	idle := t.idle
 	t.idle, t.closed = nil, true
 	t.mu.Unlock()
-	go closeAll(idle) // ends when the module has closed them
+	go func() { // ends when the module has closed them
+		t.library.use.RLock()
+		defer t.library.use.RUnlock()
+		closeAll(idle)
+	}()
 	return nil
 }
 
