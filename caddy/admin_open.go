@@ -31,6 +31,12 @@ func warnOpenAdmin(logger *zap.Logger, admin *caddy.AdminConfig, clients map[str
 				private = append(private, clientLabel(name)+" "+field.name)
 			}
 		}
+		if clients[name].PrivateKeyRaw != nil {
+			private = append(private, clientLabel(name)+" private_key")
+		}
+		if clients[name].DPoPKeyRaw != nil {
+			private = append(private, clientLabel(name)+" dpop_key")
+		}
 	}
 	if len(private) > 0 {
 		logger.Warn("every user of this machine can load a configuration that sends these credentials elsewhere, which not all of them may read: have the admin endpoint listen on a socket of your own, as by 'admin unix//run/esign-gateway/admin.sock|0600', or set 'admin off'",

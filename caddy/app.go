@@ -146,7 +146,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionEnvironment(); err != nil {
 		return err
 	}
-	if err := a.provisionClients(); err != nil {
+	if err := a.provisionClients(ctx); err != nil {
 		return err
 	}
 	cfg := configuration(ctx)
@@ -288,7 +288,7 @@ func unknownEnvironment(name, typed string) error {
 }
 
 // provisionClients checks the clients.
-func (a *App) provisionClients() error {
+func (a *App) provisionClients(ctx caddy.Context) error {
 	if _, ok := a.Clients[defaultClient]; ok {
 		return fmt.Errorf("client '%s': the default client has this name; give this one another name", defaultClient)
 	}
@@ -299,6 +299,9 @@ func (a *App) provisionClients() error {
 			continue // the sandbox supplies its own clients
 		}
 		if err := client.validate(); err != nil {
+			return fmt.Errorf("client '%s': %v", clientLabel(name), err)
+		}
+		if err := client.loadKeys(ctx); err != nil {
 			return fmt.Errorf("client '%s': %v", clientLabel(name), err)
 		}
 		if err := provisionSecrecy(&a.refs, name, client, !a.InsecureHTTPIssuer); err != nil {

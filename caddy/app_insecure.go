@@ -68,7 +68,11 @@ type usedCredential struct {
 // name is that of the client, secure is whether its issuer is protected by TLS, and refs
 // are those of the configuration.
 func provisionSecrecy(refs *references, name string, client *Client, secure bool) error {
-	for _, field := range client.fields() {
+	modules := []clientField{
+		{"private_key", new(string(client.PrivateKeyRaw)), true},
+		{"dpop_key", new(string(client.DPoPKeyRaw)), true},
+	}
+	for _, field := range append(client.fields(), modules...) {
 		if !field.secret || *field.value == "" {
 			continue
 		}
@@ -76,7 +80,7 @@ func provisionSecrecy(refs *references, name string, client *Client, secure bool
 		if err != nil {
 			return err
 		}
-		own := usedCredential{typed: typed, key: field.name != "client_secret", secure: secure}
+		own := usedCredential{typed: typed, key: strings.HasSuffix(field.name, "_key"), secure: secure}
 		if _, err := use(refs, own, func() (tokenauth.Secret, error) { return tokenauth.NewSecret(*field.value), nil }); err != nil {
 			return err
 		}

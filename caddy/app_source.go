@@ -152,10 +152,10 @@ func (a *App) checkBinding(name string, client Client, dpop bool) error {
 		return fmt.Errorf("client '%s' is used for b2b and for another API: b2b needs a client of its own, whose tokens are all bound to a key", name)
 	}
 	a.bound[client.ClientID] = dpop
-	if dpop && client.ShareTokens && client.DPoPKey == "" {
+	if dpop && client.ShareTokens && !client.hasDPoPKey() {
 		return fmt.Errorf("client '%s' has no dpop_key: without one, each server binds its tokens to a key of its own, and share_tokens is of no use", name)
 	}
-	if dpop && a.env == bankid.Production && client.PrivateKey == "" {
+	if dpop && a.env == bankid.Production && !client.hasKey() {
 		return fmt.Errorf("client '%s' has no private_key: in production, BankID does not let a client with a secret seal", name)
 	}
 	return nil

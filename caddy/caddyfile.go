@@ -41,12 +41,13 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    # the default client
 //	    client_id     <id>
 //	    client_secret <secret>
-//	    private_key   <PEM or JWK>
+//	    private_key   <PEM or JWK>|<module> { ... }
 //	    key_id        <kid>
 //	    audience      <url>
-//	    dpop_key      <PEM or JWK>
+//	    dpop_key      <PEM or JWK>|<module> { ... }
 //	    auth_method   private_key_jwt|client_secret_basic|client_secret_post
 //	    share_tokens
+//	    share_secret  <secret>
 //
 //	    # further clients
 //	    client <name> {
@@ -180,7 +181,7 @@ func (a *App) maybeSandbox() bool {
 }
 
 // clientSubdirectives lists the subdirectives of a client.
-const clientSubdirectives = "client_id, client_secret, private_key, key_id, audience, dpop_key, auth_method, share_tokens"
+const clientSubdirectives = "client_id, client_secret, private_key, key_id, audience, dpop_key, auth_method, share_tokens, share_secret"
 
 // unrecognized returns the error for the subdirective that d has just read. The
 // subdirectives in known are allowed there.
@@ -241,6 +242,9 @@ func (c *Client) unmarshalSubdirective(d *caddyfile.Dispenser) (bool, error) {
 	}
 	if d.Val() == "share_tokens" {
 		return true, onceFlag(d, &c.ShareTokens)
+	}
+	if ok, err := c.unmarshalKey(d); ok || err != nil {
+		return true, err
 	}
 	for _, field := range c.fields() {
 		if d.Val() != field.name {

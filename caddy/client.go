@@ -1,8 +1,11 @@
 package caddyesign
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -28,6 +31,10 @@ type Client struct {
 	// JWK. Use a placeholder such as `{file./run/secrets/bankid.pem}`.
 	PrivateKey string `json:"private_key,omitempty"`
 
+	// A module that holds the private key of `private_key_jwt`, such as one for an HSM,
+	// instead of `private_key`.
+	PrivateKeyRaw json.RawMessage `json:"private_key_module,omitempty" caddy:"namespace=bankid_esign.keys inline_key=module"`
+
 	// The `kid` of the private key, or `none` if assertions are to have no `kid`.
 	// Default: the `kid` of the JWK, or else the thumbprint of the key (RFC 7638).
 	KeyID string `json:"key_id,omitempty"`
@@ -41,6 +48,9 @@ type Client struct {
 	// forms of `private_key`. Default: a generated key, which never leaves memory.
 	DPoPKey string `json:"dpop_key,omitempty"`
 
+	// A module that holds this key, instead of `dpop_key`. It signs every call to `b2b`.
+	DPoPKeyRaw json.RawMessage `json:"dpop_key_module,omitempty" caddy:"namespace=bankid_esign.keys inline_key=module"`
+
 	// How the client authenticates at the token endpoint: `private_key_jwt`,
 	// `client_secret_basic` or `client_secret_post`. Default: the first of these that
 	// fits the client's credential and that the OpenID provider supports.
@@ -53,13 +63,21 @@ type Client struct {
 	// not work, each server asks by itself. Tokens for `b2b` can be shared only with a
 	// `dpop_key`. Default: false.
 	ShareTokens bool `json:"share_tokens,omitempty"`
+
+	// The secret that shared tokens are encrypted with, instead of the credential: at
+	// least 32 random characters, the same on all servers. Use a placeholder such as
+	// `{file./run/secrets/share}`. Required if tokens are shared and a module holds the
+	// private key.
+	ShareSecret string `json:"share_secret,omitempty"`
+
+	privateKey, dpopKey KeyHolder // of the modules; nil without a module
 }
 
 // defaultClient is the name of the default client where a name is needed.
 const defaultClient = "default"
 
 // empty reports whether no field of the client is set.
-func (c Client) empty() bool { return c == Client{} }
+func (c Client) empty() bool { return reflect.ValueOf(c).IsZero() }
 
 // validate returns an error if the client's fields are incomplete or contradict each
 // other.
@@ -67,13 +85,16 @@ func (c Client) validate() error {
 	if c.ClientID == "" {
 		return errors.New("client_id is missing")
 	}
-	if (c.ClientSecret == "") == (c.PrivateKey == "") {
+	if c.PrivateKey != "" && c.PrivateKeyRaw != nil || c.DPoPKey != "" && c.DPoPKeyRaw != nil {
+		return errors.New("a key is given by a module or by its value, and not by both")
+	}
+	if (c.ClientSecret == "") != c.hasKey() {
 		return errors.New("either client_secret or private_key is needed, and not both")
 	}
-	if c.KeyID != "" && c.PrivateKey == "" {
+	if c.KeyID != "" && !c.hasKey() {
 		return errors.New("key_id needs private_key")
 	}
-	if c.Audience != "" && c.PrivateKey == "" {
+	if c.Audience != "" && !c.hasKey() {
 		return errors.New("audience needs private_key: it is the audience of client assertions")
 	}
 	for _, field := range c.fields() {
@@ -84,11 +105,23 @@ func (c Client) validate() error {
 	if err := checkAuthMethod(c.AuthMethod); err != nil {
 		return err
 	}
-	if c.AuthMethod != "" && (c.AuthMethod == string(tokenauth.PrivateKeyJWT)) != (c.PrivateKey != "") {
+	if c.AuthMethod != "" && (c.AuthMethod == string(tokenauth.PrivateKeyJWT)) != c.hasKey() {
 		return fmt.Errorf("auth_method %s does not fit the client's credential", c.AuthMethod)
+	}
+	if c.ShareSecret != "" && !c.ShareTokens {
+		return errors.New("share_secret needs share_tokens: it is the secret that shared tokens are encrypted with")
+	}
+	if c.ShareTokens && c.PrivateKeyRaw != nil && c.ShareSecret == "" {
+		return errors.New("share_tokens needs share_secret, since the private key is in a module: write share_secret {file./run/secrets/share}")
 	}
 	return nil
 }
+
+// hasKey reports whether the client authenticates with a key.
+func (c Client) hasKey() bool { return c.PrivateKey != "" || c.PrivateKeyRaw != nil }
+
+// hasDPoPKey reports whether a key for DPoP is configured.
+func (c Client) hasDPoPKey() bool { return c.DPoPKey != "" || c.DPoPKeyRaw != nil }
 
 // writtenOut returns the names of the client's secrets that are written out, and so
 // show in the configuration.
@@ -128,6 +161,7 @@ func (c *Client) fields() []clientField {
 		{"key_id", &c.KeyID, false},
 		{"audience", &c.Audience, false},
 		{"dpop_key", &c.DPoPKey, true},
+		{"share_secret", &c.ShareSecret, true},
 	}
 }
 
@@ -185,13 +219,14 @@ func checkAuthMethod(method string) error {
 
 // credentials resolves the client's credentials.
 func (c Client) credentials() (tokenauth.Credentials, error) {
-	var values [5]string
+	var values [6]string
 	for i, field := range []struct{ name, value string }{
 		{"client_id", c.ClientID},
 		{"client_secret", c.ClientSecret},
 		{"private_key", c.PrivateKey},
 		{"key_id", c.KeyID},
 		{"dpop_key", c.DPoPKey},
+		{"share_secret", c.ShareSecret},
 	} {
 		value, err := resolve(field.value)
 		if err != nil {
@@ -199,15 +234,40 @@ func (c Client) credentials() (tokenauth.Credentials, error) {
 		}
 		values[i] = value
 	}
-	credentials := tokenauth.Credentials{ClientID: values[0], ClientSecret: tokenauth.NewSecret(values[1])}
-	var err error
-	if credentials.Key, err = parseKey(values[2], values[3]); err != nil {
-		return tokenauth.Credentials{}, fmt.Errorf("private_key%s: %v", from(c.PrivateKey), err)
+	if secret := values[5]; secret != "" && len(secret) < minShareSecret {
+		return tokenauth.Credentials{}, fmt.Errorf("share_secret%s has %d characters; at least %d random ones are needed, as from 'openssl rand -base64 32'", from(c.ShareSecret), len(secret), minShareSecret)
 	}
-	if credentials.DPoPKey, err = parseKey(values[4], ""); err != nil {
-		return tokenauth.Credentials{}, fmt.Errorf("dpop_key%s: %v", from(c.DPoPKey), err)
+	credentials := tokenauth.Credentials{ClientID: values[0], ClientSecret: tokenauth.NewSecret(values[1]), ShareSecret: tokenauth.NewSecret(values[5])}
+	var err error
+	if credentials.Key, err = readKey(c.privateKey, values[2], values[3]); err != nil {
+		return tokenauth.Credentials{}, fmt.Errorf("private_key%s: %v", keyOrigin(c.privateKey, c.PrivateKey), err)
+	}
+	if credentials.DPoPKey, err = readKey(c.dpopKey, values[4], ""); err != nil {
+		return tokenauth.Credentials{}, fmt.Errorf("dpop_key%s: %v", keyOrigin(c.dpopKey, c.DPoPKey), err)
 	}
 	return credentials, nil
+}
+
+// minShareSecret is the least length of share_secret, in bytes.
+const minShareSecret = 32
+
+// readKey returns the key of holder, or if that is nil, the key in text. It returns nil if
+// both are empty.
+func readKey(holder KeyHolder, text, id string) (*tokenauth.Key, error) {
+	if holder == nil {
+		return parseKey(text, id)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tokenauth.DefaultTimeout)
+	defer cancel()
+	return holder.Key(ctx, id)
+}
+
+// keyOrigin says where a key comes from: the holder, or the placeholders in value.
+func keyOrigin(holder KeyHolder, value string) string {
+	if holder != nil {
+		return " in " + holder.String()
+	}
+	return from(value)
 }
 
 // parseKey parses a private key. It returns nil if text is empty.

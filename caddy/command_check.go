@@ -107,6 +107,9 @@ may be added:
 	    ok                  whether they can be read
 	    client_id, key      the client identifier; whether there is a private key
 	    error, hint         why not, or what looks wrong
+	  keys                  array, only if modules hold keys:
+	    ok, name, place     whether it has signed; private_key or dpop_key; where it is
+	    kid, error          its kid; why it has not signed
 	  tokens                array, one for each set of scopes:
 	    ok, skipped         whether all scopes were granted; whether it was not tried,
 	                        because the provider's configuration could not be read,
@@ -370,6 +373,9 @@ func (c *checkedClient) print(t *table) {
 		t.row(odd, "tokens", "no handler or transport uses this client: nothing to check")
 		return
 	}
+	for _, key := range c.Keys {
+		key.print(t)
+	}
 	if c.Credentials != nil {
 		c.Credentials.print(t)
 		t.row(none, "tokens", "not tried, since the provider's configuration could not be read")
@@ -377,6 +383,7 @@ func (c *checkedClient) print(t *table) {
 	}
 	who := c.Tokens[0].describe()
 	switch {
+	case c.ended() == keySilent: // said above
 	case c.authenticated():
 		t.row(good, "authentication", who)
 	case c.refused():

@@ -65,6 +65,9 @@ type checkedClient struct {
 	// could be read.
 	Credentials *checkedCredentials `json:"credentials,omitempty"`
 
+	// Keys are the client's keys that modules hold, left out if there are none.
+	Keys []checkedKey `json:"keys,omitempty"`
+
 	// Tokens are the tokens that handlers and transports need, one for each set of
 	// scopes. The list is empty for a client that none of them uses.
 	Tokens []checkedToken `json:"tokens"`
@@ -160,6 +163,13 @@ func (a *App) check(ctx context.Context, needs []need) (*checkReport, error) {
 	reached := a.checkProvider(ctx, report)
 	for i, n := range needs {
 		client := report.client(n.client)
+		if len(client.Tokens) == 0 {
+			held, err := a.client(n.client)
+			if err != nil {
+				return nil, err
+			}
+			client.Keys = checkKeys(ctx, held)
+		}
 		if !reached && client.Credentials == nil {
 			client.Credentials = checkCredentials(configs[i].Credentials)
 		}
@@ -218,9 +228,15 @@ func (r *checkReport) client(name string) *checkedClient {
 	return &r.Clients[i]
 }
 
+// keySilent is why no token is asked for if a key of the client does not sign.
+const keySilent = "its key does not sign"
+
 // ended returns why no further token of the client is asked for, or "" if the check
 // goes on. Several failed logins can lock a client out.
 func (c *checkedClient) ended() string {
+	if slices.ContainsFunc(c.Keys, func(k checkedKey) bool { return !k.OK }) {
+		return keySilent
+	}
 	for _, token := range c.Tokens {
 		switch e := token.Error; {
 		case e == nil:

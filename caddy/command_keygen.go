@@ -14,9 +14,10 @@ import (
 
 // keygenCommand returns the command that makes a key for private_key_jwt or DPoP.
 func keygenCommand() *cobra.Command {
-	var out, alg, file string
+	var out, alg, file, module string
+	var existing bool
 	cmd := &cobra.Command{
-		Use:   "keygen --out <file> [--alg ES256|RS256] | --public <file>",
+		Use:   "keygen --out <file> [--alg ES256|RS256] | --public <file> | --key <module> [--existing] <option> <value>...",
 		Short: "Makes a private key and prints its public JWKS",
 		Long: `
 Makes a private key for private_key_jwt (or for dpop_key), writes it to a new
@@ -26,10 +27,27 @@ support asks for that JWKS to register the key of a client.
 With --public, it makes no key, and prints the public JWKS of an existing private
 key (PEM or JWK).
 
+With --key, a module makes the key in hardware: pkcs11 for an HSM, if this Caddy has
+that module. The arguments are options of the module and their values, as in the
+Caddyfile, such as
+
+	keygen --key pkcs11 module /usr/lib/softhsm/libsofthsm2.so token seals label seal pin {file./run/secrets/pin}
+
+With --existing, it makes no key in hardware, and prints the public JWKS of the key that
+is there. A private key in hardware is never printed.
+
 The kid is that of the JWK, or else the thumbprint of the key (RFC 7638), as in the
 gateway. A key_id in the configuration replaces it.`,
-		Args: noArguments("use --out to name the file for a new key"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
+			if module != "" {
+				return nil
+			}
+			return noArguments("use --out to name the file for a new key")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if module != "" {
+				return keygenInModule(cmd, module, alg, existing, args)
+			}
 			if err := checkKeygenFlags(cmd); err != nil {
 				return unchecked(cmd, err)
 			}
@@ -52,6 +70,8 @@ gateway. A key_id in the configuration replaces it.`,
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "The file to write the private key to, which must not exist")
 	cmd.Flags().StringVar(&alg, "alg", "ES256", "The algorithm to sign with: ES256 or RS256")
+	cmd.Flags().StringVar(&module, "key", "", "The module that makes the key, such as pkcs11, instead of a file")
+	cmd.Flags().BoolVar(&existing, "existing", false, "With --key, print the public JWKS of the key that is there, instead of making one")
 	cmd.Flags().StringVar(&file, "public", "", "The file of a private key whose public JWKS to print, instead of making one")
 	return cmd
 }
@@ -62,6 +82,8 @@ func checkKeygenFlags(cmd *cobra.Command) error {
 	flags := cmd.Flags()
 	out, file := flags.Lookup("out"), flags.Lookup("public")
 	switch {
+	case flags.Changed("existing"):
+		return errors.New("--existing needs --key: for a key in a file, use --public")
 	case file.Changed && file.Value.String() == "":
 		return errors.New("--public is empty: name the file of a private key")
 	case file.Changed && out.Changed:

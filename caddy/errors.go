@@ -59,6 +59,9 @@ func asGatewayError(err error) *gatewayError {
 	if !ok {
 		return nil
 	}
+	if keyErr, ok := errors.AsType[*tokenauth.KeyError](err); ok {
+		return keyFailure(keyErr)
+	}
 	e := &gatewayError{noToken: true}
 	switch tokenErr.Cause {
 	case tokenauth.CauseTimeout:
@@ -82,6 +85,20 @@ func asGatewayError(err error) *gatewayError {
 	}
 	if e.status == http.StatusServiceUnavailable || e.status == http.StatusGatewayTimeout {
 		e.retryAfter = tokenErr.RetryAt
+	}
+	return e
+}
+
+// keyFailure translates the error of a key that has not signed. The text does not show the
+// device; what holds the key logs why it fails.
+func keyFailure(err *tokenauth.KeyError) *gatewayError {
+	e := &gatewayError{
+		status: http.StatusBadGateway, kind: proxyInternal, noToken: true,
+		message: "the key of the gateway's client does not sign; see the gateway's log",
+	}
+	if err.Timeout() {
+		e.status, e.kind = http.StatusGatewayTimeout, connectionTimeout
+		e.message = "the key of the gateway's client has not signed in time"
 	}
 	return e
 }

@@ -1,6 +1,7 @@
 package caddyesign_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -25,6 +26,7 @@ type journey struct {
 	*fixture
 	bank     *bank
 	verifier string // code_verifier of the last consent
+	keys     string // subdirectives for the keys of the client for seals; default: a key in keyFile
 }
 
 // newJourney starts a bank, and the gateway in front of it.
@@ -60,7 +62,7 @@ func (j *journey) load(personal, b2b string) {
 			client_secret {file.%[5]s}
 			client seal {
 				client_id seal-client
-				private_key {file.%[6]s}
+				%[6]s
 			}
 		}
 	}
@@ -83,7 +85,7 @@ func (j *journey) load(personal, b2b string) {
 				%[8]s
 			}
 		}
-	}`, j.log, j.bank.URL, realm, sandbox.ClientID, j.secret, j.keyFile(), j.site, personal, b2b)
+	}`, j.log, j.bank.URL, realm, sandbox.ClientID, j.secret, cmp.Or(j.keys, "private_key {file."+j.keyFile()+"}"), j.site, personal, b2b)
 	if err := caddy.Load(adapt(j.t, config), true); err != nil {
 		j.t.Fatalf("loading: %v", err)
 	}

@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ func CheckAudience(audience string) error {
 // since providers accept each jti once. It has one audience, as a string. Otherwise a
 // provider that names another provider's token endpoint as its own could use the
 // assertion there (CVE-2025-27370).
-func (k *Key) assertion(alg, clientID, audience string, now time.Time) (string, error) {
+func (k *Key) assertion(ctx context.Context, alg, clientID, audience string, now time.Time) (string, error) {
 	header, err := json.Marshal(struct {
 		Algorithm string `json:"alg"`
 		KeyID     string `json:"kid,omitempty"`
@@ -42,7 +43,7 @@ func (k *Key) assertion(alg, clientID, audience string, now time.Time) (string, 
 	if err != nil {
 		return "", err
 	}
-	return k.sign(alg, header, struct {
+	return k.sign(ctx, alg, header, struct {
 		Issuer    string `json:"iss"`
 		Subject   string `json:"sub"`
 		Audience  string `json:"aud"`

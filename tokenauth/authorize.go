@@ -10,7 +10,8 @@ import (
 // (RFC 9449 section 7.1). The proof is for the method and URL of req, and has nonce, or
 // else the last nonce that KeepNonce kept for the server. Authorize returns the proof,
 // which is empty for a bearer token. token must be of this Source. Authorize changes the
-// header of req, so no other goroutine may use that. The error is an *Error.
+// header of req, so no other goroutine may use that. The error is an *Error; or that of the
+// context of req, if that ends while a key signs that is not in memory.
 func (s *Source) Authorize(req *http.Request, token *Token, nonce string) (proof Secret, err error) {
 	req.Header["Authorization"] = []string{token.Authorization()}
 	if token.prover == nil {
@@ -19,8 +20,11 @@ func (s *Source) Authorize(req *http.Request, token *Token, nonce string) (proof
 	if nonce == "" {
 		nonce = s.nonces.get(req.URL)
 	}
-	text, err := token.prover.proof(req.Method, req.URL, nonce, token, s.config.Provider.now())
+	text, err := token.prover.proof(req.Context(), req.Method, req.URL, nonce, token, s.config.Provider.now())
 	if err != nil {
+		if ended := req.Context().Err(); ended != nil {
+			return proof, ended
+		}
 		return proof, &Error{Op: "making a DPoP proof", Cause: CauseConfiguration, Err: err}
 	}
 	req.Header["Dpop"] = []string{text}

@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,11 @@ type Credentials struct {
 	ClientSecret Secret // as registered, not encoded; empty if there is a Key
 	Key          *Key   // signs client assertions (private_key_jwt)
 	DPoPKey      *Key   // the key that tokens are bound to; nil: the Source generates one
+
+	// ShareSecret seals the tokens in a Store. All processes that share tokens need the
+	// same. Default: the ClientSecret or the Key. It is needed if the Key is not in
+	// memory.
+	ShareSecret Secret
 }
 
 // ClientSecret returns a function for Config.Credentials: those of a client with a secret,
@@ -52,7 +58,7 @@ func fixed(c Credentials) func() (Credentials, error) {
 // equal reports whether c and other are the same credentials.
 func (c Credentials) equal(other Credentials) bool {
 	return c.ClientID == other.ClientID && c.ClientSecret.Equal(other.ClientSecret) &&
-		c.Key.equal(other.Key) && c.DPoPKey.equal(other.DPoPKey)
+		c.Key.equal(other.Key) && c.DPoPKey.equal(other.DPoPKey) && c.ShareSecret.Equal(other.ShareSecret)
 }
 
 // fits reports whether c has the credential that m needs.
@@ -87,7 +93,7 @@ func chooseMethod(configured AuthMethod, c Credentials, m *Metadata) (AuthMethod
 }
 
 // authenticate adds the credentials to a token request.
-func (r *tokenRequest) authenticate(header http.Header, form url.Values) error {
+func (r *tokenRequest) authenticate(ctx context.Context, header http.Header, form url.Values) error {
 	c := r.credentials
 	switch r.method {
 	case ClientSecretBasic:
@@ -103,7 +109,7 @@ func (r *tokenRequest) authenticate(header http.Header, form url.Values) error {
 		if err != nil {
 			return err
 		}
-		assertion, err := c.Key.assertion(alg, c.ClientID, r.audience, r.now())
+		assertion, err := c.Key.assertion(ctx, alg, c.ClientID, r.audience, r.now())
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -36,7 +37,7 @@ func newProver(key *Key, supported []string) (*prover, error) {
 
 // proof makes a proof for one request, with a new jti. token is the access token in the
 // same request, or nil.
-func (p *prover) proof(method string, u *url.URL, nonce string, token *Token, now time.Time) (string, error) {
+func (p *prover) proof(ctx context.Context, method string, u *url.URL, nonce string, token *Token, now time.Time) (string, error) {
 	claims := struct {
 		ID       string `json:"jti"`
 		Method   string `json:"htm"`
@@ -49,7 +50,7 @@ func (p *prover) proof(method string, u *url.URL, nonce string, token *Token, no
 		sum := sha256.Sum256([]byte(token.secret.Reveal()))
 		claims.Token = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
-	return p.key.sign(p.alg, p.header, claims)
+	return p.key.sign(ctx, p.alg, p.header, claims)
 }
 
 // proofURL returns the htu of a request to u: without query and fragment (RFC 9449 section

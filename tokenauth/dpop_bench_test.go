@@ -49,7 +49,7 @@ func BenchmarkDPoPProof(b *testing.B) {
 			token := &Token{secret: NewSecret(strings.Repeat("token", 200)), prover: prover} // as long as BankID's
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := prover.proof(http.MethodPost, u, "", token, time.Now()); err != nil {
+				if _, err := prover.proof(b.Context(), http.MethodPost, u, "", token, time.Now()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -24,24 +24,32 @@ var (
 // An entry is a place in a Store with a sealed value. Its name and its encryption key are
 // derived from the client's credential (RFC 5869), so no further secret is needed: anybody
 // who has the credential can ask for a token anyway. Another credential has another entry,
-// so that processes with an old and a new credential do not disturb each other.
+// so that processes with an old and a new credential do not disturb each other. If the
+// credentials have a ShareSecret, name and key are derived from that.
 type entry struct {
 	name string
 	aead cipher.AEAD
 }
 
+// sealing returns what names and encryption keys of entries are derived from.
+func (c Credentials) sealing() ([]byte, error) {
+	switch {
+	case !c.ShareSecret.Empty():
+		return []byte(c.ShareSecret.Reveal()), nil
+	case c.Key != nil:
+		return c.Key.pkcs8()
+	case c.ClientSecret.Empty():
+		return nil, errors.New("the client has no credential to derive a key from")
+	}
+	return []byte(c.ClientSecret.Reveal()), nil
+}
+
 // newEntry returns an entry for the given credentials. purpose says what the entry is for;
 // every other entry must have another purpose.
 func newEntry(c Credentials, purpose any) (*entry, error) {
-	material := []byte(c.ClientSecret.Reveal())
-	if c.Key != nil {
-		var err error
-		if material, err = c.Key.pkcs8(); err != nil {
-			return nil, err
-		}
-	}
-	if len(material) == 0 {
-		return nil, errors.New("the client has no credential to derive a key from")
+	material, err := c.sealing()
+	if err != nil {
+		return nil, err
 	}
 	info, err := json.Marshal(purpose)
 	if err != nil {

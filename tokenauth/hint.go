@@ -76,12 +76,20 @@ func (e *Error) Hint() string {
 			return "if the provider accepts a method that it does not list, set auth_method to it; or look whether it wants a key or a secret"
 		case errors.Is(e.Err, errNoAlgorithm):
 			return "use a key of another type"
+		case isA[*KeyError](e.Err):
+			return "look at the device or service that holds the key"
 		case errors.Is(e.Err, errDetached):
 			return "attach a Runtime to the source before it is used again (Source.Attach): it has the client that reaches the issuer"
 		}
 		// the error itself says what is wrong
 	}
 	return ""
+}
+
+// isA reports whether err is or wraps an E.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // assignment matches a value with the name of a variable before it, as in a file of

@@ -1,6 +1,7 @@
 package tokenauth
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -27,7 +28,8 @@ const minRSABits = 2048
 var errNoKey = errors.New("there is no key")
 
 // A Key is a private key that signs client assertions or DPoP proofs. When it is
-// printed, only its thumbprint shows. GenerateKey and ParseKey make a Key.
+// printed, only its thumbprint shows. GenerateKey and ParseKey make a Key in memory, and
+// NewKey makes one that is elsewhere.
 type Key struct {
 	// This is a pointer for the same reason as in Secret.
 	private    *privateKey
@@ -36,8 +38,11 @@ type Key struct {
 	thumbprint string
 }
 
-// privateKey is the secret part of a Key.
-type privateKey struct{ crypto.Signer }
+// privateKey is the secret part of a Key: the key itself, or what signs with it.
+type privateKey struct {
+	crypto.Signer        // nil if the key is not in memory
+	outside       Signer // nil if it is
+}
 
 // GenerateKey makes a key for the JWS algorithm alg: "ES256" (P-256) or "RS256" (RSA of
 // 2048 bits; RFC 7518 section 3.1). Another alg is an error.
@@ -55,10 +60,33 @@ func GenerateKey(alg string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newKey(signer, "")
+	return newKeyInMemory(signer, "")
 }
 
-// NoKeyID is the id to give to ParseKey for a key without a kid.
+// NewKey makes a Key of a private key that is not in memory. id is its kid, as for
+// ParseKey. algorithms are the JWS algorithms that the signer can make signatures for, the
+// preferred one first. Default: all that fit the public key. An error says what is wrong
+// with the public key, or that an algorithm does not fit it.
+func NewKey(signer Signer, id string, algorithms ...string) (*Key, error) {
+	key, err := newKey(&privateKey{outside: signer}, signer.Public(), id)
+	if err != nil {
+		return nil, err
+	}
+	for _, alg := range algorithms {
+		if !slices.Contains(key.algorithms, alg) {
+			return nil, fmt.Errorf("the algorithm %.20q does not fit it: it has %v", alg, key.algorithms)
+		}
+	}
+	if len(algorithms) > 0 {
+		key.algorithms, key.public.Algorithm = algorithms, algorithms[0]
+	}
+	if id == NoKeyID {
+		key.public.KeyID = ""
+	}
+	return key, nil
+}
+
+// NoKeyID is the id to give to ParseKey or NewKey for a key without a kid.
 const NoKeyID = "none"
 
 // ParseKey reads a private key in PEM (PKCS#8, SEC 1 or PKCS#1) or as a JWK (RFC
@@ -112,7 +140,7 @@ func parseKey(text Secret, id string) (*Key, error) {
 	if !ok {
 		return nil, errors.New("it cannot sign")
 	}
-	return newKey(signer, id)
+	return newKeyInMemory(signer, id)
 }
 
 // parseJWK reads a private key as a JWK.
@@ -128,7 +156,7 @@ func parseJWK(raw, id string) (*Key, error) {
 	if id == "" {
 		id = jwk.KeyID
 	}
-	key, err := newKey(signer, id)
+	key, err := newKeyInMemory(signer, id)
 	if err != nil {
 		return nil, err
 	}
@@ -142,15 +170,13 @@ func parseJWK(raw, id string) (*Key, error) {
 	return key, nil
 }
 
-// newKey makes a Key from a private key.
-func newKey(signer crypto.Signer, id string) (*Key, error) {
-	var algorithms []string
-	switch private := signer.(type) {
-	case *ecdsa.PrivateKey:
-		alg, ok := map[elliptic.Curve]string{elliptic.P256(): "ES256", elliptic.P384(): "ES384", elliptic.P521(): "ES512"}[private.Curve]
-		if !ok {
-			return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
-		}
+// newKeyInMemory makes a Key of a private key.
+func newKeyInMemory(signer crypto.Signer, id string) (*Key, error) {
+	key, err := newKey(&privateKey{Signer: signer}, signer.Public(), id)
+	if err != nil {
+		return nil, err
+	}
+	if private, ok := signer.(*ecdsa.PrivateKey); ok {
 		// A JWK has both parts, and no other code compares them.
 		raw, err := private.Bytes()
 		if err != nil {
@@ -160,18 +186,17 @@ func newKey(signer crypto.Signer, id string) (*Key, error) {
 		if err != nil || !derived.PublicKey.Equal(&private.PublicKey) {
 			return nil, errors.New("its public and private parts do not belong together")
 		}
-		algorithms = []string{alg}
-	case *rsa.PrivateKey:
-		if bits := private.N.BitLen(); bits < minRSABits {
-			return nil, fmt.Errorf("it is an RSA key of %d bits; at least %d are needed", bits, minRSABits)
-		}
-		algorithms = []string{"RS256", "PS256", "RS384", "PS384", "RS512", "PS512"}
-	case ed25519.PrivateKey:
-		algorithms = []string{"EdDSA", "Ed25519"}
-	default:
-		return nil, errors.New("it is neither an EC, an RSA nor an Ed25519 key")
 	}
-	public := jose.JSONWebKey{Key: signer.Public(), KeyID: id, Algorithm: algorithms[0], Use: "sig"}
+	return key, nil
+}
+
+// newKey makes a Key of its two parts.
+func newKey(private *privateKey, part crypto.PublicKey, id string) (*Key, error) {
+	algorithms, err := algorithmsOf(part)
+	if err != nil {
+		return nil, err
+	}
+	public := jose.JSONWebKey{Key: part, KeyID: id, Algorithm: algorithms[0], Use: "sig"}
 	sum, err := public.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, err
@@ -180,7 +205,27 @@ func newKey(signer crypto.Signer, id string) (*Key, error) {
 	if id == "" {
 		public.KeyID = thumbprint
 	}
-	return &Key{private: &privateKey{signer}, public: public, algorithms: algorithms, thumbprint: thumbprint}, nil
+	return &Key{private: private, public: public, algorithms: algorithms, thumbprint: thumbprint}, nil
+}
+
+// algorithmsOf returns the JWS algorithms that fit a public key, the preferred first.
+func algorithmsOf(part crypto.PublicKey) ([]string, error) {
+	switch public := part.(type) {
+	case *ecdsa.PublicKey:
+		alg, ok := map[elliptic.Curve]string{elliptic.P256(): "ES256", elliptic.P384(): "ES384", elliptic.P521(): "ES512"}[public.Curve]
+		if !ok {
+			return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
+		}
+		return []string{alg}, nil
+	case *rsa.PublicKey:
+		if bits := public.N.BitLen(); bits < minRSABits {
+			return nil, fmt.Errorf("it is an RSA key of %d bits; at least %d are needed", bits, minRSABits)
+		}
+		return []string{"RS256", "PS256", "RS384", "PS384", "RS512", "PS512"}, nil
+	case ed25519.PublicKey:
+		return []string{"EdDSA", "Ed25519"}, nil
+	}
+	return nil, errors.New("it is neither an EC, an RSA nor an Ed25519 key")
 }
 
 // equal reports whether k and other are the same key, with the same kid and algorithms.
@@ -232,15 +277,43 @@ func (k *Key) Public() ([]byte, error) {
 	return k.public.MarshalJSON()
 }
 
+// Try signs once and verifies the signature, with the preferred algorithm of k. A key in
+// memory does not fail. For another key, the error says why it does not sign, or that what
+// it signs does not fit the public key. It holds nothing secret.
+func (k *Key) Try(ctx context.Context) error {
+	if k == nil || k.private == nil {
+		return errNoKey
+	}
+	text, err := k.sign(ctx, k.algorithms[0], []byte(`{"alg":"`+k.algorithms[0]+`"}`), struct{}{})
+	if err != nil {
+		return err
+	}
+	jws, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(k.algorithms[0])})
+	if err != nil {
+		return err
+	}
+	if _, err := jws.Verify(k.public.Key); err != nil {
+		return errors.New("it signs, but the signature does not fit its public key")
+	}
+	return nil
+}
+
+// errOutside is the error if the bytes of a key are needed that is not in memory.
+var errOutside = errors.New("the key is not in memory")
+
 // pkcs8 returns the private key in PKCS#8.
 func (k *Key) pkcs8() ([]byte, error) {
-	if k == nil || k.private == nil {
+	switch {
+	case k == nil || k.private == nil:
 		return nil, errNoKey
+	case k.private.outside != nil:
+		return nil, errOutside
 	}
 	return x509.MarshalPKCS8PrivateKey(k.private.Signer)
 }
 
-// PrivatePEM returns the private key in PEM (PKCS#8). It fails if k is nil or zero.
+// PrivatePEM returns the private key in PEM (PKCS#8). It fails if k is nil or zero, or not
+// in memory.
 func (k *Key) PrivatePEM() (Secret, error) {
 	der, err := k.pkcs8()
 	if err != nil {

@@ -122,7 +122,7 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 		"Accept":       {"application/json"},
 		"Content-Type": {"application/x-www-form-urlencoded"},
 	}
-	if err := r.authenticate(header, form); err != nil {
+	if err := r.authenticate(ctx, header, form); err != nil {
 		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.metadata.TokenEndpoint, strings.NewReader(form.Encode()))
@@ -135,7 +135,7 @@ func (r *tokenRequest) build(ctx context.Context) (*http.Request, error) {
 		req.GetBody = nil
 	}
 	if r.prover != nil {
-		proof, err := r.prover.proof(req.Method, req.URL, r.nonces.get(req.URL), nil, r.now())
+		proof, err := r.prover.proof(ctx, req.Method, req.URL, r.nonces.get(req.URL), nil, r.now())
 		if err != nil {
 			return nil, err
 		}

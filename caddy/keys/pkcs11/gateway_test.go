@@ -1,0 +1,244 @@
+package pkcs11
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // plugs in Caddy's modules
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+)
+
+// TestCaddyItself is Caddy's command line, with the arguments in COMMAND. run calls it.
+func TestCaddyItself(t *testing.T) {
+	arguments, ok := os.LookupEnv("COMMAND")
+	if !ok {
+		return
+	}
+	os.Args = append([]string{"caddy"}, strings.Split(arguments, "\n")...)
+	caddycmd.Main()
+}
+
+// run runs a command of Caddy in a process of its own. It returns what it prints, and
+// asserts its exit status.
+func run(t *testing.T, status int, arguments ...string) (stdout, all string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCaddyItself$")
+	cmd.Env = append(os.Environ(), "COMMAND=bankid-esign\n"+strings.Join(arguments, "\n"))
+	var out, errors bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	_ = cmd.Run()
+	stdout, all = out.String(), out.String()+errors.String()
+	if got := cmd.ProcessState.ExitCode(); got != status {
+		t.Errorf("%v exits with %d, want %d:\n%s", arguments, got, status, all)
+	}
+	if strings.Contains(all, pin) {
+		t.Errorf("%v prints the PIN", arguments)
+	}
+	return stdout, all
+}
+
+// freeAddress returns an address of loopback where nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// A seal is made with both keys in an HSM: keygen makes them, the bank gets the public
+// half, check has them sign, and the gateway seals, also after a reload.
+func TestSealWithBothKeysInAnHSM(t *testing.T) {
+	dir := t.TempDir()
+	pinFile := filepath.Join(dir, "pin")
+	if err := os.WriteFile(pinFile, []byte(pin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := func(label string) []string {
+		return []string{"module", softHSM, "token", "gateway", "label", label, "pin", "{file." + pinFile + "}"}
+	}
+	made, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11"}, options("seal")...)...)
+	run(t, 0, append([]string{"keygen", "--key", "pkcs11", "--alg", "RS256"}, options("dpop")...)...)
+	_, all := run(t, 1, append([]string{"keygen", "--key", "pkcs11"}, options("seal")...)...)
+	if !strings.Contains(all, "it has a private key with label 'seal' already") {
+		t.Errorf("made again, it prints %s", all)
+	}
+	if again, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11", "--existing"}, options("seal")...)...); again != made {
+		t.Errorf("of the existing key, it prints %s, want %s", again, made)
+	}
+	var registered jose.JSONWebKeySet
+	if err := json.NewDecoder(strings.NewReader(made)).Decode(&registered); err != nil || len(registered.Keys) != 1 || !registered.Keys[0].IsPublic() {
+		t.Fatalf("keygen prints %s (%v)", made, err)
+	}
+
+	bank := httptest.NewUnstartedServer(nil)
+	handler, err := sandbox.New(sandbox.Options{
+		Issuer:  "http://" + bank.Listener.Addr().String() + "/auth/realms/sandbox",
+		Clients: []sandbox.Client{{ID: "seal-client", DPoPRequired: true, Keys: registered}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bank.Config.Handler = handler
+	bank.Start()
+	defer bank.Close()
+
+	address, log := freeAddress(t), filepath.Join(dir, "log")
+	block := func(label string) string {
+		o := options(label)
+		text := "pkcs11 {\n"
+		for i := 0; i < len(o); i += 2 {
+			text += o[i] + " " + o[i+1] + "\n"
+		}
+		return text + "}"
+	}
+	config := fmt.Sprintf(`{
+	admin off
+	persist_config off
+	log {
+		output file %s
+		level DEBUG
+	}
+	bankid_esign {
+		issuer %s/auth/realms/sandbox
+		client seal {
+			client_id seal-client
+			private_key %s
+			dpop_key %s
+		}
+	}
+}
+http://%s {
+	bankid_esign b2b {
+		callers local
+		client seal
+		upstream b2b %s
+	}
+}
+`, log, bank.URL, block("seal"), block("dpop"), address, bank.URL)
+	file := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checked, _ := run(t, 0, "check", "--config", file)
+	for _, want := range []string{"private key", "signs, in the PKCS#11 token 'gateway' (" + softHSM + "), label 'seal'", "label 'dpop'", "RS256"} {
+		if !strings.Contains(checked, want) {
+			t.Errorf("check does not print %q:\n%s", want, checked)
+		}
+	}
+	caller := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // a reload closes connections
+	defer func() { _ = caddy.Stop() }()
+	for reload := range 3 {
+		adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(adapted, []byte(pin)) {
+			t.Error("the adapted configuration shows the PIN")
+		}
+		if err := caddy.Load(adapted, true); err != nil {
+			t.Fatal(err)
+		}
+		digest := sha256.Sum256([]byte("document"))
+		res, err := caller.Post("http://"+address+"/v0/b2b/cmses_from_hashes", "application/json",
+			strings.NewReader(`["`+base64.StdEncoding.EncodeToString(digest[:])+`"]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Errorf("load %d: status %d: %s (%v)", reload, res.StatusCode, body, err)
+		}
+		config += "# another configuration\n"
+	}
+	logged, err := os.ReadFile(log)
+	if err != nil || bytes.Contains(logged, []byte(pin)) {
+		t.Errorf("the log shows the PIN (%v)", err)
+	}
+	if n := bytes.Count(logged, []byte(`"msg":"obtained`)); n > 1 {
+		t.Errorf("tokens were obtained %d times, want once: a reload keeps them", n)
+	}
+}
+
+func TestCheckSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	pinFile := filepath.Join(dir, "pin")
+	if err := os.WriteFile(pinFile, []byte("planted-wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, options := range map[string]string{
+		"the PKCS#11 module cannot be read: stat /usr/lib/absent.so: no such file":    "module /usr/lib/absent.so\ntoken seals\nlabel seal",
+		"token 'absent' (" + softHSM + "), label 'seal': it is not there; there are ": "module " + softHSM + "\ntoken absent\nlabel seal",
+		"it needs a PIN: give pin":                                      "module " + softHSM + "\ntoken checked\nlabel seal",
+		"its PIN cannot be read from {file." + dir + "/absent}":         "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + dir + "/absent}",
+		"it refuses the PIN, which is not tried again until it changes": "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + pinFile + "}",
+	} {
+		file := filepath.Join(dir, "Caddyfile")
+		config := "{\nbankid_esign {\nissuer http://127.0.0.1:1/x\nclient seal {\nclient_id seal\nprivate_key pkcs11 {\n" + options +
+			"\n}\n}\n}\n}\n:8080 {\nbankid_esign b2b {\nclient seal\nupstream b2b http://127.0.0.1:1\n}\n}\n"
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := run(t, 1, "check", "--config", file); !strings.Contains(out, want) {
+			t.Errorf("check does not print %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestCaddyfileErrorsHaveALine(t *testing.T) {
+	for body, want := range map[string]string{
+		"token seals\nlabel seal":                            "module is missing",
+		"module libhsm.so\ntoken seals\nlabel seal":          "must be an absolute path",
+		"module /lib/hsm.so\nlabel seal":                     "token is missing",
+		"module /lib/hsm.so\ntoken seals":                    "label or id of the key is missing",
+		"module /lib/hsm.so\ntoken seals\ntoken more":        "token already specified, at Caddyfile:8",
+		"module /lib/hsm.so\nslot 4":                         "unrecognized subdirective 'slot': must be one of module, token, label, id, pin, at Caddyfile:7",
+		"module /lib/hsm.so\npin planted one":                "wrong argument count after 'pin': it takes one, at Caddyfile:7",
+		"module /l.so\ntoken t\nlabel l\npin {http.request}": "pin: only the placeholders {env.*} and {file.*} can be used",
+	} {
+		config := "{\nbankid_esign {\nenvironment current\nclient_id x\nprivate_key pkcs11 {\n" + body + "\n}\n}\n}\n:8080 {\nbankid_esign csc\n}\n"
+		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Caddyfile:") || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%q: error is %v, want %s", body, err, want)
+		}
+	}
+}
+
+// The configuration on the page adapts, with the module's own options.
+func TestConfigurationOfThePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/hardware-keys.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```syntax\n")
+	config, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the page has no configuration")
+	}
+	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
+	if err != nil || !bytes.Contains(adapted, []byte(`"private_key_module":{"label":"seal-2026","library":"/usr/lib/softhsm/libsofthsm2.so","module":"pkcs11",`)) {
+		t.Errorf("it adapts to %s (%v)", adapted, err)
+	}
+}

@@ -1,0 +1,248 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/pkcs11"
+)
+
+func TestKeysOfEveryKindSign(t *testing.T) {
+	l := newLibrary(nil)
+	for alg, all := range map[string]string{
+		"ES256": `"alg":"ES256"`, "ES384": `"alg":"ES384"`, "ES512": `"alg":"ES512"`, "RS256": `"alg":"RS256"`,
+	} {
+		t.Run(alg, func(t *testing.T) {
+			label := "kind-" + alg
+			made := makeKey(t, l, "seals", label, alg)
+			public, err := made.Public()
+			if err != nil || !strings.Contains(string(public), all) || strings.Contains(string(public), `"d"`) {
+				t.Fatalf("its public half is %s (%v)", public, err)
+			}
+			if err := made.Try(t.Context()); err != nil {
+				t.Error(err)
+			}
+			k, _ := newKey(t, newLibrary(nil), "seals", label)
+			found, err := k.Key(t.Context(), "kid-1")
+			if err != nil || found.Thumbprint() != made.Thumbprint() || found.ID() != "kid-1" {
+				t.Errorf("found is %v with the kid %s (%v), want %v", found, found.ID(), err, made)
+			}
+			if _, err := k.MakeKey(t.Context(), alg); err == nil || !strings.Contains(err.Error(), "already") {
+				t.Errorf("made again, the error is %v", err)
+			}
+		})
+	}
+}
+
+func TestPSSSigns(t *testing.T) {
+	l := newLibrary(nil)
+	made := makeKey(t, l, "seals", "pss", "RS256")
+	k, _ := newKey(t, l, "seals", "pss")
+	for _, alg := range []string{"PS256", "PS384", "PS512", "RS512"} {
+		key, err := k.only(t.Context(), alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := key.Try(t.Context()); err != nil || key.Thumbprint() != made.Thumbprint() {
+			t.Errorf("%s: %v", alg, err)
+		}
+	}
+}
+
+func TestWhatIsNotThereIsSaid(t *testing.T) {
+	l := newLibrary(nil)
+	makeKey(t, l, "seals", "there", "ES256")
+	for name, test := range map[string]struct{ module, token, label, want string }{
+		"module":       {"/usr/lib/absent.so", "seals", "there", "the PKCS#11 module cannot be read: stat /usr/lib/absent.so"},
+		"not a module": {"/etc/hostname", "seals", "there", "/etc/hostname cannot be loaded"},
+		"token":        {softHSM, "sealz", "there", "it is not there; there are "},
+		"label":        {softHSM, "seals", "their", "it has no private key with label 'their'; it has some with the labels "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, _ := newKey(t, &library{path: test.module, load: load}, test.token, test.label)
+			if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// A wrong PIN is tried once, then not again until it changes.
+func TestWrongPINIsTriedOnce(t *testing.T) {
+	var logins atomic.Int32
+	l := newLibrary(func(call string) error {
+		if call == "Login" {
+			logins.Add(1)
+		}
+		return nil
+	})
+	k, set := newKey(t, l, "guarded", "guarded")
+	set("planted-wrong-pin")
+	for range 5 {
+		_, err := k.Key(t.Context(), "")
+		if !errors.Is(err, errRefused) || strings.Contains(err.Error(), "planted") {
+			t.Fatalf("error is %v", err)
+		}
+	}
+	if n := logins.Load(); n != 1 {
+		t.Errorf("the PIN was tried %d times", n)
+	}
+	set(pin)
+	if _, err := k.MakeKey(t.Context(), "ES256"); err != nil {
+		t.Errorf("with the right PIN: %v", err)
+	}
+}
+
+// A process that is started over and over with a wrong PIN tries it once, and no other
+// PIN: the next process finds that the token has counted.
+func TestWrongPINDoesNotLockATokenOverRestarts(t *testing.T) {
+	var logins atomic.Int32
+	for i := range 5 {
+		l := newLibrary(func(call string) error {
+			if call == "Login" {
+				logins.Add(1)
+			}
+			return nil
+		})
+		k, set := newKey(t, l, "restarted", "restarted")
+		set("planted-wrong-pin")
+		want := errFew
+		if i == 0 {
+			want = errRefused
+		}
+		if _, err := k.Key(t.Context(), ""); !errors.Is(err, want) {
+			t.Errorf("process %d: error is %v, want %v", i, err, want)
+		}
+	}
+	if n := logins.Load(); n != 1 {
+		t.Errorf("the PIN was tried %d times", n)
+	}
+}
+
+// A token that is removed and comes back works again, with the same key.
+func TestTokenThatComesBack(t *testing.T) {
+	var away atomic.Bool
+	l := newLibrary(func(call string) error {
+		switch {
+		case !away.Load():
+		case call == "GetSlotList":
+			return pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED)
+		case call == "SignInit":
+			return pkcs11.Error(pkcs11.CKR_SESSION_HANDLE_INVALID)
+		}
+		return nil
+	})
+	key := makeKey(t, l, "lost", "lost", "ES256")
+	if err := key.Try(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	away.Store(true)
+	if err := key.Try(t.Context()); err == nil || !strings.Contains(err.Error(), "the PKCS#11 token 'lost'") {
+		t.Errorf("while it is away: %v", err)
+	}
+	away.Store(false)
+	if err := key.Try(t.Context()); err != nil {
+		t.Errorf("when it is back: %v", err)
+	}
+}
+
+// Sessions that are lost while the token is there cost nothing but another session.
+func TestLostSessionsAreReplaced(t *testing.T) {
+	var once atomic.Bool
+	l := newLibrary(func(call string) error {
+		if call == "SignInit" && once.CompareAndSwap(true, false) {
+			return pkcs11.Error(pkcs11.CKR_SESSION_HANDLE_INVALID)
+		}
+		return nil
+	})
+	key := makeKey(t, l, "seals", "session", "ES256")
+	once.Store(true)
+	if err := key.Try(t.Context()); err != nil || once.Load() {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// Callers of a module that hangs leave by their own deadlines, and the calls in the module
+// are bounded.
+func TestModuleThatHangs(t *testing.T) {
+	var hangs atomic.Bool
+	var inside atomic.Int32
+	repaired := make(chan struct{})
+	l := newLibrary(func(call string) error {
+		if call == "SignInit" && hangs.Load() {
+			inside.Add(1)
+			<-repaired
+		}
+		return nil
+	})
+	key := makeKey(t, l, "seals", "hang", "ES256")
+	hangs.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	var callers sync.WaitGroup
+	for range 5 * maxSessions {
+		callers.Go(func() {
+			if err := key.Try(ctx); err == nil || ctx.Err() == nil {
+				t.Errorf("before its deadline, the error is %v", err)
+			}
+		})
+	}
+	callers.Wait()
+	if n := inside.Load(); n > maxSessions {
+		t.Errorf("%d calls hang, want at most %d", n, maxSessions)
+	}
+	hangs.Store(false)
+	close(repaired)
+	if err := key.Try(t.Context()); err != nil {
+		t.Errorf("after the repair: %v", err)
+	}
+}
+
+func TestManyCallersShareTheSessions(t *testing.T) {
+	l := newLibrary(nil)
+	key := makeKey(t, l, "seals", "many", "ES256")
+	var callers sync.WaitGroup
+	for range 200 {
+		callers.Go(func() {
+			if err := key.Try(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+}
+
+func TestGuard(t *testing.T) {
+	for name, test := range map[string]struct {
+		flags uint
+		want  error
+	}{
+		"locked": {pkcs11.CKF_USER_PIN_LOCKED | pkcs11.CKF_USER_PIN_COUNT_LOW, errLocked},
+		"last":   {pkcs11.CKF_USER_PIN_FINAL_TRY, errLast},
+		"few":    {pkcs11.CKF_USER_PIN_COUNT_LOW, errFew},
+		"free":   {0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tried := false
+			err := new(guard).login(test.flags, secret("1234"), func(string) error { tried = true; return nil })
+			if !errors.Is(err, test.want) || tried != (test.want == nil) {
+				t.Errorf("error is %v, tried is %v", err, tried)
+			}
+		})
+	}
+	g := new(guard)
+	wrong := func(string) error { return pkcs11.Error(pkcs11.CKR_PIN_INCORRECT) }
+	for i, step := range []struct {
+		pin  string
+		want error
+	}{{"1", errRefused}, {"1", errRefused}, {"2", errRefused}, {"3", errFew}} {
+		if err := g.login(uint(min(i, 1))*pkcs11.CKF_USER_PIN_COUNT_LOW, secret(step.pin), wrong); !errors.Is(err, step.want) {
+			t.Errorf("step %d: %v, want %v", i, err, step.want)
+		}
+	}
+}

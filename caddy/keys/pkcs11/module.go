@@ -1,0 +1,244 @@
+// Package pkcs11 holds keys of the gateway's clients in an HSM, or in another token that
+// has a PKCS#11 module. It is a Caddy module, bankid_esign.keys.pkcs11:
+//
+//	private_key pkcs11 {
+//	    module /usr/lib/softhsm/libsofthsm2.so
+//	    token  seals
+//	    label  seal-2026
+//	    pin    {file./run/secrets/pin}
+//	}
+//
+// It needs cgo. Caddy with it is made by
+//
+//	CGO_ENABLED=1 xcaddy build --with github.com/esigngateway/caddy-bankid-esign/caddy/keys/pkcs11
+package pkcs11
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+func init() {
+	caddy.RegisterModule(Key{})
+}
+
+// moduleID is the ID of the module.
+const moduleID = "bankid_esign.keys.pkcs11"
+
+// pool holds libraries and tokens. They outlive a configuration as long as another one
+// uses them.
+var pool = caddy.NewUsagePool()
+
+// These are the types of the keys of the pool.
+type (
+	libraryKey struct{ path string }
+	tokenKey   struct{ path, label, pin string }
+)
+
+// Key is a private key on a PKCS#11 token: an EC key on P-256, P-384 or P-521, or an RSA
+// key. It never leaves the token.
+type Key struct {
+	// The file of the PKCS#11 module, such as `/usr/lib/softhsm/libsofthsm2.so`. Required.
+	Module string `json:"library,omitempty"`
+
+	// The label of the token. Required.
+	Token string `json:"token,omitempty"`
+
+	// The label of the key (CKA_LABEL). Required, unless there is an `id`.
+	Label string `json:"label,omitempty"`
+
+	// The id of the key (CKA_ID), in hexadecimal digits. Required, unless there is a
+	// `label`.
+	ID string `json:"id,omitempty"`
+
+	// The user PIN of the token. Use a placeholder such as `{file./run/secrets/pin}`,
+	// which is read when the gateway logs in. Required, unless the token needs none.
+	PIN string `json:"pin,omitempty"`
+
+	name  name
+	token *token
+	refs  []any // what this module has taken of the pool
+}
+
+// CaddyModule returns the Caddy module information.
+func (Key) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: moduleID, New: func() caddy.Module { return new(Key) }}
+}
+
+// Provision sets up the key. It does not use the token.
+func (k *Key) Provision(ctx caddy.Context) error {
+	if err := k.validate(); err != nil {
+		return err
+	}
+	id, err := hex.DecodeString(k.ID)
+	if err != nil {
+		return errors.New("id must have an even number of hexadecimal digits")
+	}
+	k.name = name{label: k.Label, id: string(id)}
+	if k.PIN != "" && len(placeholders(k.PIN)) == 0 {
+		ctx.Logger().Warn("the PIN is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/pin}")
+	}
+	lib, err := use(k, libraryKey{k.Module}, func() *library { return &library{path: k.Module, load: load} })
+	if err != nil {
+		return err
+	}
+	pin := k.PIN
+	k.token, err = use(k, tokenKey{k.Module, k.Token, pin}, func() *token {
+		return newToken(lib, k.Token, func() (tokenauth.Secret, error) { return readPIN(pin) })
+	})
+	return err
+}
+
+// use returns the value at key in the pool, and remembers the reference.
+func use[T caddy.Destructor](k *Key, key any, construct func() T) (T, error) {
+	val, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return construct(), nil })
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	k.refs = append(k.refs, key)
+	return val.(T), nil
+}
+
+// Cleanup gives back what the key holds in the pool.
+func (k *Key) Cleanup() error {
+	var all error
+	for _, key := range k.refs {
+		_, err := pool.Delete(key)
+		all = errors.Join(all, err)
+	}
+	k.refs = nil
+	return all
+}
+
+// validate returns an error if options are missing or wrong.
+func (k *Key) validate() error {
+	switch {
+	case k.Module == "":
+		return errors.New("module is missing: it is the file of a PKCS#11 module, such as /usr/lib/softhsm/libsofthsm2.so")
+	case !filepath.IsAbs(k.Module):
+		return fmt.Errorf("module '%s' must be an absolute path", k.Module)
+	case k.Token == "":
+		return errors.New("token is missing: it is the label of a token")
+	case k.Label == "" && k.ID == "":
+		return errors.New("label or id of the key is missing")
+	}
+	for _, name := range placeholders(k.PIN) {
+		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
+			return errors.New("pin: only the placeholders {env.*} and {file.*} can be used")
+		}
+	}
+	return nil
+}
+
+// placeholders returns the names of the placeholders in value.
+func placeholders(value string) []string {
+	var names []string
+	repl := caddy.NewEmptyReplacer()
+	repl.Map(func(name string) (any, bool) {
+		names = append(names, name)
+		return "", true
+	})
+	repl.ReplaceAll(value, "")
+	return names
+}
+
+// readPIN resolves the PIN. The error names placeholders, not their values.
+func readPIN(typed string) (tokenauth.Secret, error) {
+	pin, err := caddy.NewReplacer().ReplaceOrErr(typed, true, true)
+	if err != nil {
+		return tokenauth.Secret{}, fmt.Errorf("its PIN cannot be read from {%s}", strings.Join(placeholders(typed), "}{"))
+	}
+	return tokenauth.NewSecret(pin), nil
+}
+
+// UnmarshalCaddyfile sets up the key from Caddyfile tokens. Syntax:
+//
+//	pkcs11 {
+//	    module <path>
+//	    token  <label>
+//	    label  <label>
+//	    id     <hexadecimal digits>
+//	    pin    <PIN>
+//	}
+func (k *Key) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume module name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	options := map[string]*string{"module": &k.Module, "token": &k.Token, "label": &k.Label, "id": &k.ID, "pin": &k.PIN}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		option := d.Val()
+		target, ok := options[option]
+		if !ok {
+			return d.Errf("unrecognized subdirective '%s': must be one of module, token, label, id, pin", option)
+		}
+		if *target != "" {
+			return d.Errf("%s already specified", option)
+		}
+		// ArgErr would show the arguments, and they may be a PIN.
+		if !d.AllArgs(target) || *target == "" {
+			return d.Errf("wrong argument count after '%s': it takes one", option)
+		}
+	}
+	if err := k.validate(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+// String implements caddyesign.KeyHolder.
+func (k *Key) String() string {
+	return fmt.Sprintf("the PKCS#11 token '%s' (%s), %v", k.Token, k.Module, k.name)
+}
+
+// Key implements caddyesign.KeyHolder. It looks for the key each time.
+func (k *Key) Key(ctx context.Context, id string) (*tokenauth.Key, error) {
+	type result struct {
+		public     foundKey
+		algorithms []string
+	}
+	found := make(chan result, 2) // the call may go on when nobody waits any more
+	err := k.token.do(ctx, func(s *session) error {
+		key, err := s.find(k.name)
+		if err != nil {
+			return err
+		}
+		algorithms, err := s.algorithms(key.public)
+		found <- result{key, algorithms}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := <-found
+	return tokenauth.NewKey(&signer{k.token, k.name, r.public.public}, id, r.algorithms...)
+}
+
+// MakeKey implements caddyesign.KeyMaker. The algorithms are ES256, ES384, ES512, RS256
+// and PS256.
+func (k *Key) MakeKey(ctx context.Context, alg string) (*tokenauth.Key, error) {
+	if err := k.token.do(ctx, func(s *session) error { return s.generate(k.name, alg) }); err != nil {
+		return nil, err
+	}
+	return k.Key(ctx, "")
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner     = (*Key)(nil)
+	_ caddy.CleanerUpper    = (*Key)(nil)
+	_ caddyfile.Unmarshaler = (*Key)(nil)
+	_ caddyesign.KeyMaker   = (*Key)(nil)
+	_ tokenauth.Signer      = (*signer)(nil)
+)

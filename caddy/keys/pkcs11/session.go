@@ -1,0 +1,255 @@
+package pkcs11
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/asn1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/miekg/pkcs11"
+)
+
+// A session is an open session. One goroutine uses it at a time.
+type session struct {
+	cryptoki
+	handle pkcs11.SessionHandle
+	slot   uint
+	age    int // the library's generation when it was opened
+	keys   map[name]foundKey
+}
+
+// A name is how a key is found: by its label (CKA_LABEL), its id (CKA_ID, as bytes), or
+// both.
+type name struct{ label, id string }
+
+// String describes the name.
+func (n name) String() string {
+	switch {
+	case n.id == "":
+		return "label '" + n.label + "'"
+	case n.label == "":
+		return "id " + hex.EncodeToString([]byte(n.id))
+	}
+	return "label '" + n.label + "', id " + hex.EncodeToString([]byte(n.id))
+}
+
+// template returns the attributes of objects of that class and name.
+func (n name) template(class uint) []*pkcs11.Attribute {
+	template := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class)}
+	if n.label != "" {
+		template = append(template, pkcs11.NewAttribute(pkcs11.CKA_LABEL, n.label))
+	}
+	if n.id != "" {
+		template = append(template, pkcs11.NewAttribute(pkcs11.CKA_ID, []byte(n.id)))
+	}
+	return template
+}
+
+// A foundKey is a key pair on the token.
+type foundKey struct {
+	private pkcs11.ObjectHandle
+	public  crypto.PublicKey
+}
+
+// key returns the key called n, as it was found before in this session.
+func (s *session) key(n name) (foundKey, error) {
+	if found, ok := s.keys[n]; ok {
+		return found, nil
+	}
+	return s.find(n)
+}
+
+// find looks for the key called n.
+func (s *session) find(n name) (foundKey, error) {
+	delete(s.keys, n)
+	private, err := s.objects(n.template(pkcs11.CKO_PRIVATE_KEY), 2)
+	switch {
+	case err != nil:
+		return foundKey{}, err
+	case len(private) == 0:
+		return foundKey{}, fmt.Errorf("it has no private key with %v; %s", n, s.labels())
+	case len(private) > 1:
+		return foundKey{}, fmt.Errorf("it has several private keys with %v: give label and id", n)
+	}
+	public, err := s.public(n, private[0])
+	if err != nil {
+		return foundKey{}, fmt.Errorf("its key with %v: %w", n, err)
+	}
+	found := foundKey{private[0], public}
+	s.keys[n] = found
+	return found, nil
+}
+
+// objects returns at most the given number of objects that match template.
+func (s *session) objects(template []*pkcs11.Attribute, most int) ([]pkcs11.ObjectHandle, error) {
+	if err := s.FindObjectsInit(s.handle, template); err != nil {
+		return nil, fmt.Errorf("looking for a key: %w", err)
+	}
+	objects, _, err := s.FindObjects(s.handle, most)
+	if finalErr := s.FindObjectsFinal(s.handle); err == nil {
+		err = finalErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for a key: %w", err)
+	}
+	return objects, nil
+}
+
+// labels says which labels private keys have.
+func (s *session) labels() string {
+	objects, err := s.objects(name{}.template(pkcs11.CKO_PRIVATE_KEY), 10)
+	if err != nil || len(objects) == 0 {
+		return "it has none at all that this PIN shows"
+	}
+	var labels []string
+	for _, object := range objects {
+		if label, err := s.attribute(object, pkcs11.CKA_LABEL); err == nil {
+			labels = append(labels, fmt.Sprintf("'%.40s'", label))
+		}
+	}
+	return "it has some with the labels " + strings.Join(labels, ", ")
+}
+
+// attribute returns an attribute of an object.
+func (s *session) attribute(object pkcs11.ObjectHandle, kind uint) ([]byte, error) {
+	attributes, err := s.GetAttributeValue(s.handle, object, []*pkcs11.Attribute{pkcs11.NewAttribute(kind, nil)})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(attributes) != 1:
+		return nil, errors.New("an attribute is missing")
+	}
+	return attributes[0].Value, nil
+}
+
+// public returns the public key that belongs to a private key.
+func (s *session) public(n name, private pkcs11.ObjectHandle) (crypto.PublicKey, error) {
+	kind, err := s.attribute(private, pkcs11.CKA_KEY_TYPE)
+	if err != nil {
+		return nil, fmt.Errorf("reading its type: %w", err)
+	}
+	// A pair has the same id. One without an id has the same label.
+	pair := n
+	if id, err := s.attribute(private, pkcs11.CKA_ID); err == nil && len(id) > 0 {
+		pair = name{id: string(id)}
+	}
+	switch {
+	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC).Value):
+		return s.publicEC(pair)
+	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_RSA).Value):
+		return s.publicRSA(private)
+	}
+	return nil, errors.New("it is neither an EC nor an RSA key")
+}
+
+// publicRSA returns the public key of a private RSA key, which has its numbers too.
+func (s *session) publicRSA(private pkcs11.ObjectHandle) (crypto.PublicKey, error) {
+	modulus, err := s.attribute(private, pkcs11.CKA_MODULUS)
+	if err != nil {
+		return nil, fmt.Errorf("reading its modulus: %w", err)
+	}
+	exponent, err := s.attribute(private, pkcs11.CKA_PUBLIC_EXPONENT)
+	if err != nil {
+		return nil, fmt.Errorf("reading its exponent: %w", err)
+	}
+	e := new(big.Int).SetBytes(exponent)
+	if !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 {
+		return nil, errors.New("its exponent is not usable")
+	}
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(modulus), E: int(e.Int64())}, nil
+}
+
+// curves are the curves of EC keys, by their object identifiers.
+var curves = []struct {
+	oid   asn1.ObjectIdentifier
+	curve elliptic.Curve
+	alg   string
+}{
+	{asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}, elliptic.P256(), "ES256"},
+	{asn1.ObjectIdentifier{1, 3, 132, 0, 34}, elliptic.P384(), "ES384"},
+	{asn1.ObjectIdentifier{1, 3, 132, 0, 35}, elliptic.P521(), "ES512"},
+}
+
+// publicEC returns the public EC key called n. A private EC key does not have the point.
+func (s *session) publicEC(n name) (crypto.PublicKey, error) {
+	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 1)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(objects) == 0:
+		return nil, errors.New("there is no public key beside it: store one with the same id or label")
+	}
+	parameters, err := s.attribute(objects[0], pkcs11.CKA_EC_PARAMS)
+	if err != nil {
+		return nil, fmt.Errorf("reading its curve: %w", err)
+	}
+	point, err := s.attribute(objects[0], pkcs11.CKA_EC_POINT)
+	if err != nil {
+		return nil, fmt.Errorf("reading its point: %w", err)
+	}
+	var oid asn1.ObjectIdentifier
+	if _, err := asn1.Unmarshal(parameters, &oid); err != nil {
+		return nil, errors.New("its elliptic curve has no name")
+	}
+	var curve elliptic.Curve
+	for _, c := range curves {
+		if c.oid.Equal(oid) {
+			curve = c.curve
+		}
+	}
+	if curve == nil {
+		return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
+	}
+	// The point should be an OCTET STRING, but some modules give what is in it.
+	var octets []byte
+	if rest, err := asn1.Unmarshal(point, &octets); err != nil || len(rest) > 0 {
+		octets = point
+	}
+	public, err := ecdsa.ParseUncompressedPublicKey(curve, octets)
+	if err != nil {
+		return nil, errors.New("its point is not on its curve")
+	}
+	return public, nil
+}
+
+// algorithms returns the JWS algorithms that the token has for a public key, the preferred
+// one first.
+func (s *session) algorithms(public crypto.PublicKey) ([]string, error) {
+	mechanisms, err := s.GetMechanismList(s.slot)
+	if err != nil {
+		return nil, fmt.Errorf("listing mechanisms: %w", err)
+	}
+	has := func(kind uint) bool {
+		return slices.ContainsFunc(mechanisms, func(m *pkcs11.Mechanism) bool { return m.Mechanism == kind })
+	}
+	var algorithms []string
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		for _, c := range curves {
+			if c.curve == key.Curve && has(pkcs11.CKM_ECDSA) {
+				algorithms = append(algorithms, c.alg)
+			}
+		}
+	case *rsa.PublicKey:
+		for _, bits := range []string{"256", "384", "512"} {
+			if has(pkcs11.CKM_RSA_PKCS) {
+				algorithms = append(algorithms, "RS"+bits)
+			}
+			if has(pkcs11.CKM_RSA_PKCS_PSS) {
+				algorithms = append(algorithms, "PS"+bits)
+			}
+		}
+	}
+	if len(algorithms) == 0 {
+		return nil, errors.New("it has no mechanism for signatures with this key")
+	}
+	return algorithms, nil
+}

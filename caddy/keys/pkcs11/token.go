@@ -1,0 +1,231 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/miekg/pkcs11"
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
+)
+
+// maxSessions is how many calls to one token are made at once. A call that hangs in the
+// module keeps its place, so it is also how many threads can hang.
+const maxSessions = 8
+
+// A token is a PKCS#11 token with a pool of sessions. Modules with the same configuration
+// share it.
+type token struct {
+	library *library
+	label   string
+	pin     func() (tokenauth.Secret, error)
+	queue   *tokenauth.Queue
+	failing atomic.Bool // the last signature failed, and that was logged
+
+	mu     sync.Mutex
+	idle   []*session
+	closed bool
+}
+
+// newToken returns a token. It is not used before it is needed.
+func newToken(l *library, label string, pin func() (tokenauth.Secret, error)) *token {
+	return &token{library: l, label: label, pin: pin, queue: tokenauth.NewQueue(maxSessions)}
+}
+
+// errClosed is the error for a token that no configuration uses any more.
+var errClosed = errors.New("no configuration uses it any more")
+
+// Destruct implements caddy.Destructor: it closes the sessions. It does not wait, since
+// the module may hang.
+func (t *token) Destruct() error {
+	t.mu.Lock()
+	idle := t.idle
+	t.idle, t.closed = nil, true
+	t.mu.Unlock()
+	go func() { // ends when the module has closed them
+		t.library.use.RLock()
+		defer t.library.use.RUnlock()
+		closeAll(idle)
+	}()
+	return nil
+}
+
+// closeAll closes sessions.
+func closeAll(sessions []*session) {
+	for _, s := range sessions {
+		_ = s.CloseSession(s.handle)
+	}
+}
+
+// do calls f with a session, when it is its turn. If the session is lost, it calls f again
+// with another one. If ctx ends before, f may go on; so it must not write to variables
+// that the caller uses after that.
+func (t *token) do(ctx context.Context, f func(*session) error) error {
+	return t.queue.Do(ctx, func() error {
+		err := t.inSession(f)
+		if errors.Is(err, errModule) && t.library.restart() {
+			err = t.inSession(f)
+		}
+		return err
+	})
+}
+
+// errModule is the error of a module that has no token at all, or cannot say. One that
+// passes calls on to a server may have lost its connection, and makes another one when it
+// is initialized.
+var errModule = errors.New("the PKCS#11 module has no token: look whether it is connected, and whether this user may use it")
+
+// note logs the first failure of signatures, and the end of failures: a call that needs a
+// signature does not say why there is none.
+func (t *token) note(ctx context.Context, err error) {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled): // the caller has left
+	case err != nil && t.failing.CompareAndSwap(false, true):
+		logger().Error("a PKCS#11 token does not sign", zap.String("token", t.label), zap.Error(err))
+	case err == nil && t.failing.CompareAndSwap(true, false):
+		logger().Info("a PKCS#11 token signs again", zap.String("token", t.label))
+	}
+}
+
+// logger returns the logger of the configuration that runs, which may be another one than
+// that in which the token was first used.
+func logger() *zap.Logger { return caddy.Log().Named(moduleID) }
+
+// inSession calls f with a session, and again with another one if that is lost.
+func (t *token) inSession(f func(*session) error) error {
+	t.library.use.RLock()
+	defer t.library.use.RUnlock()
+	s, err := t.take()
+	if err != nil {
+		return err
+	}
+	if err = f(s); isLost(err) {
+		t.drop(s)
+		if s, err = t.open(); err != nil {
+			return err
+		}
+		err = f(s)
+	}
+	t.put(s, err)
+	return err
+}
+
+// take returns a session that is idle, or a new one.
+func (t *token) take() (*session, error) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil, errClosed
+	}
+	for len(t.idle) > 0 {
+		n := len(t.idle) - 1
+		s := t.idle[n]
+		t.idle = t.idle[:n]
+		if s.age == t.library.generation { // else its handle may be that of another session now
+			t.mu.Unlock()
+			return s, nil
+		}
+	}
+	t.mu.Unlock()
+	return t.open()
+}
+
+// put makes s idle, or closes it if it is not needed any more, or lost with err.
+func (t *token) put(s *session, err error) {
+	t.mu.Lock()
+	keep := !t.closed && !isLost(err)
+	if keep {
+		t.idle = append(t.idle, s)
+	}
+	t.mu.Unlock()
+	if !keep {
+		closeAll([]*session{s})
+	}
+}
+
+// drop closes s and all idle sessions: they are lost too.
+func (t *token) drop(s *session) {
+	t.mu.Lock()
+	idle := t.idle
+	t.idle = nil
+	t.mu.Unlock()
+	closeAll(append(idle, s))
+}
+
+// open opens a session and logs in.
+func (t *token) open() (*session, error) {
+	module, err := t.library.cryptoki()
+	if err != nil {
+		return nil, err
+	}
+	slot, info, err := t.find(module)
+	if err != nil {
+		return nil, err
+	}
+	handle, err := module.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
+	if err != nil {
+		return nil, fmt.Errorf("opening a session: %w", err)
+	}
+	s := &session{cryptoki: module, handle: handle, slot: slot, age: t.library.generation, keys: make(map[name]foundKey)}
+	if err := t.login(s, info); err != nil {
+		closeAll([]*session{s})
+		return nil, err
+	}
+	return s, nil
+}
+
+// login logs in, if that is needed.
+func (t *token) login(s *session, info pkcs11.TokenInfo) error {
+	if info.Flags&pkcs11.CKF_LOGIN_REQUIRED == 0 {
+		return nil
+	}
+	// All sessions of a process are logged in together.
+	if now, err := s.GetSessionInfo(s.handle); err == nil && (now.State == pkcs11.CKS_RW_USER_FUNCTIONS || now.State == pkcs11.CKS_RO_USER_FUNCTIONS) {
+		return nil
+	}
+	pin, err := t.pin()
+	if err != nil {
+		return err
+	}
+	g := t.library.guard(info.SerialNumber)
+	return g.login(info.Flags, pin, func(pin string) error { return s.Login(s.handle, pkcs11.CKU_USER, pin) })
+}
+
+// find returns the slot of the token.
+func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err error) {
+	slots, err := module.GetSlotList(true)
+	if err != nil {
+		return 0, info, fmt.Errorf("%w: %w", errModule, err)
+	}
+	var others []string
+	matches := 0
+	for _, candidate := range slots {
+		found, err := module.GetTokenInfo(candidate)
+		if err != nil {
+			continue // it has just been removed, or has nothing to do with this one
+		}
+		// The label is padded with blanks.
+		if label := strings.TrimRight(found.Label, " \x00"); label != t.label {
+			others = append(others, fmt.Sprintf("'%.32s'", label))
+			continue
+		}
+		slot, info = candidate, found
+		matches++
+	}
+	switch {
+	case matches > 1:
+		return 0, info, fmt.Errorf("%d tokens have this label", matches)
+	case matches == 1:
+		return slot, info, nil
+	case len(others) == 0:
+		return 0, info, errModule
+	}
+	return 0, info, fmt.Errorf("it is not there; there are %s", strings.Join(others, ", "))
+}

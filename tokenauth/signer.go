@@ -1,0 +1,126 @@
+package tokenauth
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Signer signs with a private key that is not in this process, such as one in an HSM
+// or a TPM. NewKey makes a Key of it; Queue.Signer makes one of a crypto.Signer. It must
+// be safe for concurrent use.
+type Signer interface {
+	// Public returns the public key, always the same: an *ecdsa.PublicKey, an
+	// *rsa.PublicKey or an ed25519.PublicKey.
+	Public() crypto.PublicKey
+
+	// Sign signs digest as crypto.Signer does: the signature of an EC key is in ASN.1,
+	// and *rsa.PSSOptions ask for RSASSA-PSS. It returns when ctx ends, after 30 seconds at
+	// the latest, even if the signature is not made yet. Its error becomes part of a KeyError and must not hold
+	// a secret.
+	Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
+}
+
+// A KeyError says why the Signer of a Key has not signed. It does not wrap Err, which may
+// be the error of another context than that of a caller that waits for a token.
+type KeyError struct {
+	// Err is the error of the Signer, or says that the time was over.
+	Err error
+
+	timeout bool
+}
+
+// Error implements error.
+func (e *KeyError) Error() string { return "the key has not signed: " + e.Err.Error() }
+
+// Timeout reports whether the time was over.
+func (e *KeyError) Timeout() bool { return e.timeout }
+
+// errNotInTime is the error of a Signer that takes longer than there is time. The error
+// of the context is not used: a caller that waits for a token has another context.
+var errNotInTime = errors.New("what holds it does not respond in time")
+
+// signWait is how long a Signer may take. A call may have no deadline of its own.
+const signWait = 30 * time.Second
+
+// signOutside signs with the Signer of k. The error is a KeyError.
+func (k *Key) signOutside(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, signWait)
+	defer cancel()
+	signature, err := k.private.outside.Sign(ctx, digest, opts)
+	switch {
+	case err == nil:
+		return signature, nil
+	case ctx.Err() != nil:
+		return nil, &KeyError{Err: errNotInTime, timeout: true}
+	}
+	return nil, &KeyError{Err: err}
+}
+
+// A Queue is the way to something that serves a limited number of calls at once and may
+// hang, such as a TPM. Calls that wait for their turn get it in the order in which they
+// came. A call that hangs keeps its turn until it returns. Queues are safe for concurrent
+// use. NewQueue makes one.
+type Queue struct{ turns chan struct{} }
+
+// NewQueue returns a Queue that serves up to n calls at once (at least 1).
+func NewQueue(n int) *Queue { return &Queue{make(chan struct{}, max(n, 1))} }
+
+// Do calls f when it is its turn, and returns its error. If ctx ends before, Do returns an
+// error that wraps that of ctx: without a call of f if its turn had not come, and else
+// while f goes on in the background. So f must not write to variables that its caller
+// uses after that.
+func (q *Queue) Do(ctx context.Context, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case q.turns <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("others are using it: %w", ctx.Err())
+	}
+	if err := ctx.Err(); err != nil { // both were possible
+		<-q.turns
+		return err
+	}
+	result := make(chan error, 1)
+	go func() { // ends when f returns
+		defer func() { <-q.turns }()
+		result <- guarded("it", f)
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("it does not respond: %w", ctx.Err())
+	}
+}
+
+// Signer returns a Signer that signs with s when it is its turn in q.
+func (q *Queue) Signer(s crypto.Signer) Signer { return queued{q, s} }
+
+// queued is a crypto.Signer with its Queue.
+type queued struct {
+	queue  *Queue
+	signer crypto.Signer
+}
+
+// Public implements Signer.
+func (s queued) Public() crypto.PublicKey { return s.signer.Public() }
+
+// Sign implements Signer.
+func (s queued) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	made := make(chan []byte, 1) // s.signer may still be signing when nobody waits any more
+	err := s.queue.Do(ctx, func() error {
+		signature, err := s.signer.Sign(rand.Reader, digest, opts)
+		made <- signature
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-made, nil
+}
