@@ -29,9 +29,21 @@ type wireCall struct {
 	trailer        []field
 	wait           bool // the body comes after 100 (Continue)
 	cut            bool // the caller ends its side of the connection within the body
-	http2          bool
+	http2, http3   bool
 	reply          wireReply
 	safe           bool
+}
+
+// send makes a call to the gateway name, which listens on addr, and returns what comes back.
+func (c *wireCall) send(t *testing.T, name, addr string) string {
+	t.Helper()
+	switch {
+	case c.http3:
+		return c.send3(t, name)
+	case c.http2:
+		return c.send2(t, addr)
+	}
+	return c.send1(t, addr)
 }
 
 // next is the request that a caller sends after a call over the same connection. It shows

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quic-go/quic-go/http3"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -63,8 +64,10 @@ func (d *direct) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	defer func() {
 		cause := recover()
 		switch {
+		case cause != nil && cause != http.ErrAbortHandler: // a fault of another handler
+			panic(cause)
 		case t.broken != nil:
-			d.abort(t, r)
+			d.abort(t)
 		case cause != nil:
 			panic(cause)
 		}
@@ -94,10 +97,10 @@ func proxyError(w http.ResponseWriter, err error) error {
 }
 
 // abort ends a response that broke off, so that the caller sees the part that came.
-func (d *direct) abort(t *transfer, r *http.Request) {
+func (d *direct) abort(t *transfer) {
 	level := zapcore.WarnLevel
-	if r.ProtoMajor == 3 && r.Context().Err() != nil {
-		level = zapcore.DebugLevel // the caller has left
+	if canceled(t.broken) {
+		level = zapcore.DebugLevel
 	}
 	if c := d.logger.Check(level, "aborting with incomplete response"); c != nil {
 		c.Write(append(d.fields(t), zap.Error(t.broken))...)
@@ -105,6 +108,16 @@ func (d *direct) abort(t *transfer, r *http.Request) {
 	_ = http.NewResponseController(t.ResponseWriter).Flush() //nolint:bodyclose // there is none
 	panic(http.ErrAbortHandler)
 }
+
+// canceled reports whether err says that a caller over HTTP/3 did not want the rest of a
+// response.
+func canceled(err error) bool {
+	h3Err, ok := errors.AsType[*http3.Error](err)
+	return ok && errors.Is(err, errWriting) && h3Err.Remote && h3Err.ErrorCode == http3.ErrCodeRequestCanceled
+}
+
+// errWriting is why a response broke off if it could not be written to the caller.
+var errWriting = errors.New("writing")
 
 // fields returns what Caddy's proxy logs about a call.
 func (d *direct) fields(t *transfer) []zap.Field {
@@ -218,8 +231,11 @@ func (t *transfer) Read(p []byte) (int, error) {
 // Write implements http.ResponseWriter.
 func (t *transfer) Write(p []byte) (int, error) {
 	n, err := t.ResponseWriter.Write(p)
-	if err != nil {
-		t.broken = fmt.Errorf("writing: %w", err)
+	switch {
+	case err != nil:
+		t.broken = fmt.Errorf("%w: %w", errWriting, err)
+	case n != len(p):
+		t.broken = io.ErrShortWrite
 	}
 	return n, err
 }
@@ -235,7 +251,7 @@ func (t *transfer) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 func removeHopByHop(header http.Header) {
 	for _, field := range header["Connection"] {
 		for name := range strings.SplitSeq(field, ",") {
-			header.Del(strings.TrimSpace(name))
+			header.Del(textproto.TrimString(name))
 		}
 	}
 	for _, name := range []string{
