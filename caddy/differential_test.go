@@ -149,7 +149,7 @@ func (l lane) send(t *testing.T, c *wireCall) string {
 
 var (
 	trailers = regexp.MustCompile(`(?im)^"?trailer: .*$`)
-	dates    = regexp.MustCompile(`(?i)(date: )(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w+ 20(?:2[5-9]|[3-9]\d) [0-9:]+ GMT`)
+	dates    = regexp.MustCompile(`(?i)(date(?:: |":\["))(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w+ 20(?:2[5-9]|[3-9]\d) [0-9:]+ GMT`)
 	tokens   = regexp.MustCompile(`Bearer token-[\w-]+`)
 	errorIDs = regexp.MustCompile(`\{id=\w+\} `)
 	ports    = regexp.MustCompile(`127\.0\.0\.1:\d+`)
