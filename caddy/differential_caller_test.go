@@ -34,6 +34,9 @@ type wireCall struct {
 	safe           bool
 }
 
+// brokeOff is what send returns if a call over HTTP/3, or the response to it, broke off.
+const brokeOff = "broke off"
+
 // send makes a call to the gateway name, which listens on addr, and returns what comes back.
 func (c *wireCall) send(t *testing.T, name, addr string) string {
 	t.Helper()

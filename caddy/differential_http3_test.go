@@ -66,12 +66,12 @@ func (c *wireCall) send3(t *testing.T, name string) string {
 	}))
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		return "broke off"
+		return brokeOff
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		return "broke off"
+		return brokeOff
 	}
 	header := ordered(res.Header)
 	if len(body) == 0 {
@@ -110,6 +110,14 @@ func TestBothWaysAreTheSameOverHTTP3(t *testing.T) {
 		c.http3 = true
 		return c
 	})
+}
+
+// TestBothWaysFailAlike has the callers over HTTP/1.1 and HTTP/2.
+func TestBothWaysFailAlikeOverHTTP3(t *testing.T) {
+	waits(t)
+	cert := filepath.Join(t.TempDir(), "server.pem")
+	newCA(t).issue(t, cert)
+	compareFailures(t, cert, func(c *wireCall, _ int) { c.http3 = true })
 }
 
 // If a caller over HTTP/3 leaves during the response, both ways log it alike.

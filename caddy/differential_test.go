@@ -159,6 +159,9 @@ var (
 func (l lane) normal(s string) string {
 	s = strings.ReplaceAll(s, l.name, "GATEWAY")
 	s = strings.ReplaceAll(s, l.api, "HOST")
+	if host, _, _ := net.SplitHostPort(l.api); net.ParseIP(host) == nil {
+		s = strings.ReplaceAll(s, host, "HOST")
+	}
 	s = dates.ReplaceAllString(s, "${1}NOW")
 	s = tokens.ReplaceAllString(s, "TOKEN")
 	s = ports.ReplaceAllString(s, "PORT")

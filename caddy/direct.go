@@ -30,12 +30,13 @@ import (
 type direct struct {
 	transport *Transport
 	proxy     httputil.ReverseProxy
+	address   string      // of the API's host
 	logger    *zap.Logger // that of Caddy's proxy
 }
 
 // newDirect returns the short way through t.
 func newDirect(t *Transport, logger *zap.Logger) *direct {
-	d := &direct{transport: t, logger: logger}
+	d := &direct{transport: t, address: dialAddress(t.core.Origin), logger: logger}
 	d.proxy = httputil.ReverseProxy{
 		Rewrite: d.rewrite, Transport: d, ErrorHandler: keepError,
 		BufferPool: buffers{}, ErrorLog: log.New(io.Discard, "", 0), // each of its errors is handled here
@@ -122,7 +123,7 @@ var errWriting = errors.New("writing")
 // fields returns what Caddy's proxy logs about a call.
 func (d *direct) fields(t *transfer) []zap.Field {
 	return []zap.Field{
-		zap.String("upstream", dialAddress(d.transport.core.Origin)),
+		zap.String("upstream", d.address),
 		zap.Duration("duration", t.duration),
 		zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: t.request, ShouldLogCredentials: logsCredentials(t.request)}),
 	}
@@ -153,6 +154,9 @@ func (d *direct) rewrite(r *httputil.ProxyRequest) {
 	origin := d.transport.core.Origin
 	r.Out.URL.Scheme, r.Out.URL.Host = origin.Scheme, origin.Host
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it came, even if it cannot be parsed
+	if origin.Scheme == "https" {
+		r.Out.Host = d.address // for the log
+	}
 	if r.In.TLS != nil && !r.In.TLS.HandshakeComplete {
 		r.Out.Header["Early-Data"] = []string{"1"} // RFC 8470 section 5.2
 	}
