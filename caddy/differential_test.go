@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/longway"
 )
 
 // differentialCalls is how many calls TestBothWaysAreTheSame makes:
@@ -100,7 +102,7 @@ func startPairs(t *testing.T, pairs []pair) (f *fixture, admin string, lanes [][
 	}
 	for _, server := range config["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any) {
 		if listen := server.(map[string]any)["listen"].([]any); longs[listen[0].(string)] {
-			lengthen(server)
+			longway.Take(server)
 		}
 	}
 	raw, err := json.Marshal(config)
