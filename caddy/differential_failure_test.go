@@ -105,6 +105,15 @@ func hostFailures(t *testing.T) []hostFailure {
 		{"the certificate is not known", serving(handshake(config)), true, "", 502, "tls_certificate_error"},
 		{"the certificate is another host's", serving(handshake(config)), true, "tls_server_name api.example\n" + trusts, 502, "tls_certificate_error"},
 		{"a client certificate is wanted", serving(handshake(wantsClient)), true, trusts, 502, "tls_alert_received"},
+		{"nothing fails, with TLS", serving(func(conn net.Conn) {
+			secure := tls.Server(conn, config)
+			if req, err := http.ReadRequest(bufio.NewReader(secure)); err == nil {
+				_, _ = io.Copy(io.Discard, req.Body)
+				_, _ = io.WriteString(secure, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+				_ = secure.CloseWrite()
+				silent(conn)
+			}
+		}), true, trusts, 200, ""},
 		{"there is no TLS", serving(func(conn net.Conn) { _, _ = io.WriteString(conn, "220 smtp\r\n") }), true, "", 502, "tls_protocol_error"},
 		{"the handshake does not end", serving(silent), true, "tls_timeout 50ms", 504, "connection_timeout"},
 		{"the header does not come", serving(silent), false, "response_header_timeout 50ms", 504, "http_response_timeout"},
