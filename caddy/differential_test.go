@@ -223,7 +223,7 @@ func compareCalls(t *testing.T, f *fixture, admin string, lanes [][2]lane, gener
 
 // String describes the request of c.
 func (c *wireCall) String() string {
-	return fmt.Sprintf("%s %s %q, body %s of %d bytes, wait %t, cut %t, HTTP/2 %t", c.method, c.target, c.fields, c.framing, len(c.body), c.wait, c.cut, c.http2)
+	return fmt.Sprintf("%s %s %q, body %s of %d bytes, wait %t, cut %t, HTTP/1.0 %t, HTTP/2 %t", c.method, c.target, c.fields, c.framing, len(c.body), c.wait, c.cut, c.old, c.http2)
 }
 
 // compareMetrics asserts that the gateways have the same metrics, but for durations.
