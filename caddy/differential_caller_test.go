@@ -28,10 +28,26 @@ type wireCall struct {
 	framing        string // of the body: "length", "chunked", or "none"
 	trailer        []field
 	wait           bool // the body comes after 100 (Continue)
+	old            bool // the version is HTTP/1.0
 	cut            bool // the caller ends its side of the connection within the body
-	http2          bool
+	http2, http3   bool
 	reply          wireReply
 	safe           bool
+}
+
+// brokeOff is what send returns if a call over HTTP/3, or the response to it, broke off.
+const brokeOff = "broke off"
+
+// send makes a call to the gateway name, which listens on addr, and returns what comes back.
+func (c *wireCall) send(t *testing.T, name, addr string) string {
+	t.Helper()
+	switch {
+	case c.http3:
+		return c.send3(t, name)
+	case c.http2:
+		return c.send2(t, addr)
+	}
+	return c.send1(t, addr)
 }
 
 // next is the request that a caller sends after a call over the same connection. It shows
@@ -51,7 +67,11 @@ func (c *wireCall) send1(t *testing.T, addr string) string {
 		target = "http://" + addr + target
 	}
 	var header, body strings.Builder
-	fmt.Fprintf(&header, "%s %s HTTP/1.1\r\nHost: %s\r\n%s", c.method, target, addr, lines(c.fields))
+	version := "HTTP/1.1"
+	if c.old {
+		version = "HTTP/1.0"
+	}
+	fmt.Fprintf(&header, "%s %s %s\r\nHost: %s\r\n%s", c.method, target, version, addr, lines(c.fields))
 	sent := c.body
 	if c.cut {
 		sent = sent[:len(sent)/2]
@@ -113,7 +133,7 @@ func responses(t *testing.T, method, wire string) string {
 		if err != nil {
 			return b.String() + header
 		}
-		status, _, _ := strings.Cut(strings.TrimPrefix(header, "HTTP/1.1 "), " ")
+		status, _, _ := strings.Cut(header[min(len(header), len("HTTP/1.1 ")):], " ")
 		code, _ := strconv.Atoi(status)
 		length := field1(header, "Content-Length")
 		switch {

@@ -13,7 +13,7 @@ import (
 // Both ways pass the parts of these responses on as they come: the API sends the second
 // part only after the caller has got the first.
 func TestBothWaysFlush(t *testing.T) {
-	_, _, lanes := newLanes(t, "")
+	_, _, lanes := newLanes(t, "", "")
 	for name, header := range map[string]string{
 		"unknown length":                     "Content-Type: a/b\r\n",
 		"event stream":                       "Content-Type: text/event-stream; charset=utf-8\r\nContent-Length: 10\r\n",
@@ -57,7 +57,7 @@ func TestBothWaysFlush(t *testing.T) {
 
 // Both ways stream a body that is too large to be held alike.
 func TestBothWaysStream(t *testing.T) {
-	_, _, lanes := newLanes(t, "request_buffer 2KiB")
+	_, _, lanes := newLanes(t, "request_buffer 2KiB", "")
 	for _, framing := range []string{"length", "chunked"} {
 		for _, http2 := range []bool{false, true} {
 			for _, trailer := range [][]field{nil, {{"X-Trailer", "late"}}} {

@@ -81,6 +81,7 @@ func (g generator) call(n int) *wireCall {
 			c.cut = len(c.body) > 1
 		}
 	}
+	c.old = !c.http2 && !c.wait && c.framing != "chunked" && g.one(12)
 	return c
 }
 
@@ -205,8 +206,8 @@ func (g generator) reply(c *wireCall, http2 bool) wireReply {
 	case g.one(15):
 		r.early = c.framing != "none"
 	}
-	if r.early && r.fault == "reset" {
-		r.fault = "" // it could destroy the response
+	if r.fault == "reset" && (r.early || r.body == "") {
+		r.fault = "" // it could destroy the response, or come while the connection is idle
 	}
 	if r.framing == "close" && r.fault == "cut" && len(r.body) < 2 {
 		r.fault = "" // whether an empty body is chunked depends on what is earlier, its end or the flush

@@ -37,9 +37,10 @@ type wireReply struct {
 	body    string
 	framing string // of the body: "length", "chunked", "close" for until the connection ends, or "none"
 	trailer []field
-	early   bool   // it comes before the body of the request is read
-	raw     string // over HTTP/1.1, this comes instead of the header and all that follows
-	fault   string // "": none; "cut": the connection ends within the body; "reset": the same by RST; "refused": it ends before the header; "excess": more follows than Content-Length says
+	early   bool                                       // it comes before the body of the request is read
+	raw     string                                     // over HTTP/1.1, this comes instead of the header and all that follows
+	frames  func(f *http2.Framer, stream uint32) error // over HTTP/2, this writes the response; after an error, the connection ends
+	fault   string                                     // "": none; "cut": the connection ends within the body; "reset": the same by RST; "refused": it ends before the header; "excess": more follows than Content-Length says
 }
 
 // A head is the head of a response.
@@ -319,6 +320,14 @@ func (h *scriptedHost) serve2(conn net.Conn) {
 	}
 	streams := make(map[uint32]*stream)
 	respond := func(id uint32, r wireReply) bool {
+		if r.frames != nil {
+			if r.frames(framer, id) == nil {
+				return true
+			}
+			_ = conn.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, conn) // or the connection would be reset, and what was written lost
+			return false
+		}
 		for _, interim := range r.interim {
 			headers(id, false, append([]field{{":status", fmt.Sprint(interim.status)}}, interim.fields...)...)
 		}

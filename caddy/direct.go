@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quic-go/quic-go/http3"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -29,12 +30,13 @@ import (
 type direct struct {
 	transport *Transport
 	proxy     httputil.ReverseProxy
+	address   string      // of the API's host
 	logger    *zap.Logger // that of Caddy's proxy
 }
 
 // newDirect returns the short way through t.
 func newDirect(t *Transport, logger *zap.Logger) *direct {
-	d := &direct{transport: t, logger: logger}
+	d := &direct{transport: t, address: dialAddress(t.core.Origin), logger: logger}
 	d.proxy = httputil.ReverseProxy{
 		Rewrite: d.rewrite, Transport: d, ErrorHandler: keepError,
 		BufferPool: buffers{}, ErrorLog: log.New(io.Discard, "", 0), // each of its errors is handled here
@@ -63,8 +65,10 @@ func (d *direct) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	defer func() {
 		cause := recover()
 		switch {
+		case cause != nil && cause != http.ErrAbortHandler: // a fault of another handler
+			panic(cause)
 		case t.broken != nil:
-			d.abort(t, r)
+			d.abort(t)
 		case cause != nil:
 			panic(cause)
 		}
@@ -94,10 +98,10 @@ func proxyError(w http.ResponseWriter, err error) error {
 }
 
 // abort ends a response that broke off, so that the caller sees the part that came.
-func (d *direct) abort(t *transfer, r *http.Request) {
+func (d *direct) abort(t *transfer) {
 	level := zapcore.WarnLevel
-	if r.ProtoMajor == 3 && r.Context().Err() != nil {
-		level = zapcore.DebugLevel // the caller has left
+	if canceled(t.broken) {
+		level = zapcore.DebugLevel
 	}
 	if c := d.logger.Check(level, "aborting with incomplete response"); c != nil {
 		c.Write(append(d.fields(t), zap.Error(t.broken))...)
@@ -106,10 +110,20 @@ func (d *direct) abort(t *transfer, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
+// canceled reports whether err says that a caller over HTTP/3 did not want the rest of a
+// response.
+func canceled(err error) bool {
+	h3Err, ok := errors.AsType[*http3.Error](err)
+	return ok && errors.Is(err, errWriting) && h3Err.Remote && h3Err.ErrorCode == http3.ErrCodeRequestCanceled
+}
+
+// errWriting is why a response broke off if it could not be written to the caller.
+var errWriting = errors.New("writing")
+
 // fields returns what Caddy's proxy logs about a call.
 func (d *direct) fields(t *transfer) []zap.Field {
 	return []zap.Field{
-		zap.String("upstream", dialAddress(d.transport.core.Origin)),
+		zap.String("upstream", d.address),
 		zap.Duration("duration", t.duration),
 		zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: t.request, ShouldLogCredentials: logsCredentials(t.request)}),
 	}
@@ -140,6 +154,9 @@ func (d *direct) rewrite(r *httputil.ProxyRequest) {
 	origin := d.transport.core.Origin
 	r.Out.URL.Scheme, r.Out.URL.Host = origin.Scheme, origin.Host
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it came, even if it cannot be parsed
+	if origin.Scheme == "https" {
+		r.Out.Host = d.address // for the log
+	}
 	if r.In.TLS != nil && !r.In.TLS.HandshakeComplete {
 		r.Out.Header["Early-Data"] = []string{"1"} // RFC 8470 section 5.2
 	}
@@ -218,8 +235,11 @@ func (t *transfer) Read(p []byte) (int, error) {
 // Write implements http.ResponseWriter.
 func (t *transfer) Write(p []byte) (int, error) {
 	n, err := t.ResponseWriter.Write(p)
-	if err != nil {
-		t.broken = fmt.Errorf("writing: %w", err)
+	switch {
+	case err != nil:
+		t.broken = fmt.Errorf("%w: %w", errWriting, err)
+	case n != len(p):
+		t.broken = io.ErrShortWrite
 	}
 	return n, err
 }
@@ -235,7 +255,7 @@ func (t *transfer) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 func removeHopByHop(header http.Header) {
 	for _, field := range header["Connection"] {
 		for name := range strings.SplitSeq(field, ",") {
-			header.Del(strings.TrimSpace(name))
+			header.Del(textproto.TrimString(name))
 		}
 	}
 	for _, name := range []string{

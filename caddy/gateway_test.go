@@ -2,7 +2,6 @@ package caddyesign_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,6 +24,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/esigngateway/caddy-bankid-esign/caddy"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/longway"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -125,12 +125,7 @@ func adapt(t *testing.T, caddyfile string) []byte {
 	if !*longWay {
 		return cfg
 	}
-	var config any
-	if err := json.Unmarshal(cfg, &config); err != nil {
-		t.Fatal(err)
-	}
-	lengthen(config)
-	if cfg, err = json.Marshal(config); err != nil {
+	if cfg, err = longway.TakeJSON(cfg); err != nil {
 		t.Fatal(err)
 	}
 	return cfg
@@ -140,29 +135,6 @@ func adapt(t *testing.T, caddyfile string) []byte {
 //
 //	go test -race . -args -long
 var longWay = flag.Bool("long", false, "send all calls through Caddy's reverse_proxy")
-
-// lengthen adds an option of reverse_proxy that changes nothing to each gateway in config.
-func lengthen(config any) {
-	switch config := config.(type) {
-	case []any:
-		for _, value := range config {
-			lengthen(value)
-		}
-	case map[string]any:
-		for _, value := range config {
-			lengthen(value)
-		}
-		if config["handler"] != "bankid_esign" {
-			return
-		}
-		proxy, _ := config["proxy"].(map[string]any)
-		if proxy == nil {
-			proxy = make(map[string]any)
-			config["proxy"] = proxy
-		}
-		proxy["verbose_logs"] = false
-	}
-}
 
 // start loads a configuration whose site has the given directives.
 func (f *fixture) start(site string) *fixture {

@@ -24,15 +24,18 @@ const path = "/v1/signdoc/pades"
 var accessToken = strings.Repeat("bench.token.", 80)
 
 // upstream is the server behind the contenders. Its response is a small JSON, or has as
-// many bytes as the query parameter "bytes" says.
+// many bytes as the query parameter "bytes" says, and comes as fast as "speed" says, in bytes
+// a second.
 type upstream struct {
 	plain, tls *httptest.Server
-	ca         string // the file with the authority of the certificate
+	ca         string       // the file with the authority of the certificate
+	documents  atomic.Int64 // requests with DELETE
 }
 
 // newUpstream starts an upstream. Its files are in dir.
 func newUpstream(dir string) (*upstream, error) {
-	u := &upstream{plain: httptest.NewServer(http.HandlerFunc(respond)), tls: httptest.NewUnstartedServer(http.HandlerFunc(respond))}
+	u := new(upstream)
+	u.plain, u.tls = httptest.NewServer(http.HandlerFunc(u.respond)), httptest.NewUnstartedServer(http.HandlerFunc(u.respond))
 	u.tls.EnableHTTP2 = true
 	u.tls.StartTLS()
 	u.ca = filepath.Join(dir, "ca.pem")
@@ -51,12 +54,19 @@ func (u *upstream) url(tls bool) string {
 var block [64 << 10]byte
 
 // respond responds to a call.
-func respond(w http.ResponseWriter, r *http.Request) {
+func (u *upstream) respond(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
-	if size, err := strconv.Atoi(r.URL.Query().Get("bytes")); err == nil {
+	if r.Method == http.MethodDelete {
+		u.documents.Add(1)
+	}
+	query := r.URL.Query()
+	if size, err := strconv.Atoi(query.Get("bytes")); err == nil {
+		speed, _ := strconv.Atoi(query.Get("speed"))
 		w.Header().Set("Content-Length", strconv.Itoa(size))
-		for rest := size; rest > 0; rest -= len(block) {
-			if _, err := w.Write(block[:min(rest, len(block))]); err != nil {
+		start := time.Now()
+		for sent := 0; sent < size; sent += len(block) {
+			pace(r.Context(), start, sent, speed)
+			if _, err := w.Write(block[:min(size-sent, len(block))]); err != nil {
 				return
 			}
 		}
@@ -107,6 +117,14 @@ func newIssuer(life, delay time.Duration, fails bool) *issuer {
 
 // tokenURL returns the URL of the token endpoint.
 func (i *issuer) tokenURL() string { return i.Document()["token_endpoint"].(string) }
+
+// pace waits until it is time for more than n bytes, since start, at speed bytes a second. If
+// speed is 0, it does not wait.
+func pace(ctx context.Context, start time.Time, n, speed int) {
+	if speed > 0 {
+		sleep(ctx, time.Until(start.Add(time.Duration(float64(n)/float64(speed)*float64(time.Second)))))
+	}
+}
 
 // sleep waits for d, or the end of ctx.
 func sleep(ctx context.Context, d time.Duration) {

@@ -16,8 +16,8 @@ func TestQuickRun(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "results.md")
 	var printed strings.Builder
 	err := run(t.Context(), []string{
-		"-quick", "-contenders", "bare|bearer", "-scenarios", "^small h2 c32$|^up 1MiB h1 c1$|^down 1MiB h1 c1 tls$",
-		"-parts", "scenarios,renewal,stampede,startup", "-out", out,
+		"-quick", "-contenders", "bare|bearer", "-scenarios", "^small h2 c32$|^up 1MiB h1 c1$|^down 1MiB h1 c1 tls$|^download ",
+		"-parts", "scenarios,downloads,renewal,stampede,startup", "-out", out,
 	}, &printed)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,8 @@ func TestQuickRun(t *testing.T) {
 		"## small h2 c32\n", "## up 1MiB h1 c1\n", "## down 1MiB h1 c1 tls\n", "## Targets\n",
 		"| floor | ", "| bare | ", "| gateway, bearer | ", "| Go proxy, x/oauth2, renewing | ",
 		"| gateway, bearer | 1 (1–1) | 256 (256–256) |", "## Stampede of 256 cold callers: the issuer responds with 503",
-		"stock Caddy: ",
+		"## download 3 MiB, full speed\n", "## download 3 MiB, upstream at 10 MiB/s, caller at 2 MiB/s\n",
+		"caller fast: whole time of the gateway, bearer, to the floor's: at most 1.03", "stock Caddy: ", "\n- measured in ",
 	} {
 		if !strings.Contains(printed.String(), want) {
 			t.Errorf("the results lack %q:\n%s", want, &printed)

@@ -16,7 +16,7 @@ import (
 )
 
 // usualScenarios are the scenarios that fit into twenty minutes.
-const usualScenarios = `^small h[12] c[0-9]+$|^(down|up) 1MiB h[12] c32$|^(down|up) 30MiB h1 c32$|^down 30MiB h2 c1$|^(small|up 1MiB) h1 c32 tls$`
+const usualScenarios = `^small h[12] c[0-9]+$|^(down|up) 1MiB h[12] c32$|^(down|up) 30MiB h1 c32$|^down 30MiB h2 c1$|^(small|up 1MiB) h1 c32 tls$|^download `
 
 // A bench is one run.
 type bench struct {
@@ -26,6 +26,7 @@ type bench struct {
 
 	contenders []contender
 	scenarios  []scenario
+	transfers  []transfer
 	programs   programs
 	upstream   *upstream
 	issuer     *issuer // of tokens that live for a day
@@ -51,14 +52,15 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.StringVar(&b.micro, "micro", "50ms", "the benchtime of the packages' benchmarks")
 	match := flags.String("scenarios", usualScenarios, "a `regexp` of the scenarios, such as 'up 30MiB h2 c256'; '.' is all of them, in about two hours")
 	names := flags.String("contenders", ".", "a `regexp` of the contenders; the floor always takes part")
-	parts := flags.String("parts", "scenarios,renewal,stampede,startup,micro", "what to measure")
+	parts := flags.String("parts", "scenarios,downloads,renewal,stampede,startup,micro", "what to measure")
 	out := flags.String("out", "", "a `file` to write the results to, besides printing them")
 	quick := flags.Bool("quick", false, "run everything once, and very shortly, to see that it works")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	document := 30 * mebibyte
 	if *quick {
-		b.rounds, b.slice, b.micro = 1, 50*time.Millisecond, "1x"
+		b.rounds, b.slice, b.micro, document = 1, 50*time.Millisecond, "1x", 3*mebibyte
 	}
 	if b.rounds < 1 || b.slice <= 0 || flags.NArg() > 0 {
 		return errors.New("rounds and slice must be positive, and there are no arguments but flags")
@@ -71,7 +73,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("contenders: %v", err)
 	}
-	b.scenarios = scenarios(wanted)
+	b.scenarios, b.transfers = scenarios(wanted), transfers(wanted, document)
 	measured := strings.Split(*parts, ",")
 	for _, part := range measured {
 		if b.part(part) == nil {
@@ -126,7 +128,9 @@ func (b *bench) run(ctx context.Context, parts []string, withNginx bool) error {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 	}
-	progress("done in %s", time.Since(start).Round(time.Second))
+	took := time.Since(start).Round(time.Second)
+	progress("done in %s", took)
+	b.report.machine += fmt.Sprintf("- measured in %s\n", took)
 	return nil
 }
 
@@ -135,6 +139,8 @@ func (b *bench) part(name string) func(context.Context) error {
 	switch name {
 	case "scenarios":
 		return b.runScenarios
+	case "downloads":
+		return b.runDownloads
 	case "renewal":
 		return b.runRenewal
 	case "stampede":

@@ -344,7 +344,7 @@ func startCallersGateway(t *testing.T, bank string) (origins map[string]string, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(raw, true); err != nil {
+	if err := loadConfig(raw); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -21,7 +22,25 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // plugs in Caddy's modules
 
 	_ "github.com/esigngateway/caddy-bankid-esign" // and the gateway's
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/longway"
 )
+
+// longWay has every gateway in the process of the tests send its calls through Caddy's
+// reverse_proxy:
+//
+//	go test -race -run 'TestHosts|TestCallers' . -long
+var longWay = flag.Bool("long", false, "send all calls through Caddy's reverse_proxy")
+
+// loadConfig loads the JSON of a configuration.
+func loadConfig(config []byte) error {
+	if *longWay {
+		var err error
+		if config, err = longway.TakeJSON(config); err != nil {
+			return err
+		}
+	}
+	return caddy.Load(config, true)
+}
 
 // A gateway is Caddy running in this process. There is one at a time.
 type gateway struct {
@@ -77,7 +96,7 @@ http://:%s {
 			t.Errorf("adapting the Caddyfile: %v", w)
 		}
 	}
-	return caddy.Load(config, true)
+	return loadConfig(config)
 }
 
 // stop ends Caddy; its log is complete then. It may be called twice.
