@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -12,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/archive"
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/upload"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -72,7 +74,9 @@ type Handler struct {
 	routes    map[string]*route // by API
 	name      string            // in Proxy-Status
 	downloads *download.Store
-	client    clientKey // the client whose orders the calls are about
+	keep      time.Duration    // how long downloads are kept; 0 if they are not
+	archive   *archive.Archive // keeps them too; nil if nothing is stored
+	client    clientKey        // the client whose orders the calls are about
 	drainers  drainers
 	logger    *zap.Logger
 
@@ -137,6 +141,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.downloads, h.client = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
+	if app.Downloads.mode() != downloadsOff {
+		h.keep = app.Downloads.keep()
+	}
+	if h.archive, err = app.archive(h.Client, client); err != nil {
+		return err
+	}
 	h.drainers = app.drainers
 	return standBefore(ctx, h.name, h.drainers)
 }

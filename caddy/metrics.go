@@ -150,6 +150,7 @@ const (
 	downloadHandedOver  = "handed_over"
 	downloadExpired     = "expired"
 	downloadTooLarge    = "too_large"
+	downloadCutOff      = "cut_off"
 )
 
 // These metrics describe downloads. Like Caddy's own metrics, they outlive a
@@ -159,7 +160,7 @@ var (
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "download_events_total",
-		Help:      "Counter of downloads that were interrupted, and kept; handed over to a later call; expired before any transfer was complete; or too large to be kept.",
+		Help:      "Counter of downloads that were interrupted, and kept; handed over to a later call; expired before any transfer was complete; too large to be kept; or cut off with a gateway.",
 	}, []string{"event"})
 	downloadsInMemory = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: metricsNamespace,
@@ -177,7 +178,7 @@ var (
 
 // The counters start at 0: the first event would be missed if its counter began at 1.
 func init() {
-	for _, event := range []string{downloadInterrupted, downloadHandedOver, downloadExpired, downloadTooLarge} {
+	for _, event := range []string{downloadInterrupted, downloadHandedOver, downloadExpired, downloadTooLarge, downloadCutOff} {
 		downloadEvents.WithLabelValues(event)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -33,25 +31,15 @@ type entry struct {
 // newEntry returns an entry for the given credentials. purpose says what the entry is for;
 // every other entry must have another purpose.
 func newEntry(c Credentials, purpose any) (*entry, error) {
-	material := []byte(c.ClientSecret.Reveal())
-	if c.Key != nil {
-		var err error
-		if material, err = c.Key.pkcs8(); err != nil {
-			return nil, err
-		}
-	}
-	if len(material) == 0 {
-		return nil, errors.New("the client has no credential to derive a key from")
-	}
 	info, err := json.Marshal(purpose)
 	if err != nil {
 		return nil, err
 	}
-	name, err := hkdf.Key(sha256.New, material, nil, storePrefix+"name"+string(info), 16)
+	name, err := c.Derive(storePrefix+"name"+string(info), 16)
 	if err != nil {
 		return nil, err
 	}
-	key, err := hkdf.Key(sha256.New, material, nil, storePrefix+"key"+string(info), 32)
+	key, err := c.Derive(storePrefix+"key"+string(info), 32)
 	if err != nil {
 		return nil, err
 	}
