@@ -108,6 +108,10 @@ func (a *App) probeArchives(ctx context.Context) {
 	}
 }
 
+// downloadCutOff is the label of the metric for a download that was cut off with its
+// gateway.
+const downloadCutOff = "cut_off"
+
 // logLoss logs and counts a download that was cut off with its gateway.
 func logLoss(logger *zap.Logger, loss archive.Loss) {
 	downloadEvents.WithLabelValues(downloadCutOff).Inc()

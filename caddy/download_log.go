@@ -2,6 +2,7 @@ package caddyesign
 
 import (
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -10,52 +11,42 @@ import (
 
 // A downloadLog logs and counts what becomes of a download. Its fields identify the
 // order in a form that cannot be used to ask for it, and show nothing of the content.
-type downloadLog []zap.Field
-
-// detached logs that the caller has left during the call.
-func (l downloadLog) detached(logger *zap.Logger) {
-	logger.With(l...).Info("download goes on without its caller")
+type downloadLog struct {
+	logger *zap.Logger // of the handler
+	fields []zap.Field
 }
 
-// tooLong logs that the response does not fit into the memory for downloads.
-func (l downloadLog) tooLong(logger *zap.Logger) {
-	downloadEvents.WithLabelValues(downloadTooLarge).Inc()
-	logger.With(l...).Info("download not kept: it does not fit")
+// downloadMessages says what is logged and counted about downloads.
+var downloadMessages = map[download.Event]struct {
+	level   zapcore.Level
+	label   string // of the metric; empty if it is not counted
+	message string
+}{
+	download.GoesOn:      {zap.InfoLevel, "", "download goes on without its caller"},
+	download.Interrupted: {zap.InfoLevel, "interrupted", "download kept: its transfer broke off"},
+	download.HandedOver:  {zap.InfoLevel, "handed_over", "download handed over"},
+	download.NoRoom:      {zap.InfoLevel, "too_large", "download not kept: it does not fit"},
+	download.LargeHeader: {zap.WarnLevel, "large_header", "download not kept: its header is too large"},
+	download.Unframed:    {zap.WarnLevel, "unframed", "download not kept: the API does not say where it ends"},
+	download.TooMany:     {zap.WarnLevel, "too_many", "download ended with its caller: too many go on already"},
+	download.Idle:        {zap.WarnLevel, "idle", "download ended: its caller has left, and nothing came any more"},
+	download.Broken:      {zap.WarnLevel, "broken", "download broke off: the API did not send all of it"},
+	download.Expired:     {zap.WarnLevel, "expired", "download expired: its last transfer broke off, and nobody came for it"},
+	download.Closed:      {zap.WarnLevel, "closed", "download lost: the gateway stops"},
 }
 
-// ended logs how a transfer of d has ended. first is whether the call for d was made
-// for that transfer.
-func (l downloadLog) ended(logger *zap.Logger, d *download.Download, outcome download.Outcome, first bool) {
-	switch {
-	case outcome == download.Delivered && !first:
-		downloadEvents.WithLabelValues(downloadHandedOver).Inc()
-		l.of(d, logger).Info("download handed over")
-	case outcome == download.Interrupted:
-		downloadEvents.WithLabelValues(downloadInterrupted).Inc()
-		l.of(d, logger).Info("download kept: its transfer broke off")
-	case outcome == download.Lost:
-		l.expired(logger, d)
+// Observe implements download.Observer.
+func (l downloadLog) Observe(d *download.Download, e download.Event) {
+	about := downloadMessages[e]
+	if about.label != "" {
+		downloadEvents.WithLabelValues(about.label).Inc()
 	}
-}
-
-// Expired implements download.Observer. The handler of the call may be gone.
-func (l downloadLog) Expired(d *download.Download) { l.expired(caddy.Log(), d) }
-
-// expired logs that d is lost, since its time is over.
-func (l downloadLog) expired(logger *zap.Logger, d *download.Download) {
-	downloadEvents.WithLabelValues(downloadExpired).Inc()
-	l.of(d, logger).Warn("download expired: its last transfer broke off, and nobody came for it")
-}
-
-// Closed implements download.Observer.
-func (l downloadLog) Closed(d *download.Download) {
-	l.of(d, caddy.Log()).Warn("download lost: the gateway stops")
-}
-
-// of returns a logger for events about d.
-func (l downloadLog) of(d *download.Download, logger *zap.Logger) *zap.Logger {
-	return logger.With(l...).With(zap.Int64("bytes", d.Length()))
+	logger := l.logger
+	if e == download.Expired || e == download.Closed { // the handler may be gone
+		logger = caddy.Log()
+	}
+	logger.With(l.fields...).With(zap.Int64("bytes", d.Length())).Log(about.level, about.message)
 }
 
 // Interface guard
-var _ download.Observer = downloadLog(nil)
+var _ download.Observer = downloadLog{}

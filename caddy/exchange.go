@@ -22,9 +22,10 @@ type exchange struct {
 	ofHandler bool               // whether core belongs to a handler bankid_esign
 
 	body     *upload.Body       // of the request; nil if there is none
-	download *download.Detached // nil if the call ends with its caller
+	download *download.Recorder // nil if the call ends with its caller
 	transfer *transfer          // of the short way; nil on the other
 	status   int                // of the API's last response; 0 if there is none
+	unframed bool               // that response ends with its connection
 	refusal  *gatewayError      // why the transport has not sent the call, although it responds
 	counted  bool               // the metric has the error that ended the call
 	settled  bool               // the body has been dealt with

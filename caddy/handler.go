@@ -70,15 +70,16 @@ type Handler struct {
 	// handler `templates`.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
-	table     *gateway.Table
-	routes    map[string]*route // by API
-	name      string            // in Proxy-Status
-	downloads *download.Store
-	keep      time.Duration    // how long downloads are kept; 0 if they are not
-	archive   *archive.Archive // keeps them too; nil if nothing is stored
-	client    clientKey        // the client whose orders the calls are about
-	drainers  drainers
-	logger    *zap.Logger
+	table      *gateway.Table
+	routes     map[string]*route // by API
+	name       string            // in Proxy-Status
+	downloads  *download.Store
+	keep       time.Duration    // how long downloads are kept; 0 if they are not
+	archive    *archive.Archive // keeps them too; nil if nothing is stored
+	client     clientKey        // the client whose orders the calls are about
+	identities *identities
+	drainers   drainers
+	logger     *zap.Logger
 
 	subrouteErrors bool // whether a subroute around the handler has its own error routes
 }
@@ -144,6 +145,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if app.Downloads.mode() != downloadsOff {
 		h.keep = app.Downloads.keep()
 	}
+	h.identities = &identities{machine: machineIdentity()}
 	if h.archive, err = app.archive(h.Client, client); err != nil {
 		return err
 	}

@@ -144,15 +144,6 @@ func countRefusal(client, kind string, status int) {
 	refusals.WithLabelValues(clientLabel(client), kind, strconv.Itoa(status)).Inc()
 }
 
-// These are the events that are counted for downloads.
-const (
-	downloadInterrupted = "interrupted"
-	downloadHandedOver  = "handed_over"
-	downloadExpired     = "expired"
-	downloadTooLarge    = "too_large"
-	downloadCutOff      = "cut_off"
-)
-
 // These metrics describe downloads. Like Caddy's own metrics, they outlive a
 // configuration.
 var (
@@ -160,7 +151,7 @@ var (
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "download_events_total",
-		Help:      "Counter of downloads that were interrupted, and kept; handed over to a later call; expired before any transfer was complete; too large to be kept; or cut off with a gateway.",
+		Help:      "Counter of downloads that were interrupted, and kept; handed over to another call; not kept (too_large, large_header, unframed); ended without their caller (too_many, idle); broken off by the API; or lost (expired, closed, or cut_off with a gateway).",
 	}, []string{"event"})
 	downloadsInMemory = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: metricsNamespace,
@@ -178,7 +169,10 @@ var (
 
 // The counters start at 0: the first event would be missed if its counter began at 1.
 func init() {
-	for _, event := range []string{downloadInterrupted, downloadHandedOver, downloadExpired, downloadTooLarge, downloadCutOff} {
-		downloadEvents.WithLabelValues(event)
+	downloadEvents.WithLabelValues(downloadCutOff)
+	for _, about := range downloadMessages {
+		if about.label != "" {
+			downloadEvents.WithLabelValues(about.label)
+		}
 	}
 }

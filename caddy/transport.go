@@ -330,9 +330,15 @@ func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, e
 		}
 		return nil, throughEgress(req.Context(), err)
 	}
-	x.status = res.StatusCode
+	x.status, x.unframed = res.StatusCode, unframed(res)
 	logReference(t.logger, t.Client, res, x)
 	return res, nil
+}
+
+// unframed reports whether the content of res ends with its connection (RFC 9112 section
+// 6.3). If that breaks, the content seems to be at its end.
+func unframed(res *http.Response) bool {
+	return res.ProtoMajor == 1 && res.ContentLength < 0 && len(res.TransferEncoding) == 0
 }
 
 // respond returns a response to req for e, as if it came from the upstream: the reverse

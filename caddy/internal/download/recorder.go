@@ -1,148 +1,258 @@
 package download
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 )
 
-// A Recorder is the http.ResponseWriter of a request for a download. It takes a
-// successful response into memory, at the speed of the server, not of the client. The
-// client gets the response when it is whole. A response that is not worth keeping, or
-// does not fit, is passed on as it comes.
+// maxHeader is the size, in bytes, of the largest header, and of the largest trailer, that
+// is kept.
+const maxHeader = 64 << 10
+
+// A Recorder is the http.ResponseWriter of the request for a download. It takes a
+// successful response into memory, at the speed of the server. Another goroutine
+// transfers it to the client as it comes, so that the client cannot slow the server down.
+// A response that is not worth keeping, or does not fit, is passed on as it comes, and the
+// request then ends with its client.
 type Recorder struct {
 	http.ResponseWriter // the client's
 
-	download *Download
-	detached *Detached
+	// Unfit returns why a response with the status 200 is not kept, and whether it is
+	// not. It is called when the header comes. An Event of 0 is not observed. Default: it
+	// is kept.
+	Unfit func() (e Event, unfit bool)
 
-	before  http.Header // the header before the request
-	header  http.Header // the header at the first WriteHeader
+	download *Download
+	client   context.Context
+	ctx      context.Context // of the request
+	leave    func()          // says once that the client has left
+	stop     func() bool     // stops waiting for the client to leave
+
+	before  http.Header // the client's header before the request
+	header  http.Header // the header of the response, and then its trailer
+	sent    http.Header // the header at the first WriteHeader
 	status  int         // 0 before the first WriteHeader
-	passing bool
-	tooLong bool // the response does not fit
+	passing bool        // the response goes to the client directly
+
+	transfer *transfer     // nil if there is none
+	ended    chan struct{} // closed when the transfer has ended
+	err      error         // why it broke off
+	panicked any           // what a handler panicked with during the transfer
 }
 
-// NewRecorder returns a Recorder that stores the response in the download d of a first
-// claim. End must be called when nothing more comes. If the response is passed on
-// instead, the request ends with its client: detached is attached.
-func NewRecorder(w http.ResponseWriter, d *Download, detached *Detached) *Recorder {
-	return &Recorder{ResponseWriter: w, download: d, detached: detached, before: w.Header().Clone()}
+// Record returns a Recorder for the request of a first claim, whose client has the
+// context client. Its End must be called when nothing more comes.
+func (d *Download) Record(w http.ResponseWriter, client context.Context) *Recorder {
+	r := &Recorder{
+		ResponseWriter: w, download: d, client: client,
+		before: w.Header().Clone(), header: w.Header().Clone(),
+	}
+	if r.header == nil {
+		r.header = make(http.Header)
+	}
+	d.store.mu.Lock()
+	r.ctx, d.cancel = context.WithCancel(context.WithoutCancel(client))
+	d.store.mu.Unlock()
+	r.leave = sync.OnceFunc(d.leave)
+	r.stop = context.AfterFunc(client, r.left)
+	return r
+}
+
+// left is called when the client leaves.
+func (r *Recorder) left() {
+	goesOn := r.download.underway()
+	r.leave()
+	if goesOn && r.ctx.Err() == nil {
+		r.download.observe(GoesOn)
+	}
+}
+
+// Context returns the context for the request. It has the values of the client's. It does
+// not end when the client leaves, unless the response is passed on, or too many requests
+// go on alone already. A request that goes on alone ends if no content comes for a minute.
+func (r *Recorder) Context() context.Context { return r.ctx }
+
+// Left returns why the client has left, or nil if it has not.
+func (r *Recorder) Left() error { return r.client.Err() }
+
+// Header implements http.ResponseWriter.
+func (r *Recorder) Header() http.Header {
+	if r.passing {
+		return r.ResponseWriter.Header()
+	}
+	return r.header
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (r *Recorder) WriteHeader(status int) {
+	if r.status != 0 {
+		return
+	}
+	header := r.ResponseWriter.Header()
+	clear(header)
+	maps.Copy(header, r.header)
 	if status < http.StatusOK { // the final status follows
 		r.ResponseWriter.WriteHeader(status)
 		return
 	}
-	if r.status != 0 {
-		return
-	}
-	r.status, r.header = status, r.Header().Clone()
-	// Any other status may say that the content is not there yet, or still there.
-	if status != http.StatusOK {
-		_ = r.pass()
-		return
-	}
+	r.status = status
 	length, err := strconv.ParseInt(r.header.Get("Content-Length"), 10, 64)
 	if err != nil {
-		length = 0 // not known yet
+		length = -1 // not known yet
 	}
-	if !r.download.reserve(overhead) || !r.grow(length) {
-		_ = r.overflow()
+	if e, unfit := r.unfit(length); unfit {
+		r.pass()
+		if e != 0 {
+			r.download.observe(e)
+		}
+		r.ResponseWriter.WriteHeader(status)
+		return
 	}
+	r.begin(length)
 }
 
-// grow makes room for n more bytes. It returns false if there is not enough memory.
-func (r *Recorder) grow(n int64) bool {
-	if n > 0 && r.download.reserve(n) {
-		r.download.body = append(r.download.body, make([]byte, 0, n))
-		return true
+// unfit returns why the response is not kept, and whether it is not. If it is kept, there
+// is room for its header, and for its content, which is length bytes long, or -1 if that
+// is not known.
+func (r *Recorder) unfit(length int64) (e Event, unfit bool) {
+	// Any other status may say that the content is not there yet, or still there.
+	if r.status != http.StatusOK {
+		return 0, true
 	}
-	return n <= 0
+	if r.Unfit != nil {
+		if e, unfit := r.Unfit(); unfit {
+			return e, true
+		}
+	}
+	size := headerSize(r.header)
+	if size > maxHeader {
+		return LargeHeader, true
+	}
+	length = max(length, 0)
+	d := r.download
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	if !d.store.reserve(d, overhead+size+length) {
+		return NoRoom, true
+	}
+	d.ahead = length
+	return 0, false
+}
+
+// headerSize returns how much memory header takes up, in bytes.
+func headerSize(header http.Header) int64 {
+	n := 0
+	for name, values := range header {
+		n += len(name) + 64
+		for _, value := range values {
+			n += len(value) + 16
+		}
+	}
+	return int64(n)
+}
+
+// begin starts the transfer to the client.
+func (r *Recorder) begin(length int64) {
+	r.sent = r.header.Clone()
+	// Fields that other handlers have set are left out: they set them again for each
+	// request.
+	kept := r.header.Clone()
+	maps.DeleteFunc(kept, func(name string, values []string) bool { return slices.Equal(values, r.before[name]) })
+	r.download.begin(Meta{Status: r.status, Header: kept}, length)
+	r.transfer = r.download.newTransfer()
+	if r.client.Err() != nil {
+		r.transfer.end(false)
+		r.ResponseWriter.WriteHeader(statusClientClosedRequest)
+		r.transfer = nil
+		return
+	}
+	// Other handlers change the header now. That may need what belongs to this goroutine.
+	r.ResponseWriter.WriteHeader(r.status)
+	r.ended = make(chan struct{})
+	go func() {
+		defer close(r.ended)
+		defer func() { r.panicked = recover() }()
+		if r.err = r.transfer.run(r.client, r.ResponseWriter); r.err != nil {
+			r.leave()
+		}
+	}()
+}
+
+// pass makes the response go to the client directly.
+func (r *Recorder) pass() {
+	r.passing = true
+	r.download.fail()
+	r.stop()
+	context.AfterFunc(r.client, r.download.cancel)
 }
 
 // Write implements http.ResponseWriter.
 func (r *Recorder) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
-	written := 0
-	for !r.passing && written < len(p) {
-		last := len(r.download.body) - 1
-		if last < 0 || len(r.download.body[last]) == cap(r.download.body[last]) {
-			if !r.grow(chunkSize) {
-				if err := r.overflow(); err != nil {
-					return written, err
-				}
-			}
-			continue
-		}
-		chunk := r.download.body[last]
-		n := copy(chunk[len(chunk):cap(chunk)], p[written:])
-		r.download.body[last] = chunk[:len(chunk)+n]
-		r.download.length += int64(n)
-		written += n
+	if r.passing {
+		return r.ResponseWriter.Write(p)
 	}
-	if written == len(p) {
-		return written, nil
+	if d := r.download; d.expected >= 0 && int64(len(p)) > d.expected-d.length { // only this goroutine changes them
+		return 0, http.ErrContentLength
 	}
-	n, err := r.ResponseWriter.Write(p[written:])
-	return written + n, err
+	return r.download.write(r.ctx, p)
 }
 
-// overflow passes on a response that does not fit.
-func (r *Recorder) overflow() error {
-	r.tooLong = true
-	return r.pass()
-}
-
-// pass stops recording. It passes on the part that has arrived, and everything
-// that follows.
-func (r *Recorder) pass() error {
-	r.passing = true
-	r.detached.Attach()
-	clear(r.Header())
-	maps.Copy(r.Header(), r.header)
-	defer r.download.Abandon() // also if that panics
-	r.ResponseWriter.WriteHeader(r.status)
-	for _, chunk := range r.download.body {
-		if _, err := r.ResponseWriter.Write(chunk); err != nil { //nolint:gosec // it is the server's response, which passes unchanged
-			return err
-		}
-	}
-	return nil
-}
-
-// TooLong reports whether the response was passed on because it does not fit.
-func (r *Recorder) TooLong() bool { return r.tooLong }
-
-// End says that nothing more comes. whole says whether the response is complete. End
-// reports whether the download is kept now. In that case the client has got nothing of
-// it yet, and Serve must be called.
-func (r *Recorder) End(whole bool) (kept bool) {
+// End says that nothing more comes. whole says whether the response is complete. End waits
+// until the client has got what it can get. It returns false if the client has got only a
+// part of the response, so that its transfer must be broken off.
+func (r *Recorder) End(whole bool) (complete bool) {
+	defer r.download.cancel()
+	d := r.download
 	switch {
 	case r.passing:
-		return false
+		r.leave()
+		return true
 	case r.status == 0:
-		r.download.Abandon()
-		return false
-	case !whole || r.download.length == 0:
-		if r.pass() == nil {
-			_ = r.FlushError()
-		}
-		return false
+		r.stop()
+		d.fail()
+		r.leave()
+		return true
 	}
-	clear(r.Header())
-	maps.Copy(r.Header(), r.before)
-	// Fields that other handlers have set are removed: they set them again for each
-	// request.
-	maps.DeleteFunc(r.header, func(name string, values []string) bool {
-		return name == "Trailer" || slices.Equal(values, r.before[name])
-	})
-	r.download.status, r.download.header = r.status, r.header
-	r.download.keep()
-	return true
+	if whole = whole && (d.expected < 0 || d.length == d.expected); whole {
+		d.keep(r.trailer())
+	} else {
+		d.fail()
+	}
+	if r.transfer != nil {
+		<-r.ended
+	}
+	r.stop()
+	r.leave()
+	if r.panicked != nil {
+		panic(r.panicked)
+	}
+	return r.transfer == nil || (whole && r.err == nil)
+}
+
+// trailer returns the fields that were set after the header: those that the field Trailer
+// announces, and those that http.TrailerPrefix marks.
+func (r *Recorder) trailer() http.Header {
+	trailer := make(http.Header)
+	for _, names := range r.sent["Trailer"] {
+		for name := range strings.SplitSeq(names, ",") {
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if before, values := len(r.sent[name]), r.header[name]; len(values) > before {
+				trailer[name] = values[before:]
+			}
+		}
+	}
+	for name, values := range r.header {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
+			trailer[name] = values
+		}
+	}
+	return trailer
 }
 
 // FlushError implements what http.ResponseController looks for.

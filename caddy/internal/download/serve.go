@@ -1,59 +1,144 @@
 package download
 
 import (
+	"context"
 	"errors"
+	"io"
+	"maps"
 	"net/http"
-	"slices"
 	"strconv"
+	"time"
 )
 
 // statusClientClosedRequest is the status for the access log if the client has left, as
 // in Caddy.
 const statusClientClosedRequest = 499
 
-// An Outcome says how a transfer to a client has ended.
-type Outcome int
-
-const (
-	Delivered   Outcome = iota // everything was written
-	Interrupted                // it broke off, and the download is kept
-	Lost                       // it broke off, and the download is not kept any more
-)
-
-// Serve transfers the download, which was claimed or recorded, to the client. It calls
-// ended when the transfer has ended. If the transfer breaks off, Serve panics with
-// http.ErrAbortHandler, as httputil.ReverseProxy does.
-func (d *Download) Serve(w http.ResponseWriter, r *http.Request, ended func(Outcome)) {
-	delivered := false
-	defer func() {
-		switch kept := d.done(delivered); {
-		case delivered:
-			ended(Delivered)
-		case kept:
-			ended(Interrupted)
-		default:
-			ended(Lost)
-		}
-	}()
+// Serve transfers the download, which was claimed, to the client, while its content comes.
+// If the transfer breaks off, Serve panics with http.ErrAbortHandler, as
+// httputil.ReverseProxy does.
+func (d *Download) Serve(w http.ResponseWriter, r *http.Request) {
+	defer d.leave()
+	t := d.newTransfer()
 	if r.Context().Err() != nil {
+		t.end(false)
 		w.WriteHeader(statusClientClosedRequest)
 		return
 	}
+	meta := d.response()
 	header := w.Header()
 	delete(header, "Server") // as Caddy's reverse proxy does
-	for name, values := range d.header {
-		header[name] = slices.Clone(values)
+	maps.Copy(header, meta.Header)
+	w.WriteHeader(meta.Status)
+	if t.run(r.Context(), w) != nil {
+		panic(http.ErrAbortHandler)
 	}
-	header.Set("Content-Length", strconv.FormatInt(d.length, 10))
-	w.WriteHeader(d.status)
-	present := true
-	for _, chunk := range d.body {
-		// A client that has the last chunk is free to leave.
-		present = r.Context().Err() == nil
-		if _, err := w.Write(chunk); err != nil {
-			panic(http.ErrAbortHandler)
+	if t.delivered {
+		d.observe(HandedOver)
+	}
+}
+
+// response returns what is known of the response to a client besides its content. The
+// caller owns the header.
+func (d *Download) response() Meta {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	meta := d.meta
+	meta.Header = meta.Header.Clone()
+	// The length is known now, unless that keeps HTTP/1.1 from sending the trailer.
+	if d.state == whole && len(meta.Trailer) == 0 {
+		meta.Header.Set("Content-Length", strconv.FormatInt(d.length, 10))
+		meta.Header.Del("Trailer")
+	}
+	return meta
+}
+
+// A transfer brings a download to one client.
+type transfer struct {
+	download  *Download
+	pos       int64 // what the client has got, in bytes; guarded by the store's mu
+	delivered bool  // everything was written without an error
+}
+
+// newTransfer returns a transfer from the start. Its end must be called.
+func (d *Download) newTransfer() *transfer {
+	t := &transfer{download: d}
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	d.transfers[t] = struct{}{}
+	return t
+}
+
+// run writes the content, and then the trailer, to w, after its header, while the client's
+// context is ctx. The error says why the transfer broke off. In that case, w has what came
+// before.
+func (t *transfer) run(ctx context.Context, w http.ResponseWriter) error {
+	defer func() { t.end(t.delivered) }() // also if a handler panics
+	present, got := true, 0
+	for {
+		data, changed, err := t.download.next(t, got)
+		got = 0
+		switch {
+		case data != nil:
+			// A client that has the last byte is free to leave.
+			present = ctx.Err() == nil
+			if got, err = w.Write(data); err != nil { //nolint:gosec // it is the server's response, which passes unchanged
+				return err
+			}
+		case changed != nil:
+			if err := flush(w); err != nil {
+				return err
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		case err == io.EOF:
+			for name, values := range t.download.meta.Trailer {
+				w.Header()[http.TrailerPrefix+name] = values
+			}
+			err := flush(w)
+			t.delivered = present && err == nil
+			return err
+		default:
+			_ = flush(w)
+			return err
 		}
 	}
+}
+
+// flush flushes w, if it can be flushed.
+func flush(w http.ResponseWriter) error {
 	err := http.NewResponseController(w).Flush() //nolint:bodyclose // there is none
-	delivered = present && (err == nil || errors.Is(err, http.ErrNotSupported))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// end ends the transfer. delivered is whether the client has got everything.
+func (t *transfer) end(delivered bool) {
+	d := t.download
+	d.store.mu.Lock()
+	delete(d.transfers, t)
+	d.delivered = delivered
+	var e Event
+	switch {
+	case delivered:
+	case d.state == coming:
+		d.interrupted, d.exposed = true, true
+	case d.kept:
+		d.exposed = true
+		e = Interrupted
+	case d.state == whole && d.since != (time.Time{}):
+		e = Expired
+	}
+	if d.passing { // this client may have been the fastest
+		d.wake()
+	}
+	d.store.mu.Unlock()
+	if e != 0 {
+		d.observe(e)
+	}
 }

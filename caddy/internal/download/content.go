@@ -1,0 +1,220 @@
+package download
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+)
+
+const (
+	// firstPiece is the size, in bytes, of the first piece of content whose length is not
+	// known. It grows to PieceSize.
+	firstPiece = 64 << 10
+
+	// passedPiece is the size, in bytes, of the pieces of content that is not kept.
+	passedPiece = 256 << 10
+)
+
+// A piece is a part of the content.
+type piece struct {
+	start int64  // of the part, in bytes
+	data  []byte // the part that has come; its capacity is the size of the piece
+}
+
+// end returns where the part that has come ends, in bytes.
+func (p piece) end() int64 { return p.start + int64(len(p.data)) }
+
+// full reports whether all of the part has come.
+func (p piece) full() bool { return len(p.data) == cap(p.data) }
+
+var (
+	// errBroken is the error of a transfer if the content broke off.
+	errBroken = errors.New("the content broke off")
+
+	// errDropped is the error of a transfer if the content is not kept, and another client
+	// was faster.
+	errDropped = errors.New("the content is not there any more")
+)
+
+// write adds p to the content. If the content is not kept, write waits until a client has
+// got what is there, as long as ctx allows. Only one goroutine writes.
+func (d *Download) write(ctx context.Context, p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		room, changed, overflow := d.room()
+		if overflow {
+			d.observe(NoRoom)
+		}
+		if room == nil {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return written, ctx.Err()
+			}
+		}
+		n := copy(room, p[written:])
+		d.grow(n)
+		written += n
+	}
+	return written, nil
+}
+
+// room returns the free part of the last piece. It adds a piece if the last one is full.
+// If it must not add one, the result is nil, and changed is closed at the next change.
+// overflow is whether the content has just turned out to be too large to be kept.
+func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	if last := len(d.pieces) - 1; last < 0 || d.pieces[last].full() {
+		if !d.passing && !d.addPiece() {
+			d.pass()
+			overflow = true
+		}
+		if d.passing {
+			// One piece is passed on, while another one comes.
+			if len(d.pieces) > 1 {
+				return nil, d.nextChange(), overflow
+			}
+			d.store.take(d, passedPiece)
+			d.pieces = append(d.pieces, piece{d.length, make([]byte, 0, passedPiece)})
+		}
+	}
+	data := d.pieces[len(d.pieces)-1].data
+	return data[len(data):cap(data)], nil, overflow
+}
+
+// addPiece adds a piece, or makes a small first one larger. It returns false if there is
+// not enough memory. The store is locked.
+func (d *Download) addPiece() bool {
+	s := d.store
+	first := d.pieces
+	switch {
+	case d.ahead > 0:
+		size := min(d.ahead, PieceSize)
+		d.ahead -= size
+		d.pieces = append(d.pieces, piece{d.length, s.newPiece(size)})
+	case len(first) == 1 && len(first[0].data) < PieceSize:
+		if !s.reserve(d, PieceSize-int64(len(first[0].data))) {
+			return false
+		}
+		// Transfers may be reading the old memory.
+		d.pieces = []piece{{0, append(s.newPiece(PieceSize), first[0].data...)}}
+	default:
+		size := int64(PieceSize)
+		if len(first) == 0 {
+			size = firstPiece
+		}
+		if !s.reserve(d, size) {
+			return false
+		}
+		d.pieces = append(d.pieces, piece{d.length, s.newPiece(size)})
+	}
+	return true
+}
+
+// grow says that n bytes were written into the last piece.
+func (d *Download) grow(n int) {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	last := &d.pieces[len(d.pieces)-1]
+	last.data = last.data[:len(last.data)+n]
+	d.length += int64(n)
+	if d.alone != nil {
+		d.moved = time.Now()
+	}
+	d.wake()
+}
+
+// pass makes the content one that is not kept: what one of the clients has got is
+// dropped, and further claims do not find it. The store is locked.
+func (d *Download) pass() {
+	d.passing = true
+	d.forget()
+	d.dropPassed()
+	if d.clients == 0 {
+		d.cancel()
+	}
+}
+
+// dropPassed drops the pieces that one of the clients has got. So the fastest client
+// decides how fast the rest comes. The store is locked.
+func (d *Download) dropPassed() {
+	passed := int64(0)
+	for t := range d.transfers {
+		passed = max(passed, t.pos)
+	}
+	for len(d.pieces) > 0 && d.pieces[0].full() && d.pieces[0].end() <= passed {
+		d.store.take(d, -int64(cap(d.pieces[0].data)))
+		d.pieces = d.pieces[1:]
+	}
+}
+
+// next says that the client of t has got n more bytes, and returns the following ones. They
+// must not be changed. They do not include the last byte of the content before all of it
+// is there. If they have not come yet, the result is nil, and changed is closed at the
+// next change. The error is io.EOF at the end, errBroken if the content broke off before,
+// or errDropped.
+func (d *Download) next(t *transfer, n int) (data []byte, changed <-chan struct{}, err error) {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	if t.pos += int64(n); d.passing {
+		d.dropPassed()
+		d.wake()
+	}
+	data, err = d.at(t.pos)
+	if data == nil && err == nil {
+		changed = d.nextChange()
+	}
+	return data, changed, err
+}
+
+// at returns the bytes from pos on that are in one piece. The result is nil if they have
+// not come yet. The error is that of next. The store is locked.
+func (d *Download) at(pos int64) ([]byte, error) {
+	end := d.length
+	if d.state != whole && end == d.expected {
+		end--
+	}
+	switch {
+	case pos < end:
+	case d.state == whole:
+		return nil, io.EOF
+	case d.state == broken:
+		return nil, errBroken
+	default:
+		return nil, nil
+	}
+	i, found := slices.BinarySearchFunc(d.pieces, pos, func(p piece, pos int64) int {
+		switch {
+		case p.end() <= pos:
+			return -1
+		case p.start > pos:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		return nil, errDropped
+	}
+	p := d.pieces[i]
+	return p.data[pos-p.start : min(int64(len(p.data)), end-p.start)], nil
+}
+
+// nextChange returns a channel that is closed at the next change. The store is locked.
+func (d *Download) nextChange() <-chan struct{} {
+	if d.changed == nil {
+		d.changed = make(chan struct{})
+	}
+	return d.changed
+}
+
+// wake wakes those that wait for a change. The store is locked.
+func (d *Download) wake() {
+	if d.changed != nil {
+		close(d.changed)
+		d.changed = nil
+	}
+}
