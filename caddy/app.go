@@ -101,6 +101,8 @@ type App struct {
 	// showsProxy is whether the configuration may read placeholders of Caddy's reverse
 	// proxy, which the short way does not set.
 	showsProxy bool
+	// tellsApart is whether the configuration may tell callers apart, where any may call.
+	tellsApart bool
 	provider   *tokenauth.Provider
 	budget     *gateway.Budget
 	downloads  downloadStore
@@ -166,6 +168,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	cfg := configuration(ctx)
 	a.showsProxy = readsProxy(cfg)
+	a.tellsApart = tellsCallersApart(cfg)
 	if err := checkUserID(cfg); err != nil {
 		return err
 	}

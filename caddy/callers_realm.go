@@ -37,19 +37,22 @@ func realmsBefore(server *caddyhttp.Server, h *Handler) []realm {
 		return nil
 	}
 	w := realmWalk{server: server, target: h}
-	if !w.routes(server.Routes, nil) {
+	if !w.routes(server.Routes, nil) && !w.reached {
 		w = realmWalk{server: server}
 		w.routes(server.Routes, nil)
 	}
 	return w.found
 }
 
-// A realmWalk goes through routes in the order of a request.
+// A realmWalk goes through routes in the order of a request, up to the target. If the
+// target is in a named route, it goes through all routes.
 type realmWalk struct {
 	server *caddyhttp.Server
 	target *Handler // nil to go through all
-	named  []string // named routes that the walk is in
 	found  []realm
+
+	named   []string // named routes that the walk is in
+	reached bool     // whether the target is in a named route, which several ways may lead to
 }
 
 // routes goes through routes, up to the target. It reports whether the target is there.
@@ -59,7 +62,7 @@ func (w *realmWalk) routes(routes caddyhttp.RouteList, when []caddyhttp.MatcherS
 		if w.route(route, when) {
 			return true
 		}
-		if route.Terminal && w.target != nil {
+		if route.Terminal && w.target != nil && !w.reached {
 			w.found = w.found[:before] // its requests do not get any further
 		}
 	}
@@ -80,9 +83,15 @@ func (w *realmWalk) route(route caddyhttp.Route, when []caddyhttp.MatcherSets) b
 func (w *realmWalk) handler(handler caddyhttp.MiddlewareHandler, when []caddyhttp.MatcherSets) bool {
 	switch handler := handler.(type) {
 	case *Handler:
+		if handler == w.target && len(w.named) > 0 {
+			w.reached = true
+			return false
+		}
 		return handler == w.target
 	case *caddyhttp.Subroute:
 		return w.routes(handler.Routes, when)
+	case *site:
+		return w.routes(handler.routes, when)
 	case *caddyhttp.Invoke:
 		route := w.server.NamedRoutes[handler.Name]
 		if route == nil || slices.Contains(w.named, handler.Name) {

@@ -144,6 +144,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.downloads, h.client = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
 	if app.Downloads.mode() != downloadsOff {
 		h.keep = app.Downloads.keep()
+		if h.Callers == callersAny && !app.tellsApart && (h.has(bankid.SignDoc) || h.has(bankid.Timestamp)) {
+			h.logger.Warn("downloads are not kept, since callers cannot be told apart: use 'callers authenticated' with an authentication handler or client certificates, or write 'downloads off'")
+		}
 	}
 	h.identities = &identities{machine: machineIdentity()}
 	if h.archive, err = app.archive(h.Client, client); err != nil {
