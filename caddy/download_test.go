@@ -128,7 +128,7 @@ func TestCallerLeavesAfterTheTransfer(t *testing.T) {
 func TestSecondDownloadWaitsForTheFirst(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
-	o.stopAt("middle")
+	o.stopAt("header")
 	f.start(localSite)
 	first := f.newLeaver("h1", "DELETE", download("x"), "")
 	<-o.reached
