@@ -29,7 +29,8 @@ import (
 type direct struct {
 	transport *Transport
 	proxy     httputil.ReverseProxy
-	logger    *zap.Logger // that of Caddy's proxy
+	downloads httputil.ReverseProxy // proxy for downloads that go on without their caller
+	logger    *zap.Logger           // that of Caddy's proxy
 }
 
 // newDirect returns the short way through t.
@@ -39,6 +40,8 @@ func newDirect(t *Transport, logger *zap.Logger) *direct {
 		Rewrite: d.rewrite, Transport: d, ErrorHandler: keepError,
 		BufferPool: buffers{}, ErrorLog: log.New(io.Discard, "", 0), // each of its errors is handled here
 	}
+	d.downloads = d.proxy
+	d.downloads.BufferPool = largeBuffers{}
 	return d
 }
 
@@ -69,7 +72,11 @@ func (d *direct) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 			panic(cause)
 		}
 	}()
-	d.proxy.ServeHTTP(t, r)
+	proxy := &d.proxy
+	if x.download != nil {
+		proxy = &d.downloads
+	}
+	proxy.ServeHTTP(t, r)
 	return proxyError(w, t.err)
 }
 
@@ -260,9 +267,26 @@ func (buffers) Get() []byte { return bufferPool.Get().(*[bufferSize]byte)[:] }
 // Put implements httputil.BufferPool.
 func (buffers) Put(buffer []byte) { bufferPool.Put((*[bufferSize]byte)(buffer)) }
 
+// largeBufferPool has the buffers that downloads are copied through. A download is large
+// and comes fast, so that they save system calls.
+var largeBufferPool = sync.Pool{New: func() any { return new([largeBufferSize]byte) }}
+
+// largeBufferSize is the size of a buffer for downloads, in bytes.
+const largeBufferSize = 128 << 10
+
+// largeBuffers is largeBufferPool as an httputil.BufferPool.
+type largeBuffers struct{}
+
+// Get implements httputil.BufferPool.
+func (largeBuffers) Get() []byte { return largeBufferPool.Get().(*[largeBufferSize]byte)[:] }
+
+// Put implements httputil.BufferPool.
+func (largeBuffers) Put(buffer []byte) { largeBufferPool.Put((*[largeBufferSize]byte)(buffer)) }
+
 // Interface guards
 var (
 	_ caddyhttp.MiddlewareHandler = (*direct)(nil)
 	_ http.RoundTripper           = (*direct)(nil)
 	_ httputil.BufferPool         = buffers{}
+	_ httputil.BufferPool         = largeBuffers{}
 )
