@@ -13,11 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-	"github.com/caddyserver/certmagic"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/archive"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"

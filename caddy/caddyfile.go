@@ -60,7 +60,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    timeout        <duration>
 //	    refresh_before <duration>
 //
-//	    # what is kept of downloads
+//	    # where documents are kept
 //	    downloads off|memory|storage {
 //	        keep     <duration>
 //	        seal_key <key...>

@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/certmagic"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/archive"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"

@@ -111,23 +111,23 @@ func checkSealKey(typed string) error {
 	return checkSealKeyLength(typed)
 }
 
-// An errShortSealKey is the error for a key that is too short. It is the length in bytes.
-type errShortSealKey int
+// A shortSealKeyError is the error for a key that is too short. It is the length in bytes.
+type shortSealKeyError int
 
 // Error implements error.
-func (n errShortSealKey) Error() string {
+func (n shortSealKeyError) Error() string {
 	return fmt.Sprintf("the key has %d characters, and must have at least %d: make one with 'openssl rand -hex 32'", int(n), minSealKey)
 }
 
 // checkSealKeyLength returns an error if a resolved key is too short.
 func checkSealKeyLength(key string) error {
 	if n := len(strings.TrimSpace(key)); n < minSealKey {
-		return errShortSealKey(n)
+		return shortSealKeyError(n)
 	}
 	return nil
 }
 
-// sealKeys resolves the keys. The error shows nothing of them. It is an errShortSealKey if a
+// sealKeys resolves the keys. The error shows nothing of them. It is a shortSealKeyError if a
 // key is too short.
 func (d *Downloads) sealKeys() ([][]byte, error) {
 	keys := make([][]byte, 0, len(d.SealKeys))
@@ -160,7 +160,7 @@ func (d *Downloads) provision(logger *zap.Logger) error {
 		logger.Warn("a seal_key is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/seal}")
 	}
 	_, err := d.sealKeys()
-	if _, short := errors.AsType[errShortSealKey](err); short {
+	if _, short := errors.AsType[shortSealKeyError](err); short {
 		return err
 	}
 	if err != nil {
