@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -117,21 +118,29 @@ func TestRescue(t *testing.T) {
 				}
 				f.settled()
 				g := happens()
+				var calls sync.WaitGroup
 				for order, protocol := range left {
-					if status, content, err := f.fetch(protocol, g, "other", order); status == http.StatusOK {
-						t.Errorf("%s: another caller got %d bytes, %v", order, len(content), err)
-					}
-					status, content, err := f.fetch(protocol, g, "app", order)
-					if status != http.StatusOK || err != nil || !bytes.Equal(content, b.document(order)) {
-						t.Errorf("%s: the caller got %d, %d bytes, %v", order, status, len(content), err)
-					}
-					if n := b.count(order); n != 2 { // the other caller's call is one for BankID too
-						t.Errorf("%s: the API saw %d calls, want the first one and that of another caller", order, n)
-					}
+					calls.Go(func() { f.comesBack(protocol, g, order) })
 				}
+				calls.Wait()
 			}
 			checkSecrecy(t, s.dump(), orders)
 		})
+	}
+}
+
+// comesBack makes the next calls for an order whose first caller has left.
+func (f *fleet) comesBack(protocol string, g *gateway, order string) {
+	f.t.Helper()
+	if status, content, err := f.fetch(protocol, g, "other", order); status == http.StatusOK {
+		f.t.Errorf("%s: another caller got %d bytes, %v", order, len(content), err)
+	}
+	status, content, err := f.fetch(protocol, g, "app", order)
+	if status != http.StatusOK || err != nil || !bytes.Equal(content, f.bank.document(order)) {
+		f.t.Errorf("%s: the caller got %d, %d bytes, %v", order, status, len(content), err)
+	}
+	if n := f.bank.count(order); n != 2 {
+		f.t.Errorf("%s: the API saw %d calls, want the first one and that of another caller", order, n)
 	}
 }
 
