@@ -1,6 +1,7 @@
 package caddyesign
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -12,11 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/archive"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
@@ -91,13 +94,20 @@ type App struct {
 	// Default: at a random time when 70 to 80 % of its lifetime have passed.
 	RefreshBefore caddy.Duration `json:"refresh_before,omitempty"`
 
+	// Whether and where downloads are kept. Default: in memory, for ten minutes.
+	Downloads *Downloads `json:"downloads,omitempty"`
+
 	env bankid.Environment
 	// showsProxy is whether the configuration may read placeholders of Caddy's reverse
 	// proxy, which the short way does not set.
 	showsProxy bool
+	// tellsApart is whether the configuration may tell callers apart, where any may call.
+	tellsApart bool
 	provider   *tokenauth.Provider
 	budget     *gateway.Budget
 	downloads  downloadStore
+	archives   map[string]*archive.Archive // by client name
+	fresh      []*archive.Archive          // that no configuration before has used
 	drainers   drainers
 	sandbox    *sandboxServer
 	sources    map[*tokenauth.Source]bool
@@ -107,10 +117,12 @@ type App struct {
 	metrics    *sourceMetrics
 	events     *emitter
 
-	logger  *zap.Logger
-	http    *http.Client
-	storage tokenauth.Store
-	detach  []func()
+	logger    *zap.Logger
+	http      *http.Client
+	storage   tokenauth.Store
+	certmagic certmagic.Storage
+	stop      context.CancelFunc // ends what runs in the background
+	detach    []func()
 }
 
 // IssuerTLS configures TLS towards the OpenID provider.
@@ -131,7 +143,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app. It does not use the network.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
-	a.storage = sharedStorage{ctx.Storage()}
+	a.certmagic = ctx.Storage()
+	a.storage = sharedStorage{a.certmagic}
+	a.archives = make(map[string]*archive.Archive)
 	a.sources = make(map[*tokenauth.Source]bool)
 	a.used = make(map[string][]*tokenauth.Source)
 	a.bound = make(map[string]bool)
@@ -149,8 +163,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionClients(ctx); err != nil {
 		return err
 	}
+	if err := a.Downloads.provision(a.logger); err != nil {
+		return err
+	}
 	cfg := configuration(ctx)
 	a.showsProxy = readsProxy(cfg)
+	a.tellsApart = tellsCallersApart(cfg)
 	if err := checkUserID(cfg); err != nil {
 		return err
 	}
@@ -371,6 +389,11 @@ func (a *App) Start() error {
 	for source := range a.sources {
 		source.Warm()
 	}
+	if len(a.fresh) > 0 {
+		var ctx context.Context
+		ctx, a.stop = context.WithCancel(context.Background())
+		go a.probeArchives(ctx)
+	}
 	return nil
 }
 
@@ -382,6 +405,9 @@ func (a *App) Stop() error { return nil }
 func (a *App) Cleanup() error {
 	if a.events != nil {
 		a.events.stop()
+	}
+	if a.stop != nil {
+		a.stop()
 	}
 	for _, detach := range a.detach {
 		detach()

@@ -28,3 +28,19 @@ func readsProxy(cfg *caddy.Config) bool {
 	app := cfg.AppsRaw["http"]
 	return bytes.Contains(app, []byte("http.reverse_proxy.")) || bytes.Contains(app, []byte(`"templates"`))
 }
+
+// tellsCallersApart reports whether something that cfg configures may tell callers apart:
+// an authentication handler, of whatever kind, or client certificates. It reports true if
+// the configuration is not known.
+func tellsCallersApart(cfg *caddy.Config) bool {
+	if cfg == nil || cfg.AppsRaw["http"] == nil {
+		return true
+	}
+	app := cfg.AppsRaw["http"]
+	for _, word := range []string{`"authentication"`, `"client_authentication"`, `"` + userID + `"`, `"forward_auth"`} {
+		if bytes.Contains(app, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}

@@ -61,6 +61,12 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    timeout        <duration>
 //	    refresh_before <duration>
 //
+//	    # where documents are kept
+//	    downloads off|memory|storage {
+//	        keep     <duration>
+//	        seal_key <key...>
+//	    }
+//
 //	    # if the environment is the simulated one
 //	    sandbox {
 //	        <setting> <value> # see SandboxSettings; one that is true or false has no value
@@ -124,6 +130,15 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 
+		case "downloads":
+			if a.Downloads != nil {
+				return d.Err("downloads already specified")
+			}
+			a.Downloads = new(Downloads)
+			if err := a.Downloads.unmarshalCaddyfile(d); err != nil {
+				return err
+			}
+
 		case "timeout":
 			if err := onceDuration(d, &a.Timeout); err != nil {
 				return err
@@ -135,7 +150,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 
 		default:
-			return unrecognized(d, "environment, issuer, insecure_http_issuer, "+clientSubdirectives+", client, tls, timeout, refresh_before, sandbox")
+			return unrecognized(d, "environment, issuer, insecure_http_issuer, "+clientSubdirectives+", client, tls, timeout, refresh_before, downloads, sandbox")
 		}
 		if a.Environment != "" && a.Issuer != "" {
 			return d.Err("environment and issuer exclude each other: an environment has its issuer")

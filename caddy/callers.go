@@ -1,8 +1,6 @@
 package caddyesign
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
@@ -119,23 +117,6 @@ func isLocalAddr(addr net.Addr) bool {
 // of the caller. In TLS early data it has not done so yet.
 func hasVerifiedCertificate(r *http.Request) bool {
 	return r.TLS != nil && r.TLS.HandshakeComplete && len(r.TLS.VerifiedChains) > 0
-}
-
-// callerIdentity returns who makes r, by an authentication handler, a verified client
-// certificate, or callers being callersLocal. It returns "" if none of them tells.
-func callerIdentity(r *http.Request, callers string) string {
-	if id := authenticatedUser(r); id != "" {
-		return "user:" + id
-	}
-	if hasVerifiedCertificate(r) {
-		// A renewed certificate for the same key belongs to the same caller.
-		key := sha256.Sum256(r.TLS.VerifiedChains[0][0].RawSubjectPublicKeyInfo)
-		return "key:" + hex.EncodeToString(key[:])
-	}
-	if callers == callersLocal {
-		return callersLocal
-	}
-	return ""
 }
 
 // checkOwnBearer returns an error if call passes the caller's Authorization on, and

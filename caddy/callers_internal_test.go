@@ -189,7 +189,8 @@ func TestCallerIdentity(t *testing.T) {
 		if user != "" {
 			repl.Set("http.auth.user.id", user)
 		}
-		return callerIdentity(r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)), callers)
+		h := &Handler{Callers: callers, identities: new(identities)}
+		return h.callerIdentity(r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)))
 	}
 	seen := make(map[string]bool)
 	for _, id := range []string{

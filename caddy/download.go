@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
@@ -32,7 +33,7 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *excha
 		return h.forward(w, r, x, next)
 	}
 	log := downloadLog{h.logger, []zap.Field{zap.String("api", x.Call.Group), zap.String("order", order)}}
-	d, first, err := h.downloads.Claim(r.Context(), key, download.Options{Observer: log})
+	d, first, err := h.downloads.Claim(r.Context(), key, download.Options{Keep: h.keep, Observer: log})
 	if err != nil {
 		return caddyhttp.Error(statusClientClosedRequest, errors.New("the caller left while waiting for an earlier call for the same order"))
 	}
@@ -49,23 +50,43 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *excha
 func (h *Handler) downloadKey(r *http.Request, x *exchange) (key download.Key, order string, ok bool) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	ids := query["sign_id"]
-	caller := callerIdentity(r, h.Callers)
+	caller := h.callerIdentity(r)
 	within := x.download != nil // whether r is in a route of such a call
-	if err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
+	if h.keep == 0 || err != nil || len(ids) != 1 || ids[0] == "" || caller == "" || within {
 		return key, "", false
 	}
-	// A server's name changes when a server is added; its addresses do not.
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	var listen []string
-	if server != nil {
-		listen = slices.Clone(server.Listen)
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok {
+		original = *r
 	}
 	// The values are quoted, so that no two lists look the same.
-	about := fmt.Sprintf("%q", append(listen,
-		strings.ToLower(r.Host), h.client.Issuer, h.client.ClientID,
+	about := fmt.Sprintf("%q", append(serverPorts(r),
+		strings.ToLower(r.Host), original.URL.Path, h.client.Issuer, h.client.ClientID,
 		x.core.Origin.String(), x.Call.Method, x.Call.Path, caller, ids[0]))
 	hash := sha256.Sum256([]byte(ids[0]))
 	return sha256.Sum256([]byte(about)), hex.EncodeToString(hash[:8]), true
+}
+
+// serverPorts returns the ports of the server that got r, and "unix" for a unix socket.
+// They do not change when a server is added, as its name does, and they are the same in all
+// gateways of a fleet, which bind different addresses.
+func serverPorts(r *http.Request) []string {
+	var ports []string
+	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		for _, listen := range server.Listen {
+			address, err := caddy.ParseNetworkAddress(listen)
+			switch {
+			case err != nil:
+				ports = append(ports, listen)
+			case address.IsUnixNetwork():
+				ports = append(ports, "unix")
+			default:
+				ports = append(ports, fmt.Sprintf("%d-%d", address.StartPort, address.EndPort))
+			}
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 // fetchDownload makes the call, and passes its response on. If the caller gets only a part

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -12,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/archive"
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/upload"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
@@ -68,13 +70,16 @@ type Handler struct {
 	// handler `templates`.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
-	table     *gateway.Table
-	routes    map[string]*route // by API
-	name      string            // in Proxy-Status
-	downloads *download.Store
-	client    clientKey // the client whose orders the calls are about
-	drainers  drainers
-	logger    *zap.Logger
+	table      *gateway.Table
+	routes     map[string]*route // by API
+	name       string            // in Proxy-Status
+	downloads  *download.Store
+	keep       time.Duration    // how long downloads are kept; 0 if they are not
+	archive    *archive.Archive // keeps them too; nil if nothing is stored
+	client     clientKey        // the client whose orders the calls are about
+	identities *identities
+	drainers   drainers
+	logger     *zap.Logger
 
 	subrouteErrors bool // whether a subroute around the handler has its own error routes
 }
@@ -137,6 +142,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.downloads, h.client = app.downloads.Store, clientKey{app.env.Issuer, client.ClientID}
+	if app.Downloads.mode() != downloadsOff {
+		h.keep = app.Downloads.keep()
+		if h.Callers == callersAny && !app.tellsApart && (h.has(bankid.SignDoc) || h.has(bankid.Timestamp)) {
+			h.logger.Warn("downloads are not kept, since callers cannot be told apart: use 'callers authenticated' with an authentication handler or client certificates, or write 'downloads off'")
+		}
+	}
+	h.identities = &identities{machine: machineIdentity()}
+	if h.archive, err = app.archive(h.Client, client); err != nil {
+		return err
+	}
 	h.drainers = app.drainers
 	return standBefore(ctx, h.name, h.drainers)
 }

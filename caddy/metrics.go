@@ -151,7 +151,7 @@ var (
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "download_events_total",
-		Help:      "Counter of downloads that were interrupted, and kept; handed over to another call; not kept (too_large, large_header, unframed); ended without their caller (too_many, idle); broken off by the API; or lost (expired, closed).",
+		Help:      "Counter of downloads that were interrupted, and kept; handed over to another call; not kept (too_large, large_header, unframed); ended without their caller (too_many, idle); broken off by the API; or lost (expired, closed, or cut_off with a gateway).",
 	}, []string{"event"})
 	downloadsInMemory = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: metricsNamespace,
@@ -169,6 +169,7 @@ var (
 
 // The counters start at 0: the first event would be missed if its counter began at 1.
 func init() {
+	downloadEvents.WithLabelValues(downloadCutOff)
 	for _, about := range downloadMessages {
 		if about.label != "" {
 			downloadEvents.WithLabelValues(about.label)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -31,35 +29,18 @@ type entry struct {
 	aead cipher.AEAD
 }
 
-// sealing returns what names and encryption keys of entries are derived from.
-func (c Credentials) sealing() ([]byte, error) {
-	switch {
-	case !c.ShareSecret.Empty():
-		return []byte(c.ShareSecret.Reveal()), nil
-	case c.Key != nil:
-		return c.Key.pkcs8()
-	case c.ClientSecret.Empty():
-		return nil, errors.New("the client has no credential to derive a key from")
-	}
-	return []byte(c.ClientSecret.Reveal()), nil
-}
-
 // newEntry returns an entry for the given credentials. purpose says what the entry is for;
 // every other entry must have another purpose.
 func newEntry(c Credentials, purpose any) (*entry, error) {
-	material, err := c.sealing()
-	if err != nil {
-		return nil, err
-	}
 	info, err := json.Marshal(purpose)
 	if err != nil {
 		return nil, err
 	}
-	name, err := hkdf.Key(sha256.New, material, nil, storePrefix+"name"+string(info), 16)
+	name, err := c.Derive(storePrefix+"name"+string(info), 16)
 	if err != nil {
 		return nil, err
 	}
-	key, err := hkdf.Key(sha256.New, material, nil, storePrefix+"key"+string(info), 32)
+	key, err := c.Derive(storePrefix+"key"+string(info), 32)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,251 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
+)
+
+const (
+	// refreshTime is the time after which a mark is written anew.
+	refreshTime = time.Second
+
+	// pollTime is the time between two looks while another process downloads.
+	pollTime = 250 * time.Millisecond
+
+	// staleTime is the time after which a mark that has not changed belongs to a process
+	// that is gone.
+	staleTime = 10 * time.Second
+
+	// lookLimit is how long the storage may take to tell whether it has a download.
+	lookLimit = time.Second
+)
+
+// An Archive keeps the downloads of one client. New makes one.
+type Archive struct {
+	operations operations
+	secrets    secrets
+	closed     context.Context
+	close      context.CancelFunc
+	wake       chan struct{} // of the sweeper
+
+	mu        sync.Mutex
+	attached  []*Settings // the newest last; there is always one after the first Attach
+	writing   map[string]*newEntry
+	documents map[string]ticket // of manifests that were seen or written, by name
+}
+
+// Settings are what an Archive uses. A configuration attaches its own.
+type Settings struct {
+	// Storage has the downloads.
+	Storage Storage
+
+	// Keep is how long a download is kept after it is whole.
+	Keep time.Duration
+
+	// Secrets returns the sealing secrets. The first one seals, all of them open. If it
+	// returns an error, those that it returned before are used.
+	Secrets func() ([][]byte, error)
+
+	// Lost is called when a download turns out to be lost, at least once in all
+	// processes together.
+	Lost func(Loss)
+}
+
+// New returns an Archive for which Attach must be called.
+func New() *Archive {
+	a := &Archive{
+		operations: make(operations, maxOperations), wake: make(chan struct{}, 1),
+		writing: make(map[string]*newEntry), documents: make(map[string]ticket),
+	}
+	a.closed, a.close = context.WithCancel(context.Background())
+	return a
+}
+
+// Attach makes the archive use s until s is detached, or others are attached. The last
+// settings stay in use when they are detached. From the first Attach on, the archive
+// deletes what is out of date, in the background.
+func (a *Archive) Attach(s Settings) (detach func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.attached == nil {
+		go a.sweepAlways()
+	}
+	attached := &s
+	a.attached = append(a.attached, attached)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.attached) > 1 {
+			a.attached = slices.DeleteFunc(a.attached, func(other *Settings) bool { return other == attached })
+		}
+	}
+}
+
+// Close ends what the archive does in the background. What it keeps stays in the storage.
+func (a *Archive) Close() { a.close() }
+
+// settings returns the settings that were attached last.
+func (a *Archive) settings() *Settings {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.attached[len(a.attached)-1]
+}
+
+// sealers returns the sealers in use. The first one seals.
+func (a *Archive) sealers() ([]*sealer, error) {
+	s := a.settings()
+	values, err := s.Secrets()
+	sealers, useErr := a.secrets.use(values, s.Keep)
+	if useErr != nil {
+		return nil, errors.Join(err, useErr)
+	}
+	return sealers, nil
+}
+
+// For returns the archive for a download. If that is lost, label is in its Loss.
+func (a *Archive) For(label ...string) download.Archive { return labelled{a, label} }
+
+// labelled is an Archive for one download.
+type labelled struct {
+	*Archive
+
+	label []string
+}
+
+// Begin implements download.Archive.
+func (a labelled) Begin(ctx context.Context, key download.Key) (download.NewEntry, error) {
+	sealers, err := a.sealers()
+	if err != nil {
+		return nil, err
+	}
+	e, err := a.newEntry(sealers[0], key, Loss{a.label, time.Now()})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.mark(ctx); err != nil {
+		go a.delete(context.WithoutCancel(ctx), markKey(e.name)) //nolint:errcheck // the sweep finds it
+		return nil, err
+	}
+	e.begin()
+	return e, nil
+}
+
+// Find implements download.Archive. It gives a storage one second to say what it has.
+func (a labelled) Find(ctx context.Context, key download.Key) (download.Entry, error) {
+	sealers, err := a.sealers()
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	e, marks, err := a.look(limited, key, sealers)
+	watch, seen := newWatch(a.Archive), time.Now()
+	for e == nil && (err == nil || time.Since(seen) < staleTime && len(watch.seen) > 0) {
+		switch {
+		case err != nil:
+			watch.blind()
+		case !watch.see(ctx, marks):
+			return nil, fs.ErrNotExist
+		default:
+			seen = time.Now()
+		}
+		timer := time.NewTimer(pollTime)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		}
+		e, marks, err = a.look(ctx, key, sealers)
+	}
+	if e == nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// look returns the whole download at key, or else the marks of processes that download
+// it, by name.
+func (a *Archive) look(ctx context.Context, key download.Key, sealers []*sealer) (*entry, map[string]mark, error) {
+	type view struct {
+		entry *entry
+		mark  mark
+		err   error
+	}
+	views := make(chan view, len(sealers))
+	for _, s := range sealers {
+		go func() {
+			var v view
+			v.entry, v.mark, v.err = a.lookOne(ctx, key, s)
+			views <- v
+		}()
+	}
+	marks := make(map[string]mark)
+	var found *entry
+	var err error
+	for range sealers {
+		switch v := <-views; {
+		case v.err != nil:
+			err = errors.Join(err, v.err)
+		case v.entry != nil:
+			found = v.entry
+		case v.mark.value != nil:
+			marks[v.mark.name] = v.mark
+		}
+	}
+	if found != nil || len(marks) > 0 {
+		err = nil
+	}
+	return found, marks, err
+}
+
+// lookOne is look for one sealer.
+func (a *Archive) lookOne(ctx context.Context, key download.Key, s *sealer) (*entry, mark, error) {
+	name := s.name(key)
+	for again := false; ; again = true {
+		e, err := a.open(ctx, key, s, name)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return e, mark{}, err
+		}
+		value, err := a.load(ctx, markKey(name))
+		if err == nil {
+			return nil, mark{name, value}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, mark{}, err
+		}
+		if again { // otherwise the other process may have ended in between
+			return nil, mark{}, nil
+		}
+	}
+}
+
+// open returns the whole download at key. The error is fs.ErrNotExist if there is none.
+func (a *Archive) open(ctx context.Context, key download.Key, s *sealer, name string) (*entry, error) {
+	manifest, err := a.load(ctx, manifestKey(name))
+	if err != nil {
+		return nil, err
+	}
+	t, c, err := s.openManifest(key, manifest)
+	if err != nil {
+		return nil, err
+	}
+	if !time.Now().Before(t.expiry()) {
+		a.note(name, t) // the sweep deletes it
+		return nil, fs.ErrNotExist
+	}
+	if int64(t.Pieces) != pieces(c.Meta.Length) {
+		return nil, errChanged
+	}
+	aead, err := newAEAD(c.Key)
+	if err != nil {
+		return nil, errChanged
+	}
+	return &entry{a, name, t.ID, aead, c.Meta}, nil
+}

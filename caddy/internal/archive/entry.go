@@ -1,0 +1,230 @@
+package archive
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
+)
+
+// An entry is a whole download.
+type entry struct {
+	archive *Archive
+	name    string
+	id      id
+	aead    cipher.AEAD
+	meta    download.Meta
+}
+
+// Meta implements download.Entry.
+func (e *entry) Meta() download.Meta { return e.meta }
+
+// Piece implements download.Entry.
+func (e *entry) Piece(ctx context.Context, n int) ([]byte, error) {
+	start := int64(n) * download.PieceSize
+	if n < 0 || start >= e.meta.Length {
+		return nil, fs.ErrNotExist
+	}
+	piece, err := e.archive.loadPiece(ctx, e.aead, pieceKey(e.name, e.id, n), n)
+	if err == nil && int64(len(piece)) != min(download.PieceSize, e.meta.Length-start) {
+		return nil, errChanged
+	}
+	return piece, err
+}
+
+// pieceAAD is the associated data of piece n. The key of the pieces belongs to one
+// download, and the manifest says how many there are.
+func pieceAAD(n int) []byte { return binary.BigEndian.AppendUint64([]byte("piece "), uint64(n)) } //nolint:gosec // it is not negative
+
+// loadPiece returns a piece.
+func (a *Archive) loadPiece(ctx context.Context, aead cipher.AEAD, key string, n int) ([]byte, error) {
+	sealed, err := a.load(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) > download.PieceSize+aead.Overhead() {
+		return nil, errChanged
+	}
+	piece, err := aead.Open(nil, nil, sealed, pieceAAD(n))
+	if err != nil {
+		return nil, errChanged
+	}
+	return piece, nil
+}
+
+// A newEntry is a download that is being written.
+type newEntry struct {
+	archive *Archive
+	sealer  *sealer
+	key     download.Key
+	name    string
+	id      id
+	loss    Loss // in the mark
+	secret  []byte
+	aead    cipher.AEAD
+
+	ctx context.Context // ends with the writing
+	end context.CancelFunc
+	put int // pieces so far; the caller of Put, Commit and Abandon has it
+
+	mu     sync.Mutex
+	marked time.Time     // when the mark was written last
+	yields bool          // whether the mark is left to other processes
+	idle   chan struct{} // closed when the mark is not written any more
+}
+
+// newEntry returns an entry that is not begun.
+func (a *Archive) newEntry(s *sealer, key download.Key, loss Loss) (*newEntry, error) {
+	secret := make([]byte, keySize)
+	_, _ = rand.Read(secret) // it never fails
+	aead, err := newAEAD(secret)
+	if err != nil {
+		return nil, err
+	}
+	e := &newEntry{
+		archive: a, sealer: s, key: key, name: s.name(key), id: newID(),
+		loss: loss, secret: secret, aead: aead, idle: make(chan struct{}),
+	}
+	e.ctx, e.end = context.WithCancel(a.closed)
+	return e, nil
+}
+
+// mark writes the mark.
+func (e *newEntry) mark(ctx context.Context) error {
+	value, err := e.sealer.sealMark(e.name, e.id, e.loss)
+	if err != nil {
+		return err
+	}
+	if err := e.archive.store(ctx, markKey(e.name), value); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.marked = time.Now()
+	return nil
+}
+
+// begin makes the mark be written again and again.
+func (e *newEntry) begin() {
+	a := e.archive
+	a.mu.Lock()
+	a.writing[e.name] = e
+	a.mu.Unlock()
+	go func() {
+		defer close(e.idle)
+		ticker := time.NewTicker(refreshTime)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				e.mu.Lock()
+				yields := e.yields
+				e.mu.Unlock()
+				if !yields {
+					_ = e.mark(e.ctx) // Commit looks whether it was written
+				}
+			case <-e.ctx.Done():
+				return
+			}
+		}
+	}()
+}
+
+// yields reports whether a mark is that of this process. If so, this process writes it no
+// more: its call has failed, and it asks whether another process makes the same call.
+func (a *Archive) yields(m mark) bool {
+	a.mu.Lock()
+	e := a.writing[m.name]
+	a.mu.Unlock()
+	if i, ok := idOf(m.value); e == nil || !ok || i != e.id {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.yields = true
+	return true
+}
+
+// stop ends the writing of the mark.
+func (e *newEntry) stop() {
+	e.end()
+	a := e.archive
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.writing[e.name] == e {
+		delete(a.writing, e.name)
+	}
+}
+
+// Put implements download.NewEntry.
+func (e *newEntry) Put(ctx context.Context, n int, piece []byte) error {
+	e.put = max(e.put, n+1)
+	return e.archive.store(ctx, pieceKey(e.name, e.id, n), e.aead.Seal(nil, nil, piece, pieceAAD(n))) //nolint:gosec // it makes its own nonce
+}
+
+// Piece implements download.NewEntry.
+func (e *newEntry) Piece(ctx context.Context, n int) ([]byte, error) {
+	return e.archive.loadPiece(ctx, e.aead, pieceKey(e.name, e.id, n), n)
+}
+
+// errForgotten is the error if others may take this process for dead.
+var errForgotten = errors.New("the mark of the download could not be written for too long")
+
+// Commit implements download.NewEntry.
+func (e *newEntry) Commit(ctx context.Context, meta download.Meta) error {
+	e.mu.Lock()
+	forgotten := time.Since(e.marked) > leftoverTime/2
+	e.mu.Unlock()
+	if forgotten {
+		return errForgotten // others may have deleted pieces
+	}
+	a := e.archive
+	t := ticket{e.id, time.Now().Add(a.settings().Keep).UnixMilli(), uint32(e.put)} //nolint:gosec // it is not that many
+	manifest, err := e.sealer.sealManifest(e.key, t, content{e.secret, meta})
+	if err != nil {
+		return err
+	}
+	if err := a.store(ctx, manifestKey(e.name), manifest); err != nil {
+		return err
+	}
+	e.stop()
+	a.note(e.name, t)
+	go func() {
+		<-e.idle
+		e.unmark()
+	}()
+	return nil
+}
+
+// Abandon implements download.NewEntry.
+func (e *newEntry) Abandon() {
+	e.stop()
+	go func() {
+		<-e.idle
+		e.unmark()
+		ctx := e.archive.closed
+		_ = e.archive.deletePieces(ctx, e.name, ticket{ID: e.id, Pieces: uint32(e.put)}) //nolint:gosec // it is not that many; the sweep deletes what is left
+	}()
+}
+
+// unmark deletes the mark, unless it is that of another process.
+func (e *newEntry) unmark() {
+	ctx := e.archive.closed
+	if value, err := e.archive.load(ctx, markKey(e.name)); err == nil {
+		if i, ok := idOf(value); ok && i == e.id {
+			_ = e.archive.delete(ctx, markKey(e.name)) // the sweep deletes it if this fails
+		}
+	}
+}
+
+// Interface guards
+var (
+	_ download.Entry    = (*entry)(nil)
+	_ download.NewEntry = (*newEntry)(nil)
+)

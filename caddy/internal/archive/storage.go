@@ -1,0 +1,127 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// A Storage is the part of Caddy's storage interface that an Archive uses. Keys are
+// paths. A Storage must be safe for concurrent use. It need not be trusted.
+type Storage interface {
+	// Store sets the value of key, and replaces an older value.
+	Store(ctx context.Context, key string, value []byte) error
+
+	// Load returns the value of key. If there is none, the error should be
+	// fs.ErrNotExist.
+	Load(ctx context.Context, key string) ([]byte, error)
+
+	// Delete deletes key. It is not an error if there is no such key.
+	Delete(ctx context.Context, key string) error
+
+	// Exists reports whether there is a key.
+	Exists(ctx context.Context, key string) bool
+
+	// List returns the keys below path, and with recursive the keys below those too.
+	List(ctx context.Context, path string, recursive bool) ([]string, error)
+}
+
+const (
+	// maxOperations is how many operations of an Archive may be under way.
+	maxOperations = 64
+
+	// operationLimit is how long one operation may take.
+	operationLimit = 10 * time.Second
+)
+
+// errSilent is the error if an operation does not end in time.
+var errSilent = errors.New("the storage does not respond")
+
+// operations counts the operations under way. One that hangs keeps its place.
+type operations chan struct{}
+
+// run runs an operation, at most for the time operationLimit and as long as ctx. The
+// operation may ignore the end of its context, as some storages do; then it goes on
+// alone.
+func run[T any](ctx context.Context, o operations, operation func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, operationLimit)
+	var none T
+	select {
+	case o <- struct{}{}:
+	case <-ctx.Done():
+		cancel()
+		return none, errSilent
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			if v := recover(); v != nil {
+				r = result{err: fmt.Errorf("the storage panics: %v", v)}
+			}
+			ended <- r
+			<-o
+			cancel()
+		}()
+		r.value, r.err = operation(ctx)
+		if r.err != nil && ctx.Err() != nil {
+			r.err = errSilent // some storages say then that the key does not exist
+		}
+	}()
+	select {
+	case r := <-ended:
+		return r.value, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-ended: // it cancels the context itself
+		return r.value, r.err
+	default:
+		return none, errSilent
+	}
+}
+
+// store sets the value of key.
+func (a *Archive) store(ctx context.Context, key string, value []byte) error {
+	s := a.settings().Storage
+	_, err := run(ctx, a.operations, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.Store(ctx, key, value)
+	})
+	return err
+}
+
+// load returns the value of key. The error is fs.ErrNotExist if there is none, as far as
+// the storage tells.
+func (a *Archive) load(ctx context.Context, key string) ([]byte, error) {
+	s := a.settings().Storage
+	return run(ctx, a.operations, func(ctx context.Context) ([]byte, error) {
+		value, err := s.Load(ctx, key)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil && !s.Exists(ctx, key) {
+			return nil, fs.ErrNotExist // some storages return another error for it
+		}
+		return value, err
+	})
+}
+
+// delete deletes a key.
+func (a *Archive) delete(ctx context.Context, key string) error {
+	s := a.settings().Storage
+	_, err := run(ctx, a.operations, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.Delete(ctx, key)
+	})
+	return err
+}
+
+// list returns the keys of all downloads, of every client.
+func (a *Archive) list(ctx context.Context) ([]string, error) {
+	s := a.settings().Storage
+	return run(ctx, a.operations, func(ctx context.Context) ([]string, error) {
+		return s.List(ctx, prefix, true)
+	})
+}

@@ -1,0 +1,261 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// sweepTime is the longest time between two sweeps.
+	sweepTime = time.Minute
+
+	// sweepLimit is how long a sweep may take.
+	sweepLimit = time.Minute
+
+	// leftoverTime is the time after which pieces without a mark and without a manifest
+	// are deleted.
+	leftoverTime = time.Minute
+
+	// foreignTime is the time after which a mark that has not changed, and that another
+	// secret has sealed, is deleted. Until then, a process that has the secret can log
+	// what is lost.
+	foreignTime = time.Hour
+)
+
+// note remembers the manifest of a download.
+func (a *Archive) note(name string, t ticket) {
+	a.mu.Lock()
+	a.documents[name] = t
+	a.mu.Unlock()
+	select {
+	case a.wake <- struct{}{}:
+	default: // it wakes up anyway
+	}
+}
+
+// sweepAlways deletes what is out of date, until the archive is closed.
+func (a *Archive) sweepAlways() {
+	s := sweeper{Archive: a}
+	for {
+		s.sweep()
+		// The time of a download may be over before the next sweep.
+		for next := time.Now().Add(s.pause()); ; {
+			until, ok := a.deleteExpired()
+			if !ok || until.After(next) {
+				until = next
+			}
+			timer := time.NewTimer(time.Until(until))
+			select {
+			case <-timer.C:
+			case <-a.wake:
+				timer.Stop()
+			case <-a.closed.Done():
+				timer.Stop()
+				return
+			}
+			if !time.Now().Before(next) {
+				break
+			}
+		}
+	}
+}
+
+// deleteExpired deletes the known downloads whose time is over. It returns when the time
+// of the next one is over; ok is false if there is none.
+func (a *Archive) deleteExpired() (next time.Time, ok bool) {
+	ctx, cancel := context.WithTimeout(a.closed, sweepLimit)
+	defer cancel()
+	expired := make(map[string]ticket)
+	a.mu.Lock()
+	for name, t := range a.documents {
+		switch at := t.expiry(); {
+		case !time.Now().Before(at):
+			expired[name] = t
+			delete(a.documents, name) // if this fails, the next sweep sees it again
+		case !ok || at.Before(next):
+			next, ok = at, true
+		}
+	}
+	a.mu.Unlock()
+	for name, t := range expired {
+		if ctx.Err() == nil {
+			a.deleteDocument(ctx, name, t)
+		}
+	}
+	return next, ok
+}
+
+// deleteDocument deletes a download whose time is over. The sweep deletes what is left.
+func (a *Archive) deleteDocument(ctx context.Context, name string, t ticket) {
+	// It may have been downloaded again since.
+	if value, err := a.load(ctx, manifestKey(name)); err == nil {
+		if present, err := readTicket(value); err == nil && present != t {
+			a.note(name, present)
+		} else if a.delete(ctx, manifestKey(name)) != nil {
+			return
+		}
+	}
+	_ = a.deletePieces(ctx, name, t)
+}
+
+// maxPieces is the largest number of pieces of a download that are deleted one by one,
+// in case somebody has changed the number in the storage.
+const maxPieces = 1 << 12
+
+// deletePieces deletes the pieces of one attempt to download something. The first
+// error ends it.
+func (a *Archive) deletePieces(ctx context.Context, name string, t ticket) error {
+	for n := range min(t.Pieces, maxPieces) {
+		if err := a.delete(ctx, pieceKey(name, t.ID, int(n))); err != nil {
+			return err
+		}
+	}
+	return a.delete(ctx, piecesKey(name, t.ID)) // file systems have directories
+}
+
+// lost tells the observer about a mark whose process is gone, and deletes it. It does
+// nothing, and returns false, if no secret in use has sealed the mark.
+func (a *Archive) lost(ctx context.Context, m mark) bool {
+	sealers, _ := a.sealers()
+	for _, s := range sealers {
+		if loss, err := s.openMark(m.name, m.value); err == nil {
+			a.settings().Lost(loss)
+			_ = a.delete(ctx, markKey(m.name)) // the sweep deletes it if this fails
+			return true
+		}
+	}
+	return false
+}
+
+// A sweeper remembers what it has seen in the last sweep.
+type sweeper struct {
+	*Archive
+
+	marks     map[string]sighting  // by name
+	leftovers map[string]time.Time // by key: when it was seen first
+}
+
+// pause returns the time until the next sweep: shorter if a mark may turn out not to
+// change.
+func (s *sweeper) pause() time.Duration {
+	for _, seen := range s.marks {
+		if time.Since(seen.at) < staleTime {
+			return staleTime + pollTime
+		}
+	}
+	return sweepTime
+}
+
+// A document is what the storage has of a download, by its keys.
+type document struct {
+	mark, manifest bool
+	others         []string
+}
+
+// sweep looks through the storage once, and deletes what is out of date.
+func (s *sweeper) sweep() {
+	ctx, cancel := context.WithTimeout(s.closed, sweepLimit)
+	defer cancel()
+	keys, err := s.list(ctx)
+	if err != nil {
+		return // some storages cannot list, or have no such path yet
+	}
+	documents := make(map[string]*document)
+	for _, key := range keys {
+		name := nameOf(key)
+		if name == "" {
+			continue
+		}
+		d := documents[name]
+		if d == nil {
+			d = new(document)
+			documents[name] = d
+		}
+		switch key {
+		case markKey(name):
+			d.mark = true
+		case manifestKey(name):
+			d.manifest = true
+		default:
+			d.others = append(d.others, key)
+		}
+	}
+	last := *s
+	s.marks, s.leftovers = make(map[string]sighting), make(map[string]time.Time)
+	for name, d := range documents {
+		if ctx.Err() != nil {
+			return
+		}
+		s.visit(ctx, name, d, &last)
+	}
+}
+
+// visit deletes what is out of date of one download.
+func (s *sweeper) visit(ctx context.Context, name string, d *document, last *sweeper) {
+	s.mu.Lock()
+	t, known := s.documents[name]
+	_, writing := s.writing[name]
+	s.mu.Unlock()
+	if writing {
+		return
+	}
+	if d.manifest && !known {
+		value, err := s.load(ctx, manifestKey(name))
+		if err != nil {
+			return
+		}
+		if t, err = readTicket(value); err == nil {
+			s.note(name, t)
+		} else {
+			d.manifest = false
+			d.others = append(d.others, manifestKey(name))
+		}
+	}
+	switch {
+	case d.mark:
+		s.visitMark(ctx, name, d, last)
+		return // its process may be alive
+	case d.manifest:
+		own := piecesKey(name, t.ID)
+		d.others = slices.DeleteFunc(d.others, func(key string) bool {
+			return key == own || strings.HasPrefix(key, own+"/")
+		})
+	}
+	for _, key := range d.others {
+		s.visitLeftover(ctx, key, last)
+	}
+}
+
+// visitMark deletes a mark whose process is gone.
+func (s *sweeper) visitMark(ctx context.Context, name string, d *document, last *sweeper) {
+	value, err := s.load(ctx, markKey(name))
+	if err != nil {
+		return
+	}
+	seen, ok := last.marks[name]
+	if !ok || !bytes.Equal(seen.mark.value, value) {
+		seen = sighting{mark{name, value}, time.Now()}
+	}
+	switch age := time.Since(seen.at); {
+	case age >= foreignTime, age >= staleTime && d.manifest:
+		_ = s.delete(ctx, markKey(name)) // the next sweep tries again
+	case age >= staleTime && s.lost(ctx, seen.mark):
+	default:
+		s.marks[name] = seen
+	}
+}
+
+// visitLeftover deletes a key that belongs to nothing. It does so when it sees it again,
+// since it may belong to something that was stored meanwhile.
+func (s *sweeper) visitLeftover(ctx context.Context, key string, last *sweeper) {
+	at, ok := last.leftovers[key]
+	switch {
+	case !ok:
+		s.leftovers[key] = time.Now()
+	case time.Since(at) < leftoverTime || s.delete(ctx, key) != nil:
+		s.leftovers[key] = at
+	}
+}

@@ -1,0 +1,110 @@
+package downloads
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	// kills is how often a gateway is killed.
+	kills = 100
+
+	// load is how many downloads are under way then.
+	load = 3
+)
+
+// A gateway is killed at a hundred random moments of downloads, while others are under way.
+// Every document whose manifest was stored is handed over whole by another gateway. The
+// others are logged by order and time.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	for name, open := range storages {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBank(t, 4<<20+17)
+			f := newFleet(t, b, open(t))
+			victim, other := f.gateways[0], f.gateways[1]
+			other.start()
+			begun := time.Now()
+			var orders []string
+			for n := range kills {
+				victim.start()
+				var calls sync.WaitGroup
+				for i := range load {
+					order := fmt.Sprintf("order-%d-%d", n, i)
+					orders = append(orders, order)
+					calls.Go(func() { _, _, _ = f.fetch("h1", victim, "app", order) }) // it breaks off, or not
+				}
+				<-time.After(rand.N(150 * time.Millisecond))
+				victim.kill()
+				calls.Wait()
+			}
+			manifests := f.storage.count(".manifest")
+			var mu sync.Mutex
+			var handedOver, middle, between, notBegun int
+			var lost []string
+			var calls sync.WaitGroup
+			for _, order := range orders {
+				called, sent := b.count(order) > 0, b.sentAll(order)
+				calls.Go(func() {
+					status, content, err := f.fetch("h1", other, "app", order)
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case status == http.StatusOK && (err != nil || !bytes.Equal(content, b.document(order))):
+						t.Errorf("%s: the other gateway handed over %d bytes, %v", order, len(content), err)
+					case !called:
+						notBegun++
+					case status == http.StatusOK:
+						handedOver++
+					case sent:
+						between++
+						lost = append(lost, order)
+					default:
+						middle++
+						lost = append(lost, order)
+					}
+				})
+			}
+			calls.Wait()
+			if handedOver != manifests {
+				t.Errorf("%d manifests were stored, and %d documents were handed over", manifests, handedOver)
+			}
+			f.logged(other, begun, lost)
+			t.Logf("of %d downloads whose gateway was killed at %d moments, another gateway handed over %d whole; %d were lost in the middle, %d between arrival and manifest; %d had not reached the API",
+				len(orders), kills, handedOver, middle, between, notBegun)
+			if handedOver == 0 || middle+between == 0 {
+				t.Error("the moments are not random enough")
+			}
+		})
+	}
+}
+
+// logged tests that the log has the lost orders with times from begun on.
+func (f *fleet) logged(g *gateway, begun time.Time, lost []string) {
+	f.t.Helper()
+	times := make(map[string]string)
+	for _, e := range append(g.lines("download lost"), f.gateways[0].lines("download lost")...) {
+		times[e.Order] = e.Begun.String()
+	}
+	for _, order := range lost {
+		seconds, ok := times[hash(order)]
+		if !ok {
+			f.t.Errorf("%s is lost, and the log does not say so", order)
+			continue
+		}
+		var at float64
+		if _, err := fmt.Sscan(seconds, &at); err != nil || at < float64(begun.Unix()-1) || at > float64(time.Now().Unix()+1) {
+			f.t.Errorf("%s is lost at %s", order, seconds)
+		}
+	}
+	if strings.Contains(fmt.Sprint(times), "order-") {
+		f.t.Error("the log shows an order")
+	}
+}
