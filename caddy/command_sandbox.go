@@ -223,6 +223,7 @@ func printSandbox(out io.Writer, address net.Addr, options sandbox.Options) erro
 	line("code verifier", sandbox.CodeVerifier+", of CSC codes that start with sandbox-")
 	line("faults", "POST, GET, DELETE /sandbox/faults")
 	line("signer", "POST /sandbox/orders?sign_id=…")
+	line("persons", "GET /sandbox/persons")
 	line("keys", "PUT /sandbox/jwks?client_id=…")
 	line("certificate", "GET /sandbox/ca.pem")
 	_, err := io.WriteString(out, text.String())

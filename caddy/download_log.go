@@ -31,12 +31,15 @@ var downloadMessages = map[download.Event]struct {
 	download.TooMany:     {zap.WarnLevel, "too_many", "download ended with its caller: too many go on already"},
 	download.Idle:        {zap.WarnLevel, "idle", "download ended: its caller has left, and nothing came any more"},
 	download.Broken:      {zap.WarnLevel, "broken", "download broke off: the API did not send all of it"},
+	download.Unstored:    {zap.WarnLevel, "unstored", "downloads are kept in memory only: the storage does not work"},
+	download.Stored:      {zap.InfoLevel, "", "downloads are kept in the storage again"},
+	download.Lost:        {zap.WarnLevel, "lost", "download not kept: the storage has failed meanwhile"},
 	download.Expired:     {zap.WarnLevel, "expired", "download expired: its last transfer broke off, and nobody came for it"},
 	download.Closed:      {zap.WarnLevel, "closed", "download lost: the gateway stops"},
 }
 
 // Observe implements download.Observer.
-func (l downloadLog) Observe(d *download.Download, e download.Event) {
+func (l downloadLog) Observe(d *download.Download, e download.Event, err error) {
 	about := downloadMessages[e]
 	if about.label != "" {
 		downloadEvents.WithLabelValues(about.label).Inc()
@@ -45,7 +48,7 @@ func (l downloadLog) Observe(d *download.Download, e download.Event) {
 	if e == download.Expired || e == download.Closed { // the handler may be gone
 		logger = caddy.Log()
 	}
-	logger.With(l.fields...).With(zap.Int64("bytes", d.Length())).Log(about.level, about.message)
+	logger.With(l.fields...).With(zap.Int64("bytes", d.Length()), zap.Error(err)).Log(about.level, about.message)
 }
 
 // Interface guard

@@ -169,7 +169,7 @@ func TestJourneyOfASignature(t *testing.T) {
 		} `json:"cert"`
 	}
 	s.at(credentialsInfo, map[string]any{"credentialID": credential, "certificates": "chain"}).passed(1, 200).into(&info)
-	if len(info.Cert.Chain) != 2 {
+	if len(info.Cert.Chain) != 3 {
 		t.Fatalf("the chain has %d certificates", len(info.Cert.Chain))
 	}
 
@@ -188,12 +188,17 @@ func TestJourneyOfASignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
+	issuer, err := x509.ParseCertificate(info.Cert.Chain[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots, issuers := x509.NewCertPool(), x509.NewCertPool()
+	issuers.AddCert(issuer)
 	authority := j.visit("GET", "/sandbox/ca.pem", "").is(200).body
 	if !roots.AppendCertsFromPEM(authority) {
 		t.Fatalf("the authority is %s", authority)
 	}
-	if _, err := certificate.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	if _, err := certificate.Verify(x509.VerifyOptions{Roots: roots, Intermediates: issuers, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
 		t.Errorf("the certificate: %v", err)
 	}
 	if len(signed.Signatures) != len(documents) {
@@ -209,7 +214,8 @@ func TestJourneyOfASignature(t *testing.T) {
 	j.write("signature.der", signed.Signatures[0])
 	j.write("ca.pem", authority)
 	j.write("person.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
-	j.openssl("person.pem: OK", "verify", "-CAfile", "ca.pem", "person.pem")
+	j.write("issuer.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Raw}))
+	j.openssl("person.pem: OK", "verify", "-CAfile", "ca.pem", "-untrusted", "issuer.pem", "person.pem")
 	j.openssl("", "x509", "-in", "person.pem", "-noout", "-pubkey", "-out", "public.pem")
 	j.openssl("Verified OK", "dgst", "-sha256", "-verify", "public.pem", "-signature", "signature.der", "document")
 }

@@ -262,7 +262,10 @@ func startCallersSandbox(t *testing.T) *callersSandbox {
 	}
 	server.Config.Handler = s
 	server.Start()
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // token requests may wait for recovered
+		server.Close()
+	})
 	return s
 }
 

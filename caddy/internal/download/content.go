@@ -20,11 +20,12 @@ const (
 // A piece is a part of the content.
 type piece struct {
 	start int64  // of the part, in bytes
-	data  []byte // the part that has come; its capacity is the size of the piece
+	n     int64  // length of the part that has come, in bytes
+	data  []byte // the part that has come; its capacity is the size of the piece; nil if only the archive has it
 }
 
 // end returns where the part that has come ends, in bytes.
-func (p piece) end() int64 { return p.start + int64(len(p.data)) }
+func (p piece) end() int64 { return p.start + p.n }
 
 // full reports whether all of the part has come.
 func (p piece) full() bool { return len(p.data) == cap(p.data) }
@@ -79,7 +80,7 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 				return nil, d.nextChange(), overflow
 			}
 			d.store.take(d, passedPiece)
-			d.pieces = append(d.pieces, piece{d.length, make([]byte, 0, passedPiece)})
+			d.pieces = append(d.pieces, piece{start: d.length, data: make([]byte, 0, passedPiece)})
 		}
 	}
 	data := d.pieces[len(d.pieces)-1].data
@@ -90,28 +91,31 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 // not enough memory. The store is locked.
 func (d *Download) addPiece() bool {
 	s := d.store
-	first := d.pieces
-	switch {
-	case d.ahead > 0:
+	if d.ahead > 0 {
 		size := min(d.ahead, PieceSize)
 		d.ahead -= size
-		d.pieces = append(d.pieces, piece{d.length, s.newPiece(size)})
-	case len(first) == 1 && len(first[0].data) < PieceSize:
-		if !s.reserve(d, PieceSize-int64(len(first[0].data))) {
-			return false
-		}
-		// Transfers may be reading the old memory.
-		d.pieces = []piece{{0, append(s.newPiece(PieceSize), first[0].data...)}}
-	default:
-		size := int64(PieceSize)
-		if len(first) == 0 {
-			size = firstPiece
-		}
-		if !s.reserve(d, size) {
-			return false
-		}
-		d.pieces = append(d.pieces, piece{d.length, s.newPiece(size)})
+		d.pieces = append(d.pieces, piece{start: d.length, data: s.newPiece(size)})
+		return true
 	}
+	if len(d.pieces) == 1 && d.expected < 0 && d.pieces[0].n < PieceSize {
+		if !s.reserve(d, PieceSize-d.pieces[0].n) {
+			return false
+		}
+		first := &d.pieces[0]
+		first.data = append(s.newPiece(PieceSize), first.data...) // transfers may be reading the old memory
+		return true
+	}
+	size := int64(PieceSize)
+	switch {
+	case d.expected >= 0:
+		size = min(size, d.expected-d.length)
+	case len(d.pieces) == 0:
+		size = firstPiece
+	}
+	if !s.reserve(d, size) {
+		return false
+	}
+	d.pieces = append(d.pieces, piece{start: d.length, data: s.newPiece(size)})
 	return true
 }
 
@@ -121,6 +125,7 @@ func (d *Download) grow(n int) {
 	defer d.store.mu.Unlock()
 	last := &d.pieces[len(d.pieces)-1]
 	last.data = last.data[:len(last.data)+n]
+	last.n += int64(n)
 	d.length += int64(n)
 	if d.alone != nil {
 		d.moved = time.Now()
@@ -134,6 +139,7 @@ func (d *Download) pass() {
 	d.passing = true
 	d.forget()
 	d.dropPassed()
+	d.wake()
 	if d.clients == 0 {
 		d.cancel()
 	}
@@ -146,7 +152,7 @@ func (d *Download) dropPassed() {
 	for t := range d.transfers {
 		passed = max(passed, t.pos)
 	}
-	for len(d.pieces) > 0 && d.pieces[0].full() && d.pieces[0].end() <= passed {
+	for len(d.pieces) > 0 && d.pieces[0].full() && (d.pieces[0].end() <= passed || d.pieces[0].data == nil) {
 		d.store.take(d, -int64(cap(d.pieces[0].data)))
 		d.pieces = d.pieces[1:]
 	}
@@ -156,24 +162,35 @@ func (d *Download) dropPassed() {
 // must not be changed. They do not include the last byte of the content before all of it
 // is there. If they have not come yet, the result is nil, and changed is closed at the
 // next change. The error is io.EOF at the end, errBroken if the content broke off before,
-// or errDropped.
-func (d *Download) next(t *transfer, n int) (data []byte, changed <-chan struct{}, err error) {
+// errDropped, or one of the archive.
+func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, changed <-chan struct{}, err error) {
 	d.store.mu.Lock()
-	defer d.store.mu.Unlock()
 	if t.pos += int64(n); d.passing {
 		d.dropPassed()
 		d.wake()
 	}
-	data, err = d.at(t.pos)
-	if data == nil && err == nil {
-		changed = d.nextChange()
+	i, n, err := d.at(t.pos)
+	if err != nil || n == 0 {
+		if err == nil {
+			changed = d.nextChange()
+		}
+		d.store.mu.Unlock()
+		return nil, changed, err
 	}
-	return data, changed, err
+	p, source := d.pieces[i], d.source
+	d.store.mu.Unlock()
+	if p.data == nil {
+		if p.data, err = t.load(ctx, source, i, p.n); err != nil {
+			return nil, nil, err
+		}
+	}
+	start := t.pos - p.start
+	return p.data[start : start+int64(n)], nil, nil
 }
 
-// at returns the bytes from pos on that are in one piece. The result is nil if they have
-// not come yet. The error is that of next. The store is locked.
-func (d *Download) at(pos int64) ([]byte, error) {
+// at returns which piece has the bytes from pos on, and how many there are. There are none
+// if they have not come yet. The error is that of next. The store is locked.
+func (d *Download) at(pos int64) (i, n int, err error) {
 	end := d.length
 	if d.state != whole && end == d.expected {
 		end--
@@ -181,11 +198,11 @@ func (d *Download) at(pos int64) ([]byte, error) {
 	switch {
 	case pos < end:
 	case d.state == whole:
-		return nil, io.EOF
+		return 0, 0, io.EOF
 	case d.state == broken:
-		return nil, errBroken
+		return 0, 0, errBroken
 	default:
-		return nil, nil
+		return 0, 0, nil
 	}
 	i, found := slices.BinarySearchFunc(d.pieces, pos, func(p piece, pos int64) int {
 		switch {
@@ -196,11 +213,10 @@ func (d *Download) at(pos int64) ([]byte, error) {
 		}
 		return 0
 	})
-	if !found {
-		return nil, errDropped
+	if !found || (d.pieces[i].data == nil && d.source == nil) {
+		return 0, 0, errDropped
 	}
-	p := d.pieces[i]
-	return p.data[pos-p.start : min(int64(len(p.data)), end-p.start)], nil
+	return i, int(min(d.pieces[i].end(), end) - pos), nil
 }
 
 // nextChange returns a channel that is closed at the next change. The store is locked.

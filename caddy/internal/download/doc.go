@@ -6,4 +6,7 @@
 // leaves, and with the Recorder for the response writer. The content is kept as it comes,
 // and another goroutine transfers it to the client. Further requests for the same key are
 // served by Serve, which begins while the content comes.
+//
+// With an Archive, another goroutine puts the content there, piece by piece. A piece that
+// the archive has needs no memory: a client that is slow gets it from there.
 package download

@@ -29,6 +29,8 @@ type Download struct {
 	meta     Meta
 	expected int64 // length of the content, in bytes; -1 if it is not known yet
 
+	wait time.Duration // how long the client may wait until the download is stored
+
 	// All that follows is guarded by store.mu.
 
 	state   state
@@ -39,6 +41,13 @@ type Download struct {
 	exposed bool          // HTTP/2 may still read the pieces for a client that has left
 	size    int64         // memory reserved, in bytes
 	ahead   int64         // the part of it that has no pieces yet
+
+	archive Archive       // keeps the download too; nil if it does not, or has failed
+	source  source        // has the pieces that the archive keeps; nil if there is none
+	put     int           // number of pieces that source has
+	arrived bool          // all of the content has come
+	stored  bool          // the archive has the whole download
+	spilled chan struct{} // closed when the archive has it, or does not keep it; nil if nothing is put
 
 	clients     int                    // claims that have not ended
 	transfers   map[*transfer]struct{} // under way
@@ -59,7 +68,7 @@ type Download struct {
 func newDownload(s *Store, key Key, options Options) *Download {
 	return &Download{
 		store: s, key: key, options: options, begun: make(chan struct{}), expected: -1,
-		clients: 1, transfers: make(map[*transfer]struct{}),
+		archive: options.Archive, clients: 1, transfers: make(map[*transfer]struct{}),
 	}
 }
 
@@ -78,7 +87,7 @@ func (d *Download) Abandon() {
 }
 
 // observe tells the observer of e.
-func (d *Download) observe(e Event) { d.options.Observer.Observe(d, e) }
+func (d *Download) observe(e Event) { d.options.Observer.Observe(d, e, nil) }
 
 // underway reports whether the response is still coming.
 func (d *Download) underway() bool {
@@ -193,23 +202,25 @@ func (d *Download) fail() {
 // keep settles the download, whose trailer is trailer, as whole. It is kept if that is
 // possible.
 func (d *Download) keep(trailer http.Header) {
-	e := d.settleWhole(trailer)
-	if e != 0 {
+	d.arrive(trailer)
+	if e := d.settleWhole(headerSize(trailer)); e != 0 {
 		d.observe(e)
 	}
 }
 
-// settleWhole is keep. It returns what is to be observed, or 0.
-func (d *Download) settleWhole(trailer http.Header) Event {
+// settleWhole is keep, with a trailer that takes up size bytes. It returns what is to be
+// observed, or 0.
+func (d *Download) settleWhole(size int64) Event {
 	s := d.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.meta.Trailer, d.meta.Length = trailer, d.length
 	d.settle(whole)
 	var e Event
-	if size := headerSize(trailer); size > maxHeader {
+	switch {
+	case d.passing || s.closed:
+	case size > maxHeader:
 		e = LargeHeader
-	} else if !d.passing && !s.reserve(d, size) {
+	case size > 0 && !s.reserve(d, size):
 		e = NoRoom
 	}
 	if e != 0 || d.passing || s.closed || d.length == 0 || d.stopped != 0 {

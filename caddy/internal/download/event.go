@@ -27,6 +27,14 @@ const (
 	// Broken: the content has come, but not as a whole.
 	Broken
 
+	// Unstored: the archive does not keep the download, and memory alone is used. This is
+	// observed once until Stored.
+	Unstored
+	// Stored: the archive keeps downloads again.
+	Stored
+
+	// Lost: the archive has failed, and memory does not have all of the download any more.
+	Lost
 	// Expired: the time of the download is over, and its last transfer broke off.
 	Expired
 	// Closed: the store is closed, and the last transfer broke off.
@@ -35,6 +43,6 @@ const (
 
 // An Observer is told what happens to downloads. It is safe for concurrent use.
 type Observer interface {
-	// Observe is called after e has happened to d.
-	Observe(d *Download, e Event)
+	// Observe is called after e has happened to d. err is nil, but for Unstored.
+	Observe(d *Download, e Event, err error)
 }

@@ -18,7 +18,7 @@ type events struct {
 }
 
 // Observe implements Observer.
-func (o *events) Observe(_ *Download, e Event) {
+func (o *events) Observe(_ *Download, e Event, _ error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.seen = append(o.seen, e)

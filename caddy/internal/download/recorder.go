@@ -38,6 +38,7 @@ type Recorder struct {
 	sent    http.Header // the header at the first WriteHeader
 	status  int         // 0 before the first WriteHeader
 	passing bool        // the response goes to the client directly
+	adopted bool        // the client gets what the archive has instead of the response
 
 	transfer *transfer     // nil if there is none
 	ended    chan struct{} // closed when the transfer has ended
@@ -58,6 +59,12 @@ func (d *Download) Record(w http.ResponseWriter, client context.Context) *Record
 	d.store.mu.Lock()
 	r.ctx, d.cancel = context.WithCancel(context.WithoutCancel(client))
 	d.store.mu.Unlock()
+	if d.archive != nil {
+		d.spilled = make(chan struct{})
+		marked := make(chan struct{})
+		go d.spill(context.WithoutCancel(client), marked)
+		d.await(client, marked)
+	}
 	r.leave = sync.OnceFunc(d.leave)
 	r.stop = context.AfterFunc(client, r.left)
 	return r
@@ -101,6 +108,9 @@ func (r *Recorder) WriteHeader(status int) {
 		return
 	}
 	r.status = status
+	if status == http.StatusNotFound && r.find() {
+		return
+	}
 	length, err := strconv.ParseInt(r.header.Get("Content-Length"), 10, 64)
 	if err != nil {
 		length = -1 // not known yet
@@ -137,6 +147,9 @@ func (r *Recorder) unfit(length int64) (e Event, unfit bool) {
 	d := r.download
 	d.store.mu.Lock()
 	defer d.store.mu.Unlock()
+	if d.archive != nil { // there is room as soon as pieces are stored
+		length = 0
+	}
 	if !d.store.reserve(d, overhead+size+length) {
 		return NoRoom, true
 	}
@@ -164,6 +177,37 @@ func (r *Recorder) begin(length int64) {
 	kept := r.header.Clone()
 	maps.DeleteFunc(kept, func(name string, values []string) bool { return slices.Equal(values, r.before[name]) })
 	r.download.begin(Meta{Status: r.status, Header: kept}, length)
+	r.start()
+}
+
+// find reports whether the archive has the download although the server does not: another
+// process has fetched it meanwhile. If so, the client gets that.
+func (r *Recorder) find() bool {
+	d := r.download
+	d.store.mu.Lock()
+	archive := d.archive
+	d.store.mu.Unlock()
+	if archive == nil {
+		return false
+	}
+	entry, err := archive.Find(r.client, d.key)
+	if err != nil {
+		return false
+	}
+	d.adopt(entry)
+	header := r.ResponseWriter.Header()
+	clear(header)
+	maps.Copy(header, r.before)
+	meta := d.response()
+	delete(header, "Server") // as Caddy's reverse proxy does
+	maps.Copy(header, meta.Header)
+	r.status, r.adopted = meta.Status, true
+	r.start()
+	return true
+}
+
+// start starts the transfer to the client, whose header is complete.
+func (r *Recorder) start() {
 	r.transfer = r.download.newTransfer()
 	if r.client.Err() != nil {
 		r.transfer.end(false)
@@ -197,6 +241,9 @@ func (r *Recorder) Write(p []byte) (int, error) {
 	if r.passing {
 		return r.ResponseWriter.Write(p)
 	}
+	if r.adopted {
+		return len(p), nil
+	}
 	if d := r.download; d.expected >= 0 && int64(len(p)) > d.expected-d.length { // only this goroutine changes them
 		return 0, http.ErrContentLength
 	}
@@ -219,9 +266,13 @@ func (r *Recorder) End(whole bool) (complete bool) {
 		r.leave()
 		return true
 	}
-	if whole = whole && (d.expected < 0 || d.length == d.expected); whole {
+	switch {
+	case r.adopted:
+		whole = true
+	case whole && (d.expected < 0 || d.length == d.expected):
 		d.keep(r.trailer())
-	} else {
+	default:
+		whole = false
 		d.fail()
 	}
 	if r.transfer != nil {
@@ -231,6 +282,9 @@ func (r *Recorder) End(whole bool) (complete bool) {
 	r.leave()
 	if r.panicked != nil {
 		panic(r.panicked)
+	}
+	if r.adopted && r.transfer != nil && r.transfer.delivered {
+		d.observe(HandedOver)
 	}
 	return r.transfer == nil || (whole && r.err == nil)
 }

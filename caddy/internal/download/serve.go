@@ -58,6 +58,9 @@ type transfer struct {
 	download  *Download
 	pos       int64 // what the client has got, in bytes; guarded by the store's mu
 	delivered bool  // everything was written without an error
+
+	loaded int    // the piece that data is, if that is not nil
+	data   []byte // from the archive
 }
 
 // newTransfer returns a transfer from the start. Its end must be called.
@@ -76,7 +79,7 @@ func (t *transfer) run(ctx context.Context, w http.ResponseWriter) error {
 	defer func() { t.end(t.delivered) }() // also if a handler panics
 	present, got := true, 0
 	for {
-		data, changed, err := t.download.next(t, got)
+		data, changed, err := t.download.next(ctx, t, got)
 		got = 0
 		switch {
 		case data != nil:
@@ -108,6 +111,22 @@ func (t *transfer) run(ctx context.Context, w http.ResponseWriter) error {
 	}
 }
 
+// load returns piece i, of n bytes, from the archive.
+func (t *transfer) load(ctx context.Context, from source, i int, n int64) ([]byte, error) {
+	if t.data != nil && t.loaded == i {
+		return t.data, nil
+	}
+	data, err := from.Piece(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) != n {
+		return nil, errDropped
+	}
+	t.loaded, t.data = i, data
+	return data, nil
+}
+
 // flush flushes w, if it can be flushed.
 func flush(w http.ResponseWriter) error {
 	err := http.NewResponseController(w).Flush() //nolint:bodyclose // there is none
@@ -128,7 +147,7 @@ func (t *transfer) end(delivered bool) {
 	case delivered:
 	case d.state == coming:
 		d.interrupted, d.exposed = true, true
-	case d.kept:
+	case d.kept, d.stored:
 		d.exposed = true
 		e = Interrupted
 	case d.state == whole && d.since != (time.Time{}):

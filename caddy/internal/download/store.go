@@ -16,6 +16,10 @@ const (
 	// defaultKeep is how long a download is kept.
 	defaultKeep = 10 * time.Minute
 
+	// storedLimit is how much memory, in bytes, all downloads take up before pieces that
+	// the archive has are dropped.
+	storedLimit = 16 << 20
+
 	// overhead is the memory, in bytes, that a download takes up besides its header and
 	// content.
 	overhead = 4 << 10
@@ -45,7 +49,8 @@ type Store struct {
 
 	mu        sync.Mutex // also for all downloads
 	used      int64
-	alone     int // number of downloads whose request goes on alone
+	alone     int  // number of downloads whose request goes on alone
+	unstored  bool // the archive has failed, and has not kept a download since
 	downloads map[Key]*Download
 	spare     [][]byte // memory of dropped downloads, for new pieces of PieceSize
 	closed    bool
@@ -59,6 +64,10 @@ type Options struct {
 	// Keep is how long the download is kept. Default: 10 minutes.
 	Keep time.Duration
 
+	// Archive keeps the download too, and may have it already. Default: it is kept in
+	// memory only.
+	Archive Archive
+
 	// Observer is told what happens to the download. Required.
 	Observer Observer
 }
@@ -67,6 +76,8 @@ type Options struct {
 // with first set. The caller must settle that by a Recorder, or by Abandon. Until the
 // header of a download has come, further claims wait for it. Claim returns the error of
 // ctx if ctx ends meanwhile. Options are those of the first claim.
+//
+// Before a claim is a first one, the archive is asked for the download.
 func (s *Store) Claim(ctx context.Context, key Key, options Options) (d *Download, first bool, err error) {
 	for {
 		s.mu.Lock()
@@ -78,7 +89,12 @@ func (s *Store) Claim(ctx context.Context, key Key, options Options) (d *Downloa
 			}
 			s.downloads[key] = d
 			s.mu.Unlock()
-			return d, true, nil
+			first, err := d.find(ctx)
+			if err != nil {
+				d.Abandon()
+				return nil, false, err
+			}
+			return d, first, nil
 		}
 		d.join()
 		s.mu.Unlock()
@@ -107,7 +123,7 @@ func (s *Store) Close() {
 		if !d.kept {
 			continue // its request settles it
 		}
-		if !d.delivered {
+		if !d.delivered && !d.stored {
 			lost = append(lost, d)
 		}
 		d.drop()
@@ -121,6 +137,7 @@ func (s *Store) Close() {
 // reserve reserves n more bytes for d. It returns false if there are not so many.
 func (s *Store) reserve(d *Download, n int64) bool {
 	limit := cmp.Or(s.Limit, defaultLimit)
+	s.evict(s.used + n - min(limit, storedLimit))
 	if s.closed || n > limit || !s.makeRoom(s.used+n-limit) {
 		return false
 	}
@@ -163,13 +180,24 @@ func (s *Store) makeRoom(n int64) bool {
 // recycle keeps the memory of d, which is dropped, for new pieces. New memory would cost a
 // page fault every 4 KiB.
 func (s *Store) recycle(d *Download) {
-	if d.exposed {
+	if d.exposed || d.spilling() {
 		return
 	}
 	for _, p := range d.pieces {
 		if cap(p.data) == PieceSize {
 			s.spare = append(s.spare, p.data[:0])
 		}
+	}
+}
+
+// evict drops the memory of pieces that the archive has too, until n bytes are free, if
+// there are so many.
+func (s *Store) evict(n int64) {
+	for _, d := range s.downloads {
+		if n <= 0 {
+			return
+		}
+		n -= d.evict(n)
 	}
 }
 

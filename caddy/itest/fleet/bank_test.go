@@ -110,10 +110,11 @@ func (b *bank) token(w http.ResponseWriter, r *http.Request) {
 	}
 	token := rand.Text()
 	b.mu.Lock()
-	b.live[token], b.newest = time.Now().Add(b.life), token
+	life := b.life
+	b.live[token], b.newest = time.Now().Add(life), token
 	b.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":%d}`, token, int(b.life.Seconds()))
+	_, _ = fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":%d}`, token, int(life.Seconds()))
 }
 
 func (b *bank) api(w http.ResponseWriter, r *http.Request) {

@@ -112,6 +112,7 @@ func (b *bench) killed(most int) (longest time.Duration) {
 	b.t.Helper()
 	b.stop()
 	b.server.empty()
+	b.bank.setLife(5 * time.Minute) // so that no token is renewed meanwhile
 	b.bank.asked()
 	release := b.bank.holdTokens()
 	defer release()
@@ -229,8 +230,9 @@ func (b *bench) idle(span time.Duration) {
 	<-time.After(span)
 	sharedAfter, othersAfter := took()
 	shared, others = sharedAfter-shared, othersAfter-others
-	// A difference of some hundredths comes from Caddy itself.
-	b.figure(shared <= others+span/50, "idle for %v %v of the processor, without sharing %v", span, shared, others)
+	// A smaller difference comes from Caddy itself, and from a busy machine. A loop that
+	// does not wait takes the whole span.
+	b.figure(shared <= others+span/10, "idle for %v %v of the processor, without sharing %v", span, shared, others)
 	for _, i := range alone {
 		b.kill(i)
 	}

@@ -110,7 +110,7 @@ func promised() string {
 type excuse struct {
 	defect, words         string
 	cold, renewed, killed int
-	life                  time.Duration // of tokens; 6 seconds if not set
+	life                  time.Duration // of tokens; 9 seconds if not set
 	log                   int           // whether the log says that tokens are not shared
 }
 
@@ -132,8 +132,8 @@ var excuses = []excuse{
 }
 
 // coldWait is the longest wait of a first call if the storage does not help: two seconds, the
-// time of the bank, and a margin for a busy machine.
-const coldWait = 4 * time.Second
+// time of the bank, and a large margin for a busy machine.
+const coldWait = 12 * time.Second
 
 // The table of defects in the page has the excuses of TestDefects.
 func TestDefects(t *testing.T) {
@@ -155,8 +155,9 @@ func TestDefects(t *testing.T) {
 			for _, i := range b.sharers() {
 				goroutines -= b.goroutines(i)
 			}
-			before := b.logs(b.sharers()...) // they did not have the time to say it
-			b.restart(max(e.life, 6*time.Second))
+			b.stop()
+			before := b.logs(b.sharers()...) // not all had the time to say it
+			b.restart(max(e.life, 9*time.Second))
 			b.all(b.sharers()...)
 			b.renewed(3, e.renewed)
 			for _, i := range b.sharers() {

@@ -192,7 +192,8 @@ func TestSampleOfSDO(t *testing.T) {
 	write(t, dir, "response.der", pades.OCSP)
 	write(t, dir, "organisation.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
 	write(t, dir, "issuer.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Raw}))
-	said := mustOpenssl(t, dir, "ocsp", "-respin", "response.der", "-issuer", "issuer.pem", "-cert", "organisation.pem", "-CAfile", "issuer.pem", "-no_nonce")
+	caOf(t, s, dir)
+	said := mustOpenssl(t, dir, "ocsp", "-respin", "response.der", "-issuer", "issuer.pem", "-cert", "organisation.pem", "-CAfile", "ca.pem", "-verify_other", "issuer.pem", "-no_nonce")
 	if !strings.Contains(said, "Response verify OK") || !strings.Contains(said, "organisation.pem: good") {
 		t.Error("OpenSSL does not find the certificate good")
 	}

@@ -12,8 +12,8 @@ import (
 // with RSA.
 type sealer struct {
 	key   *rsa.PrivateKey
-	chain []*x509.Certificate // that of the key first, that of the authority last
-	ocsp  *ocspResponder
+	chain []*x509.Certificate // that of the key first, that of the root last
+	ca    *certAuthority
 }
 
 // newSealer makes a sealer that ca certifies.
@@ -22,19 +22,15 @@ func newSealer(ca *certAuthority) (*sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generating the key of the seal: %w", err)
 	}
-	certificate, err := ca.issue(&x509.Certificate{
-		Subject:  sandboxName("SANDBOX seal, not BankID"),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment,
-	}, key.Public())
+	certificate, err := ca.issueSeal(key.Public())
 	if err != nil {
 		return nil, err
 	}
-	responder, err := newOCSPResponder(ca)
-	return &sealer{key: key, chain: []*x509.Certificate{certificate, ca.cert}, ocsp: responder}, err
+	return &sealer{key: key, chain: ca.chain(certificate), ca: ca}, nil
 }
 
 // response says that the certificate is good. It is an OCSPResponse.
-func (s *sealer) response() ([]byte, error) { return s.ocsp.respond(s.chain[0]) }
+func (s *sealer) response() ([]byte, error) { return s.ca.OCSP(s.chain[0]) }
 
 // basicResponse is the BasicOCSPResponse of response, which BankID hands out but
 // for PAdES: https://developer.bankid.no/bankid-esign-provider/apis/b2b/csc/b2b-csc-overview.
@@ -48,7 +44,7 @@ func (s *sealer) basicResponse() ([]byte, error) {
 
 // cms seals what has the given SHA-256 hash.
 func (s *sealer) cms(hash []byte) ([]byte, error) {
-	return cmsSignature{certificate: s.chain[0], key: s.key, withCertificate: true}.detached(hash)
+	return cmsSignature{certificate: s.chain[0], key: s.key, include: belowRoot(s.chain)}.detached(hash)
 }
 
 // sign signs a hash as PKCS #1 says: with padding v1.5, or with PSS and a salt

@@ -166,13 +166,13 @@ func (s *sealer) ades(name, document string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{name: document, "ocspB64": response, "adesVSummaries": unsignedAdES()}, nil
+	return map[string]any{name: document, "ocspB64": response, "adesVSummaries": unsignedAdES(s.ca.clock.now())}, nil
 }
 
 // unsignedAdES is a summary as of validation, in BankID's members.
-func unsignedAdES() []adesSummary {
+func unsignedAdES(now time.Time) []adesSummary {
 	return []adesSummary{{
 		Level: noAdES, Indication: "INDETERMINATE", Sub: "SANDBOX",
-		Time: time.Now().UTC().Format(time.RFC3339), Signer: "SANDBOX",
+		Time: now.UTC().Format(time.RFC3339), Signer: "SANDBOX",
 	}}
 }

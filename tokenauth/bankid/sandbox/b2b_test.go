@@ -31,6 +31,8 @@ const (
 type prover struct {
 	key  *ecdsa.PrivateKey
 	kind jose.ContentType
+
+	ahead time.Duration // of its clock
 }
 
 func newProver(t testing.TB) *prover {
@@ -51,7 +53,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 // them out.
 func (p *prover) prove(t testing.TB, method, target, token string, other map[string]any) string {
 	t.Helper()
-	claims := map[string]any{"jti": rand.Text(), "htm": method, "htu": target, "iat": time.Now().Unix()}
+	claims := map[string]any{"jti": rand.Text(), "htm": method, "htu": target, "iat": time.Now().Add(p.ahead).Unix()}
 	if token != "" {
 		hash := sha256.Sum256([]byte(token))
 		claims["ath"] = base64.RawURLEncoding.EncodeToString(hash[:])

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 )
 
 // Object identifiers of RFC 5652, RFC 3161, RFC 5035, RFC 8017, RFC 5758 and RFC
@@ -83,10 +85,13 @@ type (
 // A cmsSignature makes signatures in CMS: over SHA-256, with an ECDSA or RSA
 // key, and with the attributes of CAdES baseline B but for a signing time.
 type cmsSignature struct {
-	certificate     *x509.Certificate
-	key             crypto.Signer // of the certificate
-	withCertificate bool          // include it
+	certificate *x509.Certificate
+	key         crypto.Signer       // of the certificate
+	include     []*x509.Certificate // in the signature
 }
+
+// belowRoot returns what a signature has of a chain: a verifier has the root already.
+func belowRoot(chain []*x509.Certificate) []*x509.Certificate { return chain[:len(chain)-1] }
 
 // detached signs what has the given SHA-256 hash.
 func (s cmsSignature) detached(hash []byte) ([]byte, error) {
@@ -133,8 +138,13 @@ func (s cmsSignature) sign(version int, content cmsEncapsulated, hash []byte) ([
 			Signature:          signature,
 		}},
 	}
-	if s.withCertificate {
-		signed.Certificates = explicit(s.certificate.Raw)
+	if len(s.include) > 0 {
+		var list [][]byte
+		for _, certificate := range s.include {
+			list = append(list, certificate.Raw)
+		}
+		slices.SortFunc(list, bytes.Compare) // the elements of a SET OF are in order
+		signed.Certificates = explicit(slices.Concat(list...))
 	}
 	return asn1.Marshal(cmsContent{Type: oidSignedData(), Content: signed})
 }

@@ -5,12 +5,13 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"slices"
 	"strings"
 	"testing"
 )
 
 func TestCMS(t *testing.T) {
-	ca, err := newCertAuthority()
+	ca, err := newCertAuthority("http://127.0.0.1:9771", new(clock))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,10 +31,11 @@ func TestCMS(t *testing.T) {
 	if rest, err := asn1.Unmarshal(cms, &content); err != nil || len(rest) > 0 {
 		t.Fatalf("rest %x: %v", rest, err)
 	}
-	certificate, err := x509.ParseCertificate(content.Content.Certificates.Bytes)
-	if err != nil {
-		t.Fatal(err)
+	certificates, err := x509.ParseCertificates(content.Content.Certificates.Bytes)
+	if err != nil || len(certificates) != 2 {
+		t.Fatalf("there are %d certificates: %v", len(certificates), err)
 	}
+	certificate := certificates[slices.IndexFunc(certificates, func(c *x509.Certificate) bool { return !c.IsCA })]
 	signer := content.Content.Signers[0]
 	attributes := bytes.Clone(signer.SignedAttributes.FullBytes)
 	attributes[0] = asn1.TagSet | 0x20
@@ -44,7 +46,7 @@ func TestCMS(t *testing.T) {
 
 // BankID packs signatures by one signer, with SHA256WithRSA.
 func TestSignedHashOfOtherSignatures(t *testing.T) {
-	ca, err := newCertAuthority()
+	ca, err := newCertAuthority("http://127.0.0.1:9771", new(clock))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func TestSignedHashOfOtherSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	credential, err := newCredential(ca)
+	credential, err := ca.newCredential(Persons()[0], false)
 	if err != nil {
 		t.Fatal(err)
 	}

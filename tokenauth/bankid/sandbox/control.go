@@ -12,13 +12,14 @@ import (
 // controlPath is where all is that BankID does not have.
 const controlPath = "/sandbox/"
 
-// driveOrder plays the signer: it puts an order into another state. BankID has
-// no such endpoint, and it asks for no token: any client that reaches it may drive every
-// order, so the sandbox has to listen on loopback only.
+// driveOrder plays the signer: it puts an order into another state, chooses who signs it,
+// or both. BankID has no such endpoint, and it asks for no token: any client that reaches
+// it may drive every order, so the sandbox has to listen on loopback only.
 func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	var wanted struct {
 		Status string `json:"status"`
+		Signer string `json:"signer"` // national identity number
 	}
 	if !readControl(w, r, &wanted) {
 		return
@@ -29,18 +30,27 @@ func (s *Server) driveOrder(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	states := []string{orderReceived, userSigning, rejected, failed, timedOut, signCompleted}
-	if !slices.Contains(states, wanted.Status) {
+	if !slices.Contains(states, wanted.Status) && (wanted.Status != "" || wanted.Signer == "") {
 		respondJSON(w, http.StatusBadRequest, fmt.Sprintf("status %q is not one of %s", abridged(wanted.Status), strings.Join(states, ", ")))
 		return
 	}
-	state, moved, ok := s.orders.drive(signIDs[0], wanted.Status)
+	var signer *Person
+	if wanted.Signer != "" {
+		person, ok := FindPerson(wanted.Signer)
+		if !ok {
+			respondJSON(w, http.StatusBadRequest, fmt.Sprintf("signer %q is not a national_id of GET %s", abridged(wanted.Signer), personsPath))
+			return
+		}
+		signer = &person
+	}
+	order, err := s.orders.drive(signIDs[0], wanted.Status, signer)
 	switch {
-	case !ok:
-		respondJSON(w, http.StatusNotFound, "there is no order with this sign_id, or no longer")
-	case !moved:
-		respondJSON(w, http.StatusConflict, "the order is already "+state)
+	case errors.Is(err, ErrNoOrder):
+		respondJSON(w, http.StatusNotFound, err.Error())
+	case err != nil:
+		respondJSON(w, http.StatusConflict, err.Error())
 	default:
-		respondJSON(w, http.StatusOK, map[string]string{"sign_id": signIDs[0], "status": state})
+		respondJSON(w, http.StatusOK, order)
 	}
 }
 

@@ -98,10 +98,12 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (string, *oaut
 		return "", badRequest("invalid_request", "code_verifier is not 43 to 128 characters of A-Z, a-z, 0-9, '-', '.', '_' and '~'")
 	}
 	client := s.caller(r)
-	if !s.codes.use(form.Get("code"), newCodeBinding(client, form.Get("redirect_uri"), codeChallenge(form.Get("code_verifier")))) {
+	signer, ok := s.codes.use(form.Get("code"), newCodeBinding(client, form.Get("redirect_uri"), codeChallenge(form.Get("code_verifier"))))
+	if !ok {
 		return "", badRequest("invalid_grant", "The code is unknown, expired, used before, or bound to another code_verifier, redirect_uri or client")
 	}
-	return s.serviceTokens.issue(client), nil
+	nnin := s.tokens.admit(r, bankid.ScopeNNIN) == admitted
+	return s.serviceTokens.issue(client, func() (*credential, error) { return s.ca.newCredential(signer, nnin) }), nil
 }
 
 // badExchange is the response to a missing or bad token.

@@ -49,7 +49,7 @@ func (s *Server) authorize(rawQuery string) (string, *oauthError) {
 		parameters.Set("error", failed.code)
 		parameters.Set("error_description", failed.description)
 	} else {
-		parameters.Set("code", s.codes.issue(newCodeBinding(query.Get("client_id"), query.Get("redirect_uri"), query.Get("code_challenge"))))
+		parameters.Set("code", s.codes.issue(newCodeBinding(query.Get("client_id"), query.Get("redirect_uri"), query.Get("code_challenge")), Persons()[0]))
 	}
 	// The query of a redirect URI stays (RFC 6749, section 3.1.2).
 	if redirect.RawQuery != "" {

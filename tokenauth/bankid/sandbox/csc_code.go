@@ -42,6 +42,7 @@ func newCodeBinding(clientID, redirectURI, challenge string) codeBinding {
 type authorizationCode struct {
 	codeBinding
 	issued time.Time
+	signer Person
 }
 
 func newCodes(lifetime time.Duration, clock *clock) *codes {
@@ -54,31 +55,31 @@ func newCodes(lifetime time.Duration, clock *clock) *codes {
 	}
 }
 
-// issue makes a code.
-func (c *codes) issue(to codeBinding) string {
+// issue makes a code for the consent of a person.
+func (c *codes) issue(to codeBinding, signer Person) string {
 	code := "SANDBOX-" + rand.Text() // no shortcut, which would be bound to the verifier only
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.issued.add(code, authorizationCode{to, c.clock.now()}, 1)
+	c.issued.add(code, authorizationCode{to, c.clock.now(), signer}, 1)
 	return code
 }
 
-// use uses a code up, and tells whether it was good.
-func (c *codes) use(code string, by codeBinding) bool {
+// use uses a code up, and tells who consented and whether it was good.
+func (c *codes) use(code string, by codeBinding) (Person, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if strings.HasPrefix(code, shortcut) {
 		hash := sha256.Sum256([]byte(code))
 		if _, used := c.used.get(hash); used {
-			return false
+			return Person{}, false
 		}
 		c.used.add(hash, struct{}{}, 1)
-		return by.challenge == codeChallenge(CodeVerifier)
+		return Persons()[0], by.challenge == codeChallenge(CodeVerifier)
 	}
 	found, ok := c.issued.get(code)
 	if !ok {
-		return false
+		return Person{}, false
 	}
 	c.issued.remove(code)
-	return c.clock.now().Sub(found.issued) < c.lifetime && found.codeBinding == by
+	return found.signer, c.clock.now().Sub(found.issued) < c.lifetime && found.codeBinding == by
 }

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// credentialID names the only credential: everyone who signs is the same
-// person.
+// credentialID names the only credential of the person who signs.
 const credentialID = "sandbox-credential" //nolint:gosec // a name, no secret
 
 // ecPublicKey is the OID of the credential's type of key (RFC 5480, section 2.1.1).
@@ -21,27 +20,34 @@ const ecPublicKey = "1.2.840.10045.2.1"
 // curveP256 is the OID of the credential's curve (RFC 5480, section 2.1.1.1).
 const curveP256 = "1.2.840.10045.3.1.7"
 
-// A credential is a key that signs, with its certificate.
+// A credential is a key of a person, with a certificate that was made for one signature.
 type credential struct {
 	key   *ecdsa.PrivateKey
-	chain []*x509.Certificate // that of the key first, that of the authority last
+	chain []*x509.Certificate // that of the key first, that of the root last
 }
 
-// newCredential makes a credential that ca certifies.
-func newCredential(ca *certAuthority) (*credential, error) {
+// newCredential makes a key for a person, and certifies it. With nnin, the certificate
+// has the national identity number.
+func (ca *certAuthority) newCredential(p Person, nnin bool) (*credential, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generating the key of the credential: %w", err)
 	}
-	certificate, err := ca.issue(&x509.Certificate{
-		Subject:  sandboxName("SANDBOX Test Person"),
-		KeyUsage: x509.KeyUsageContentCommitment,
-	}, key.Public())
+	certificate, err := ca.issuePerson(p, nnin, key.Public())
 	if err != nil {
 		return nil, err
 	}
-	return &credential{key: key, chain: []*x509.Certificate{certificate, ca.cert}}, nil
+	return &credential{key: key, chain: ca.chain(certificate)}, nil
 }
+
+// cms signs what has the given SHA-256 hash. The signature is detached, and has the
+// certificates below the root.
+func (c *credential) cms(hash []byte) ([]byte, error) {
+	return cmsSignature{certificate: c.chain[0], key: c.key, include: belowRoot(c.chain)}.detached(hash)
+}
+
+// expired reports whether the certificate is not valid any more.
+func (c *credential) expired(now time.Time) bool { return now.After(c.chain[0].NotAfter) }
 
 // sign signs hashes with ECDSA. The signatures are DER, as X9.62 and RFC 5480
 // have them.
@@ -101,10 +107,7 @@ type authInfo struct {
 }
 
 // info describes the credential.
-func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
-	if certificatesFault(query.Certificates) != "" {
-		return credentialInfo{}, invalidCSC("Invalid parameter certificates")
-	}
+func (c *credential) info(query credentialQuery) credentialInfo {
 	return credentialInfo{
 		Key: keyInfo{
 			Status: "enabled",
@@ -116,7 +119,7 @@ func (c *credential) info(query credentialQuery) (credentialInfo, *cscError) {
 		Auth:      authInfo{Mode: "explicit", Objects: []string{}},
 		SCAL:      "2",
 		Multisign: maxHashes,
-	}, nil
+	}
 }
 
 // newCertificateInfo describes the first certificate of a chain, as far as it

@@ -25,8 +25,10 @@ type serviceTokens struct {
 type serviceToken struct {
 	client string // that got it
 	issued time.Time
-	at     step // the last one it was used for
-	sad    activation
+	// credential is that of the person who consented. It is made when it is first needed.
+	credential func() (*credential, error)
+	at         step // the last one it was used for
+	sad        activation
 }
 
 // An activation is the signature activation data that credentials/authorize
@@ -66,11 +68,11 @@ func newServiceTokens(lifetime, sadLifetime time.Duration, clock *clock) *servic
 }
 
 // issue makes a service token for a client.
-func (t *serviceTokens) issue(client string) string {
+func (t *serviceTokens) issue(client string, makeCredential func() (*credential, error)) string {
 	token := "sandbox-" + rand.Text()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.issued.add(token, &serviceToken{client: client, issued: t.clock.now()}, 1)
+	t.issued.add(token, &serviceToken{client: client, issued: t.clock.now(), credential: sync.OnceValues(makeCredential)}, 1)
 	return token
 }
 

@@ -17,11 +17,11 @@ type listResponse struct {
 	CredentialInfos []credentialInfo `json:"credentialInfos,omitempty"`
 }
 
-func (s *Server) listCredentials(_ *serviceToken, request listRequest) (any, *cscError) {
+func (s *Server) listCredentials(token *serviceToken, request listRequest) (any, *cscError) {
 	if request.UserID != nil {
 		return nil, invalidCSC("userID parameter MUST be null") // the token says who
 	}
-	info, failed := s.credential.info(request.credentialQuery)
+	info, failed := s.credentialInfo(token, request.credentialQuery)
 	if failed != nil {
 		return nil, failed
 	}
@@ -39,15 +39,27 @@ type infoRequest struct {
 	credentialQuery
 }
 
-func (s *Server) describeCredential(_ *serviceToken, request infoRequest) (any, *cscError) {
+func (s *Server) describeCredential(token *serviceToken, request infoRequest) (any, *cscError) {
 	if failed := checkCredentialID(request.CredentialID); failed != nil {
 		return nil, failed
 	}
-	info, failed := s.credential.info(request.credentialQuery)
+	info, failed := s.credentialInfo(token, request.credentialQuery)
 	if failed != nil {
 		return nil, failed
 	}
 	return info, nil
+}
+
+// credentialInfo describes the credential of a service token.
+func (s *Server) credentialInfo(token *serviceToken, query credentialQuery) (credentialInfo, *cscError) {
+	if certificatesFault(query.Certificates) != "" {
+		return credentialInfo{}, invalidCSC("Invalid parameter certificates")
+	}
+	credential, err := token.credential()
+	if err != nil {
+		return credentialInfo{}, &cscError{http.StatusInternalServerError, "certificate_creation_failed", "The certificate could not be made"}
+	}
+	return credential.info(query), nil
 }
 
 // An authorizeRequest asks for leave to sign hashes (CSC API v2, section 11.6).
@@ -129,7 +141,14 @@ func (s *Server) signHashes(token *serviceToken, request signRequest) (any, *csc
 	case otherHashes:
 		return nil, &cscError{http.StatusBadRequest, "hash_mismatch", "Hash is not authorized by the SAD"}
 	}
-	signatures, err := s.credential.sign(hashes)
+	credential, err := token.credential()
+	if err == nil && credential.expired(s.clock.now()) {
+		return nil, &cscError{http.StatusBadRequest, "certificate_expired", "The certificate has expired"}
+	}
+	var signatures [][]byte
+	if err == nil {
+		signatures, err = credential.sign(hashes)
+	}
 	if err != nil {
 		return nil, &cscError{http.StatusInternalServerError, "internal_error", "The hashes could not be signed"}
 	}

@@ -120,7 +120,7 @@ func TestCSCJourney(t *testing.T) {
 	id := listing.CredentialIDs[0]
 
 	info := decode[described](t, ask(t, s, credentialsInfo, token, body{"credentialID": id, "certificates": "chain", "certInfo": true}), http.StatusOK)
-	if info.Key.Status != "enabled" || !slices.Equal(info.Key.Algo, []string{"1.2.840.10045.2.1"}) || info.Key.Len != 256 || info.SCAL != "2" || info.Multisign != 50 || info.Auth.Mode != "explicit" || len(info.Cert.Certificates) != 2 {
+	if info.Key.Status != "enabled" || !slices.Equal(info.Key.Algo, []string{"1.2.840.10045.2.1"}) || info.Key.Len != 256 || info.SCAL != "2" || info.Multisign != 50 || info.Auth.Mode != "explicit" || len(info.Cert.Certificates) != 3 {
 		t.Fatalf("info is %+v", info)
 	}
 	if !strings.Contains(info.Cert.SubjectDN, "SANDBOX") || !strings.Contains(info.Cert.IssuerDN, "SANDBOX") || len(info.Cert.ValidTo) != len("20060102150405Z") {
@@ -139,8 +139,8 @@ func TestCSCJourney(t *testing.T) {
 	certificate := func(name string, der []byte) string {
 		return write(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	}
-	leaf, ca := certificate("leaf.pem", info.Cert.Certificates[0]), certificate("ca.pem", info.Cert.Certificates[1])
-	if got := mustOpenssl(t, "", "verify", "-x509_strict", "-CAfile", ca, leaf); !strings.HasSuffix(got, ": OK\n") {
+	leaf, ca, root := certificate("leaf.pem", info.Cert.Certificates[0]), certificate("ca.pem", info.Cert.Certificates[1]), certificate("root.pem", info.Cert.Certificates[2])
+	if got := mustOpenssl(t, "", "verify", "-x509_strict", "-CAfile", root, "-untrusted", ca, leaf); !strings.HasSuffix(got, ": OK\n") {
 		t.Errorf("openssl verify: %q", got)
 	}
 	publicKey := write("public.pem", []byte(mustOpenssl(t, "", "x509", "-in", leaf, "-noout", "-pubkey")))

@@ -25,9 +25,9 @@
 //     /v1/timestamp/token, which issues RFC 3161 time-stamp tokens that verify.
 //   - CSC v2: info, oauth2/authorize, oauth2/token, credentials/list,
 //     credentials/info, credentials/authorize and signatures/signHash below
-//     /csc/v2. The signatures are ECDSA on P-256, by a certificate of a
-//     certification authority that New makes; credentials/info gives both if
-//     asked for "certificates": "chain".
+//     /csc/v2. The signatures are ECDSA on P-256. credentials/list makes key and
+//     certificate of the person, for this signature; credentials/info gives the
+//     certificates up to the root if asked for "certificates": "chain".
 //   - B2B v0: POST to each of the nine paths of the B2B signer below /v0/b2b,
 //     and B2B CSC below /v0/b2b/csc/v2 (info, credentials/list,
 //     credentials/info, signatures/signHash). All but info need a token that is
@@ -42,7 +42,7 @@
 //
 // # What only the sandbox has
 //
-// BankID does not have these five paths. They ask for no token, so a program that
+// BankID does not have these paths. They ask for no token, so a program that
 // serves the sandbox has to listen on loopback only, as this project's Caddy
 // module and its command "caddy bankid-esign sandbox" do.
 //
@@ -51,10 +51,19 @@
 //     REJECTED, FAILED, TIMED_OUT or SIGN_COMPLETED. From then on the order no
 //     longer completes by itself, so ORDER_RECEIVED holds it, until its
 //     timeoutSeconds have passed and it is TIMED_OUT. No order leaves one of the
-//     last four states, or goes back: 409.
-//   - GET /sandbox/ca.pem is the certificate of the authority that certified the
-//     credential of CSC, the seal of B2B and its OCSP responder, and the
-//     time-stamping authority. Each sandbox makes its own and throws it away.
+//     last four states, or goes back: 409. With {"signer": "14838510036"}, beside a
+//     status or alone, it chooses the person with that national identity number. In
+//     Go, a person signs with [Server.SignOrder] and rejects with
+//     [Server.RejectOrder].
+//   - GET /sandbox/persons lists who can sign. In Go, that is [Persons]. The persons
+//     are invented, and their national identity numbers are nobody's.
+//   - GET /sandbox/ca.pem is the certificate of the root, in PEM: what a verifier has
+//     to trust. Each sandbox makes its own and throws it away.
+//   - GET /sandbox/root.cer and /sandbox/ca1a.cer are the certificates of the root and
+//     of the authority below it, in DER; GET /sandbox/root.crl and
+//     /sandbox/ca1a.crl are their revocation lists; POST /sandbox/ocsp and GET
+//     /sandbox/ocsp/… are the OCSP responder of the latter. The certificates name
+//     these URLs.
 //   - GET /sandbox/logo.png is the logo that info of CSC and B2B CSC names.
 //   - PUT /sandbox/jwks?client_id=… with a JWK set or a JWK registers the public keys
 //     of a client, instead of those that it had. In Go, that is
@@ -62,6 +71,24 @@
 //   - POST /sandbox/faults with a [Fault] in JSON makes something go wrong, GET
 //     lists the faults there are, and DELETE ends them. In Go, that is
 //     [Server.Inject], [Server.Faults] and [Server.ClearFaults].
+//
+// # Certificates
+//
+// An authority with the name "SANDBOX BankID CA 1a", below a root, issues all
+// certificates. Nothing is ever revoked; the OCSP responder does not know serial
+// numbers that the authority has not issued. All times are those of the sandbox's
+// clock.
+//
+//   - A person's certificate is made for one signature and valid for 15 minutes. It has
+//     the profile of BankID's preproduction: given name, surname and serialNumber, the
+//     usages digitalSignature and contentCommitment, BankID's policy and that of
+//     qualified certificates with a key in a device, statements that it is a
+//     qualified one for signatures, and BankID's extensions 2.16.578.1.61.2.1
+//     (country), 2 (scheme) and 3 (PID).
+//   - The certificate of the seal is a qualified one for seals, of an organisation with
+//     a synthetic number. That of the time-stamping authority is one too, for
+//     time-stamps only. They are valid from ten years before the start of the sandbox
+//     to ten years after it, so that they last if its clock is moved.
 //
 // # Faults
 //
@@ -95,15 +122,15 @@
 //     timestamped. What comes back is what was uploaded, with a comment after
 //     the end of the PDF that says so; that comment is also the padesAppendix.
 //     A document that was to be converted comes back with a warning.
-//   - No person signs: an order that nobody drives is complete when
-//     [Options.SigningDelay] has passed, unless its timeoutSeconds pass first.
-//   - The keys of SignerInfo are those of access tokens, at /v1/signdoc/jwks too.
+//   - An order that nobody drives is complete when [Options.SigningDelay] has passed,
+//     unless its timeoutSeconds pass first. The first of [Persons] signs it, unless
+//     another one is chosen.
 //   - No person consents: CSC's authorize endpoint redirects at once. For tests
 //     without a browser every code that starts with "sandbox-" is good too, once,
 //     with any redirect_uri and with [CodeVerifier] as its code_verifier. Codes that
 //     it issues start with "SANDBOX-".
-//   - Everyone who signs is the same person with the same credential, so that
-//     CSC's csc_user_keys_limit is only had by a fault.
+//   - A person has one credential in CSC, so that csc_user_keys_limit is only had by a
+//     fault.
 //   - Of the endpoints that the discovery document names, only the token
 //     endpoint and the JWKS exist.
 //   - B2B makes real detached CMS signatures, real PKCS #1 signatures and real
@@ -164,8 +191,9 @@
 //     read "is corrupt", in BankID's words; that it "is encrypted" or, for a
 //     timestamp, "contains no signatures", are the sandbox's own.
 //   - An order with extendToLTA needs the scope esign/qtsa too (ExtendWithoutScope).
-//   - A SignerInfo is a member of the result, beside the documents, and valid for
-//     ten minutes. It has the national identity number if the token that created
+//   - A SignerInfo is a member of the result, beside the documents, signed with ES256,
+//     and valid for ten minutes. Its keys are other ones than those of access tokens.
+//     Its sub is the same each time that a person signs. It has the national identity number if the token that created
 //     the order had the scope esign/nnin.
 //   - The body of v1 conversion is a list of {pdfSpec, description, pdf}, that of
 //     v0 an object with this list as "documents", and both have the response of
@@ -197,6 +225,8 @@
 //     one with 401 and invalid_client (BadExchange), and one without the scope with
 //     400 and unauthorized_client. That token is all the client authentication it
 //     asks for; client_id and client_secret are ignored.
+//   - The certificate is made by credentials/list (documented). When it has expired,
+//     signHash responds with certificate_expired (documented without a status) and 400.
 //   - Codes live 60 s (CodeLifetime), service tokens 300 s
 //     (ServiceTokenLifetime), and signature activation data 60 s (SADLifetime).
 //     A code that comes with another redirect_uri or code_verifier, or from another
@@ -221,6 +251,18 @@
 //     and invalid_parameters, the sandbox has the former.
 //   - A body of another content type than JSON is invalid_request, and one of
 //     more than 64 KiB is document_too_large. No body at all is an empty object.
+//
+// Certificates:
+//
+//   - BankID's extensions in a person's certificate are of type UTF8String. With the
+//     scope esign/nnin, in SignDoc when the order is created and in CSC when the code is
+//     exchanged, there is 2.16.578.1.61.2.4 too: the national identity number.
+//     (Documented: that the scope is needed, and the claim of that name, from the
+//     certificate.)
+//   - The certificates of seals and of time-stamping have the policy of qualified
+//     certificates for seals with a key in a device (0.4.0.194112.1.3).
+//   - All keys but that of the seal are on P-256, and the authorities sign with
+//     ECDSA and SHA-256.
 //
 // B2B:
 //

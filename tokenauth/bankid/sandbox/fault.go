@@ -49,8 +49,9 @@ const (
 	RevokeTokens Effect = "revoke_tokens"
 
 	// MoveClock moves the sandbox's clock by Fault.Offset away from the right
-	// time: the Date header, the times in tokens and timestamps, the expiry of tokens and
-	// of CSC's codes, and the windows for assertions and proofs.
+	// time: the Date header, the times in tokens, timestamps, certificates and what tells
+	// about these, the expiry of tokens and of CSC's codes, and the windows for assertions
+	// and proofs.
 	MoveClock Effect = "move_clock"
 
 	// RotateKey gives access tokens a new signing key, which the JWKS shows. The

@@ -1,57 +1,44 @@
 package sandbox
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"errors"
-	"fmt"
-	"time"
-
-	"golang.org/x/crypto/ocsp"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
 )
 
-// ocspLifetime is how long a response may be used.
-const ocspLifetime = time.Hour
-
-// An ocspResponder tells that the certificates of an authority are good (RFC
-// 6960).
-type ocspResponder struct {
-	issuer *x509.Certificate
-	cert   *x509.Certificate
-	key    *ecdsa.PrivateKey
-}
-
-func newOCSPResponder(ca *certAuthority) (*ocspResponder, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("OCSP responder: %w", err)
+// ocspPost responds to an OCSP request (RFC 6960, appendix A).
+func (s *Server) ocspPost(w http.ResponseWriter, r *http.Request) {
+	if !hasMediaType(r, "application/ocsp-request") {
+		http.Error(w, "the body is not application/ocsp-request", http.StatusUnsupportedMediaType)
+		return
 	}
-	cert, err := ca.issue(&x509.Certificate{
-		Subject:     sandboxName("SANDBOX OCSP"),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning},
-		// id-pkix-ocsp-nocheck: nobody needs to ask whether this one is good (section
-		// 4.2.2.2.1).
-		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, Value: asn1.NullBytes}},
-	}, key.Public())
-	return &ocspResponder{issuer: ca.cert, cert: cert, key: key}, err
+	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, smallBody))
+	switch {
+	case isTooLarge(err):
+		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
+	case err != nil:
+		http.Error(w, "the body could not be read", http.StatusBadRequest)
+	default:
+		s.respondOCSP(w, request)
+	}
 }
 
-// respond returns a response about a certificate, which is an OCSPResponse in
-// DER.
-func (o *ocspResponder) respond(about *x509.Certificate) ([]byte, error) {
-	now := time.Now().Truncate(time.Minute) // as the time that the response is produced at
-	return ocsp.CreateResponse(o.issuer, o.cert, ocsp.Response{
-		Status:       ocsp.Good,
-		SerialNumber: about.SerialNumber,
-		ThisUpdate:   now,
-		NextUpdate:   now.Add(ocspLifetime),
-		Certificate:  o.cert,
-	}, o.key)
+// ocspGet responds to an OCSP request in the path, in base64. A request that cannot be
+// decoded is malformed like any other that cannot be read.
+func (s *Server) ocspGet(w http.ResponseWriter, r *http.Request) {
+	text, _ := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), ocspPath+"/"))
+	request, _ := base64.StdEncoding.DecodeString(text)
+	s.respondOCSP(w, request)
+}
+
+func (s *Server) respondOCSP(w http.ResponseWriter, request []byte) {
+	w.Header().Set("Content-Type", "application/ocsp-response")
+	_, _ = w.Write(s.ca.RespondOCSP(request)) //nolint:gosec // DER, and the media type says so
 }
 
 // An ocspEnvelope is an OCSPResponse that holds another response (RFC 6960,

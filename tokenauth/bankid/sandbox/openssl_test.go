@@ -131,10 +131,11 @@ func TestOpenSSLCertificateOnlyIfRequested(t *testing.T) {
 	}
 	mustOpenssl(t, dir, "ts", "-query", "-data", "data", "-cert", "-out", "query.tsq")
 	with := certificates()
-	if strings.Count(with, "BEGIN CERTIFICATE") != 1 || !strings.Contains(with, "SANDBOX TSA") {
+	if strings.Count(with, "BEGIN CERTIFICATE") != 2 || !strings.Contains(with, "SANDBOX TSA") {
 		t.Errorf("certificates are %q", with)
 	}
-	write(t, dir, "tsa.pem", []byte(with))
+	write(t, dir, "tsa.pem", []byte(with[strings.Index(with, "CN = SANDBOX TSA"):]))
+	write(t, dir, "all.pem", []byte(with))
 	usage := mustOpenssl(t, dir, "x509", "-in", "tsa.pem", "-noout", "-text")
 	if !strings.Contains(usage, "X509v3 Extended Key Usage: critical\n                Time Stamping\n") {
 		t.Errorf("certificate is %s", usage)
@@ -147,7 +148,7 @@ func TestOpenSSLCertificateOnlyIfRequested(t *testing.T) {
 	if out, err := openssl(t, dir, "ts", "-verify", "-in", "reply.tsr", "-CAfile", "ca.pem", "-queryfile", "query.tsq"); err == nil {
 		t.Errorf("OpenSSL needs no certificate: %q", out)
 	}
-	mustOpenssl(t, dir, "ts", "-verify", "-in", "reply.tsr", "-CAfile", "ca.pem", "-untrusted", "tsa.pem", "-queryfile", "query.tsq")
+	mustOpenssl(t, dir, "ts", "-verify", "-in", "reply.tsr", "-CAfile", "ca.pem", "-untrusted", "all.pem", "-queryfile", "query.tsq")
 }
 
 func TestOpenSSLReadsRejections(t *testing.T) {

@@ -81,22 +81,22 @@ func TestDocumentsAreBounded(t *testing.T) {
 func TestCodesAndServiceTokensAreBounded(t *testing.T) {
 	c, tokens := newCodes(time.Minute, new(clock)), newServiceTokens(time.Minute, time.Minute, new(clock))
 	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
-	firstCode, firstToken := c.issue(at), tokens.issue("")
+	firstCode, firstToken := c.issue(at, Persons()[0]), tokens.issue("", nil)
 	var lastCode, lastToken string
 	for i := range cscRoom {
-		if !c.use(shortcut+strconv.Itoa(i), at) {
+		if _, ok := c.use(shortcut+strconv.Itoa(i), at); !ok {
 			t.Fatalf("code %d was refused", i)
 		}
-		lastCode, lastToken = c.issue(at), tokens.issue("")
+		lastCode, lastToken = c.issue(at, Persons()[0]), tokens.issue("", nil)
 	}
 	c.use(shortcut+"another", at)
 	if len(c.used.items) != cscRoom || len(c.issued.items) != cscRoom || len(tokens.issued.items) != cscRoom {
 		t.Errorf("%d used codes, %d codes, %d tokens", len(c.used.items), len(c.issued.items), len(tokens.issued.items))
 	}
-	if c.use(firstCode, at) {
+	if _, ok := c.use(firstCode, at); ok {
 		t.Error("the first code is still there")
 	}
-	if !c.use(lastCode, at) {
+	if _, ok := c.use(lastCode, at); !ok {
 		t.Error("the last code is gone")
 	}
 	if _, got := tokens.spend(firstToken, credentialsList); got != unknownToken {
@@ -107,17 +107,32 @@ func TestCodesAndServiceTokensAreBounded(t *testing.T) {
 	}
 }
 
+// Who has consented to a code is who signs.
+func TestPersonOfACode(t *testing.T) {
+	c := newCodes(time.Minute, new(clock))
+	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
+	for _, person := range Persons() {
+		if got, ok := c.use(c.issue(at, person), at); !ok || got != person {
+			t.Errorf("%+v has consented, want %+v", got, person)
+		}
+	}
+	if got, ok := c.use(shortcut, at); !ok || got != Persons()[0] {
+		t.Errorf("without a browser, %+v has consented", got)
+	}
+}
+
 // A code that is used again takes no more room than once.
 func TestCodeThatIsUsedAgain(t *testing.T) {
 	c := newCodes(time.Minute, new(clock))
 	at := newCodeBinding("client", "https://rp.example", codeChallenge(CodeVerifier))
-	if !c.use(shortcut, at) || c.use(shortcut, at) {
+	_, first := c.use(shortcut, at)
+	if _, again := c.use(shortcut, at); !first || again {
 		t.Fatal("the code is not good once")
 	}
 	for i := range cscRoom - 1 {
 		c.use(shortcut+strconv.Itoa(i), at)
 	}
-	if c.use(shortcut, at) {
+	if _, ok := c.use(shortcut, at); ok {
 		t.Error("the code gave way too early")
 	}
 	c.use(shortcut+"another", at)
@@ -145,7 +160,7 @@ func TestStepsOfAServiceToken(t *testing.T) {
 		{credentialsList, credentialsAuthorize, [2]spending{spentBefore, spent}},
 	} {
 		tokens := newServiceTokens(time.Minute, time.Minute, new(clock))
-		token := tokens.issue("")
+		token := tokens.issue("", nil)
 		for _, early := range []step{credentialsInfo, credentialsAuthorize, signHash} {
 			if _, got := tokens.spend(token, early); got != outOfOrder {
 				t.Errorf("%v at once: %v", early, got)

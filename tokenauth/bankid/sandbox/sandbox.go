@@ -79,13 +79,14 @@ type Server struct {
 	orders     *orders
 	ca         *certAuthority
 	tsa        *timestampAuthority
-	sealer     func() (*sealer, error) // made when it is first needed: that takes a while
-	endpoint   map[string]methods      // by escaped path
+
+	signerInfoKeys signingKeys
+	sealer         func() (*sealer, error) // made when it is first needed: that takes a while
+	endpoint       map[string]methods      // by escaped path
 
 	// CSC
 	codes         *codes
 	serviceTokens *serviceTokens
-	credential    *credential
 }
 
 // methods are the handlers of one path, by request method.
@@ -105,15 +106,11 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	ca, err := newCertAuthority()
+	ca, err := newCertAuthority(origin, clock)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	tsa, err := newTimestampAuthority(ca, clock)
-	if err != nil {
-		return nil, fmt.Errorf("sandbox: %w", err)
-	}
-	credential, err := newCredential(ca)
+	tsa, err := newTimestampAuthority(ca)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -134,7 +131,9 @@ func New(o Options) (*Server, error) {
 
 		codes:         newCodes(o.Assumptions.CodeLifetime, clock),
 		serviceTokens: newServiceTokens(o.Assumptions.ServiceTokenLifetime, o.Assumptions.SADLifetime, clock),
-		credential:    credential,
+	}
+	if err := s.signerInfoKeys.rotate(false); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	s.endpoint = s.endpoints(issuer.EscapedPath())
 	return s, nil
@@ -208,7 +207,7 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		},
 		"/v1/signdoc/convert":           {http.MethodPost: convert.convert},
 		"/v1/signdoc/convert/pdf/specs": {http.MethodGet: convert.specs},
-		"/v1/signdoc/jwks":              {http.MethodGet: s.jwks},
+		"/v1/signdoc/jwks":              {http.MethodGet: s.signerInfoJWKS},
 
 		"/signdoc/pades": {
 			http.MethodPost:   signdocV0.create,
@@ -227,7 +226,14 @@ func (s *Server) endpoints(realm string) map[string]methods {
 		"/v1/timestamp/token": {http.MethodPost: s.timestampToken},
 
 		controlPath + "orders": {http.MethodPost: s.driveOrder},
+		personsPath:            {http.MethodGet: s.persons},
 		controlPath + "ca.pem": {http.MethodGet: s.caCertificate},
+		rootPath:               {http.MethodGet: s.certificate(s.ca.root)},
+		rootCRLPath:            {http.MethodGet: s.revocationList(s.ca.root)},
+		authorityPath:          {http.MethodGet: s.certificate(s.ca.Authority)},
+		authorityCRLPath:       {http.MethodGet: s.revocationList(s.ca.Authority)},
+		ocspPath:               {http.MethodPost: s.ocspPost},
+		ocspPath + "/":         {http.MethodGet: s.ocspGet}, // and what begins with it
 		logoPath:               {http.MethodGet: logo},
 		controlPath + "jwks":   {http.MethodPut: s.registerKeys},
 		controlPath + "faults": {
@@ -261,7 +267,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.date(w)
 	// Not http.ServeMux: it redirects "//csc/v2/info" and answers "%2e"; BankID
 	// is not known to, and a gateway that sends such a path has a bug.
-	allowed, ok := s.endpoint[r.URL.EscapedPath()]
+	path := r.URL.EscapedPath()
+	if strings.HasPrefix(path, ocspPath+"/") {
+		path = ocspPath + "/"
+	}
+	allowed, ok := s.endpoint[path]
 	if !ok {
 		http.Error(w, "the sandbox has no such path", http.StatusNotFound)
 		return

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"crypto/rand"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -52,9 +53,42 @@ type order struct {
 	client  string
 	created time.Time
 
-	// driven is the state that the control endpoint put it into, if it did;
-	// then it does not become complete by itself.
+	// driven is the state that somebody put it into, if somebody did; then it does not
+	// become complete by itself.
 	driven string
+
+	// signer signs it, or signed it.
+	signer Person
+}
+
+// ErrNoOrder says that there is no order with a sign_id, or no longer.
+var ErrNoOrder = errors.New("there is no order with this sign_id, or no longer")
+
+// ErrNoPerson says that somebody is not one of [Persons].
+var ErrNoPerson = errors.New("there is no such person")
+
+// An OrderStateError says that an order is past the state that it was to have, or that it
+// has ended.
+type OrderStateError struct {
+	State string // that the order has, such as REJECTED
+}
+
+func (e *OrderStateError) Error() string { return "the order is already " + e.State }
+
+// SignOrder lets a person sign an open order of SignDoc: it becomes SIGN_COMPLETED. An
+// order that the person has signed stays as it is. The person is one of [Persons],
+// otherwise the error is [ErrNoPerson]. The other errors are [ErrNoOrder] and
+// [*OrderStateError].
+func (s *Server) SignOrder(signID string, signer Person) error {
+	_, err := s.orders.drive(signID, signCompleted, &signer)
+	return err
+}
+
+// RejectOrder lets the signer of an open order reject it: it becomes REJECTED. The errors
+// are [ErrNoOrder] and [*OrderStateError].
+func (s *Server) RejectOrder(signID string) error {
+	_, err := s.orders.drive(signID, rejected, nil)
+	return err
 }
 
 func newOrders(delay, retention time.Duration) *orders {
@@ -70,7 +104,7 @@ func (o *orders) add(path, client string, r orderRequest) string {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.open.add(signID, &order{orderRequest: r, path: path, client: client, created: time.Now()}, weight)
+	o.open.add(signID, &order{orderRequest: r, path: path, client: client, created: time.Now(), signer: Persons()[0]}, weight)
 	return signID
 }
 
@@ -95,24 +129,41 @@ func (o *orders) take(id orderID) (*order, orderStatus, bool) {
 	return found, status, true
 }
 
-// drive puts an order into another state, unless it has left that behind, and
-// returns its state. It does not matter which API the order is of.
-func (o *orders) drive(signID, to string) (state string, moved, ok bool) {
+// drive puts an order into another state, unless it has left that behind, and chooses who
+// signs it. If to is "", it keeps its state; if signer is nil, it keeps its signer. It
+// does not matter which API the order is of. The errors are those of [Server.SignOrder].
+func (o *orders) drive(signID, to string, signer *Person) (drivenOrder, error) {
+	if signer != nil && !slices.Contains(Persons(), *signer) {
+		return drivenOrder{}, ErrNoPerson
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	found, state, ok := o.lookup(signID)
 	if !ok {
-		return "", false, false
+		return drivenOrder{}, ErrNoOrder
 	}
-	before := []string{orderReceived, userSigning} // to the final states
-	if to == orderReceived || to == userSigning {
+	before := []string{orderReceived, userSigning}
+	if to == orderReceived {
 		before = []string{orderReceived}
 	}
-	if state != to && !slices.Contains(before, state) {
-		return state, false, true
+	changes := signer != nil && *signer != found.signer
+	if (to != "" && to != state || changes) && !slices.Contains(before, state) {
+		return drivenOrder{}, &OrderStateError{State: state}
 	}
-	found.driven = to
-	return to, true, true
+	if to != "" {
+		found.driven, state = to, to
+	}
+	if signer != nil {
+		found.signer = *signer
+	}
+	return drivenOrder{SignID: signID, State: state, Signer: found.signer.NationalID}, nil
+}
+
+// A drivenOrder is what became of an order.
+type drivenOrder struct {
+	SignID string `json:"sign_id"`
+	State  string `json:"status"`
+	Signer string `json:"signer"` // national identity number
 }
 
 // find looks for an open order of one API and client; o.mu is held.

@@ -19,13 +19,13 @@ type padesAPI struct {
 	refuse func(http.ResponseWriter, admission)
 
 	decode     func(jsonReader) (orderRequest, error)
-	rule       signatureRule                   // for documents
-	shared     bool                            // every client may have every order
-	freeLTA    bool                            // extendToLTA needs no further scope
-	created    int                             // status of the response to a new order
-	plain      bool                            // a status has "status" instead of "orderState"
-	unfinished int                             // status of the download of an order that is not complete
-	signerInfo func(nnin bool) (string, error) // returns a JWT
+	rule       signatureRule                // for documents
+	shared     bool                         // every client may have every order
+	freeLTA    bool                         // extendToLTA needs no further scope
+	created    int                          // status of the response to a new order
+	plain      bool                         // a status has "status" instead of "orderState"
+	unfinished int                          // status of the download of an order that is not complete
+	signerInfo func(*order) (string, error) // returns a JWT
 }
 
 // signDoc is SignDoc v1.
@@ -176,7 +176,7 @@ func (p *padesAPI) fetch(w http.ResponseWriter, r *http.Request) {
 	}
 	if taken.content.signerInfo {
 		var err error
-		if result.SignerInfo, err = p.signerInfo(taken.nnin); err != nil {
+		if result.SignerInfo, err = p.signerInfo(taken); err != nil {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}

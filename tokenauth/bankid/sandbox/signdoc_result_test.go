@@ -67,13 +67,17 @@ func TestDescriptionOfADocument(t *testing.T) {
 func TestSignerInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, sandbox.Options{})
-		for scope, want := range map[string]string{"esign": "", "esign esign/nnin": "01817010055"} {
+		for scope, want := range map[string]string{"esign": "", "esign esign/nnin": "14838510036"} {
 			token := collected(t, s, bearer(t, s, scope), orderBody(pdf("x"))).SignerInfo
 			parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
 			if err != nil {
 				t.Fatal(err)
 			}
 			set := decode[jose.JSONWebKeySet](t, send(t, s, call{method: "GET", target: "/v1/signdoc/jwks"}), http.StatusOK)
+			others := decode[jose.JSONWebKeySet](t, send(t, s, call{method: "GET", target: "/auth/realms/sandbox/protocol/openid-connect/certs"}), http.StatusOK)
+			if parsed.Claims(others, new(jwt.Claims)) == nil {
+				t.Error("a key of access tokens has signed it")
+			}
 			var claims jwt.Claims
 			person := make(map[string]any)
 			if err := parsed.Claims(set, &claims, &person); err != nil {

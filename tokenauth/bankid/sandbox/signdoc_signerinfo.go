@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"net/http"
 	"net/url"
 	"time"
 
@@ -27,9 +28,8 @@ type signerInfo struct {
 	NNIN       string `json:"2.16.578.1.61.2.4,omitempty"`
 }
 
-// signerInfo returns a JWT about the person who signs everything. The number is
-// nobody's: its month is above 80, as in Norway's synthetic test data.
-func (s *Server) signerInfo(nnin bool) (string, error) {
+// signerInfo returns a JWT about who signed an order.
+func (s *Server) signerInfo(o *order) (string, error) {
 	origin, err := url.Parse(s.origin)
 	if err != nil {
 		return "", err
@@ -38,16 +38,23 @@ func (s *Server) signerInfo(nnin bool) (string, error) {
 	info := signerInfo{
 		Claims: jwt.Claims{
 			Issuer:    origin.Hostname(), // without scheme, as BankID has it
-			Subject:   "UN:NO-SANDBOX-1",
+			Subject:   o.signer.serialNumber(),
 			IssuedAt:  jwt.NewNumericDate(now),
 			NotBefore: jwt.NewNumericDate(now),
 			Expiry:    jwt.NewNumericDate(now.Add(signerInfoLifetime)),
 		},
-		Name: "SANDBOX Test Person", GivenName: "SANDBOX Test", FamilyName: "Person", Birthdate: "1970-01-01",
-		Quality: "QES", CertIssuer: s.ca.cert.Subject.String(), Country: "NO", Scheme: "BANKID", PID: "UN:NO-SANDBOX-PID-1",
+		Name: o.signer.Name(), GivenName: o.signer.GivenName, FamilyName: o.signer.Surname, Birthdate: o.signer.BirthDate,
+		Quality: "QES", CertIssuer: s.ca.Certificate.Subject.String(), Country: eidCountry, Scheme: eidScheme, PID: o.signer.pid(),
 	}
-	if nnin {
-		info.NNIN = "01817010055"
+	if o.nnin {
+		info.NNIN = o.signer.NationalID
 	}
-	return jwt.Signed(s.tokens.keys.active()).Claims(info).Serialize()
+	return jwt.Signed(s.signerInfoKeys.active()).Claims(info).Serialize()
+}
+
+// signerInfoJWKS serves the keys of SignerInfo. They are not those of access tokens,
+// since BankID has a service of its own for each.
+func (s *Server) signerInfoJWKS(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "max-age=3600")
+	respondJSON(w, http.StatusOK, s.signerInfoKeys.public())
 }

@@ -8,33 +8,35 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"math/big"
 )
 
 // A timestampAuthority issues time-stamp tokens (RFC 3161).
 type timestampAuthority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	key   *ecdsa.PrivateKey
+	chain []*x509.Certificate // that of the key first, that of the root last
 
 	clock *clock
 }
 
-func newTimestampAuthority(ca *certAuthority, clock *clock) (*timestampAuthority, error) {
+func newTimestampAuthority(ca *certAuthority) (*timestampAuthority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("time-stamping authority: %w", err)
 	}
-	// The only extended key usage, and critical: RFC 3161, section 2.3, which
-	// x509.Certificate.ExtKeyUsage cannot say.
-	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	certificate, err := ca.issueTimestamp(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("time-stamping authority: %w", err)
 	}
-	cert, err := ca.issue(&x509.Certificate{
-		Subject:         sandboxName("SANDBOX TSA"),
-		KeyUsage:        x509.KeyUsageDigitalSignature,
-		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}},
-	}, key.Public())
-	return &timestampAuthority{cert: cert, key: key, clock: clock}, err
+	return &timestampAuthority{key: key, chain: ca.chain(certificate), clock: ca.clock}, nil
+}
+
+// token returns a time-stamp token for what has the given SHA-256 hash, with its
+// certificates.
+func (t *timestampAuthority) token(hash []byte) ([]byte, error) {
+	return t.stamp(&timestampRequest{CertReq: true, MessageImprint: messageImprint{
+		HashAlgorithm: pkix.AlgorithmIdentifier{Algorithm: oidSHA256()}, HashedMessage: hash,
+	}})
 }
 
 // respond returns the TimeStampResp for a query, both in DER.
@@ -65,7 +67,7 @@ func (t *timestampAuthority) stamp(request *timestampRequest) ([]byte, error) {
 		Version:        1,
 		Policy:         timestampPolicy(),
 		MessageImprint: request.MessageImprint,
-		SerialNumber:   serialNumber(),
+		SerialNumber:   timestampSerialNumber(),
 		GenTime:        t.clock.now().UTC(), // without its fraction, so not exact to the second
 		Accuracy:       accuracy{Seconds: 1},
 		Nonce:          request.Nonce,
@@ -74,5 +76,18 @@ func (t *timestampAuthority) stamp(request *timestampRequest) ([]byte, error) {
 		return nil, err
 	}
 	// RFC 3161, section 2.4.2, and RFC 5816
-	return cmsSignature{certificate: t.cert, key: t.key, withCertificate: request.CertReq}.around(oidTSTInfo(), info)
+	signature := cmsSignature{certificate: t.chain[0], key: t.key}
+	if request.CertReq {
+		signature.include = belowRoot(t.chain)
+	}
+	return signature.around(oidTSTInfo(), info)
+}
+
+// timestampSerialNumber returns a number that was not used before (RFC 3161, section
+// 2.4.2: of up to 160 bits).
+func timestampSerialNumber() *big.Int {
+	var octets [20]byte
+	_, _ = rand.Read(octets[:])                    // never fails
+	octets[0] = octets[0]&0b0011_1111 | 0b01000000 // positive, and always as long
+	return new(big.Int).SetBytes(octets[:])
 }

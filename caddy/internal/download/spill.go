@@ -1,0 +1,246 @@
+package download
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// storageWait is how long the client may wait for the archive in all, unless another
+// process downloads the same.
+const storageWait = time.Second
+
+// errSlow is the error if the archive does not keep a download in time.
+var errSlow = errors.New("the storage is slow")
+
+// A source has pieces. Entry and NewEntry are sources.
+type source interface {
+	Piece(ctx context.Context, n int) ([]byte, error)
+}
+
+// find looks for the download of a first claim in the archive. first is whether it is not
+// there, so that it must be fetched. The error is that of ctx.
+func (d *Download) find(ctx context.Context) (first bool, err error) {
+	d.wait = storageWait
+	if d.archive == nil {
+		return true, nil
+	}
+	start := time.Now()
+	entry, err := d.archive.Find(ctx, d.key)
+	d.wait = max(storageWait-time.Since(start), storageWait/2)
+	switch {
+	case err == nil:
+		d.adopt(entry)
+		return false, nil
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case !errors.Is(err, fs.ErrNotExist):
+		d.unstored(err)
+	}
+	return true, nil
+}
+
+// adopt settles the download as one that the archive has. The store does not keep it, since
+// the archive knows how long it is there.
+func (d *Download) adopt(entry Entry) {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	d.meta = entry.Meta()
+	d.source, d.stored, d.length, d.expected = entry, true, d.meta.Length, d.meta.Length
+	d.pieces = nil
+	for start := int64(0); start < d.length; start += PieceSize {
+		d.pieces = append(d.pieces, piece{start: start, n: min(PieceSize, d.length-start)})
+	}
+	d.settle(whole)
+	d.forget()
+}
+
+// await waits, but not long, until others can see in the archive that this process makes the
+// request: if the process ends then, they can say what is lost.
+func (d *Download) await(client context.Context, marked <-chan struct{}) {
+	start := time.Now()
+	limit := time.NewTimer(d.wait)
+	defer limit.Stop()
+	select {
+	case <-marked:
+	case <-limit.C:
+		d.unstored(errSlow)
+	case <-client.Done():
+	}
+	d.wait -= min(d.wait, time.Since(start))
+}
+
+// spill puts the content into the archive while it comes. It closes marked when others can
+// see that.
+func (d *Download) spill(ctx context.Context, marked chan<- struct{}) {
+	defer close(d.spilled)
+	entry, err := d.options.Archive.Begin(ctx, d.key)
+	close(marked)
+	if err != nil {
+		d.unstored(err)
+		return
+	}
+	for n := 0; ; n++ {
+		data, ok := d.toPut(entry, n)
+		if !ok {
+			entry.Abandon()
+			return
+		}
+		if data == nil {
+			err = entry.Commit(ctx, d.meta)
+		} else {
+			err = entry.Put(ctx, n, data)
+		}
+		if err != nil {
+			entry.Abandon()
+			d.unstored(err)
+			return
+		}
+		if data == nil {
+			d.committed()
+			return
+		}
+	}
+}
+
+// toPut says that the entry has n pieces, and waits for the next one. It returns nil if
+// there is none, and ok is false if the download is not kept.
+func (d *Download) toPut(entry NewEntry, n int) (data []byte, ok bool) {
+	s := d.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !d.stored {
+		d.source, d.put = entry, n
+	}
+	for {
+		switch {
+		case d.stored || d.passing || d.state == broken || (d.state == whole && !d.kept):
+			if !d.stored {
+				d.source = nil
+			}
+			return nil, false
+		case n < len(d.pieces) && (d.arrived || d.pieces[n].n == PieceSize):
+			return d.pieces[n].data, true
+		case d.arrived && d.length > 0:
+			return nil, true
+		case d.arrived: // nothing is not kept
+			return nil, false
+		}
+		changed := d.nextChange()
+		s.mu.Unlock()
+		<-changed
+		s.mu.Lock()
+	}
+}
+
+// spilling reports whether the content is being put into the archive. The store is locked.
+func (d *Download) spilling() bool {
+	if d.spilled == nil {
+		return false
+	}
+	select {
+	case <-d.spilled:
+		return false
+	default:
+		return true
+	}
+}
+
+// committed says that the archive has the whole download.
+func (d *Download) committed() {
+	d.store.mu.Lock()
+	d.stored = true
+	again := d.store.unstored
+	d.store.unstored = false
+	d.store.mu.Unlock()
+	if again {
+		d.observe(Stored)
+	}
+}
+
+// unstored says that the archive does not keep the download because of err. If memory does
+// not have all of it any more, it is not kept.
+func (d *Download) unstored(err error) {
+	s := d.store
+	s.mu.Lock()
+	first, lost := !s.unstored, false
+	s.unstored = true
+	if !errors.Is(err, errSlow) { // else it may still come to be stored
+		d.archive, d.source = nil, nil
+		evicted := slices.ContainsFunc(d.pieces, func(p piece) bool { return p.data == nil })
+		switch {
+		case !evicted || d.passing:
+		case d.kept:
+			lost = !d.delivered
+			d.drop()
+		case d.state == coming:
+			lost = true
+			d.pass()
+		}
+	}
+	s.mu.Unlock()
+	if first {
+		d.options.Observer.Observe(d, Unstored, err)
+	}
+	if lost {
+		d.observe(Lost)
+	}
+}
+
+// evict drops the memory of pieces that the archive has, until n bytes are free. It returns
+// how many are. A transfer loads the pieces from the archive. The store is locked.
+func (d *Download) evict(n int64) int64 {
+	if d.source == nil || d.passing {
+		return 0
+	}
+	free := int64(0)
+	for i := range d.pieces[:min(d.put, len(d.pieces))] {
+		p := &d.pieces[i]
+		if free >= n || p.data == nil || d.read(*p) {
+			continue
+		}
+		size := int64(cap(p.data))
+		if size == PieceSize && !d.exposed {
+			d.store.spare = append(d.store.spare, p.data[:0])
+		}
+		p.data = nil
+		d.store.take(d, -size)
+		free += size
+	}
+	return free
+}
+
+// read reports whether a client may be reading p at present. The store is locked.
+func (d *Download) read(p piece) bool {
+	for t := range d.transfers {
+		if p.start <= t.pos && t.pos < p.end() {
+			return true
+		}
+	}
+	return false
+}
+
+// arrive says that all of the content has come, and then trailer. It waits until the
+// archive has the download, but not long.
+func (d *Download) arrive(trailer http.Header) {
+	s := d.store
+	s.mu.Lock()
+	d.meta.Trailer, d.meta.Length = trailer, d.length
+	d.arrived = headerSize(trailer) <= maxHeader && d.stopped == 0
+	waits := d.arrived && d.spilled != nil && !d.passing
+	d.wake()
+	s.mu.Unlock()
+	if !waits {
+		return
+	}
+	limit := time.NewTimer(d.wait)
+	defer limit.Stop()
+	select {
+	case <-d.spilled:
+	case <-limit.C:
+		d.unstored(errSlow)
+	}
+}

@@ -1,0 +1,468 @@
+package download
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A shelf is an Archive in memory. Several stores can use it, like processes that share a
+// storage.
+type shelf struct {
+	mu      sync.Mutex
+	begun   map[Key]int
+	entries map[Key]*shelved
+	changed chan struct{}
+
+	put, abandoned int
+	fail           func(operation string) error // nil if nothing fails; may wait
+}
+
+func newShelf() *shelf {
+	return &shelf{begun: make(map[Key]int), entries: make(map[Key]*shelved), changed: make(chan struct{})}
+}
+
+// shelved is an Entry and a NewEntry.
+type shelved struct {
+	shelf  *shelf
+	key    Key
+	meta   Meta
+	pieces [][]byte
+}
+
+// do runs an operation.
+func (s *shelf) do(operation string, f func()) error {
+	s.mu.Lock()
+	fail := s.fail
+	s.mu.Unlock()
+	if fail != nil {
+		if err := fail(operation); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return nil
+}
+
+// failWith makes operations fail.
+func (s *shelf) failWith(fail func(operation string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
+func (s *shelf) Begin(_ context.Context, key Key) (NewEntry, error) {
+	return &shelved{shelf: s, key: key}, s.do("begin", func() { s.begun[key]++ })
+}
+
+// of returns an Archive for one process, whose own marks do not count.
+func (s *shelf) of() Archive { return &process{shelf: s, own: make(map[Key]int)} }
+
+type process struct {
+	*shelf
+
+	own map[Key]int
+}
+
+func (p *process) Begin(ctx context.Context, key Key) (NewEntry, error) {
+	e, err := p.shelf.Begin(ctx, key)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.own[key]++
+	return e, err
+}
+
+func (p *process) Find(ctx context.Context, key Key) (Entry, error) {
+	for {
+		var e *shelved
+		var others bool
+		var changed chan struct{}
+		if err := p.do("find", func() { e, others = p.entries[key], p.begun[key] > p.own[key] }); err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		changed = p.changed
+		p.mu.Unlock()
+		switch {
+		case e != nil:
+			return e, nil
+		case !others:
+			return nil, fs.ErrNotExist
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (e *shelved) Meta() Meta { return e.meta }
+
+func (e *shelved) Piece(_ context.Context, n int) (piece []byte, err error) {
+	err = e.shelf.do("piece", func() { piece = bytes.Clone(e.pieces[n]) })
+	return piece, err
+}
+
+func (e *shelved) Put(_ context.Context, n int, piece []byte) error {
+	if n != len(e.pieces) || len(piece) == 0 || len(piece) > PieceSize {
+		return errors.New("a piece of a wrong number or size")
+	}
+	return e.shelf.do("put", func() {
+		e.pieces = append(e.pieces, bytes.Clone(piece))
+		e.shelf.put++
+	})
+}
+
+func (e *shelved) Commit(_ context.Context, meta Meta) error {
+	return e.shelf.do("commit", func() {
+		e.meta = meta
+		e.shelf.entries[e.key] = e
+		e.shelf.begun[e.key]--
+	})
+}
+
+func (e *shelved) Abandon() {
+	e.shelf.mu.Lock()
+	defer e.shelf.mu.Unlock()
+	e.shelf.abandoned++
+	e.shelf.begun[e.key]--
+	close(e.shelf.changed)
+	e.shelf.changed = make(chan struct{})
+}
+
+// content returns what the shelf has at key.
+func (s *shelf) content(key byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[Key{key}]; e != nil {
+		return bytes.Join(e.pieces, nil)
+	}
+	return nil
+}
+
+// archived is newFetch with an archive.
+func archived(t *testing.T, s *Store, key byte, o Observer, a Archive) *fetch {
+	t.Helper()
+	return newFetchWith(t, s, key, Options{Archive: a, Observer: o})
+}
+
+// claimIn claims the download at key, and asserts whether it is the first claim.
+func claimIn(t *testing.T, s *Store, key byte, o Observer, a Archive, want bool) *Download {
+	t.Helper()
+	d, first, err := s.Claim(t.Context(), Key{key}, Options{Archive: a, Observer: o})
+	if err != nil || first != want {
+		t.Fatalf("claiming %d: first is %t, %v", key, first, err)
+	}
+	return d
+}
+
+// What was committed is handed over by another process, also if the first one is gone.
+func TestArchiveOutlivesTheStore(t *testing.T) {
+	for _, size := range []int{10, PieceSize, 3*PieceSize + 10} {
+		for _, length := range []int{-1, size} {
+			synctest.Test(t, func(t *testing.T) {
+				s, a, seen := new(Store), newShelf(), new(events)
+				f := archived(t, s, 1, seen, a.of())
+				f.recorder.Header().Set("X-Order", "1")
+				f.header(length)
+				f.send(document(size))
+				f.recorder.Header().Set(http.TrailerPrefix+"X-Digest", "abc")
+				if !f.end(true) || !bytes.Equal(a.content(1), document(size)) {
+					t.Fatalf("the archive has %d bytes of %d", len(a.content(1)), size)
+				}
+				s.Close() // this loses nothing
+				seen.are(t)
+				other := new(Store)
+				w := newWriter()
+				if serve(t.Context(), claimIn(t, other, 1, seen, a.of(), false), w) || !bytes.Equal(w.content(), document(size)) {
+					t.Errorf("the other process hands over %d bytes of %d", len(w.content()), size)
+				}
+				if w.status != 200 || w.sent.Get("X-Order") != "1" || w.header.Get(http.TrailerPrefix+"X-Digest") != "abc" {
+					t.Errorf("the header is %v", w.header)
+				}
+				seen.are(t, HandedOver)
+				if other.used != 0 || len(other.downloads) != 0 {
+					t.Error("the other process keeps it")
+				}
+			})
+		}
+	}
+}
+
+// The last byte goes out only when the manifest is stored.
+func TestLastByteWaitsForTheManifest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := new(Store), newShelf()
+		stored := make(chan struct{})
+		a.fail = func(operation string) error {
+			if operation == "commit" {
+				<-stored
+			}
+			return nil
+		}
+		f := archived(t, s, 1, &events{}, a.of())
+		f.header(10)
+		f.send(document(10))
+		ended := make(chan bool)
+		go func() { ended <- f.end(true) }()
+		synctest.Wait()
+		if n := len(f.w.content()); n != 9 {
+			t.Errorf("before, the client has got %d bytes", n)
+		}
+		close(stored)
+		if !<-ended || len(f.w.content()) != 10 {
+			t.Error("the client did not get the last byte")
+		}
+		s.Close()
+	})
+}
+
+// While another process downloads the same, a claim waits for it.
+func TestClaimWaitsForAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, other, a := new(Store), new(Store), newShelf()
+		defer s.Close()
+		f := archived(t, s, 1, &events{}, a.of())
+		f.header(10)
+		f.send(document(9))
+		synctest.Wait()
+		w, ended := newWriter(), make(chan bool)
+		go func() { ended <- serve(t.Context(), claimIn(t, other, 1, &events{}, a.of(), false), w) }()
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() {
+			_, _, err := other.Claim(ctx, Key{1}, Options{Archive: a.of(), Observer: &events{}})
+			left <- err
+		}()
+		time.Sleep(time.Hour)
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("a client that leaves gets %v", err)
+		}
+		f.send(document(10)[9:])
+		f.end(true)
+		if <-ended || !bytes.Equal(w.content(), document(10)) {
+			t.Errorf("the other process hands over %q", w.content())
+		}
+	})
+}
+
+// If the server does not have it any more, another process may have it meanwhile.
+func TestArchiveIsAskedAgainBeforeA404(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other, a, seen := new(Store), newShelf(), new(events)
+		late := archived(t, other, 1, seen, a.of())
+		synctest.Wait()
+		// Another process begins at the same time, and neither sees the mark of the other.
+		e, _ := a.Begin(t.Context(), Key{1})
+		_ = e.Put(t.Context(), 0, document(10))
+		gave := make(chan bool)
+		go func() {
+			late.recorder.Header().Set("Content-Type", "text/plain")
+			late.recorder.WriteHeader(http.StatusNotFound)
+			_, _ = late.recorder.Write([]byte("not found"))
+			gave <- late.recorder.End(true)
+		}()
+		synctest.Wait()
+		if late.w.status != 0 {
+			t.Error("the 404 is passed on although another process downloads it")
+		}
+		_ = e.Commit(t.Context(), Meta{Status: 200, Header: http.Header{"X-Order": {"1"}}, Length: 10})
+		if !<-gave || late.w.status != 200 || !bytes.Equal(late.w.content(), document(10)) || late.w.sent.Get("X-Order") != "1" || late.w.sent.Get("Content-Type") != "" {
+			t.Errorf("the client got %d, %v, %q", late.w.status, late.w.sent, late.w.content())
+		}
+		seen.are(t, HandedOver)
+		synctest.Wait()
+		if a.abandoned != 1 {
+			t.Error("the mark stays")
+		}
+		// Otherwise the 404 is passed on.
+		g := archived(t, other, 3, seen, a.of())
+		g.recorder.WriteHeader(http.StatusNotFound)
+		g.recorder.End(true)
+		if synctest.Wait(); g.w.status != 404 || a.abandoned != 2 {
+			t.Errorf("the client got %d", g.w.status)
+		}
+	})
+}
+
+// What is not whole, or not a document, is not stored.
+func TestWhatIsNotKeptIsNotStored(t *testing.T) {
+	for name, fetch := range map[string]func(f *fetch){
+		"refused": func(f *fetch) { f.recorder.WriteHeader(400); f.end(true) },
+		"broken":  func(f *fetch) { f.header(5 << 20); f.send(document(3 << 20)); f.end(false) },
+		"short":   func(f *fetch) { f.header(5 << 20); f.send(document(3 << 20)); f.end(true) },
+		"empty":   func(f *fetch) { f.header(0); f.end(true) },
+		"large": func(f *fetch) {
+			f.recorder.Header().Set("X-Large", strings.Repeat("x", maxHeader))
+			f.header(1)
+			f.end(true)
+		},
+		"large trailer": func(f *fetch) {
+			f.header(-1)
+			f.send(document(10))
+			f.recorder.Header().Set(http.TrailerPrefix+"X-Large", strings.Repeat("x", maxHeader))
+			f.end(true)
+		},
+		"nothing": func(f *fetch) { f.end(false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a := new(Store), newShelf()
+				fetch(archived(t, s, 1, &events{}, a.of()))
+				synctest.Wait()
+				if a.abandoned != 1 || len(a.entries) != 0 || s.used != 0 {
+					t.Errorf("%d entries were abandoned", a.abandoned)
+				}
+			})
+		})
+	}
+}
+
+// Downloads whose clients stall take up little memory if they are stored.
+func TestStalledDownloadsAreStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 10 << 20
+		content := document(size)
+		s, a := new(Store), newShelf()
+		defer s.Close()
+		fetches, ended := make([]*fetch, 4), make(chan bool)
+		for i := range fetches {
+			f := archived(t, s, byte(i), &events{}, a.of())
+			fetches[i] = f
+			f.w.stall = make(chan struct{})
+			f.header([]int{size, -1}[i%2])
+		}
+		for sent := 0; sent < size; sent += PieceSize {
+			for _, f := range fetches {
+				f.send(content[sent : sent+PieceSize])
+				synctest.Wait() // the storage is fast enough
+			}
+			if s.used > storedLimit+4<<20 {
+				t.Fatalf("%d bytes are in memory", s.used)
+			}
+		}
+		for _, f := range fetches {
+			go func() { ended <- f.end(true) }()
+		}
+		synctest.Wait()
+		for i, f := range fetches {
+			close(f.w.stall)
+			if !<-ended || !bytes.Equal(f.w.content(), content) || !bytes.Equal(a.content(byte(i)), content) {
+				t.Errorf("client %d got %d bytes", i, len(f.w.content()))
+			}
+		}
+	})
+}
+
+// A storage that fails or hangs costs at most a second, and memory is used. Both is said
+// once.
+func TestStorageThatFails(t *testing.T) {
+	for _, operation := range []string{"find", "begin", "put", "commit"} {
+		for _, hangs := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s, a, seen := new(Store), newShelf(), new(events)
+				defer s.Close()
+				a.fail = func(o string) error {
+					if o != operation {
+						return nil
+					}
+					if hangs {
+						time.Sleep(5 * time.Second)
+					}
+					return errors.New("broken")
+				}
+				if operation == "find" && hangs {
+					return // the archive limits that itself
+				}
+				for key := range byte(2) {
+					start := time.Now()
+					f := archived(t, s, key, seen, a.of())
+					f.header(2 << 20)
+					f.send(document(2 << 20))
+					if !f.end(true) || time.Since(start) > storageWait {
+						t.Errorf("%s: it took %v", operation, time.Since(start))
+					}
+					time.Sleep(time.Minute)
+					w := newWriter()
+					if serve(t.Context(), claimIn(t, s, key, seen, a.of(), false), w); !bytes.Equal(w.content(), document(2<<20)) {
+						t.Errorf("%s: memory has %d bytes", operation, len(w.content()))
+					}
+				}
+				seen.are(t, Unstored, HandedOver, HandedOver)
+				a.failWith(nil)
+				f := archived(t, s, 5, seen, a.of())
+				f.header(1)
+				f.send(document(1))
+				f.end(true)
+				seen.are(t, Unstored, HandedOver, HandedOver, Stored)
+			})
+		}
+	}
+}
+
+// If the storage fails after pieces were dropped from memory, the download is not kept, but
+// a client that is fast gets all of it.
+func TestStorageThatFailsInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 30 << 20
+		content := document(size)
+		s, a, seen := new(Store), newShelf(), new(events)
+		f := archived(t, s, 1, seen, a.of())
+		f.header(size)
+		for sent := 0; sent < size; sent += PieceSize {
+			if sent == 25<<20 {
+				a.failWith(func(string) error { return errors.New("broken") })
+			}
+			f.send(content[sent : sent+PieceSize])
+			synctest.Wait()
+		}
+		if !f.end(true) || !bytes.Equal(f.w.content(), content) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		seen.are(t, Unstored, Lost)
+		if s.used != 0 || len(s.downloads) != 0 || a.abandoned != 1 {
+			t.Errorf("%d bytes are kept", s.used)
+		}
+	})
+}
+
+// If a piece cannot be read back, the transfer breaks off, and the next one may work.
+func TestPieceThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a, seen := new(Store), newShelf(), new(events)
+		f := archived(t, s, 1, seen, a.of())
+		f.header(10)
+		f.send(document(10))
+		f.end(true)
+		s.Close()
+		a.failWith(func(o string) error {
+			if o == "piece" {
+				return errors.New("broken")
+			}
+			return nil
+		})
+		other := new(Store)
+		if !serve(t.Context(), claimIn(t, other, 1, seen, a.of(), false), newWriter()) {
+			t.Error("the client sees a whole response")
+		}
+		seen.are(t, Interrupted)
+		a.failWith(nil)
+		w := newWriter()
+		if serve(t.Context(), claimIn(t, other, 1, seen, a.of(), false), w) || !bytes.Equal(w.content(), document(10)) {
+			t.Errorf("the next client gets %q", w.content())
+		}
+	})
+}
