@@ -77,7 +77,7 @@ func (f form) appendTo(dict pdf.Dict, name pdf.Name, list pdf.Array, element any
 
 // unusedName returns a name that no field of the form has.
 func (f form) unusedName(fields pdf.Array) (string, error) {
-	used := make(map[pdf.String]bool)
+	used := make(map[string]bool)
 	for _, ref := range fields {
 		field, err := f.document.Dict(ref)
 		if err != nil {
@@ -88,12 +88,12 @@ func (f form) unusedName(fields pdf.Array) (string, error) {
 			return "", fmt.Errorf("a field: %w", err)
 		}
 		if text, ok := name.(pdf.String); ok {
-			used[text] = true
+			used[pdf.DecodeText(text)] = true
 		}
 	}
 	for number := 1; ; number++ {
 		name := fmt.Sprintf("Signature%d", number)
-		if !used[pdf.String(name)] {
+		if !used[name] {
 			return name, nil
 		}
 	}

@@ -49,7 +49,8 @@ func testdata(t testing.TB, name string) []byte {
 }
 
 func details() pades.Details {
-	return pades.Details{Time: time.Now(), Name: "Bjørg (Åse)", Reason: "/Contents <00> /ByteRange [0 0000000000"}
+	const markup = "\n/Contents <00> /ByteRange [0 0000000000"
+	return pades.Details{Time: time.Now(), Name: "Bjørg (Åse)", Reason: markup[1:], Location: markup, ContactInfo: markup[1:]}
 }
 
 func sign(t testing.TB, signer *pades.Signer, file []byte, d pades.Details) []byte {
@@ -186,6 +187,27 @@ func open(t *testing.T, file []byte) (*pdf.Document, pdf.Dict) {
 		t.Fatal(err)
 	}
 	return document, catalog
+}
+
+// The name of a field can be in UTF-16 or UTF-8 (ISO 32000-2, section 7.9.2.2).
+func TestNamesOfFieldsDiffer(t *testing.T) {
+	signer := newAuthority(t).at(pades.B)
+	file := pdftest.Form("Contract", false)
+	for _, name := range []pdf.String{"Signature1", "\xfe\xff\x00S\x00i\x00g\x00n\x00a\x00t\x00u\x00r\x00e\x001", "\xef\xbb\xbfSignature1"} {
+		document, _ := open(t, file)
+		update, err := document.NewUpdate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		update.Set(pdf.Ref{Number: 6}, pdf.Dict{"FT": pdf.Name("Tx"), "T": name})
+		named, _, err := update.Append(bytes.Clone(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(sign(t, signer, named, details()), []byte("/T (Signature2)")) {
+			t.Errorf("there is a field %q, and the new one is not Signature2", name)
+		}
+	}
 }
 
 func TestExtend(t *testing.T) {
