@@ -27,9 +27,9 @@ const (
 	LTA              // a time-stamp of all that
 )
 
-// ErrNoChanges means that the author of the file allows no signatures (ISO 32000-1,
-// section 12.8.2.2).
-var ErrNoChanges = errors.New("the file is certified, and allows no changes")
+// ErrNoChanges means that an earlier signature allows no other, since it certifies the file
+// or locks its form (ISO 32000-1, sections 12.8.2.2 and 12.8.2.4).
+var ErrNoChanges = errors.New("the file is certified or locked, and allows no new signature")
 
 type (
 	// Timestamp returns a time-stamp token (RFC 3161) for a SHA-256 digest.

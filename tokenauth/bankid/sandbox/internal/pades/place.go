@@ -26,7 +26,7 @@ type place struct {
 	contents int // bytes
 	dict     pdf.Dict
 	seal     *Seal
-	changes  bool // the author of a file can forbid it
+	changes  bool // an earlier signature can forbid it
 	fill     func(digest []byte) ([]byte, error)
 }
 
