@@ -2,7 +2,6 @@ package caddyesign
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -73,11 +72,12 @@ func TestSandboxEndsTheDesk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer res.Body.Close()
 			before := time.Now()
 			ended := make(chan error, 1)
 			go func() {
 				_, err := io.Copy(io.Discard, res.Body)
-				ended <- errors.Join(err, res.Body.Close())
+				ended <- err
 			}()
 			if err := end(server); err != nil {
 				t.Errorf("%s: it ended with %v", name, err)
