@@ -68,7 +68,7 @@ func TestSandboxEndsTheDesk(t *testing.T) {
 			ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 			server.serving = server.serveAt(ln)
 			client := &http.Client{Transport: &http.Transport{DialContext: ln.dial, DisableKeepAlives: true}}
-			res, err := client.Get("http://" + sandbox.Address + "/sandbox/desk/events")
+			res, err := client.Get("http://" + sandbox.Address + "/sandbox/desk/events") //nolint:bodyclose // it is closed below
 			if err != nil {
 				t.Fatal(err)
 			}
