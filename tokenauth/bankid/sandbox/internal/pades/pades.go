@@ -113,13 +113,19 @@ func (s *Signer) Sign(ctx context.Context, file []byte, details Details) ([]byte
 }
 
 // Check returns the error that [Signer.Sign] would return because of the file.
-func Check(file []byte) error {
+func Check(file []byte) error { return check(file, true) }
+
+// CheckExtend returns the error that [Extender.Extend] would return because of a signed
+// file. Time-stamps are allowed where signatures are not.
+func CheckExtend(file []byte) error { return check(file, false) }
+
+func check(file []byte, changes bool) error {
 	document, update, err := update(newGrowing(file))
 	if err != nil {
 		return err
 	}
 	f := form{document: document, update: update}
-	return f.addField(pdf.Ref{}, &Seal{}, true)
+	return f.addField(pdf.Ref{}, &Seal{}, changes)
 }
 
 func (d Details) dict() pdf.Dict {

@@ -212,7 +212,8 @@ func TestNamesOfFieldsDiffer(t *testing.T) {
 
 // What an earlier signature locks stays as it is.
 func TestLocks(t *testing.T) {
-	signer := newAuthority(t).at(pades.B)
+	a := newAuthority(t)
+	signer := a.at(pades.B)
 	reference := func(method pdf.Name, parameters pdf.Dict) pdf.Array {
 		return pdf.Array{pdf.Dict{"TransformMethod": method, "TransformParams": parameters}}
 	}
@@ -262,6 +263,10 @@ func TestLocks(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		case test.field != "" && !bytes.Contains(signed, []byte("/T ("+test.field+")")):
 			t.Errorf("%s: there is no field %s, %v", name, test.field, err)
+		}
+		extended, err := a.extender().Extend(t.Context(), earlier) // time-stamps are allowed
+		if checked := pades.CheckExtend(earlier); err != nil || checked != nil || len(fieldNames(t, extended)) != 3 {
+			t.Errorf("%s: not extended: %v, and before: %v", name, err, checked)
 		}
 	}
 }
