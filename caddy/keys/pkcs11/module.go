@@ -208,14 +208,16 @@ func (k *Key) Key(ctx context.Context, id string) (*tokenauth.Key, error) {
 		public     foundKey
 		algorithms []string
 	}
-	found := make(chan result, 2) // the call may go on when nobody waits any more
+	found := make(chan result, 1) // the call may go on when nobody waits any more
 	err := k.token.do(ctx, func(s *session) error {
 		key, err := s.find(k.name)
 		if err != nil {
 			return err
 		}
 		algorithms, err := s.algorithms(key.public)
-		found <- result{key, algorithms}
+		if err == nil { // else this may be called again
+			found <- result{key, algorithms}
+		}
 		return err
 	})
 	if err != nil {

@@ -136,10 +136,11 @@ func (s *session) public(n name, private pkcs11.ObjectHandle) (crypto.PublicKey,
 	if err != nil {
 		return nil, fmt.Errorf("reading its type: %w", err)
 	}
-	// A pair has the same id. One without an id has the same label.
+	// A pair has the same id. Some programs give all keys the same id, or none, but each its
+	// own label.
 	pair := n
 	if id, err := s.attribute(private, pkcs11.CKA_ID); err == nil && len(id) > 0 {
-		pair = name{id: string(id)}
+		pair.id = string(id)
 	}
 	switch {
 	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC).Value):
@@ -178,14 +179,20 @@ var curves = []struct {
 	{asn1.ObjectIdentifier{1, 3, 132, 0, 35}, elliptic.P521(), "ES512"},
 }
 
-// publicEC returns the public EC key called n. A private EC key does not have the point.
+// publicEC returns the public EC key called n, or else one that has its id and another
+// label. A private EC key does not have the point.
 func (s *session) publicEC(n name) (crypto.PublicKey, error) {
-	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 1)
+	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 2)
+	if err == nil && len(objects) == 0 && n.id != "" {
+		objects, err = s.objects(name{id: n.id}.template(pkcs11.CKO_PUBLIC_KEY), 2)
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case len(objects) == 0:
 		return nil, errors.New("there is no public key beside it: store one with the same id or label")
+	case len(objects) > 1:
+		return nil, errors.New("there are several public keys beside it: give each pair an id of its own")
 	}
 	parameters, err := s.attribute(objects[0], pkcs11.CKA_EC_PARAMS)
 	if err != nil {
