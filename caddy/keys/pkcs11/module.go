@@ -35,8 +35,7 @@ func init() {
 // moduleID is the ID of the module.
 const moduleID = "bankid_esign.keys.pkcs11"
 
-// pool holds libraries and tokens. They outlive a configuration as long as another one
-// uses them.
+// pool holds libraries, and the tokens that a configuration uses.
 var pool = caddy.NewUsagePool()
 
 // These are the types of the keys of the pool.
@@ -67,7 +66,6 @@ type Key struct {
 
 	name  name
 	token *token
-	refs  []any // what this module has taken of the pool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -88,37 +86,28 @@ func (k *Key) Provision(ctx caddy.Context) error {
 	if k.PIN != "" && len(placeholders(k.PIN)) == 0 {
 		ctx.Logger().Warn("the PIN is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/pin}")
 	}
-	lib, err := use(k, libraryKey{k.Module}, func() *library { return &library{path: k.Module, load: load} })
+	lib, err := libraryAt(k.Module)
 	if err != nil {
 		return err
 	}
 	pin := k.PIN
-	k.token, err = use(k, tokenKey{k.Module, k.Token, pin}, func() *token {
-		return newToken(lib, k.Token, func() (tokenauth.Secret, error) { return readPIN(pin) })
+	val, _, err := pool.LoadOrNew(tokenKey{k.Module, k.Token, pin}, func() (caddy.Destructor, error) {
+		return newToken(lib, k.Token, func() (tokenauth.Secret, error) { return readPIN(pin) }), nil
 	})
-	return err
-}
-
-// use returns the value at key in the pool, and remembers the reference.
-func use[T caddy.Destructor](k *Key, key any, construct func() T) (T, error) {
-	val, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return construct(), nil })
 	if err != nil {
-		var zero T
-		return zero, err
+		return err
 	}
-	k.refs = append(k.refs, key)
-	return val.(T), nil
+	k.token = val.(*token)
+	return nil
 }
 
-// Cleanup gives back what the key holds in the pool.
+// Cleanup gives back the token.
 func (k *Key) Cleanup() error {
-	var all error
-	for _, key := range k.refs {
-		_, err := pool.Delete(key)
-		all = errors.Join(all, err)
+	if k.token == nil {
+		return nil
 	}
-	k.refs = nil
-	return all
+	_, err := pool.Delete(tokenKey{k.Module, k.Token, k.PIN})
+	return err
 }
 
 // validate returns an error if options are missing or wrong.
