@@ -41,6 +41,14 @@ func TestKeysOfEveryKindSign(t *testing.T) {
 	}
 }
 
+// The JWKS of a key made for PS256 would say RS256, which the gateway prefers.
+func TestKeyOfAnotherAlgorithmIsNotMade(t *testing.T) {
+	k, _ := newKey(t, newLibrary(nil), "seals", "other")
+	if _, err := k.MakeKey(t.Context(), "PS256"); err == nil || !strings.Contains(err.Error(), "use ES256, ES384, ES512 or RS256") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestPSSSigns(t *testing.T) {
 	l := newLibrary(nil)
 	made := makeKey(t, l, "seals", "pss", "RS256")

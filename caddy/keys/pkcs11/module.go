@@ -78,10 +78,7 @@ func (k *Key) Provision(ctx caddy.Context) error {
 	if err := k.validate(); err != nil {
 		return err
 	}
-	id, err := hex.DecodeString(k.ID)
-	if err != nil {
-		return errors.New("id must have an even number of hexadecimal digits")
-	}
+	id, _ := hex.DecodeString(k.ID) // it is valid
 	k.name = name{label: k.Label, id: string(id)}
 	if k.PIN != "" && len(placeholders(k.PIN)) == 0 {
 		ctx.Logger().Warn("the PIN is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/pin}")
@@ -121,6 +118,9 @@ func (k *Key) validate() error {
 		return errors.New("token is missing: it is the label of a token")
 	case k.Label == "" && k.ID == "":
 		return errors.New("label or id of the key is missing")
+	}
+	if _, err := hex.DecodeString(k.ID); err != nil {
+		return errors.New("id must have an even number of hexadecimal digits")
 	}
 	for _, name := range placeholders(k.PIN) {
 		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
@@ -216,8 +216,8 @@ func (k *Key) Key(ctx context.Context, id string) (*tokenauth.Key, error) {
 	return tokenauth.NewKey(&signer{k.token, k.name, r.public.public}, id, r.algorithms...)
 }
 
-// MakeKey implements caddyesign.KeyMaker. The algorithms are ES256, ES384, ES512, RS256
-// and PS256.
+// MakeKey implements caddyesign.KeyMaker. The algorithms are ES256, ES384, ES512 and
+// RS256.
 func (k *Key) MakeKey(ctx context.Context, alg string) (*tokenauth.Key, error) {
 	if err := k.token.do(ctx, func(s *session) error { return s.generate(k.name, alg) }); err != nil {
 		return nil, err
