@@ -33,7 +33,11 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *excha
 		return h.forward(w, r, x, next)
 	}
 	log := downloadLog{h.logger, []zap.Field{zap.String("api", x.Call.Group), zap.String("order", order)}}
-	d, first, err := h.downloads.Claim(r.Context(), key, download.Options{Keep: h.keep, Observer: log})
+	options := download.Options{Keep: h.keep, Observer: log}
+	if h.archive != nil {
+		options.Archive = h.archive.For(x.Call.Group, order)
+	}
+	d, first, err := h.downloads.Claim(r.Context(), key, options)
 	if err != nil {
 		return caddyhttp.Error(statusClientClosedRequest, errors.New("the caller left while waiting for an earlier call for the same order"))
 	}

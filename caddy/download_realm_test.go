@@ -107,7 +107,7 @@ func TestWarningIfNothingIsKept(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
-			f.global, f.app = "storage file_system "+f.dir+"/storage", test.app
+			f.global, f.app = "storage file_system "+storageDir(t), test.app
 			f.start(test.site)
 			if got := strings.Contains(f.logged(), want); got != test.warns {
 				t.Errorf("it warns: %t", got)

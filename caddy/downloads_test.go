@@ -9,6 +9,16 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
+// storageDir returns a directory for a storage.
+func storageDir(t *testing.T) string {
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		// What the gateway does in the background may still write.
+		eventually(t, func() bool { return os.RemoveAll(dir) == nil })
+	})
+	return dir
+}
+
 func TestBadDownloads(t *testing.T) {
 	t.Setenv("SHORT_SEAL", "only a short text")
 	for _, test := range []struct{ name, downloads, want string }{
@@ -31,7 +41,7 @@ func TestBadDownloads(t *testing.T) {
 }
 
 func TestWarningsAboutDownloads(t *testing.T) {
-	dir := t.TempDir()
+	dir := storageDir(t)
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -63,9 +73,10 @@ func TestNoWarningAboutDownloads(t *testing.T) {
 	for _, app := range []string{"downloads off", "downloads memory {\nkeep 1h\n}", "downloads storage", "downloads storage {\nseal_key {env.SEAL}\n}"} {
 		f := newFixture(t)
 		t.Setenv("SEAL", strings.Repeat("0123456789abcdef", 2))
-		f.global, f.app = "storage file_system "+f.dir+"/storage", app
+		dir := storageDir(t)
+		f.global, f.app = "storage file_system "+dir, app
 		f.start(localSite)
-		probed := filepath.Join(f.dir, "storage", "bankid_esign", "downloads", "v1")
+		probed := filepath.Join(dir, "bankid_esign", "downloads", "v1")
 		if strings.Contains(app, "storage") {
 			eventually(t, func() bool {
 				entries, err := os.ReadDir(probed)

@@ -2,7 +2,6 @@ package caddyesign
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -69,15 +68,16 @@ func TestSandboxEndsTheDesk(t *testing.T) {
 			ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 			server.serving = server.serveAt(ln)
 			client := &http.Client{Transport: &http.Transport{DialContext: ln.dial, DisableKeepAlives: true}}
-			res, err := client.Get("http://" + sandbox.Address + "/sandbox/desk/events")
+			res, err := client.Get("http://" + sandbox.Address + "/sandbox/desk/events") //nolint:bodyclose // it is closed below
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer res.Body.Close()
 			before := time.Now()
 			ended := make(chan error, 1)
 			go func() {
 				_, err := io.Copy(io.Discard, res.Body)
-				ended <- errors.Join(err, res.Body.Close())
+				ended <- err
 			}()
 			if err := end(server); err != nil {
 				t.Errorf("%s: it ended with %v", name, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"time"
@@ -323,6 +324,9 @@ func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, e
 			}
 		}
 	}
+	if !req.ProtoAtLeast(1, 1) { // req has the version of the caller's request
+		x.Interim = dropInterim
+	}
 	res, err := t.core.Try(x.outgoing(req), &x.Exchange)
 	if err != nil {
 		if e := asGatewayError(err); e != nil {
@@ -340,6 +344,10 @@ func (t *Transport) roundTrip(req *http.Request, x *exchange) (*http.Response, e
 func unframed(res *http.Response) bool {
 	return res.ProtoMajor == 1 && res.ContentLength < 0 && len(res.TransferEncoding) == 0
 }
+
+// dropInterim is the Interim of a call over HTTP/1.0. Its caller takes an interim response
+// for the final one (RFC 9110 section 15.2), and net/http would send it.
+func dropInterim(int, textproto.MIMEHeader) error { return nil }
 
 // respond returns a response to req for e, as if it came from the upstream: the reverse
 // proxy takes an error for a failure of the upstream. A handler makes an error of it

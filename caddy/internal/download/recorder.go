@@ -61,7 +61,9 @@ func (d *Download) Record(w http.ResponseWriter, client context.Context) *Record
 	d.store.mu.Unlock()
 	if d.archive != nil {
 		d.spilled = make(chan struct{})
-		go d.spill(context.WithoutCancel(client))
+		marked := make(chan struct{})
+		go d.spill(context.WithoutCancel(client), marked)
+		d.await(client, marked)
 	}
 	r.leave = sync.OnceFunc(d.leave)
 	r.stop = context.AfterFunc(client, r.left)

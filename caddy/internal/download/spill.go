@@ -58,10 +58,27 @@ func (d *Download) adopt(entry Entry) {
 	d.forget()
 }
 
-// spill puts the content into the archive while it comes.
-func (d *Download) spill(ctx context.Context) {
+// await waits, but not long, until others can see in the archive that this process makes the
+// request: if the process ends then, they can say what is lost.
+func (d *Download) await(client context.Context, marked <-chan struct{}) {
+	start := time.Now()
+	limit := time.NewTimer(d.wait)
+	defer limit.Stop()
+	select {
+	case <-marked:
+	case <-limit.C:
+		d.unstored(errSlow)
+	case <-client.Done():
+	}
+	d.wait -= min(d.wait, time.Since(start))
+}
+
+// spill puts the content into the archive while it comes. It closes marked when others can
+// see that.
+func (d *Download) spill(ctx context.Context, marked chan<- struct{}) {
 	defer close(d.spilled)
 	entry, err := d.options.Archive.Begin(ctx, d.key)
+	close(marked)
 	if err != nil {
 		d.unstored(err)
 		return

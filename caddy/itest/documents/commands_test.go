@@ -32,6 +32,7 @@ var notRun = map[string]string{
 	"go run . -quick":                                                  "takes minutes; the flags are tested in caddy/bench",
 	"go run . -parts scenarios -scenarios 'small h1'":                  "takes minutes; the flags are tested in caddy/bench",
 	"go run . -parts scenarios -scenarios .":                           "takes an hour; the flags are tested in caddy/bench",
+	"go run . -parts downloads -scenarios 'full speed'":                "takes minutes; the flags are tested in caddy/bench",
 	"caddy bankid-esign check --config /etc/caddy/Caddyfile --storage": "takes half a minute; TestCheckOfASharedStorage and TestTrialOfAStorageThatWorks run its parts",
 	"go run . -rounds 30 -slice 1s":                                    "takes an hour; the flags are tested in caddy/bench",
 	"caddy bankid-esign status --config /etc/esign-gateway/Caddyfile":  "needs a booted systemd; TestStatusFindsTheAdminSocket asks by a socket",

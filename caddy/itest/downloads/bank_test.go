@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A stage is a moment of a download.
@@ -33,7 +34,8 @@ func (s stage) String() string {
 type bank struct {
 	t      *testing.T
 	server *httptest.Server
-	size   int // of a document, in bytes
+	size   int           // of a document, in bytes
+	pace   time.Duration // after each part of 64 KiB
 
 	mu    sync.Mutex
 	calls map[string]int // downloads of an order
@@ -145,6 +147,9 @@ func (b *bank) download(w http.ResponseWriter, r *http.Request) {
 			b.mu.Unlock()
 			if err != nil {
 				return
+			}
+			if b.pace > 0 {
+				<-time.After(b.pace)
 			}
 		}
 	}

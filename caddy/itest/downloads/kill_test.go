@@ -27,7 +27,8 @@ func TestKill(t *testing.T) {
 	for name, open := range storages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBank(t, 4<<20+17)
+			b := newBank(t, 2<<20+17)
+			b.pace = time.Millisecond
 			f := newFleet(t, b, open(t))
 			victim, other := f.gateways[0], f.gateways[1]
 			other.start()
