@@ -3,6 +3,8 @@ package pkcs11
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -362,5 +364,20 @@ func TestRefusedPINsAreRememberedOverConfigurations(t *testing.T) {
 			t.Error(err)
 		}
 		cancel()
+	}
+}
+
+// Two names of one file are one library: it has one state, and its tokens one guard each.
+func TestLinkToAModule(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "hsm.so")
+	if err := os.Symlink(softHSM, link); err != nil {
+		t.Fatal(err)
+	}
+	direct, err := libraryAt(softHSM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if linked, err := libraryAt(link); err != nil || linked != direct {
+		t.Errorf("by a link, it is another library (%v)", err)
 	}
 }

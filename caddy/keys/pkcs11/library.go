@@ -3,6 +3,7 @@ package pkcs11
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/miekg/pkcs11"
@@ -46,9 +47,12 @@ type library struct {
 }
 
 // libraryAt returns the library in the file path, the same one as long as this process
-// runs.
+// runs, and by whatever link.
 func libraryAt(path string) (*library, error) {
 	key := libraryKey{path}
+	if file, err := filepath.EvalSymlinks(path); err == nil { // else load says what is wrong
+		key.path = file
+	}
 	val, loaded, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return &library{path: path, load: load}, nil })
 	if err != nil {
 		return nil, err
