@@ -381,3 +381,20 @@ func TestLinkToAModule(t *testing.T) {
 		t.Errorf("by a link, it is another library (%v)", err)
 	}
 }
+
+// A session may be logged out while it stays open, as when an HSM was restarted behind its
+// module. Then a token shows no private keys, which is no error of the module.
+func TestSessionsThatAreLoggedOut(t *testing.T) {
+	l := newLibrary(nil)
+	made := makeKey(t, l, "seals", "loggedout", "ES256")
+	k, _ := newKey(t, l, "seals", "loggedout")
+	err := k.token.do(t.Context(), func(s *session) error {
+		return s.cryptoki.(*pkcs11.Ctx).Logout(s.handle)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := k.Key(t.Context(), ""); err != nil || key.Thumbprint() != made.Thumbprint() {
+		t.Errorf("the key is %v, want %v (%v)", key, made, err)
+	}
+}

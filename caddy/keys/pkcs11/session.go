@@ -22,8 +22,15 @@ type session struct {
 	cryptoki
 	handle pkcs11.SessionHandle
 	slot   uint
-	age    int // the library's generation when it was opened
+	login  bool // the token shows private keys to those who are logged in only
+	age    int  // the library's generation when it was opened
 	keys   map[name]foundKey
+}
+
+// loggedIn reports whether the session is logged in, as far as the module knows.
+func (s *session) loggedIn() bool {
+	info, err := s.GetSessionInfo(s.handle)
+	return err == nil && (info.State == pkcs11.CKS_RW_USER_FUNCTIONS || info.State == pkcs11.CKS_RO_USER_FUNCTIONS)
 }
 
 // A name is how a key is found: by its label (CKA_LABEL), its id (CKA_ID, as bytes), or
@@ -74,6 +81,8 @@ func (s *session) find(n name) (foundKey, error) {
 	switch {
 	case err != nil:
 		return foundKey{}, err
+	case len(private) == 0 && s.login && !s.loggedIn(): // so the session is lost
+		return foundKey{}, fmt.Errorf("looking for a key: %w", pkcs11.Error(pkcs11.CKR_USER_NOT_LOGGED_IN))
 	case len(private) == 0:
 		return foundKey{}, fmt.Errorf("it has no private key with %v; %s", n, s.labels())
 	case len(private) > 1:
