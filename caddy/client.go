@@ -251,13 +251,17 @@ func (c Client) credentials() (tokenauth.Credentials, error) {
 // minShareSecret is the least length of share_secret, in bytes.
 const minShareSecret = 32
 
+// keyWait is how long a module may take to say which key it holds. It is less than an
+// attempt to obtain a token may take, so that the error that names the key comes first.
+const keyWait = tokenauth.DefaultTimeout / 2
+
 // readKey returns the key of holder, or if that is nil, the key in text. It returns nil if
 // both are empty.
 func readKey(holder KeyHolder, text, id string) (*tokenauth.Key, error) {
 	if holder == nil {
 		return parseKey(text, id)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tokenauth.DefaultTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), keyWait)
 	defer cancel()
 	return holder.Key(ctx, id)
 }

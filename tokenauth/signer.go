@@ -18,9 +18,9 @@ type Signer interface {
 	Public() crypto.PublicKey
 
 	// Sign signs digest as crypto.Signer does: the signature of an EC key is in ASN.1,
-	// and *rsa.PSSOptions ask for RSASSA-PSS. It returns when ctx ends, after 30 seconds at
-	// the latest, even if the signature is not made yet. Its error becomes part of a KeyError and must not hold
-	// a secret.
+	// and *rsa.PSSOptions ask for RSASSA-PSS. It returns when ctx ends, even if the
+	// signature is not made yet; that is after 30 seconds at the latest. Its error becomes
+	// part of a KeyError and must not hold a secret.
 	Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
 }
 

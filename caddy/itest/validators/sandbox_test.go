@@ -55,7 +55,7 @@ func (b *bankID) ask(r *http.Request, response any) {
 func (b *bankID) root() string {
 	b.Helper()
 	w := httptest.NewRecorder()
-	b.sandbox.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/sandbox/ca.pem", nil))
+	b.sandbox.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/sandbox/ca.pem", nil))
 	path := filepath.Join(b.TempDir(), "root.pem")
 	if err := os.WriteFile(path, w.Body.Bytes(), 0o600); err != nil {
 		b.Fatal(err)

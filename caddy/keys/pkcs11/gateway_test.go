@@ -216,6 +216,7 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 		"module /lib/hsm.so\ntoken seals\ntoken more":        "token already specified, at Caddyfile:8",
 		"module /lib/hsm.so\nslot 4":                         "unrecognized subdirective 'slot': must be one of module, token, label, id, pin, at Caddyfile:7",
 		"module /lib/hsm.so\npin planted one":                "wrong argument count after 'pin': it takes one, at Caddyfile:7",
+		"module /lib/hsm.so\ntoken seals\nid abc":            "id must have an even number of hexadecimal digits, at Caddyfile:",
 		"module /l.so\ntoken t\nlabel l\npin {http.request}": "pin: only the placeholders {env.*} and {file.*} can be used",
 	} {
 		config := "{\nbankid_esign {\nenvironment current\nclient_id x\nprivate_key pkcs11 {\n" + body + "\n}\n}\n}\n:8080 {\nbankid_esign csc\n}\n"

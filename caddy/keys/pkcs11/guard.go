@@ -2,6 +2,7 @@ package pkcs11
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/miekg/pkcs11"
@@ -23,9 +24,8 @@ var (
 // that is started over and over tries once. There is an exception: this process alone gave
 // that PIN, once, and the PIN has changed since.
 type guard struct {
-	mu      sync.Mutex       // held while a PIN is tried
-	refused tokenauth.Secret // the last PIN that was refused
-	wrong   int              // PINs that were refused since one was accepted
+	mu      sync.Mutex         // held while a PIN is tried
+	refused []tokenauth.Secret // the PINs that were refused since one was accepted
 }
 
 // login calls try, unless that may lock the token with the given flags.
@@ -39,20 +39,20 @@ func (g *guard) login(flags uint, pin tokenauth.Secret, try func(pin string) err
 		return errLast
 	case pin.Empty():
 		return errNoPIN
-	case g.wrong > 0 && pin.Equal(g.refused):
+	case slices.ContainsFunc(g.refused, pin.Equal):
 		return errRefused
-	case flags&pkcs11.CKF_USER_PIN_COUNT_LOW != 0 && g.wrong != 1:
+	case flags&pkcs11.CKF_USER_PIN_COUNT_LOW != 0 && len(g.refused) != 1:
 		return errFew
 	}
 	switch err := try(pin.Reveal()); {
 	case is(err, pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE):
-		g.refused, g.wrong = pin, g.wrong+1
+		g.refused = append(g.refused, pin)
 		return errRefused
 	case is(err, pkcs11.CKR_PIN_LOCKED):
 		return errLocked
 	case err != nil && !is(err, pkcs11.CKR_USER_ALREADY_LOGGED_IN):
 		return err
 	}
-	g.refused, g.wrong = tokenauth.Secret{}, 0
+	g.refused = nil
 	return nil
 }

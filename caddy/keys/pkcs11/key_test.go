@@ -3,6 +3,8 @@ package pkcs11
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 func TestKeysOfEveryKindSign(t *testing.T) {
@@ -39,6 +43,14 @@ func TestKeysOfEveryKindSign(t *testing.T) {
 	}
 }
 
+// The JWKS of a key made for PS256 would say RS256, which the gateway prefers.
+func TestKeyOfAnotherAlgorithmIsNotMade(t *testing.T) {
+	k, _ := newKey(t, newLibrary(nil), "seals", "other")
+	if _, err := k.MakeKey(t.Context(), "PS256"); err == nil || !strings.Contains(err.Error(), "use ES256, ES384, ES512 or RS256") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestPSSSigns(t *testing.T) {
 	l := newLibrary(nil)
 	made := makeKey(t, l, "seals", "pss", "RS256")
@@ -51,6 +63,77 @@ func TestPSSSigns(t *testing.T) {
 		if err := key.Try(t.Context()); err != nil || key.Thumbprint() != made.Thumbprint() {
 			t.Errorf("%s: %v", alg, err)
 		}
+	}
+}
+
+// Keys may have the same id, as those of programs that do not choose one.
+func TestKeysWithTheSameID(t *testing.T) {
+	l := newLibrary(nil)
+	for _, label := range []string{"first", "second"} {
+		k, _ := newKey(t, l, "seals", "same-id-"+label)
+		k.name.id = "same"
+		made, err := k.MakeKey(t.Context(), "ES256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.name.id = ""
+		key, err := k.Key(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := key.Try(t.Context()); err != nil || key.Thumbprint() != made.Thumbprint() {
+			t.Errorf("the %s one is %v, want %v (%v)", label, key, made, err)
+		}
+	}
+}
+
+// The public half may have another label than the private key, if its id is the same.
+func TestPublicKeyWithAnotherLabel(t *testing.T) {
+	l := newLibrary(nil)
+	made := makeKey(t, l, "seals", "renamed", "ES256")
+	k, _ := newKey(t, l, "seals", "renamed")
+	err := k.token.do(t.Context(), func(s *session) error {
+		public, err := s.objects(k.name.template(pkcs11.CKO_PUBLIC_KEY), 1)
+		if err != nil || len(public) != 1 {
+			return errors.New("no public key")
+		}
+		return s.cryptoki.(*pkcs11.Ctx).SetAttributeValue(s.handle, public[0], []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, "otherwise")})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := k.Key(t.Context(), ""); err != nil || key.Thumbprint() != made.Thumbprint() {
+		t.Errorf("the key is %v, want %v (%v)", key, made, err)
+	}
+}
+
+// A module that only has RSASSA-PSS, and may be unable to say so.
+type pssOnly struct {
+	cryptoki
+	fails bool // the next time
+}
+
+func (m *pssOnly) GetMechanismList(uint) ([]*pkcs11.Mechanism, error) {
+	if m.fails {
+		m.fails = false
+		return nil, pkcs11.Error(pkcs11.CKR_DEVICE_ERROR)
+	}
+	return []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS_PSS, nil)}, nil
+}
+
+// What was found in a session that is lost is not used.
+func TestSessionLostWhileAlgorithmsAreListed(t *testing.T) {
+	makeKey(t, newLibrary(nil), "seals", "listed", "RS256")
+	k, _ := newKey(t, &library{path: softHSM, load: func(path string) (cryptoki, error) {
+		loaded, err := load(path)
+		return &pssOnly{loaded, true}, err
+	}}, "seals", "listed")
+	key, err := k.Key(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public, err := key.Public(); err != nil || !strings.Contains(string(public), `"alg":"PS256"`) {
+		t.Errorf("the key is %s (%v), want one for PS256", public, err)
 	}
 }
 
@@ -244,5 +327,74 @@ func TestGuard(t *testing.T) {
 		if err := g.login(uint(min(i, 1))*pkcs11.CKF_USER_PIN_COUNT_LOW, secret(step.pin), wrong); !errors.Is(err, step.want) {
 			t.Errorf("step %d: %v, want %v", i, err, step.want)
 		}
+	}
+}
+
+// Clients of one token may have different PINs that are wrong. A token that does not say
+// that a wrong PIN was given is not locked by them in turn.
+func TestGuardOfDifferentWrongPINs(t *testing.T) {
+	g, tries := new(guard), 0
+	for range 5 {
+		for _, pin := range []string{"1", "2"} {
+			err := g.login(0, secret(pin), func(string) error { tries++; return pkcs11.Error(pkcs11.CKR_PIN_INCORRECT) })
+			if !errors.Is(err, errRefused) {
+				t.Errorf("error is %v", err)
+			}
+		}
+	}
+	if tries != 2 {
+		t.Errorf("2 PINs were tried %d times", tries)
+	}
+}
+
+// A configuration without keys in hardware may come between two with a wrong PIN.
+func TestRefusedPINsAreRememberedOverConfigurations(t *testing.T) {
+	var before *library
+	for range 2 {
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+		k := &Key{Module: softHSM, Token: "seals", Label: "remembered"}
+		if err := k.Provision(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if before != nil && k.token.library != before {
+			t.Error("it is forgotten which PINs were refused")
+		}
+		before = k.token.library
+		if err := k.Cleanup(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	}
+}
+
+// Two names of one file are one library: it has one state, and its tokens one guard each.
+func TestLinkToAModule(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "hsm.so")
+	if err := os.Symlink(softHSM, link); err != nil {
+		t.Fatal(err)
+	}
+	direct, err := libraryAt(softHSM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if linked, err := libraryAt(link); err != nil || linked != direct {
+		t.Errorf("by a link, it is another library (%v)", err)
+	}
+}
+
+// A session may be logged out while it stays open, as when an HSM was restarted behind its
+// module. Then a token shows no private keys, which is no error of the module.
+func TestSessionsThatAreLoggedOut(t *testing.T) {
+	l := newLibrary(nil)
+	made := makeKey(t, l, "seals", "loggedout", "ES256")
+	k, _ := newKey(t, l, "seals", "loggedout")
+	err := k.token.do(t.Context(), func(s *session) error {
+		return s.cryptoki.(*pkcs11.Ctx).Logout(s.handle)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := k.Key(t.Context(), ""); err != nil || key.Thumbprint() != made.Thumbprint() {
+		t.Errorf("the key is %v, want %v (%v)", key, made, err)
 	}
 }

@@ -3,9 +3,12 @@ package pkcs11
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // cryptoki is what is used of a PKCS#11 module. It is implemented by *pkcs11.Ctx.
@@ -41,6 +44,23 @@ type library struct {
 	mu     sync.Mutex
 	loaded cryptoki
 	guards map[string]*guard // by the serial number of the token
+}
+
+// libraryAt returns the library in the file path, the same one as long as this process
+// runs, and by whatever link.
+func libraryAt(path string) (*library, error) {
+	key := libraryKey{path}
+	if file, err := filepath.EvalSymlinks(path); err == nil { // else load says what is wrong
+		key.path = file
+	}
+	val, loaded, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return &library{path: path, load: load}, nil })
+	if err != nil {
+		return nil, err
+	}
+	if loaded {
+		_, err = pool.Delete(key) // the first reference is the one that is kept
+	}
+	return val.(*library), err
 }
 
 // Destruct implements caddy.Destructor.

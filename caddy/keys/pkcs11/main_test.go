@@ -141,10 +141,12 @@ func secret(text string) tokenauth.Secret { return tokenauth.NewSecret(text) }
 
 // only returns the key with a single algorithm.
 func (k *Key) only(ctx context.Context, alg string) (*tokenauth.Key, error) {
-	found := make(chan foundKey, 2)
+	found := make(chan foundKey, 1)
 	err := k.token.do(ctx, func(s *session) error {
 		key, err := s.find(k.name)
-		found <- key
+		if err == nil {
+			found <- key
+		}
 		return err
 	})
 	if err != nil {

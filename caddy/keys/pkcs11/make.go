@@ -48,7 +48,7 @@ func (s *session) generate(n name, alg string) error {
 // generation returns the mechanism that makes keys for alg, and attributes of the public
 // key that say which.
 func generation(alg string) (mechanism uint, parameters []*pkcs11.Attribute, err error) {
-	if alg == "RS256" || alg == "PS256" {
+	if alg == "RS256" {
 		return pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN, []*pkcs11.Attribute{
 			pkcs11.NewAttribute(pkcs11.CKA_MODULUS_BITS, rsaBits),
 			pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}),
@@ -60,5 +60,5 @@ func generation(alg string) (mechanism uint, parameters []*pkcs11.Attribute, err
 			return pkcs11.CKM_EC_KEY_PAIR_GEN, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, oid)}, err
 		}
 	}
-	return 0, nil, fmt.Errorf("cannot make a key for the algorithm '%.20s': use ES256, ES384, ES512, RS256 or PS256", alg)
+	return 0, nil, fmt.Errorf("cannot make a key for the algorithm '%.20s': use ES256, ES384, ES512 or RS256", alg)
 }

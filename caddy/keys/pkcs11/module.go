@@ -35,8 +35,7 @@ func init() {
 // moduleID is the ID of the module.
 const moduleID = "bankid_esign.keys.pkcs11"
 
-// pool holds libraries and tokens. They outlive a configuration as long as another one
-// uses them.
+// pool holds libraries, and the tokens that a configuration uses.
 var pool = caddy.NewUsagePool()
 
 // These are the types of the keys of the pool.
@@ -67,7 +66,6 @@ type Key struct {
 
 	name  name
 	token *token
-	refs  []any // what this module has taken of the pool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -80,45 +78,33 @@ func (k *Key) Provision(ctx caddy.Context) error {
 	if err := k.validate(); err != nil {
 		return err
 	}
-	id, err := hex.DecodeString(k.ID)
-	if err != nil {
-		return errors.New("id must have an even number of hexadecimal digits")
-	}
+	id, _ := hex.DecodeString(k.ID) // it is valid
 	k.name = name{label: k.Label, id: string(id)}
 	if k.PIN != "" && len(placeholders(k.PIN)) == 0 {
 		ctx.Logger().Warn("the PIN is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/pin}")
 	}
-	lib, err := use(k, libraryKey{k.Module}, func() *library { return &library{path: k.Module, load: load} })
+	lib, err := libraryAt(k.Module)
 	if err != nil {
 		return err
 	}
 	pin := k.PIN
-	k.token, err = use(k, tokenKey{k.Module, k.Token, pin}, func() *token {
-		return newToken(lib, k.Token, func() (tokenauth.Secret, error) { return readPIN(pin) })
+	val, _, err := pool.LoadOrNew(tokenKey{k.Module, k.Token, pin}, func() (caddy.Destructor, error) {
+		return newToken(lib, k.Token, func() (tokenauth.Secret, error) { return readPIN(pin) }), nil
 	})
-	return err
-}
-
-// use returns the value at key in the pool, and remembers the reference.
-func use[T caddy.Destructor](k *Key, key any, construct func() T) (T, error) {
-	val, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return construct(), nil })
 	if err != nil {
-		var zero T
-		return zero, err
+		return err
 	}
-	k.refs = append(k.refs, key)
-	return val.(T), nil
+	k.token = val.(*token)
+	return nil
 }
 
-// Cleanup gives back what the key holds in the pool.
+// Cleanup gives back the token.
 func (k *Key) Cleanup() error {
-	var all error
-	for _, key := range k.refs {
-		_, err := pool.Delete(key)
-		all = errors.Join(all, err)
+	if k.token == nil {
+		return nil
 	}
-	k.refs = nil
-	return all
+	_, err := pool.Delete(tokenKey{k.Module, k.Token, k.PIN})
+	return err
 }
 
 // validate returns an error if options are missing or wrong.
@@ -132,6 +118,9 @@ func (k *Key) validate() error {
 		return errors.New("token is missing: it is the label of a token")
 	case k.Label == "" && k.ID == "":
 		return errors.New("label or id of the key is missing")
+	}
+	if _, err := hex.DecodeString(k.ID); err != nil {
+		return errors.New("id must have an even number of hexadecimal digits")
 	}
 	for _, name := range placeholders(k.PIN) {
 		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
@@ -208,14 +197,16 @@ func (k *Key) Key(ctx context.Context, id string) (*tokenauth.Key, error) {
 		public     foundKey
 		algorithms []string
 	}
-	found := make(chan result, 2) // the call may go on when nobody waits any more
+	found := make(chan result, 1) // the call may go on when nobody waits any more
 	err := k.token.do(ctx, func(s *session) error {
 		key, err := s.find(k.name)
 		if err != nil {
 			return err
 		}
 		algorithms, err := s.algorithms(key.public)
-		found <- result{key, algorithms}
+		if err == nil { // else this may be called again
+			found <- result{key, algorithms}
+		}
 		return err
 	})
 	if err != nil {
@@ -225,8 +216,8 @@ func (k *Key) Key(ctx context.Context, id string) (*tokenauth.Key, error) {
 	return tokenauth.NewKey(&signer{k.token, k.name, r.public.public}, id, r.algorithms...)
 }
 
-// MakeKey implements caddyesign.KeyMaker. The algorithms are ES256, ES384, ES512, RS256
-// and PS256.
+// MakeKey implements caddyesign.KeyMaker. The algorithms are ES256, ES384, ES512 and
+// RS256.
 func (k *Key) MakeKey(ctx context.Context, alg string) (*tokenauth.Key, error) {
 	if err := k.token.do(ctx, func(s *session) error { return s.generate(k.name, alg) }); err != nil {
 		return nil, err

@@ -22,8 +22,15 @@ type session struct {
 	cryptoki
 	handle pkcs11.SessionHandle
 	slot   uint
-	age    int // the library's generation when it was opened
+	login  bool // the token shows private keys to those who are logged in only
+	age    int  // the library's generation when it was opened
 	keys   map[name]foundKey
+}
+
+// loggedIn reports whether the session is logged in, as far as the module knows.
+func (s *session) loggedIn() bool {
+	info, err := s.GetSessionInfo(s.handle)
+	return err == nil && (info.State == pkcs11.CKS_RW_USER_FUNCTIONS || info.State == pkcs11.CKS_RO_USER_FUNCTIONS)
 }
 
 // A name is how a key is found: by its label (CKA_LABEL), its id (CKA_ID, as bytes), or
@@ -74,6 +81,8 @@ func (s *session) find(n name) (foundKey, error) {
 	switch {
 	case err != nil:
 		return foundKey{}, err
+	case len(private) == 0 && s.login && !s.loggedIn(): // so the session is lost
+		return foundKey{}, fmt.Errorf("looking for a key: %w", pkcs11.Error(pkcs11.CKR_USER_NOT_LOGGED_IN))
 	case len(private) == 0:
 		return foundKey{}, fmt.Errorf("it has no private key with %v; %s", n, s.labels())
 	case len(private) > 1:
@@ -136,10 +145,11 @@ func (s *session) public(n name, private pkcs11.ObjectHandle) (crypto.PublicKey,
 	if err != nil {
 		return nil, fmt.Errorf("reading its type: %w", err)
 	}
-	// A pair has the same id. One without an id has the same label.
+	// A pair has the same id. Some programs give all keys the same id, or none, but each its
+	// own label.
 	pair := n
 	if id, err := s.attribute(private, pkcs11.CKA_ID); err == nil && len(id) > 0 {
-		pair = name{id: string(id)}
+		pair.id = string(id)
 	}
 	switch {
 	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC).Value):
@@ -178,14 +188,20 @@ var curves = []struct {
 	{asn1.ObjectIdentifier{1, 3, 132, 0, 35}, elliptic.P521(), "ES512"},
 }
 
-// publicEC returns the public EC key called n. A private EC key does not have the point.
+// publicEC returns the public EC key called n, or else one that has its id and another
+// label. A private EC key does not have the point.
 func (s *session) publicEC(n name) (crypto.PublicKey, error) {
-	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 1)
+	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 2)
+	if err == nil && len(objects) == 0 && n.id != "" {
+		objects, err = s.objects(name{id: n.id}.template(pkcs11.CKO_PUBLIC_KEY), 2)
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case len(objects) == 0:
 		return nil, errors.New("there is no public key beside it: store one with the same id or label")
+	case len(objects) > 1:
+		return nil, errors.New("there are several public keys beside it: give each pair an id of its own")
 	}
 	parameters, err := s.attribute(objects[0], pkcs11.CKA_EC_PARAMS)
 	if err != nil {

@@ -32,7 +32,7 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	if err != nil {
 		return nil, err
 	}
-	made := make(chan []byte, 2) // the call may go on when nobody waits any more
+	made := make(chan []byte, 1) // the call may go on when nobody waits any more
 	err = s.token.do(ctx, func(session *session) error {
 		key, err := session.key(s.name)
 		if err != nil {

@@ -173,7 +173,10 @@ func (t *token) open() (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a session: %w", err)
 	}
-	s := &session{cryptoki: module, handle: handle, slot: slot, age: t.library.generation, keys: make(map[name]foundKey)}
+	s := &session{
+		cryptoki: module, handle: handle, slot: slot, login: info.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0,
+		age: t.library.generation, keys: make(map[name]foundKey),
+	}
 	if err := t.login(s, info); err != nil {
 		closeAll([]*session{s})
 		return nil, err
@@ -183,11 +186,7 @@ func (t *token) open() (*session, error) {
 
 // login logs in, if that is needed.
 func (t *token) login(s *session, info pkcs11.TokenInfo) error {
-	if info.Flags&pkcs11.CKF_LOGIN_REQUIRED == 0 {
-		return nil
-	}
-	// All sessions of a process are logged in together.
-	if now, err := s.GetSessionInfo(s.handle); err == nil && (now.State == pkcs11.CKS_RW_USER_FUNCTIONS || now.State == pkcs11.CKS_RO_USER_FUNCTIONS) {
+	if !s.login || s.loggedIn() { // all sessions of a process are logged in together
 		return nil
 	}
 	pin, err := t.pin()

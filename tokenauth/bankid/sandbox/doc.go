@@ -50,8 +50,9 @@
 // They add incremental updates, so that the uploaded document is the beginning of the
 // signed one, and earlier signatures stay valid. Documents can have cross-reference
 // tables, streams or both, be linearized, have a form, and be signed already. Documents
-// that are encrypted, whose cross-reference is broken, or that are certified and allow no
-// changes are refused, as are those with bytes before their header.
+// that are encrypted, or whose cross-reference is broken, are refused, as are those with
+// bytes before their header, and for signing those that are certified or whose form an
+// earlier signature locks.
 //
 // # What only the sandbox has
 //

@@ -82,7 +82,11 @@ func (d document) fault(rule signatureRule) (string, error) {
 	case rule == noSignatures: // readers repair what they convert
 		return "", nil
 	}
-	if err := pades.Check(d.PDF); err != nil {
+	check := pades.Check
+	if rule == someSignatures {
+		check = pades.CheckExtend
+	}
+	if err := check(d.PDF); err != nil {
 		return corruptDocument, err
 	}
 	return "", nil

@@ -19,6 +19,8 @@ func TestUnfitDocuments(t *testing.T) {
 	encrypted := bytes.Replace(pdftest.Plain("x"), []byte("/Size 6 /Root 1 0 R"), []byte("/Root 1 0 R /Encrypt 5 0 R"), 1)
 	repairable := bytes.ReplaceAll(pdftest.Plain("x"), []byte("startxref"), nil)
 	truncated := pdftest.Plain("x")[:100]
+	locked := bytes.Replace(pdftest.Signed("x"), []byte("/Type /Sig /Filter /Adobe.PPKLite /SubFilter /ETSI.CAdES.detached"),
+		[]byte("/Reference [<</TransformMethod/DocMDP/TransformParams<</P 1>> >>]"), 1) // as long
 	const signDoc, signDocV0, lta = "/v1/signdoc/pades", "/signdoc/pades", "/v1/timestamp/pades/lta"
 	for _, test := range []struct {
 		target, document string
@@ -30,6 +32,8 @@ func TestUnfitDocuments(t *testing.T) {
 		{signDoc, signedPDF("x"), ""},
 		{signDocV0, signedPDF("x"), ""},
 		{lta, signedPDF("x"), ""},
+		{lta, base64.StdEncoding.EncodeToString(locked), ""},
+		{signDoc, base64.StdEncoding.EncodeToString(locked), "Document is corrupt"},
 		{signDoc, "SGVsbG8=", "Document is corrupt"},
 		{signDoc, base64.StdEncoding.EncodeToString([]byte("%PDF-1.7\n%%EOF\n")), "Document is corrupt"},
 		{signDocV0, base64.StdEncoding.EncodeToString(truncated), "Document is corrupt"},

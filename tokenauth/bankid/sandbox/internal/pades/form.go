@@ -27,8 +27,9 @@ func (f form) addField(value pdf.Ref, seal *Seal, changes bool) error {
 	if err != nil {
 		return err
 	}
+	used := make(map[string]bool) // names
 	if changes {
-		if err := f.changesAllowed(catalog); err != nil {
+		if used, err = f.lockedNames(catalog); err != nil {
 			return err
 		}
 	}
@@ -40,7 +41,7 @@ func (f form) addField(value pdf.Ref, seal *Seal, changes bool) error {
 	if err != nil {
 		return fmt.Errorf("the fields: %w", err)
 	}
-	name, err := f.unusedName(fields)
+	name, err := f.unusedName(fields, used)
 	if err != nil {
 		return err
 	}
@@ -75,9 +76,8 @@ func (f form) appendTo(dict pdf.Dict, name pdf.Name, list pdf.Array, element any
 	}
 }
 
-// unusedName returns a name that no field of the form has.
-func (f form) unusedName(fields pdf.Array) (string, error) {
-	used := make(map[pdf.String]bool)
+// unusedName returns a name that no field of the form has, and that is not used otherwise.
+func (f form) unusedName(fields pdf.Array, used map[string]bool) (string, error) {
 	for _, ref := range fields {
 		field, err := f.document.Dict(ref)
 		if err != nil {
@@ -88,12 +88,12 @@ func (f form) unusedName(fields pdf.Array) (string, error) {
 			return "", fmt.Errorf("a field: %w", err)
 		}
 		if text, ok := name.(pdf.String); ok {
-			used[text] = true
+			used[pdf.DecodeText(text)] = true
 		}
 	}
 	for number := 1; ; number++ {
 		name := fmt.Sprintf("Signature%d", number)
-		if !used[pdf.String(name)] {
+		if !used[name] {
 			return name, nil
 		}
 	}
@@ -126,31 +126,62 @@ func (f form) addWidget(name string, value pdf.Ref, seal *Seal) (pdf.Ref, error)
 	return widget, nil
 }
 
-// changesAllowed returns [ErrNoChanges] if the author's signature says so.
-func (f form) changesAllowed(catalog pdf.Dict) error {
+// lockedNames returns the names of fields that earlier signatures lock, and [ErrNoChanges]
+// if they lock every new field, or if the file is certified: then only a field that exists
+// can be signed, if any (ISO 32000-1, sections 12.8.2.2 and 12.8.2.4).
+func (f form) lockedNames(catalog pdf.Dict) (map[string]bool, error) {
 	permissions, err := f.document.Dict(catalog["Perms"])
 	if err != nil {
-		return fmt.Errorf("the permissions: %w", err)
+		return nil, fmt.Errorf("the permissions: %w", err)
 	}
-	signature, err := f.document.Dict(permissions["DocMDP"])
+	if permissions["DocMDP"] != nil {
+		return nil, ErrNoChanges
+	}
+	signatures, err := f.document.Signatures()
+	if err != nil {
+		return nil, err
+	}
+	locked := make(map[string]bool)
+	for _, s := range signatures {
+		references, err := f.document.Array(s.Dict["Reference"])
+		if err != nil {
+			return nil, fmt.Errorf("the permissions: %w", err)
+		}
+		for _, r := range references {
+			if err := f.lock(locked, r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return locked, nil
+}
+
+// lock adds what a signature reference locks.
+func (f form) lock(locked map[string]bool, reference any) error {
+	dict, err := f.document.Dict(reference)
 	if err != nil {
 		return fmt.Errorf("the permissions: %w", err)
 	}
-	references, err := f.document.Array(signature["Reference"])
+	parameters, err := f.document.Dict(dict["TransformParams"])
 	if err != nil {
 		return fmt.Errorf("the permissions: %w", err)
 	}
-	for _, r := range references {
-		reference, err := f.document.Dict(r)
-		if err != nil {
-			return fmt.Errorf("the permissions: %w", err)
-		}
-		parameters, err := f.document.Dict(reference["TransformParams"])
-		if err != nil {
-			return fmt.Errorf("the permissions: %w", err)
-		}
-		if reference["TransformMethod"] == pdf.Name("DocMDP") && parameters["P"] == 1 {
-			return ErrNoChanges
+	method := dict["TransformMethod"]
+	switch {
+	case method == pdf.Name("DocMDP") && parameters["P"] == 1:
+		return ErrNoChanges
+	case method != pdf.Name("FieldMDP"):
+		return nil
+	case parameters["Action"] != pdf.Name("Include"): // All, or all but those
+		return ErrNoChanges
+	}
+	names, err := f.document.Array(parameters["Fields"])
+	if err != nil {
+		return fmt.Errorf("the permissions: %w", err)
+	}
+	for _, name := range names {
+		if text, ok := name.(pdf.String); ok {
+			locked[pdf.DecodeText(text)] = true
 		}
 	}
 	return nil

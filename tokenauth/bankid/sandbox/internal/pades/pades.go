@@ -27,9 +27,9 @@ const (
 	LTA              // a time-stamp of all that
 )
 
-// ErrNoChanges means that the author of the file allows no signatures (ISO 32000-1,
-// section 12.8.2.2).
-var ErrNoChanges = errors.New("the file is certified, and allows no changes")
+// ErrNoChanges means that an earlier signature allows no other, since it certifies the file
+// or locks its form (ISO 32000-1, sections 12.8.2.2 and 12.8.2.4).
+var ErrNoChanges = errors.New("the file is certified or locked, and allows no new signature")
 
 type (
 	// Timestamp returns a time-stamp token (RFC 3161) for a SHA-256 digest.
@@ -113,13 +113,19 @@ func (s *Signer) Sign(ctx context.Context, file []byte, details Details) ([]byte
 }
 
 // Check returns the error that [Signer.Sign] would return because of the file.
-func Check(file []byte) error {
+func Check(file []byte) error { return check(file, true) }
+
+// CheckExtend returns the error that [Extender.Extend] would return because of a signed
+// file. Time-stamps are allowed where signatures are not.
+func CheckExtend(file []byte) error { return check(file, false) }
+
+func check(file []byte, changes bool) error {
 	document, update, err := update(newGrowing(file))
 	if err != nil {
 		return err
 	}
 	f := form{document: document, update: update}
-	return f.addField(pdf.Ref{}, &Seal{}, true)
+	return f.addField(pdf.Ref{}, &Seal{}, changes)
 }
 
 func (d Details) dict() pdf.Dict {

@@ -49,7 +49,8 @@ func testdata(t testing.TB, name string) []byte {
 }
 
 func details() pades.Details {
-	return pades.Details{Time: time.Now(), Name: "Bjørg (Åse)", Reason: "/Contents <00> /ByteRange [0 0000000000"}
+	const markup = "\n/Contents <00> /ByteRange [0 0000000000"
+	return pades.Details{Time: time.Now(), Name: "Bjørg (Åse)", Reason: markup[1:], Location: markup, ContactInfo: markup[1:]}
 }
 
 func sign(t testing.TB, signer *pades.Signer, file []byte, d pades.Details) []byte {
@@ -186,6 +187,88 @@ func open(t *testing.T, file []byte) (*pdf.Document, pdf.Dict) {
 		t.Fatal(err)
 	}
 	return document, catalog
+}
+
+// The name of a field can be in UTF-16 or UTF-8 (ISO 32000-2, section 7.9.2.2).
+func TestNamesOfFieldsDiffer(t *testing.T) {
+	signer := newAuthority(t).at(pades.B)
+	file := pdftest.Form("Contract", false)
+	for _, name := range []pdf.String{"Signature1", "\xfe\xff\x00S\x00i\x00g\x00n\x00a\x00t\x00u\x00r\x00e\x001", "\xef\xbb\xbfSignature1"} {
+		document, _ := open(t, file)
+		update, err := document.NewUpdate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		update.Set(pdf.Ref{Number: 6}, pdf.Dict{"FT": pdf.Name("Tx"), "T": name})
+		named, _, err := update.Append(bytes.Clone(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(sign(t, signer, named, details()), []byte("/T (Signature2)")) {
+			t.Errorf("there is a field %q, and the new one is not Signature2", name)
+		}
+	}
+}
+
+// What an earlier signature locks stays as it is.
+func TestLocks(t *testing.T) {
+	a := newAuthority(t)
+	signer := a.at(pades.B)
+	reference := func(method pdf.Name, parameters pdf.Dict) pdf.Array {
+		return pdf.Array{pdf.Dict{"TransformMethod": method, "TransformParams": parameters}}
+	}
+	names := pdf.Array{pdf.String("Other"), pdf.String("Signature2")}
+	for name, test := range map[string]struct {
+		references pdf.Array
+		certified  bool
+		field      string // "" if the file cannot be signed
+	}{
+		"no reference":              {nil, false, "Signature2"},
+		"certified, no changes":     {reference("DocMDP", pdf.Dict{"P": 1}), true, ""},
+		"certified, forms":          {reference("DocMDP", pdf.Dict{"P": 2}), true, ""},
+		"certified, annotations":    {reference("DocMDP", pdf.Dict{"P": 3}), true, ""},
+		"not certified, no changes": {reference("DocMDP", pdf.Dict{"P": 1}), false, ""},
+		"not certified, forms":      {reference("DocMDP", pdf.Dict{"P": 2}), false, "Signature2"},
+		"all fields":                {reference("FieldMDP", pdf.Dict{"Action": pdf.Name("All")}), false, ""},
+		"all but some":              {reference("FieldMDP", pdf.Dict{"Action": pdf.Name("Exclude"), "Fields": names}), false, ""},
+		"some":                      {reference("FieldMDP", pdf.Dict{"Action": pdf.Name("Include"), "Fields": names}), false, "Signature3"},
+	} {
+		file := pdftest.Form("Contract", false)
+		document, _ := open(t, file)
+		update, err := document.NewUpdate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := pdf.Dict{"ByteRange": pdf.Array{0, 9}, "Contents": pdf.String("0"), "Reference": test.references}
+		signature := update.Add(value)
+		update.Set(pdf.Ref{Number: 6}, pdf.Dict{"FT": pdf.Name("Sig"), "T": pdf.String("Signature1"), "V": signature})
+		if test.certified {
+			root, catalog, err := document.Catalog()
+			if err != nil {
+				t.Fatal(err)
+			}
+			catalog["Perms"] = pdf.Dict{"DocMDP": signature}
+			update.Set(root, catalog)
+		}
+		earlier, _, err := update.Append(bytes.Clone(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := signer.Sign(t.Context(), earlier, details())
+		if checked := pades.Check(earlier); !errors.Is(checked, err) {
+			t.Errorf("%s: %v, and before: %v", name, err, checked)
+		}
+		switch {
+		case test.field == "" && (!errors.Is(err, pades.ErrNoChanges) || signed != nil):
+			t.Errorf("%s: %v", name, err)
+		case test.field != "" && !bytes.Contains(signed, []byte("/T ("+test.field+")")):
+			t.Errorf("%s: there is no field %s, %v", name, test.field, err)
+		}
+		extended, err := a.extender().Extend(t.Context(), earlier) // time-stamps are allowed
+		if checked := pades.CheckExtend(earlier); err != nil || checked != nil || len(fieldNames(t, extended)) != 3 {
+			t.Errorf("%s: not extended: %v, and before: %v", name, err, checked)
+		}
+	}
 }
 
 func TestExtend(t *testing.T) {

@@ -18,12 +18,15 @@ const contentsRoom = 8 << 10
 // fileRoom is how much a file may grow before it moves in memory.
 const fileRoom = 256 << 10
 
+// contentsStart is how the contents begin.
+const contentsStart = "\n/Contents <"
+
 // A place is where a signature or a time-stamp goes.
 type place struct {
 	contents int // bytes
 	dict     pdf.Dict
 	seal     *Seal
-	changes  bool // the author of a file can forbid it
+	changes  bool // an earlier signature can forbid it
 	fill     func(digest []byte) ([]byte, error)
 }
 
@@ -66,15 +69,16 @@ func update(g *growing) (*pdf.Document, *pdf.Update, error) {
 }
 
 // sign writes the signature into its dictionary, which is at a position of the file. In a
-// dictionary, the names are in order, so that no text comes before these two.
+// dictionary, the names are in order, so that no text comes before ByteRange, and each is on
+// a line of its own. A text has no line break that is not escaped.
 func (p place) sign(g *growing, position int) error {
 	covered := bytes.Index(g.data[position:], []byte(byteRange))
-	start := bytes.Index(g.data[position:], []byte("/Contents <"))
+	start := bytes.Index(g.data[position:], []byte(contentsStart))
 	if covered < 0 || start < 0 {
 		return errors.New("the place of the signature is lost")
 	}
 	covered += position
-	start += position + len("/Contents ")
+	start += position + len(contentsStart) - len("<")
 	end := start + 2*p.contents + len("<>")
 	copy(g.data[covered:], fmt.Sprintf("[0 %010d %010d %010d]", start, end, len(g.data)-end))
 	digest, err := g.digest(start, end)

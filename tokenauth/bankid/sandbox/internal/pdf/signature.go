@@ -26,10 +26,7 @@ func (d *Document) Signatures() ([]Signature, error) {
 	if err != nil {
 		return nil, err
 	}
-	if catalog["AcroForm"] == nil {
-		return nil, nil
-	}
-	form, err := d.dict(catalog["AcroForm"])
+	form, err := d.Dict(catalog["AcroForm"])
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -108,4 +109,17 @@ func Text(text string) String {
 		out = binary.BigEndian.AppendUint16(out, unit)
 	}
 	return String(out)
+}
+
+// DecodeText returns what a text string says. It is UTF-16 or UTF-8 (ISO 32000-2, section
+// 7.9.2.2) if it says so, and is otherwise taken for ASCII.
+func DecodeText(text String) string {
+	if rest, ok := strings.CutPrefix(string(text), "\xfe\xff"); ok {
+		units := make([]uint16, 0, len(rest)/2)
+		for ; len(rest) > 1; rest = rest[2:] {
+			units = append(units, uint16(rest[0])<<8|uint16(rest[1]))
+		}
+		return string(utf16.Decode(units))
+	}
+	return strings.TrimPrefix(string(text), "\xef\xbb\xbf")
 }
