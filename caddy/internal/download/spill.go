@@ -181,7 +181,7 @@ func (d *Download) unstored(err error) {
 	s.mu.Lock()
 	first, lost := !s.unstored, false
 	s.unstored = true
-	if !errors.Is(err, errSlow) { // else it may still come to be stored
+	if !d.stored && !errors.Is(err, errSlow) { // else it is stored, or may still come to be
 		d.archive, d.source = nil, nil
 		switch {
 		case !d.lacks() || d.passing:

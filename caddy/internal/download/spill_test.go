@@ -474,6 +474,23 @@ func TestStorageThatFailsForAMoment(t *testing.T) {
 	}
 }
 
+// A failure to begin says nothing about what the archive already has.
+func TestStorageThatFailsAfterAnotherProcessHasStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newShelf()
+		f := archived(t, new(Store), 1, &events{}, a.of())
+		f.header(10)
+		f.send(document(10))
+		f.end(true)
+		d := claimIn(t, new(Store), 1, &events{}, a.of(), false)
+		d.unstored(errors.New("broken"))
+		w := newWriter()
+		if serve(t.Context(), d, w); !bytes.Equal(w.content(), document(10)) {
+			t.Errorf("the client got %d bytes", len(w.content()))
+		}
+	})
+}
+
 // If a piece cannot be read back, the transfer breaks off, and the next one may work.
 func TestPieceThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
