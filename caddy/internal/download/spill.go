@@ -13,6 +13,13 @@ import (
 // process downloads the same.
 const storageWait = time.Second
 
+// The archive is tried again if it fails when memory does not have all of the download any
+// more: otherwise the download would be lost. That takes some three seconds.
+const (
+	maxRetries = 5
+	retryPause = 100 * time.Millisecond // doubled each time
+)
+
 // errSlow is the error if the archive does not keep a download in time.
 var errSlow = errors.New("the storage is slow")
 
@@ -89,10 +96,16 @@ func (d *Download) spill(ctx context.Context, marked chan<- struct{}) {
 			entry.Abandon()
 			return
 		}
-		if data == nil {
-			err = entry.Commit(ctx, d.meta)
-		} else {
-			err = entry.Put(ctx, n, data)
+		for attempt := 0; ; attempt++ {
+			if data == nil {
+				err = entry.Commit(ctx, d.meta)
+			} else {
+				err = entry.Put(ctx, n, data)
+			}
+			if err == nil || attempt == maxRetries || !d.evicted() {
+				break
+			}
+			time.Sleep(retryPause << attempt)
 		}
 		if err != nil {
 			entry.Abandon()
@@ -168,11 +181,10 @@ func (d *Download) unstored(err error) {
 	s.mu.Lock()
 	first, lost := !s.unstored, false
 	s.unstored = true
-	if !errors.Is(err, errSlow) { // else it may still come to be stored
+	if !d.stored && !errors.Is(err, errSlow) { // else it is stored, or may still come to be
 		d.archive, d.source = nil, nil
-		evicted := slices.ContainsFunc(d.pieces, func(p piece) bool { return p.data == nil })
 		switch {
-		case !evicted || d.passing:
+		case !d.lacks() || d.passing:
 		case d.kept:
 			lost = !d.delivered
 			d.drop()
@@ -188,6 +200,18 @@ func (d *Download) unstored(err error) {
 	if lost {
 		d.observe(Lost)
 	}
+}
+
+// evicted reports whether memory does not have all of the content any more.
+func (d *Download) evicted() bool {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	return d.lacks()
+}
+
+// lacks is evicted if the store is locked.
+func (d *Download) lacks() bool {
+	return slices.ContainsFunc(d.pieces, func(p piece) bool { return p.data == nil })
 }
 
 // evict drops the memory of pieces that the archive has, until n bytes are free. It returns

@@ -413,8 +413,8 @@ func TestStorageThatFails(t *testing.T) {
 	}
 }
 
-// If the storage fails after pieces were dropped from memory, the download is not kept, but
-// a client that is fast gets all of it.
+// If the storage fails for long after pieces were dropped from memory, the download is not
+// kept, but a client that is fast gets all of it.
 func TestStorageThatFailsInTheMiddle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 30 << 20
@@ -432,9 +432,61 @@ func TestStorageThatFailsInTheMiddle(t *testing.T) {
 		if !f.end(true) || !bytes.Equal(f.w.content(), content) {
 			t.Errorf("the client got %d bytes", len(f.w.content()))
 		}
-		seen.are(t, Unstored, Lost)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		seen.are(t, Unstored) // the client has all of it
 		if s.used != 0 || len(s.downloads) != 0 || a.abandoned != 1 {
 			t.Errorf("%d bytes are kept", s.used)
+		}
+	})
+}
+
+// A storage that fails for a moment loses nothing, although memory has only a part.
+func TestStorageThatFailsForAMoment(t *testing.T) {
+	for _, operation := range []string{"put", "commit"} {
+		synctest.Test(t, func(t *testing.T) {
+			const size = 30 << 20
+			content := document(size)
+			s, a, seen := new(Store), newShelf(), new(events)
+			f := archived(t, s, 1, seen, a.of())
+			f.header(size)
+			for sent := 0; sent < size; sent += PieceSize {
+				if sent == 25<<20 {
+					until := time.Now().Add(500 * time.Millisecond)
+					a.failWith(func(o string) error {
+						if o == operation && time.Now().Before(until) {
+							return errors.New("broken")
+						}
+						return nil
+					})
+				}
+				f.send(content[sent : sent+PieceSize])
+				synctest.Wait()
+			}
+			if !f.end(true) {
+				t.Errorf("%s: the client got %d bytes", operation, len(f.w.content()))
+			}
+			seen.are(t)
+			if !bytes.Equal(a.content(1), content) {
+				t.Errorf("%s: the archive has %d bytes", operation, len(a.content(1)))
+			}
+		})
+	}
+}
+
+// A failure to begin says nothing about what the archive already has.
+func TestStorageThatFailsAfterAnotherProcessHasStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newShelf()
+		f := archived(t, new(Store), 1, &events{}, a.of())
+		f.header(10)
+		f.send(document(10))
+		f.end(true)
+		d := claimIn(t, new(Store), 1, &events{}, a.of(), false)
+		d.unstored(errors.New("broken"))
+		w := newWriter()
+		if serve(t.Context(), d, w); !bytes.Equal(w.content(), document(10)) {
+			t.Errorf("the client got %d bytes", len(w.content()))
 		}
 	})
 }
