@@ -24,7 +24,11 @@ type identities struct {
 // returns "" if none of them tells.
 func (h *Handler) callerIdentity(r *http.Request) string {
 	if id := authenticatedUser(r); id != "" {
-		return fmt.Sprintf("user:%q%s", id, h.identities.realmOf(r, h))
+		realm, known := h.identities.realmOf(r, h)
+		if !known {
+			return ""
+		}
+		return fmt.Sprintf("user:%q%s", id, realm)
 	}
 	if hasVerifiedCertificate(r) {
 		// A renewed certificate for the same key belongs to the same caller.
@@ -38,8 +42,9 @@ func (h *Handler) callerIdentity(r *http.Request) string {
 }
 
 // realmOf returns what distinguishes a user of r, which h handles, from users of the same
-// name that other authentication handlers know.
-func (i *identities) realmOf(r *http.Request, h *Handler) string {
+// name that other authentication handlers know. known is false if there are several, and
+// r does not tell any more which of them it has passed.
+func (i *identities) realmOf(r *http.Request, h *Handler) (realm string, known bool) {
 	i.once.Do(func() {
 		server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 		i.realms = realmsBefore(server, h)
@@ -50,7 +55,7 @@ func (i *identities) realmOf(r *http.Request, h *Handler) string {
 			of.WriteString("@" + realm.digest)
 		}
 	}
-	return of.String()
+	return of.String(), len(i.realms) < 2 || of.Len() > 0
 }
 
 // machineIdentity returns a text that differs on each machine: programs on one machine do

@@ -18,8 +18,7 @@ type realm struct {
 }
 
 // matches reports whether r passes through the routes of the realm. A matcher may look at
-// what has changed since; then a caller does not get a download back, but no other caller
-// gets it.
+// what has changed since.
 func (a realm) matches(r *http.Request) bool {
 	for _, sets := range a.when {
 		if match, err := sets.AnyMatchWithError(r); err != nil || !match {

@@ -100,7 +100,7 @@ func (h *Handler) fetchDownload(w http.ResponseWriter, r *http.Request, x *excha
 		d.Abandon()
 		return err
 	}
-	recorder := d.Record(w, r.Context())
+	recorder := d.Record(w, r)
 	recorder.Unfit = x.unfit
 	returned := false
 	defer func() {

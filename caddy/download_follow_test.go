@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -166,4 +167,40 @@ func closing(t *testing.T, response string) string {
 		}
 	}()
 	return "http://" + listener.Addr().String()
+}
+
+// Over HTTP/1.0, a caller cannot tell that content without a length broke off. So it gets
+// nothing before the content is whole.
+func TestDownloadOverHTTP10IsWholeOrNothing(t *testing.T) {
+	f := newFixture(t)
+	var broken atomic.Bool
+	broken.Store(true)
+	f.upstream.handler = func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("half of a document"))
+		_ = http.NewResponseController(w).Flush()
+		if broken.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write([]byte(" and the rest"))
+	}
+	f.start(localSite)
+	for _, want := range []string{"", "half of a document and the rest"} {
+		conn, err := net.Dial("tcp", f.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "DELETE "+download("x")+" HTTP/1.0\r\nHost: "+f.addr+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, body, _ := bytes.Cut(got, []byte("\r\n\r\n"))
+		if string(body) != want || (want == "") != (len(got) == 0) {
+			t.Errorf("the caller got %q, not %q", got, want)
+		}
+		broken.Store(false)
+	}
 }

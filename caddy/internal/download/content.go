@@ -13,6 +13,10 @@ const (
 	// known. It grows to PieceSize.
 	firstPiece = 64 << 10
 
+	// maxUnstored is how many pieces of a download wait for the archive if all downloads
+	// take up more than storedLimit.
+	maxUnstored = 3
+
 	// passedPiece is the size, in bytes, of the pieces of content that is not kept.
 	passedPiece = 256 << 10
 )
@@ -49,18 +53,40 @@ func (d *Download) write(ctx context.Context, p []byte) (int, error) {
 			d.observe(NoRoom)
 		}
 		if room == nil {
-			select {
-			case <-changed:
-				continue
-			case <-ctx.Done():
-				return written, ctx.Err()
+			if err := d.pause(ctx, changed); err != nil {
+				return written, err
 			}
+			continue
 		}
 		n := copy(room, p[written:])
 		d.grow(n)
 		written += n
 	}
 	return written, nil
+}
+
+// pause waits until changed is closed, as long as ctx allows. If that is for the archive,
+// and nothing changes for storageWait, it is not waited for any more.
+func (d *Download) pause(ctx context.Context, changed <-chan struct{}) error {
+	limit := time.NewTimer(storageWait)
+	defer limit.Stop()
+	for {
+		select {
+		case <-changed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+		}
+		d.store.mu.Lock()
+		passing := d.passing
+		d.slow = !passing
+		d.store.mu.Unlock()
+		if !passing {
+			d.unstored(errSlow)
+			return nil
+		}
+	}
 }
 
 // room returns the free part of the last piece. It adds a piece if the last one is full.
@@ -70,6 +96,9 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 	d.store.mu.Lock()
 	defer d.store.mu.Unlock()
 	if last := len(d.pieces) - 1; last < 0 || d.pieces[last].full() {
+		if d.crowded() {
+			return nil, d.nextChange(), false
+		}
 		if !d.passing && !d.addPiece() {
 			d.pass()
 			overflow = true
@@ -85,6 +114,13 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 	}
 	data := d.pieces[len(d.pieces)-1].data
 	return data[len(data):cap(data)], nil, overflow
+}
+
+// crowded reports whether the content must wait for the archive, so that memory stays
+// small. The store is locked.
+func (d *Download) crowded() bool {
+	return d.spilling() && !d.slow && !d.passing && d.archive != nil &&
+		d.store.used > storedLimit && len(d.pieces)-d.put >= maxUnstored
 }
 
 // addPiece adds a piece, or makes a small first one larger. It returns false if there is
@@ -170,6 +206,13 @@ func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, c
 		d.wake()
 	}
 	i, n, err := d.at(t.pos)
+	switch {
+	case !t.patient || d.state == whole || d.passing:
+	case d.state == broken:
+		n, err = 0, errBroken
+	default:
+		n = 0
+	}
 	if err != nil || n == 0 {
 		if err == nil {
 			changed = d.nextChange()

@@ -47,6 +47,7 @@ type Download struct {
 	put     int           // number of pieces that source has
 	arrived bool          // all of the content has come
 	stored  bool          // the archive has the whole download
+	slow    bool          // the content does not wait for the archive any more
 	spilled chan struct{} // closed when the archive has it, or does not keep it; nil if nothing is put
 
 	clients     int                    // claims that have not ended

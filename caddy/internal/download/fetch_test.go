@@ -118,7 +118,7 @@ func record(t *testing.T, d *Download) *fetch {
 	f := &fetch{t: t, download: d, w: newWriter()}
 	ctx, leave := context.WithCancel(t.Context())
 	f.leave = leave
-	f.recorder = d.Record(f.w, ctx)
+	f.recorder = d.Record(f.w, httptest.NewRequestWithContext(ctx, http.MethodDelete, "/", nil))
 	return f
 }
 

@@ -28,6 +28,7 @@ type Recorder struct {
 	Unfit func() (e Event, unfit bool)
 
 	download *Download
+	request  *http.Request // the client's
 	client   context.Context
 	ctx      context.Context // of the request
 	leave    func()          // says once that the client has left
@@ -46,11 +47,12 @@ type Recorder struct {
 	panicked any           // what a handler panicked with during the transfer
 }
 
-// Record returns a Recorder for the request of a first claim, whose client has the
-// context client. Its End must be called when nothing more comes.
-func (d *Download) Record(w http.ResponseWriter, client context.Context) *Recorder {
+// Record returns a Recorder for the request of a first claim, whose client has made the
+// request of. Its End must be called when nothing more comes.
+func (d *Download) Record(w http.ResponseWriter, of *http.Request) *Recorder {
+	client := of.Context()
 	r := &Recorder{
-		ResponseWriter: w, download: d, client: client,
+		ResponseWriter: w, download: d, request: of, client: client,
 		before: w.Header().Clone(), header: w.Header().Clone(),
 	}
 	if r.header == nil {
@@ -208,7 +210,7 @@ func (r *Recorder) find() bool {
 
 // start starts the transfer to the client, whose header is complete.
 func (r *Recorder) start() {
-	r.transfer = r.download.newTransfer()
+	r.transfer = r.download.newTransfer(r.request)
 	if r.client.Err() != nil {
 		r.transfer.end(false)
 		r.ResponseWriter.WriteHeader(statusClientClosedRequest)

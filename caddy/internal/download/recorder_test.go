@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func TestRecorder(t *testing.T) {
 				w.header.Set("X-Outer", "set")
 				client, leave := context.WithCancel(t.Context())
 				defer leave()
-				recorder := d.Record(w, client)
+				recorder := d.Record(w, httptest.NewRequestWithContext(client, http.MethodDelete, "/", nil))
 				recorder.Header().Set("Content-Type", "application/json")
 				recorder.Header().Del("Server")
 				if test.length >= 0 {

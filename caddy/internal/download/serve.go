@@ -19,7 +19,7 @@ const statusClientClosedRequest = 499
 // httputil.ReverseProxy does.
 func (d *Download) Serve(w http.ResponseWriter, r *http.Request) {
 	defer d.leave()
-	t := d.newTransfer()
+	t := d.newTransfer(r)
 	if r.Context().Err() != nil {
 		t.end(false)
 		w.WriteHeader(statusClientClosedRequest)
@@ -58,16 +58,21 @@ type transfer struct {
 	download  *Download
 	pos       int64 // what the client has got, in bytes; guarded by the store's mu
 	delivered bool  // everything was written without an error
+	patient   bool  // nothing is written before the content is whole, or is not kept
 
 	loaded int    // the piece that data is, if that is not nil
 	data   []byte // from the archive
 }
 
-// newTransfer returns a transfer from the start. Its end must be called.
-func (d *Download) newTransfer() *transfer {
+// newTransfer returns a transfer from the start, to the client of r. Its end must be
+// called.
+func (d *Download) newTransfer(r *http.Request) *transfer {
 	t := &transfer{download: d}
 	d.store.mu.Lock()
 	defer d.store.mu.Unlock()
+	// Over HTTP/1.0, content without a length ends with the connection, whether it is
+	// whole or broke off.
+	t.patient = !r.ProtoAtLeast(1, 1) && d.expected < 0
 	d.transfers[t] = struct{}{}
 	return t
 }
@@ -89,8 +94,10 @@ func (t *transfer) run(ctx context.Context, w http.ResponseWriter) error {
 				return err
 			}
 		case changed != nil:
-			if err := flush(w); err != nil {
-				return err
+			if !t.patient {
+				if err := flush(w); err != nil {
+					return err
+				}
 			}
 			select {
 			case <-changed:
@@ -105,7 +112,9 @@ func (t *transfer) run(ctx context.Context, w http.ResponseWriter) error {
 			t.delivered = present && err == nil
 			return err
 		default:
-			_ = flush(w)
+			if !t.patient {
+				_ = flush(w)
+			}
 			return err
 		}
 	}

@@ -83,7 +83,12 @@ func (d *Download) await(client context.Context, marked <-chan struct{}) {
 // spill puts the content into the archive while it comes. It closes marked when others can
 // see that.
 func (d *Download) spill(ctx context.Context, marked chan<- struct{}) {
-	defer close(d.spilled)
+	defer func() {
+		close(d.spilled)
+		d.store.mu.Lock()
+		defer d.store.mu.Unlock()
+		d.wake()
+	}()
 	entry, err := d.options.Archive.Begin(ctx, d.key)
 	close(marked)
 	if err != nil {
@@ -127,6 +132,7 @@ func (d *Download) toPut(entry NewEntry, n int) (data []byte, ok bool) {
 	defer s.mu.Unlock()
 	if !d.stored {
 		d.source, d.put = entry, n
+		d.wake()
 	}
 	for {
 		switch {

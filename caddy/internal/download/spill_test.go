@@ -518,3 +518,74 @@ func TestPieceThatCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// A server that is faster than the storage waits, so that memory stays small and all is
+// stored.
+func TestServerThatIsFasterThanTheStorage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 30 << 20
+		content := document(size)
+		s, a := new(Store), newShelf()
+		defer s.Close()
+		a.failWith(func(operation string) error {
+			if operation == "put" {
+				time.Sleep(200 * time.Millisecond)
+			}
+			return nil
+		})
+		most := int64(0)
+		s.Changed = func(int, int64) { most = max(most, s.used) }
+		ended := make(chan *fetch)
+		for i := range byte(8) {
+			f := archived(t, s, i, &events{}, a.of())
+			go func() {
+				f.header(size)
+				f.send(content)
+				f.end(true)
+				ended <- f
+			}()
+		}
+		for range 8 {
+			if f := <-ended; !bytes.Equal(f.w.content(), content) {
+				t.Errorf("a client got %d bytes", len(f.w.content()))
+			}
+		}
+		synctest.Wait()
+		for i := range byte(8) {
+			if !bytes.Equal(a.content(i), content) {
+				t.Errorf("the storage has %d bytes", len(a.content(i)))
+			}
+		}
+		if limit := int64(storedLimit + 8*(maxUnstored+1)*PieceSize); most > limit {
+			t.Errorf("%d bytes were in memory, more than %d", most, limit)
+		}
+	})
+}
+
+// A storage that hangs when memory is crowded costs at most a second.
+func TestStorageThatHangsWhileMemoryIsCrowded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 30 << 20
+		content := document(size)
+		s, a, seen := new(Store), newShelf(), new(events)
+		defer s.Close()
+		a.failWith(func(operation string) error {
+			if operation == "put" {
+				time.Sleep(time.Minute)
+				return errors.New("broken")
+			}
+			return nil
+		})
+		f := archived(t, s, 1, seen, a.of())
+		start := time.Now()
+		f.header(size)
+		f.send(content)
+		if took := time.Since(start); took > storageWait {
+			t.Errorf("it took %v", took)
+		}
+		if !f.end(true) || !bytes.Equal(f.w.content(), content) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		time.Sleep(2 * time.Minute)
+	})
+}
