@@ -464,22 +464,25 @@ func TestDownloadsAreDeletedInTime(t *testing.T) {
 
 // What belongs to nothing is deleted, but not what may belong to something soon.
 func TestLeftoversAreDeleted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := new(memory)
-		for _, name := range []string{"/probe.x", "/0123.manifest", "/0123.abcd/1", "/4567.manifest123"} {
-			_ = s.Store(t.Context(), all+"/downloads/v1"+name, []byte("x"))
-		}
-		newGateway(t, s, "secret")
-		time.Sleep(30 * time.Second)
-		if keys := s.keys(all); len(keys) != 4 {
-			t.Errorf("after half a minute, the storage has only %q", keys)
-		}
-		time.Sleep(3 * time.Minute)
-		synctest.Wait()
-		if keys := s.keys(all); len(keys) > 0 {
-			t.Errorf("the storage still has %q", keys)
-		}
-	})
+	synctest.Test(t, func(t *testing.T) { leftoversAreDeleted(t, new(memory)) })
+	synctest.Test(t, func(t *testing.T) { leftoversAreDeleted(t, &memory{listed: "folder/"}) })
+}
+
+// leftoversAreDeleted checks one storage.
+func leftoversAreDeleted(t *testing.T, s *memory) {
+	for _, name := range []string{"/probe.x", "/0123.manifest", "/0123.abcd/1", "/4567.manifest123"} {
+		_ = s.Store(t.Context(), all+"/downloads/v1"+name, []byte("x"))
+	}
+	newGateway(t, s, "secret")
+	time.Sleep(30 * time.Second)
+	if keys := s.keys(all); len(keys) != 4 {
+		t.Errorf("after half a minute, the storage has only %q", keys)
+	}
+	time.Sleep(3 * time.Minute)
+	synctest.Wait()
+	if keys := s.keys(all); len(keys) > 0 {
+		t.Errorf("the storage still has %q", keys)
+	}
 }
 
 // A process that was suspended for long does not commit: others may have deleted pieces.

@@ -29,6 +29,12 @@ func pieceKey(name string, i id, n int) string {
 	return piecesKey(name, i) + "/" + strconv.Itoa(n)
 }
 
+// ownKey returns the key that a storage lists as listed: certmagic-s3 1.4.1 puts a prefix of
+// its own before the keys that it lists, and does not take it in other operations.
+func ownKey(listed string) string {
+	return listed[max(strings.Index(listed, prefix+"/"), 0):]
+}
+
 // nameOf returns the name of the download that a key belongs to. It returns "" if the
 // key is not below prefix.
 func nameOf(key string) string {

@@ -14,6 +14,7 @@ type memory struct {
 	values map[string][]byte
 	before func(ctx context.Context, operation, key string) error // called before each operation, if not nil
 	unable bool                                                   // whether it cannot list
+	listed string                                                 // stands before the keys that it lists
 }
 
 func (m *memory) begin(ctx context.Context, operation, key string) error {
@@ -88,7 +89,11 @@ func (m *memory) List(ctx context.Context, path string, _ bool) ([]string, error
 	if m.unable {
 		return nil, fs.ErrInvalid
 	}
-	return m.keys(path), nil
+	keys := m.keys(path)
+	for i := range keys {
+		keys[i] = m.listed + keys[i]
+	}
+	return keys, nil
 }
 
 // keys returns the keys below a path.

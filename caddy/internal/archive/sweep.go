@@ -164,7 +164,8 @@ func (s *sweeper) sweep() {
 		return // some storages cannot list, or have no such path yet
 	}
 	documents := make(map[string]*document)
-	for _, key := range keys {
+	for _, listed := range keys {
+		key := ownKey(listed)
 		name := nameOf(key)
 		if name == "" {
 			continue
