@@ -37,12 +37,25 @@ func TestKill(t *testing.T) {
 			for n := range kills {
 				victim.start()
 				var calls sync.WaitGroup
+				ended := make(chan struct{}, load)
 				for i := range load {
 					order := fmt.Sprintf("order-%d-%d", n, i)
 					orders = append(orders, order)
-					calls.Go(func() { _, _, _ = f.fetch("h1", victim, "app", order) }) // it breaks off, or not
+					calls.Go(func() {
+						_, _, _ = f.fetch("h1", victim, "app", order) // it breaks off, or not
+						ended <- struct{}{}
+					})
 				}
-				<-time.After(rand.N(150 * time.Millisecond))
+				switch n % 3 {
+				case 0: // at any moment
+					<-time.After(rand.N(150 * time.Millisecond))
+				case 1: // after the bank has sent a document
+					eventually(t, "a whole document", func() bool { return len(ended) > 0 || b.sentAll(orders[len(orders)-1]) })
+					<-time.After(rand.N(20 * time.Millisecond))
+				case 2: // after a caller has its document
+					<-ended
+					<-time.After(rand.N(20 * time.Millisecond))
+				}
 				victim.kill()
 				calls.Wait()
 			}
