@@ -63,7 +63,7 @@ func freePort(t *testing.T) string {
 // eventually waits until done.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); {
+	for deadline := time.Now().Add(3 * time.Minute); !done(); {
 		if time.Now().After(deadline) {
 			t.Fatal("this does not come: " + what)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,13 +101,17 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// logged tests that the log has the lost orders with times from begun on.
+// logged tests that the log has the lost orders with times from begun on. If a caller does
+// not find an order's mark in time, the next look through the storage does.
 func (f *fleet) logged(g *gateway, begun time.Time, lost []string) {
 	f.t.Helper()
 	times := make(map[string]string)
-	for _, e := range append(g.lines("download lost"), f.gateways[0].lines("download lost")...) {
-		times[e.Order] = e.Begun.String()
-	}
+	eventually(f.t, "a log line for each order", func() bool {
+		for _, e := range append(g.lines("download lost"), f.gateways[0].lines("download lost")...) {
+			times[e.Order] = e.Begun.String()
+		}
+		return !slices.ContainsFunc(lost, func(order string) bool { return times[hash(order)] == "" })
+	})
 	for _, order := range lost {
 		seconds, ok := times[hash(order)]
 		if !ok {
