@@ -186,7 +186,7 @@ func TestNothingReadableIsStored(t *testing.T) {
 		seen := make(map[string]bool)
 		for _, name := range s.keys(all) {
 			value := string(s.values[name])
-			for _, word := range []string{"readable", "signdoc", "order", "pdf", "secret", string(key[:])} {
+			for _, word := range []string{"readable", "signdoc", "order", "application/pdf", "secret", string(key[:])} {
 				if strings.Contains(value, word) || strings.Contains(name, word) {
 					t.Errorf("%s shows %q", name, word)
 				}
