@@ -15,7 +15,7 @@ const (
 
 	// maxUnstored is how many pieces of a download wait for the archive if all downloads
 	// take up more than storedLimit.
-	maxUnstored = 3
+	maxUnstored = 2
 
 	// passedPiece is the size, in bytes, of the pieces of content that is not kept.
 	passedPiece = 256 << 10

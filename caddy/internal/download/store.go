@@ -18,7 +18,7 @@ const (
 
 	// storedLimit is how much memory, in bytes, all downloads take up before pieces that
 	// the archive has are dropped.
-	storedLimit = 16 << 20
+	storedLimit = 8 << 20
 
 	// overhead is the memory, in bytes, that a download takes up besides its header and
 	// content.
