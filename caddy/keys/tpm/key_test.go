@@ -75,7 +75,7 @@ func TestKeyOfAnotherAlgorithmIsNotMade(t *testing.T) {
 }
 
 // signerOf returns what signs with k.
-func signerOf(t *testing.T, k *Key) *signer {
+func signerOf(t testing.TB, k *Key) *signer {
 	t.Helper()
 	o, err := k.holder.read(t.Context(), k.device)
 	if err != nil {

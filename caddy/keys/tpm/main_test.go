@@ -137,7 +137,7 @@ func (s *simulator) tool(name string, arguments ...string) string {
 	s.t.Helper()
 	cmd := exec.Command(name, arguments...)
 	cmd.Dir = s.state
-	cmd.Env = append(os.Environ(), "BRIDGE="+s.socket, "TPM2TOOLS_TCTI=cmd:"+os.Args[0])
+	cmd.Env = append(os.Environ(), "BRIDGE="+s.socket, "GORACE=atexit_sleep_ms=0", "TPM2TOOLS_TCTI=cmd:"+os.Args[0])
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("%s %s: %v: %s", name, strings.Join(arguments, " "), err, out)

@@ -100,12 +100,7 @@ func (s *signer) sign(tpm transport.TPM, auth tokenauth.Secret, digest []byte, s
 	}
 	defer done()
 	err = d.guard(key.Name).use(tpm, !s.object.area().ObjectAttributes.NoDA, auth, func() error {
-		response, err := tpm2.Sign{
-			KeyHandle:  tpm2.AuthHandle{Handle: key.Handle, Name: key.Name, Auth: session},
-			Digest:     tpm2.TPM2BDigest{Buffer: digest},
-			InScheme:   scheme,
-			Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
-		}.Execute(tpm)
+		response, err := command(key, session, digest, scheme).Execute(tpm)
 		if err != nil {
 			return fmt.Errorf("signing: %w", err)
 		}
@@ -113,6 +108,16 @@ func (s *signer) sign(tpm transport.TPM, auth tokenauth.Secret, digest []byte, s
 		return nil
 	})
 	return signature, err
+}
+
+// command returns the command that signs with a loaded key.
+func command(key loaded, session tpm2.Session, digest []byte, scheme tpm2.TPMTSigScheme) tpm2.Sign {
+	return tpm2.Sign{
+		KeyHandle:  tpm2.AuthHandle{Handle: key.Handle, Name: key.Name, Auth: session},
+		Digest:     tpm2.TPM2BDigest{Buffer: digest},
+		InScheme:   scheme,
+		Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
+	}
 }
 
 // session starts a session, in which an authorization value is proved and not sent. Its key
