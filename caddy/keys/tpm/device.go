@@ -2,9 +2,9 @@ package tpm
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
-	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 	"go.uber.org/zap"
 
@@ -30,7 +30,7 @@ type device struct {
 	failing atomic.Bool // the last signature failed, and that was logged
 
 	// These are for the caller whose turn it is.
-	guards    map[string]*guard // by the name of the key
+	guards    map[string]*guard // by the identity of the key
 	primaries map[primary]*loader
 }
 
@@ -71,13 +71,13 @@ func (d *device) do(ctx context.Context, f func(transport.TPM) error) error {
 	})
 }
 
-// guard returns the guard of the key with the given name. Only the caller whose turn it
+// guard returns the guard of the key with the given identity. Only the caller whose turn it
 // is calls it.
-func (d *device) guard(name tpm2.TPM2BName) *guard {
-	g := d.guards[string(name.Buffer)]
+func (d *device) guard(identity string) *guard {
+	g := d.guards[identity]
 	if g == nil {
 		g = new(guard)
-		d.guards[string(name.Buffer)] = g
+		d.guards[identity] = g
 	}
 	return g
 }
@@ -86,7 +86,7 @@ func (d *device) guard(name tpm2.TPM2BName) *guard {
 // signature does not say why there is none.
 func (d *device) note(ctx context.Context, err error) {
 	switch {
-	case ctx.Err() == context.Canceled: // the caller has left
+	case errors.Is(ctx.Err(), context.Canceled): // the caller has left
 	case err != nil && d.failing.CompareAndSwap(false, true):
 		logger().Error("a TPM does not sign", zap.String("device", d.address), zap.Error(err))
 	case err == nil && d.failing.CompareAndSwap(true, false):

@@ -194,3 +194,57 @@ func TestGuardKeepsWhatWasRefused(t *testing.T) {
 		t.Errorf("2 values were tried %d times", tries)
 	}
 }
+
+// The authorization value of a key can be changed. Then the same key has another file. A
+// value that came before that file is tried with it.
+func TestAuthorizationValueThatChanges(t *testing.T) {
+	s := newSimulator(t)
+	placeholder, set := s.fromFile()
+	set(auth)
+	k := s.key(newDevice(s.socket), Key{File: s.path("key"), Auth: placeholder})
+	key := s.make(k, "ES256")
+	o, err := k.holder.read(t.Context(), k.device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := *o.(*fileKey)
+	s.do(func(tpm transport.TPM) {
+		d := newDevice(s.socket)
+		parent, err := d.primary(tpm, primary{hierarchy: tpm2.TPMRHOwner})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unload(tpm, parent.Handle)
+		loaded, done, err := changed.load(d, tpm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		response, err := tpm2.ObjectChangeAuth{
+			ObjectHandle: tpm2.AuthHandle{Handle: loaded.Handle, Name: loaded.Name, Auth: tpm2.PasswordAuth([]byte(auth))},
+			ParentHandle: parent.NamedHandle,
+			NewAuth:      tpm2.TPM2BAuth{Buffer: []byte("planted-new")},
+		}.Execute(tpm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed.private = response.OutPrivate
+	})
+	text, err := changed.pem(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set("planted-new")
+	if err := key.Try(t.Context()); err == nil {
+		t.Fatal("the new value signs with the old file")
+	}
+	if err := os.WriteFile(s.path("key"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if key, err = k.Key(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := key.Try(t.Context()); err != nil {
+		t.Errorf("with the new file: %v", err)
+	}
+}

@@ -220,6 +220,10 @@ func (k *fileKey) pem(empty bool) ([]byte, error) {
 // area implements object.
 func (k *fileKey) area() *tpm2.TPMTPublic { return k.contents }
 
+// identity implements object. A file that has the same key with another authorization value
+// has another private part (TPM2_ObjectChangeAuth).
+func (k *fileKey) identity() string { return string(k.private.Buffer) }
+
 // load implements object.
 func (k *fileKey) load(d *device, tpm transport.TPM) (loaded, func(), error) {
 	key, err := k.loader.load(tpm, func() (loaded, error) { return k.loadUnderParent(d, tpm) })
@@ -232,7 +236,7 @@ func (k *fileKey) load(d *device, tpm transport.TPM) (loaded, func(), error) {
 // loadUnderParent has the TPM decrypt the key.
 func (k *fileKey) loadUnderParent(d *device, tpm transport.TPM) (loaded, error) {
 	var parent loaded
-	var counts bool
+	var counts bool // the parent counts wrong authorization values
 	switch {
 	case k.parent == tpm2.TPMRHOwner || k.parent == tpm2.TPMRHNull:
 		var err error
@@ -251,7 +255,7 @@ func (k *fileKey) loadUnderParent(d *device, tpm transport.TPM) (loaded, error) 
 		return loaded{}, fmt.Errorf("the key's parent 0x%x is neither the owner hierarchy nor a persistent key", uint32(k.parent))
 	}
 	var key loaded
-	err := d.guard(parent.Name).use(tpm, counts, tokenauth.Secret{}, func() error {
+	err := d.guard(string(parent.Name.Buffer)).use(tpm, counts, tokenauth.Secret{}, func() error {
 		response, err := tpm2.Load{
 			ParentHandle: tpm2.AuthHandle{Handle: parent.Handle, Name: parent.Name, Auth: tpm2.PasswordAuth(nil)},
 			InPrivate:    k.private, InPublic: k.public,

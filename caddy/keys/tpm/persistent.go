@@ -65,6 +65,9 @@ func (p persistent) read(ctx context.Context, d *device) (object, error) {
 // area implements object.
 func (k *persistentKey) area() *tpm2.TPMTPublic { return k.contents }
 
+// identity implements object. The authorization value of a persistent key cannot change.
+func (k *persistentKey) identity() string { return string(k.name.Buffer) }
+
 // errReplaced is the error if another key has the handle now.
 var errReplaced = errors.New("another key has the handle now: give each key a handle of its own")
 

@@ -20,6 +20,10 @@ type object interface {
 	// area returns its public area.
 	area() *tpm2.TPMTPublic
 
+	// identity tells it from other keys, and from the same key with another
+	// authorization value.
+	identity() string
+
 	// load has the TPM load it. Who calls it must call done if there is no error.
 	load(d *device, tpm transport.TPM) (key loaded, done func(), err error)
 }
@@ -99,7 +103,7 @@ func (s *signer) sign(tpm transport.TPM, auth tokenauth.Secret, digest []byte, s
 		return signature, err
 	}
 	defer done()
-	err = d.guard(key.Name).use(tpm, !s.object.area().ObjectAttributes.NoDA, auth, func() error {
+	err = d.guard(s.object.identity()).use(tpm, !s.object.area().ObjectAttributes.NoDA, auth, func() error {
 		response, err := command(key, session, digest, scheme).Execute(tpm)
 		if err != nil {
 			return fmt.Errorf("signing: %w", err)
