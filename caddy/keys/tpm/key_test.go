@@ -74,6 +74,14 @@ func TestKeyOfAnotherAlgorithmIsNotMade(t *testing.T) {
 	}
 }
 
+func TestHandleOfTheFirmwareIsNotTaken(t *testing.T) {
+	k := &Key{Handle: "0x81800000", Device: "/absent/tpm"}
+	k.use(newDevice(k.Device))
+	if _, err := k.MakeKey(t.Context(), "ES256"); err == nil || !strings.Contains(err.Error(), "give one from 0x81000000 to 0x817fffff") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // signerOf returns what signs with k.
 func signerOf(t testing.TB, k *Key) *signer {
 	t.Helper()

@@ -45,9 +45,6 @@ type keyFile struct {
 // newKeyFile returns the key file at a path.
 func newKeyFile(path string) *keyFile { return &keyFile{path: path, queue: tokenauth.NewQueue(1)} }
 
-// String implements holder.
-func (f *keyFile) String() string { return "key file " + f.path }
-
 // read implements holder. It does not use the TPM.
 func (f *keyFile) read(ctx context.Context, _ *device) (object, error) {
 	found := make(chan *fileKey, 1) // the call may go on when nobody waits any more

@@ -2,15 +2,19 @@ package tpm
 
 import (
 	"bytes"
+	"context"
 	"encoding/pem"
+	"errors"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+	"golang.org/x/sys/unix"
 )
 
 // Keys that tpm2-tools make and encode sign, under a parent with a persistent handle.
@@ -188,4 +192,24 @@ func TestDefectiveKeyFiles(t *testing.T) {
 	if err := new(fileKey).parse(append(bytes.Clone(block.Bytes), 0)); err == nil {
 		t.Error("with something after it, it is accepted")
 	}
+}
+
+// A file system may hang. Here, the key file is a pipe that nobody writes to.
+func TestKeyFileThatHangs(t *testing.T) {
+	s := newSimulator(t)
+	pipe := s.path("pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := s.key(newDevice(s.socket), Key{File: pipe})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := k.Key(ctx, ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v", err)
+	}
+	file, err := os.OpenFile(pipe, os.O_WRONLY, 0) // so that what hangs goes on
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = file.Close()
 }

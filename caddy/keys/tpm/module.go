@@ -69,9 +69,6 @@ type holder interface {
 
 	// create makes a key from a template, with an authorization value that may be empty.
 	create(ctx context.Context, d *device, template tpm2.TPMTPublic, auth tokenauth.Secret) error
-
-	// String says which key it is.
-	String() string
 }
 
 // CaddyModule returns the Caddy module information.

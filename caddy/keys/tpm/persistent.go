@@ -15,8 +15,8 @@ import (
 // persistent is the handle of a key that stays in the TPM. It implements holder.
 type persistent tpm2.TPMHandle
 
-// String implements holder.
-func (p persistent) String() string { return fmt.Sprintf("handle 0x%x", uint32(p)) }
+// firstOfPlatform is the first persistent handle that is not for the owner hierarchy.
+const firstOfPlatform persistent = 0x81800000
 
 // errVacant is the error if a handle has no key.
 var errVacant = errors.New("it has no key with this handle (tpm2_getcap handles-persistent)")
@@ -86,6 +86,9 @@ func (k *persistentKey) load(_ *device, tpm transport.TPM) (loaded, func(), erro
 
 // create implements holder.
 func (p persistent) create(ctx context.Context, d *device, template tpm2.TPMTPublic, auth tokenauth.Secret) error {
+	if p >= firstOfPlatform {
+		return fmt.Errorf("the handle 0x%x is for keys of the firmware: give one from 0x81000000 to 0x%x", uint32(p), uint32(firstOfPlatform-1))
+	}
 	return d.do(ctx, func(tpm transport.TPM) error {
 		switch _, err := p.find(tpm); {
 		case err == nil:
