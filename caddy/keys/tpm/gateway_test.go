@@ -265,8 +265,6 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		"the TPM (/dev/absent), key file /k: the key file cannot be read: open /k: no such file": "device /dev/absent\nkey /k",
 		"there is no /dev/absent: look whether the machine has a TPM":                            "device /dev/absent\nkey " + s.path("key"),
 		"the TPM (" + s.socket + "), handle 0x81000001: 0x81000001: it has no key":               "device " + s.socket + "\nhandle 0x81000001",
-		"the key needs an authorization value: give auth":                                        "device " + s.socket + "\nkey " + s.path("key"),
-		"its authorization value cannot be read from {file." + s.path("absent") + "}":            "device " + s.socket + "\nkey " + s.path("key") + "\nauth {file." + s.path("absent") + "}",
 		"it refuses the authorization value, which is not tried again until it changes":          "device " + s.socket + "\nkey " + s.path("key") + "\nauth " + placeholder,
 	} {
 		file := s.path("Caddyfile")

@@ -200,7 +200,17 @@ func TestHandleWithAnotherKey(t *testing.T) {
 	s := newSimulator(t)
 	k := s.key(newDevice(s.socket), Key{Handle: "0x81000001"})
 	key := s.make(k, "ES256")
-	s.tool("tpm2_evictcontrol", "-C", "o", "-c", "0x81000001")
+	s.do(func(tpm transport.TPM) {
+		found, err := persistent(0x81000001).find(tpm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (tpm2.EvictControl{
+			Auth: tpm2.TPMRHOwner, ObjectHandle: tpm2.NamedHandle{Handle: 0x81000001, Name: found.name}, PersistentHandle: 0x81000001,
+		}).Execute(tpm); err != nil {
+			t.Fatal(err)
+		}
+	})
 	if err := key.Try(t.Context()); err == nil || !strings.Contains(err.Error(), errVacant.Error()) {
 		t.Errorf("without a key: %v", err)
 	}
@@ -260,7 +270,7 @@ func TestTPMWithoutRoom(t *testing.T) {
 	if err := key.Try(t.Context()); err == nil || !strings.Contains(err.Error(), "it has no room for the key: other programs have left keys in it (tpm2_flushcontext --transient-object)") {
 		t.Errorf("error is %v", err)
 	}
-	s.tool("tpm2_flushcontext", "--transient-object")
+	s.flushKeys()
 	if err := key.Try(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -268,7 +278,11 @@ func TestTPMWithoutRoom(t *testing.T) {
 
 func TestOwnerHierarchyWithAPassword(t *testing.T) {
 	s := newSimulator(t)
-	s.tool("tpm2_changeauth", "-c", "owner", "ownerpassword")
+	s.do(func(tpm transport.TPM) {
+		if _, err := (tpm2.HierarchyChangeAuth{AuthHandle: tpm2.TPMRHOwner, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("password")}}).Execute(tpm); err != nil {
+			t.Fatal(err)
+		}
+	})
 	for _, k := range []Key{{File: s.path("key"), Auth: auth}, {Handle: "0x81000001"}} {
 		if _, err := s.key(newDevice(s.socket), k).MakeKey(t.Context(), "ES256"); !errors.Is(err, errOwner) {
 			t.Errorf("error is %v", err)
@@ -329,8 +343,8 @@ func TestAnotherProgramInBetween(t *testing.T) {
 		if err := key.Try(t.Context()); err != nil {
 			t.Error(err)
 		}
-		s.tool("tpm2_createprimary", "-C", "n", "-c", s.path("context"))
-		s.tool("tpm2_flushcontext", "--transient-object")
+		s.tool("tpm2_createprimary", "-C", "n", "-c", "context")
+		s.flushKeys()
 	}
 }
 

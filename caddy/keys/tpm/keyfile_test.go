@@ -22,7 +22,7 @@ func TestKeysOfTPM2Tools(t *testing.T) {
 	s := newSimulator(t)
 	s.tool("tpm2_createprimary", "-C", "o", "-c", "primary")
 	s.tool("tpm2_evictcontrol", "-C", "o", "-c", "primary", "0x81000001")
-	s.tool("tpm2_flushcontext", "--transient-object")
+	s.flushKeys()
 	for name, test := range map[string]struct {
 		arguments []string
 		auth, alg string

@@ -77,7 +77,7 @@ func (s *simulator) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if conn, err := net.Dial("unix", s.socket); err == nil {
 			_ = conn.Close()
 			return
@@ -143,6 +143,15 @@ func (s *simulator) tool(name string, arguments ...string) string {
 		s.t.Fatalf("%s %s: %v: %s", name, strings.Join(arguments, " "), err, out)
 	}
 	return string(out)
+}
+
+// flushKeys takes all keys out of the TPM.
+func (s *simulator) flushKeys() {
+	s.do(func(tpm transport.TPM) {
+		for key := range tpm2.TPMHandle(3) {
+			unload(tpm, 0x80000000+key)
+		}
+	})
 }
 
 // flushSessions takes sessions out of the TPM that tpm2-tools have left there: they expect a
