@@ -12,7 +12,7 @@
 # Output:    see "want" below.
 set -euo pipefail
 dir=$(mktemp -d)
-trap 'kill "$swtpm" 2>/dev/null || true; rm -rf "$dir"' EXIT
+trap 'kill "${swtpm-}" 2>/dev/null || true; rm -rf "$dir"' EXIT
 cd "$dir"
 cat >go.mod <<'MOD'
 module finding

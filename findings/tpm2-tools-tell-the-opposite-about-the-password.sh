@@ -3,7 +3,7 @@
 #
 # Software:  tpm2-tools 5.4 with tpm2-tss 3.2.1 and swtpm 0.7.1 (Debian 12).
 # Behaviour: The file TSS2 PRIVATE KEY has a field emptyAuth, which is TRUE if the key needs no
-#            password (draft-bottomley-tpm2-keys, section 3.1.2). The option -p ("indicates if an
+#            password (draft-bottomley-tpm2-keys). The option -p ("indicates if an
 #            authorization value is needed") sets it to TRUE, and without -p it is FALSE. The TRUE
 #            is a 1, which DER does not allow: it must be 255.
 # Surprise:  A program that believes the file asks for a password that does not exist, or uses an
@@ -13,7 +13,7 @@
 # Output:    see "want" below.
 set -euo pipefail
 dir=$(mktemp -d)
-trap 'kill "$swtpm" 2>/dev/null || true; rm -rf "$dir"' EXIT
+trap 'kill "${swtpm-}" 2>/dev/null || true; rm -rf "$dir"' EXIT
 cd "$dir"
 cat >go.mod <<'MOD'
 module finding

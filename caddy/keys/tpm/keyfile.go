@@ -26,7 +26,7 @@ const (
 	maxKeyFile = 64 << 10
 )
 
-// Types of keys in a key file. See draft-bottomley-tpm2-keys section 3.1.
+// These are types of keys in a key file, from draft-bottomley-tpm2-keys.
 var (
 	loadableKey   = encasn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}
 	importableKey = encasn1.ObjectIdentifier{2, 23, 133, 10, 1, 4}
@@ -135,9 +135,9 @@ var errDER = errors.New("its contents are not those of a " + pemType)
 //	    privkey     OCTET STRING
 //	}
 //
-// A policy is not needed: only keys that can be used without one are supported. emptyAuth
-// is not needed either: some programs leave it out of the files of keys without an
-// authorization value.
+// That is from draft-bottomley-tpm2-keys. A policy is not needed: only keys that can be used
+// without one are supported. emptyAuth is not used either: some programs leave it out of
+// the files of keys without an authorization value, and tpm2-tools 5.4 write the opposite.
 func (k *fileKey) parse(der []byte) error {
 	input := cryptobyte.String(der)
 	var sequence, public, private cryptobyte.String

@@ -65,10 +65,10 @@ type primary struct {
 	rsa       bool
 }
 
-// template returns the template of the primary: that of the draft for TSS2 PRIVATE KEY
-// files, section 3.1.8 (H-2 of the TCG's EK Credential Profile, or H-1 for RSA). It
-// differs from go-tpm's SRK templates, of which another key is made: its unique fields
-// are empty.
+// template returns the template of the primary: that which draft-bottomley-tpm2-keys
+// prescribes for a parent that is a hierarchy (H-2 of the TCG's EK Credential Profile, or
+// H-1 for RSA). Its unique fields are empty. Those of go-tpm's SRK templates have zeros, and
+// give another key.
 func (p primary) template() tpm2.TPMTPublic {
 	if p.rsa {
 		template := tpm2.RSASRKTemplate
