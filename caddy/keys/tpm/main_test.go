@@ -46,6 +46,7 @@ type simulator struct {
 	t      testing.TB
 	state  string // its directory
 	socket string
+	flags  string // those of swtpm
 	cmd    *exec.Cmd
 }
 
@@ -57,7 +58,7 @@ func newSimulator(t testing.TB) *simulator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &simulator{t: t, state: dir, socket: filepath.Join(dir, "socket")}
+	s := &simulator{t: t, state: dir, socket: filepath.Join(dir, "socket"), flags: "not-need-init,startup-clear"}
 	t.Cleanup(func() {
 		s.stop()
 		_ = os.RemoveAll(dir)
@@ -73,7 +74,7 @@ func (s *simulator) start() {
 		s.t.Fatal(err)
 	}
 	s.cmd = exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+s.state,
-		"--server", "type=unixio,path="+s.socket, "--flags", "not-need-init,startup-clear")
+		"--server", "type=unixio,path="+s.socket, "--flags", s.flags)
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
