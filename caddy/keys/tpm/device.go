@@ -3,6 +3,7 @@ package tpm
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"sync/atomic"
 
 	"github.com/google/go-tpm/tpm2/transport"
@@ -42,9 +43,13 @@ func newDevice(address string) *device {
 	}
 }
 
-// deviceAt returns the TPM at an address, the same one as long as this process runs.
+// deviceAt returns the TPM at an address, the same one as long as this process runs, and by
+// whatever link.
 func deviceAt(address string) (*device, error) {
 	key := deviceKey{address}
+	if path, err := filepath.EvalSymlinks(address); err == nil { // else open says what is wrong
+		key.address = path
+	}
 	val, loaded, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return newDevice(address), nil })
 	if err != nil {
 		return nil, err

@@ -97,7 +97,6 @@ type gateway struct {
 	t            *testing.T
 	address, log string
 	bank         string
-	loads        int
 	caller       http.Client
 }
 

@@ -366,6 +366,22 @@ func TestDeviceStaysOverConfigurations(t *testing.T) {
 	}
 }
 
+// Two names of one TPM are one device: one caller uses it at a time, and each value is tried
+// once.
+func TestLinkToADevice(t *testing.T) {
+	s := newSimulator(t)
+	if err := os.Symlink(s.socket, s.path("link")); err != nil {
+		t.Fatal(err)
+	}
+	direct, err := deviceAt(s.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if linked, err := deviceAt(s.path("link")); err != nil || linked != direct {
+		t.Errorf("by a link, it is another device (%v)", err)
+	}
+}
+
 func TestStringSaysWhereTheKeyIs(t *testing.T) {
 	for want, k := range map[string]*Key{
 		"the TPM (/dev/tpmrm0), key file /etc/seal.tpm": {File: "/etc/seal.tpm", Auth: auth},

@@ -173,7 +173,7 @@ func (k *fileKey) parse(der []byte) error {
 		!sequence.ReadASN1(&public, asn1.OCTET_STRING) || !sequence.ReadASN1(&private, asn1.OCTET_STRING) {
 		return errDER
 	}
-	k.parent = tpm2.TPMHandle(uint32(parent))
+	k.parent = tpm2.TPMHandle(uint32(parent)) //nolint:gosec // it has 32 bits
 	if k.parent == 0 {
 		k.parent = tpm2.TPMRHOwner // as the first programs wrote it
 	}

@@ -38,8 +38,9 @@ func publicKey(area *tpm2.TPMTPublic) (crypto.PublicKey, []string, error) {
 		return publicEC(area)
 	case tpm2.TPMAlgRSA:
 		return publicRSA(area)
+	default:
+		return nil, nil, errors.New("the key is neither an EC nor an RSA key")
 	}
-	return nil, nil, errors.New("the key is neither an EC nor an RSA key")
 }
 
 // publicEC is publicKey for an EC key.
@@ -144,6 +145,7 @@ func fixedHash(scheme tpm2.TPMAlgID, details tpm2.TPMUAsymScheme) (tpm2.TPMIAlgH
 			return 0, err
 		}
 		return d.HashAlg, nil
+	default:
+		return 0, errors.New("the key's scheme is not ECDSA, RSASSA or RSAPSS")
 	}
-	return 0, errors.New("the key's scheme is not ECDSA, RSASSA or RSAPSS")
 }

@@ -193,6 +193,7 @@ func encoded(signature tpm2.TPMTSignature) ([]byte, error) {
 			return nil, err
 		}
 		return s.Sig.Buffer, nil
+	default:
+		return nil, errors.New("the TPM's signature is not one that was asked for")
 	}
-	return nil, errors.New("the TPM's signature is not one that was asked for")
 }
