@@ -27,11 +27,12 @@ support asks for that JWKS to register the key of a client.
 With --public, it makes no key, and prints the public JWKS of an existing private
 key (PEM or JWK).
 
-With --key, a module makes the key in hardware: pkcs11 for an HSM, if this Caddy has
-that module. The arguments are options of the module and their values, as in the
+With --key, a module makes the key in hardware: pkcs11 for an HSM, tpm for a TPM, if this
+Caddy has that module. The arguments are options of the module and their values, as in the
 Caddyfile, such as
 
 	keygen --key pkcs11 module /usr/lib/softhsm/libsofthsm2.so token seals label seal pin {file./run/secrets/pin}
+	keygen --key tpm key /etc/esign-gateway/seal.tpm
 
 With --existing, it makes no key in hardware, and prints the public JWKS of the key that
 is there. A private key in hardware is never printed.
@@ -70,7 +71,7 @@ gateway. A key_id in the configuration replaces it.`,
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "The file to write the private key to, which must not exist")
 	cmd.Flags().StringVar(&alg, "alg", "ES256", "The algorithm to sign with: ES256 or RS256")
-	cmd.Flags().StringVar(&module, "key", "", "The module that makes the key, such as pkcs11, instead of a file")
+	cmd.Flags().StringVar(&module, "key", "", "The module that makes the key, such as pkcs11 or tpm, instead of a file")
 	cmd.Flags().BoolVar(&existing, "existing", false, "With --key, print the public JWKS of the key that is there, instead of making one")
 	cmd.Flags().StringVar(&file, "public", "", "The file of a private key whose public JWKS to print, instead of making one")
 	return cmd

@@ -49,6 +49,11 @@ var notRun = map[string]string{
 	"softhsm2-util --init-token --free --label seals":                                                "asks for PINs; the tests of caddy/keys/pkcs11 run it with PINs",
 	"caddy bankid-esign keygen --key pkcs11 module /usr/lib/softhsm/libsofthsm2.so token seals label seal-2026 pin {file./run/secrets/pin}": "needs cgo; TestSealWithBothKeysInAnHSM runs it",
 	`p11-kit server --foreground --provider /usr/lib/softhsm/libsofthsm2.so --name /run/seals/p11-kit.sock "pkcs11:token=seals"`:            "changes the machine; TestServerOfP11KitThatIsRestarted runs it",
+	"xcaddy build --with github.com/esigngateway/caddy-bankid-esign/caddy/keys/tpm":                                                         "needs the published module; .ci/run builds with this checkout",
+	"caddy bankid-esign keygen --key tpm key /etc/esign-gateway/seal.tpm":                                                                   "needs a TPM; TestSealWithBothKeysInATPM runs it with swtpm",
+	"mkdir -p /tmp/tpm": "is for the next command",
+	"swtpm socket --tpm2 --tpmstate dir=/tmp/tpm --server type=unixio,path=/tmp/tpm/socket --flags not-need-init,startup-clear": "runs until it is ended; the tests of caddy/keys/tpm run it",
+	"install -D -m 644 esign-gateway-tpm.conf /etc/systemd/system/esign-gateway.service.d/tpm.conf":                             "changes the machine; .ci/run verifies the unit with it",
 	"promtool check rules alerts.yml":     "TestAlertRules runs it",
 	"promtool test rules alerts_test.yml": "TestAlertRules runs it",
 }
