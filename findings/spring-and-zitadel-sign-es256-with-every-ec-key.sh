@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Spring's client takes every EC key for one of P-256, unless the JWK names its algorithm.
+# Two OAuth clients take every EC key for one of P-256, and fail with the others.
 #
-# Software:  Spring Security 7.1.2 (spring-security-oauth2-client), as published on Maven Central.
-# Behaviour: NimbusJwtClientAuthenticationParametersConverter signs client assertions (private_key_jwt).
-#            If the JWK has no "alg", it chooses RS256 for RSA and ES256 for EC, whatever the curve. With
-#            a key of P-384 or P-521 the token request fails before it is sent: "The ES256 algorithm is
-#            not allowed or supported by the JWS signer". With "alg" in the JWK it works.
+# Software:  Spring Security 7.1.2 (spring-security-oauth2-client), as published on Maven Central;
+#            github.com/zitadel/oidc/v3 v3.51.17.
+# Behaviour: NimbusJwtClientAuthenticationParametersConverter of Spring signs client assertions
+#            (private_key_jwt). If the JWK has no "alg", it chooses RS256 for RSA and ES256 for EC, whatever
+#            the curve. With a key of P-384 or P-521 the token request fails before it is sent: "The ES256
+#            algorithm is not allowed or supported by the JWS signer". With "alg" in the JWK it works.
+#            NewSignerFromPrivateKeyByte of zitadel/oidc takes a PEM, chooses ES256 too, and returns no
+#            error. The first signature fails: "expected 256 bit key, got 384 bits instead".
 # Surprise:  For ECDSA the curve decides: RFC 7518 section 3.4 has one algorithm for each. "alg" is
-#            optional (section 4.4 of RFC 7517), and a JWK that Nimbus reads from a PEM or a keystore has
+#            optional (RFC 7517 section 4.4), and a JWK that Nimbus reads from a PEM or a keystore has
 #            none. Whoever moves from P-256 to P-384 finds an error about an algorithm that is
 #            named nowhere in the application.
-# Needs:     bash, Java 17, Maven, OpenSSL.
+# Needs:     bash, Go, Java 17, Maven, OpenSSL.
 # Output:    see "want" below.
 set -euo pipefail
 dir=$(mktemp -d)
@@ -67,8 +70,8 @@ public class Assertion {
 		for (String curve : args) {
 			ECKey key = JWK.parseFromPEMEncodedObjects(Files.readString(Path.of(curve + ".pem"))).toECKey();
 			JWSAlgorithm algorithm = new ECDSASigner(key).supportedECDSAAlgorithm();
-			show(curve + ", alg " + key.getAlgorithm(), key);
-			show(curve + ", alg " + algorithm, new ECKey.Builder(key).algorithm(algorithm).build());
+			show(curve + ", Spring, alg " + key.getAlgorithm(), key);
+			show(curve + ", Spring, alg " + algorithm, new ECKey.Builder(key).algorithm(algorithm).build());
 		}
 	}
 
@@ -87,12 +90,47 @@ public class Assertion {
 	}
 }
 JAVA
-want='P-256, alg null: signed with ES256
-P-256, alg ES256: signed with ES256
-P-384, alg null: The ES256 algorithm is not allowed or supported by the JWS signer: Supported algorithms: [ES384]
-P-384, alg ES384: signed with ES384
-P-521, alg null: The ES256 algorithm is not allowed or supported by the JWS signer: Supported algorithms: [ES512]
-P-521, alg ES512: signed with ES512'
-got=$(java -XX:TieredStopAtLevel=1 -cp "$(<classpath)" Assertion.java P-256 P-384 P-521)
+cat >go.mod <<'MOD'
+module finding
+
+go 1.26.0
+
+require github.com/zitadel/oidc/v3 v3.51.17
+MOD
+cat >main.go <<'GO'
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/client"
+)
+
+func main() {
+	for _, curve := range os.Args[1:] {
+		key, _ := os.ReadFile(curve + ".key")
+		signer, err := client.NewSignerFromPrivateKeyByte(key, "kid")
+		fmt.Printf("%s, zitadel: signer %v, ", curve, err)
+		_, err = client.SignedJWTProfileAssertion("client", []string{"https://issuer.example"}, time.Minute, signer)
+		fmt.Printf("assertion %v\n", err)
+	}
+}
+GO
+go mod tidy >/dev/null 2>&1
+want='P-256, Spring, alg null: signed with ES256
+P-256, Spring, alg ES256: signed with ES256
+P-384, Spring, alg null: The ES256 algorithm is not allowed or supported by the JWS signer: Supported algorithms: [ES384]
+P-384, Spring, alg ES384: signed with ES384
+P-521, Spring, alg null: The ES256 algorithm is not allowed or supported by the JWS signer: Supported algorithms: [ES512]
+P-521, Spring, alg ES512: signed with ES512
+P-256, zitadel: signer <nil>, assertion <nil>
+P-384, zitadel: signer <nil>, assertion go-jose/go-jose: expected 256 bit key, got 384 bits instead
+P-521, zitadel: signer <nil>, assertion go-jose/go-jose: expected 256 bit key, got 521 bits instead'
+got=$(
+	java -XX:TieredStopAtLevel=1 -cp "$(<classpath)" Assertion.java P-256 P-384 P-521
+	go run . P-256 P-384 P-521
+)
 echo "$got"
 [[ $got == "$want" ]] || { echo "this has changed" >&2; exit 1; }
