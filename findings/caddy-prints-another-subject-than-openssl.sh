@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # The subject of a client certificate is another text for Caddy than for OpenSSL, in its order too.
 #
-# Software:  Caddy v2.11.9 ({http.request.tls.client.subject}), with crypto/x509/pkix of Go 1.26;
-#            OpenSSL 3.0.
+# Software:  Caddy v2.11.9 ({http.request.tls.client.subject}), with crypto/x509/pkix of Go 1.26; OpenSSL
+#            3.0.
 # Behaviour: "openssl x509 -subject -nameopt RFC2253" prints the attributes in the reverse order of the
 #            certificate. Caddy has an order of its own, by kind. It joins attributes of one kind by "+",
-#            as if they stood side by side in one part of the name. Kinds that Go has no name for, such as
-#            givenName and organizationIdentifier, come last, in hexadecimal, and encoded anew:
+#            as if they stood side by side in one part of the name. Kinds that Go has no name for, such
+#            as givenName and organizationIdentifier, come last, in hexadecimal, and encoded anew:
 #            "#130f..." is a PrintableString, while the certificate has the UTF8String "#0c0f...".
-# Surprise:  RFC 4514 section 2.1, as RFC 2253 before it, has the order of the certificate, and of what is
-#            in hexadecimal one expects that it is in the certificate. A list of admitted subjects works
-#            with OpenSSL's text for CN, O and C in the usual order, and refuses an organisation's seal.
+# Surprise:  RFC 4514 section 2.1, as RFC 2253 before it, has the order of the certificate, and of what
+#            is in hexadecimal one expects that it is in the certificate. A list of admitted subjects
+#            works with OpenSSL's text for CN, O and C in the usual order, and refuses an organisation's
+#            seal.
 # Needs:     bash, curl, Go, OpenSSL 3. (Caddy takes some minutes to compile.)
 # Output:    see "want" below.
 set -euo pipefail

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # endesive signs and verifies nothing where OpenSSL's third number has two digits.
 #
-# Software:  endesive 3.0.1 (of October 2026) with oscrypto 1.3.0 and certvalidator 0.11.1, as published on
-#            PyPI; OpenSSL 3.0 of the system (tried with 3.0.22 of Debian 12).
-# Behaviour: "from endesive import pdf" fails: "Error detecting the version of libcrypto". oscrypto, which
-#            comes by way of certvalidator, asks the system's OpenSSL for its version, and knows
+# Software:  endesive 3.0.1 (of October 2026) with oscrypto 1.3.0 and certvalidator 0.11.1, as published
+#            on PyPI; OpenSSL 3.0 of the system (tried with 3.0.22 of Debian 12).
+# Behaviour: "from endesive import pdf" fails: "Error detecting the version of libcrypto". oscrypto,
+#            which comes by way of certvalidator, asks the system's OpenSSL for its version, and knows
 #            numbers such as 3.0.9 only. 3.0.10 and all later ones of 3.0 are none for it. So it is for
 #            signing, too, which needs no validation of certificates. cryptography, with which endesive
 #            signs, has an OpenSSL of its own and works.

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Two CMS libraries for Go say that a message has no signers, if its signer is named by its key.
 #
-# Software:  github.com/smallstep/pkcs7 v0.2.3 and go.mozilla.org/pkcs7 v0.10.0; OpenSSL 3.0 as the signer.
+# Software:  github.com/smallstep/pkcs7 v0.2.3 and go.mozilla.org/pkcs7 v0.10.0; OpenSSL 3.0 as the
+#            signer.
 # Behaviour: A CMS names its signer by issuer and serial number, or by the key identifier of the
 #            certificate ("openssl cms -sign -keyid"). Parse of both libraries returns no error for the
 #            latter, the certificate is there, and Signers is empty. Verify: "Message has no signers".
-# Surprise:  RFC 5652 section 5.3: implementations "MUST" accept both forms. A form that a library does not
-#            know should be an error of Parse. A message that is signed looks like one that is not, or
-#            like a mere bag of certificates, which this format is used for too.
+# Surprise:  RFC 5652 section 5.3: implementations "MUST" accept both forms. A form that a library does
+#            not know should be an error of Parse. A message that is signed looks like one that is not,
+#            or like a mere bag of certificates, which this format is used for too.
 # Needs:     bash, Go, OpenSSL 3.
 # Output:    see "want" below.
 set -euo pipefail

@@ -3,14 +3,15 @@
 #
 # Software:  X500Principal of Java 17 (tried with OpenJDK 17.0.15); OpenSSL 3.0; cryptography 50.0.2, as
 #            published on PyPI.
-# Behaviour: The names of qualified authorities have an organizationIdentifier (2.5.4.97, ETSI EN 319 412),
-#            which OpenSSL and others write as UTF8String. X500Principal cannot read OpenSSL's
-#            "organizationIdentifier=". It reads the "2.5.4.97=" of cryptography and the "OID.2.5.4.97=" of
-#            its own toString, as PrintableString, and then it is another name: equals is false. Equal is
-#            only what getName prints, with the value in hexadecimal. Without the attribute, all are equal.
-# Surprise:  The kind of string is of no matter in a comparison (RFC 5280 section 7.1), and Java does keep to
-#            that for O and CN. What names its issuer as text, such as X509IssuerName of a signed XML, or a
-#            list of trusted names, works with all authorities but the qualified ones.
+# Behaviour: The names of qualified authorities have an organizationIdentifier (2.5.4.97, ETSI EN 319
+#            412), which OpenSSL and others write as UTF8String. X500Principal cannot read OpenSSL's
+#            "organizationIdentifier=". It reads the "2.5.4.97=" of cryptography and the "OID.2.5.4.97="
+#            of its own toString, as PrintableString, and then it is another name: equals is false. Equal
+#            is only what getName prints, with the value in hexadecimal. Without the attribute, all are
+#            equal.
+# Surprise:  The kind of string is of no matter in a comparison (RFC 5280 section 7.1), and Java does
+#            keep to that for O and CN. What names its issuer as text, such as X509IssuerName of a signed
+#            XML, or a list of trusted names, works with all authorities but the qualified ones.
 # Needs:     bash, Java 17, OpenSSL 3, Python 3.
 # Output:    see "want" below.
 set -euo pipefail

@@ -2,13 +2,13 @@
 # joserfc refuses a JWS that carries its certificate or its RSA key, even one that it made itself.
 #
 # Software:  joserfc 1.8.0 and PyJWT 2.15.1, as published on PyPI.
-# Behaviour: joserfc reads no JWS whose header is longer than 512 characters in base64url:
-#            "Header size exceeds 512 bytes". It writes them. So it refuses a JWS with "x5c" if there is as
-#            much as one certificate of P-256 in it, and a DPoP proof by an RSA key of 2048 bits, which
-#            has the key in "jwk". A proof by an EC key is accepted. PyJWT reads them all. joserfc does,
-#            too, with a JWSRegistry that has a greater max_header_length.
-# Surprise:  "jwk" and "x5c" are ordinary parameters (RFC 7515 sections 4.1.3 and 4.1.6), a DPoP proof must
-#            have the former (RFC 9449 section 4.2), and RS256 is what most clients start with. With
+# Behaviour: joserfc reads no JWS whose header is longer than 512 characters in base64url: "Header size
+#            exceeds 512 bytes". It writes them. So it refuses a JWS with "x5c" if there is as much as
+#            one certificate of P-256 in it, and a DPoP proof by an RSA key of 2048 bits, which has the
+#            key in "jwk". A proof by an EC key is accepted. PyJWT reads them all. joserfc does, too,
+#            with a JWSRegistry that has a greater max_header_length.
+# Surprise:  "jwk" and "x5c" are ordinary parameters (RFC 7515 sections 4.1.3 and 4.1.6), a DPoP proof
+#            must have the former (RFC 9449 section 4.2), and RS256 is what most clients start with. With
 #            keys of P-256, all is well.
 # Needs:     bash, OpenSSL, Python 3.
 # Output:    see "want" below.

@@ -4,10 +4,9 @@
 # Software:  go.mozilla.org/pkcs7 v0.10.0, and github.com/smallstep/pkcs7 v0.2.3, which comes from the
 #            same code; OpenSSL 3.0 as the signer.
 # Behaviour: "openssl cms -sign -stream" writes BER with indefinite lengths, and cuts the content into
-#            octet strings of 4096 octets. Parse of go.mozilla.org/pkcs7 returns no error, and as
-#            Content the first of them. Verify then says that the digest does not match, although
-#            the signature is good. A content of up to 4096 octets is whole and verified. smallstep's
-#            reads both.
+#            octet strings of 4096 octets. Parse of go.mozilla.org/pkcs7 returns no error, and as Content
+#            the first of them. Verify then says that the digest does not match, although the signature
+#            is good. A content of up to 4096 octets is whole and verified. smallstep's reads both.
 # Surprise:  A CMS is BER (RFC 5652 section 1), and the library has a step that makes DER of it. All is
 #            well with the short content of a test. A long one looks as if it had been changed, and a
 #            program that only wants the content gets a part of it without an error.

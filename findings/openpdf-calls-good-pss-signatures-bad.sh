@@ -6,11 +6,11 @@
 # Behaviour: pyHanko signs a PDF with RSASSA-PSS, which it does on its own account with the longest salt
 #            that the key allows: 222 octets. The length is in the CMS. PdfPKCS7.verify of OpenPDF is
 #            false, as for a document that has been changed: it does not read the parameters of the
-#            algorithm, and takes the salt to be as long as the hash. With 32 octets it is true. iText and pdfsig find
-#            both good.
-# Surprise:  OpenPDF names the algorithm rightly (SHA256withRSAandMGF1), and the salt's length is a parameter of
-#            RSASSA-PSS that a verifier must read (RFC 4055 section 3.1). It says "false", and not that it
-#            cannot tell.
+#            algorithm, and takes the salt to be as long as the hash. With 32 octets it is true. iText
+#            and pdfsig find both good.
+# Surprise:  OpenPDF names the algorithm rightly (SHA256withRSAandMGF1), and the salt's length is a
+#            parameter of RSASSA-PSS that a verifier must read (RFC 4055 section 3.1). It says "false",
+#            and not that it cannot tell.
 # Needs:     bash, Java 17, Maven, OpenSSL, Python 3; Debian's poppler-utils.
 # Output:    see "want" below.
 set -euo pipefail

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # With a key for RSASSA-PSS alone, OpenSSL signs a CMS that nobody can verify, OpenSSL neither.
 #
-# Software:  OpenSSL 3.0 (tried with 3.0.22 of Debian 12), openssl cms; BouncyCastle 1.85, as published on
-#            Maven Central.
+# Software:  OpenSSL 3.0 (tried with 3.0.22 of Debian 12), openssl cms; BouncyCastle 1.85, as published
+#            on Maven Central.
 # Behaviour: A key can be bound to RSASSA-PSS by its certificate (id-RSASSA-PSS, RFC 4055 section 1.2).
 #            "openssl cms -sign" signs with it by RSASSA-PSS, exits with 0, and writes the algorithm
 #            rsaEncryption into the CMS, which means PKCS #1 v1.5. "openssl cms -verify" says "illegal or
 #            unsupported padding mode", and BouncyCastle that the signature is bad. With "-keyopt
-#            rsa_padding_mode:pss", which the key allows alone, the algorithm is right and both verify it.
+#            rsa_padding_mode:pss", which the key allows alone, the algorithm is right and both verify
+#            it.
 # Surprise:  "openssl dgst", "openssl req" and "openssl x509" need no option: the key says it. A program
 #            that changes to such a key goes on without an error, and its documents are worthless.
 # Needs:     bash, Java 17, Maven, OpenSSL 3.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Of one archived PDF, EU DSS says that it has passed at level LTA, and pyHanko that it has not.
 #
-# Software:  pyHanko 0.38.0 with pyhanko-certvalidator 0.33.0, as published on PyPI; DSS 6.4, as published
-#            on Maven Central.
+# Software:  pyHanko 0.38.0 with pyhanko-certvalidator 0.33.0, as published on PyPI; DSS 6.4, as
+#            published on Maven Central.
 # Behaviour: A PDF is signed without a time-stamp, gets its revocation list, and then a document
-#            time-stamp over all of it. DSS: PAdES-BASELINE-LTA, TOTAL_PASSED. ades_lta_validation of pyHanko:
-#            SIG_CONSTRAINTS_FAILURE. It demands a time-stamp in the attributes of the signature as
-#            well. With one there, both pass.
+#            time-stamp over all of it. DSS: PAdES-BASELINE-LTA, TOTAL_PASSED. ades_lta_validation of
+#            pyHanko: SIG_CONSTRAINTS_FAILURE. It demands a time-stamp in the attributes of the signature
+#            as well. With one there, both pass.
 # Surprise:  For level T, ETSI EN 319 142-1 has one or the other: a time-stamp as an attribute of the
 #            signature, or a document time-stamp. One who extends the PDF of somebody else can only add
 #            the latter, since the signature must not be changed. Such a service does what the standard

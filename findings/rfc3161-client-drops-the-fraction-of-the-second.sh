@@ -7,8 +7,8 @@
 #            time-stamp, and has 03:47:01 in tst_info.gen_time, a datetime that has room for
 #            microseconds. asn1crypto has all six digits.
 # Surprise:  RFC 3161 section 2.4.2 allows fractions of a second, which certificates may not have. The
-#            time that is read is earlier than the one that was stamped: two stamps of one second have
-#            no order, and a document seems to have been stamped before what came before it.
+#            time that is read is earlier than the one that was stamped: two stamps of one second have no
+#            order, and a document seems to have been stamped before what came before it.
 # Needs:     bash, OpenSSL 3, Python 3.
 # Output:    see "want" below.
 set -euo pipefail

@@ -2,10 +2,10 @@
 # rfc3161ng fails with a TypeError for every time-stamp that is signed with an EC key.
 #
 # Software:  rfc3161ng 2.1.3 with cryptography 50.0.2, as published on PyPI; OpenSSL 3.0 as the server.
-# Behaviour: check_timestamp verifies as RSA with PKCS #1 v1.5 whatever the key. For a good time-stamp by an EC
-#            key it raises "ECPublicKey.verify() takes 3 positional arguments but 4 were given". By an RSA
-#            key it returns True, if certificate=b"" tells it to take the one in the time-stamp. The
-#            parameter's own default, None, raises a TypeError of its own.
+# Behaviour: check_timestamp verifies as RSA with PKCS #1 v1.5 whatever the key. For a good time-stamp by
+#            an EC key it raises "ECPublicKey.verify() takes 3 positional arguments but 4 were given". By
+#            an RSA key it returns True, if certificate=b"" tells it to take the one in the time-stamp.
+#            The parameter's own default, None, raises a TypeError of its own.
 # Surprise:  Neither error says what is not supported, and neither is the ValueError of a time-stamp for
 #            another document. A server that changes to an EC key breaks its clients, and none can tell
 #            that from a mistake in its own call.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # signxml says of a signed XML that EU DSS makes that it has been changed.
 #
-# Software:  DSS 6.4 (dss-xades), as published on Maven Central; signxml 5.2.0, as published on PyPI;
-#            the XML signatures of Java 17 (javax.xml.crypto).
+# Software:  DSS 6.4 (dss-xades), as published on Maven Central; signxml 5.2.0, as published on PyPI; the
+#            XML signatures of Java 17 (javax.xml.crypto).
 # Behaviour: DSS signs XML as XAdES-BASELINE-B, enveloped, with its defaults: it takes the signature out
 #            of what is signed by the transform "XPath Filter 2.0". signxml does not know it, passes over
 #            it, and reports "Digest mismatch for reference 0". Java finds the signature good. An

@@ -4,15 +4,15 @@
 # Software:  Spring Security 7.1.2 (spring-security-oauth2-client), as published on Maven Central;
 #            github.com/zitadel/oidc/v3 v3.51.17.
 # Behaviour: NimbusJwtClientAuthenticationParametersConverter of Spring signs client assertions
-#            (private_key_jwt). If the JWK has no "alg", it chooses RS256 for RSA and ES256 for EC, whatever
-#            the curve. With a key of P-384 or P-521 the token request fails before it is sent: "The ES256
-#            algorithm is not allowed or supported by the JWS signer". With "alg" in the JWK it works.
-#            NewSignerFromPrivateKeyByte of zitadel/oidc takes a PEM, chooses ES256 too, and returns no
-#            error. The first signature fails: "expected 256 bit key, got 384 bits instead".
+#            (private_key_jwt). If the JWK has no "alg", it chooses RS256 for RSA and ES256 for EC,
+#            whatever the curve. With a key of P-384 or P-521 the token request fails before it is sent:
+#            "The ES256 algorithm is not allowed or supported by the JWS signer". With "alg" in the JWK
+#            it works. NewSignerFromPrivateKeyByte of zitadel/oidc takes a PEM, chooses ES256 too, and
+#            returns no error. The first signature fails: "expected 256 bit key, got 384 bits instead".
 # Surprise:  For ECDSA the curve decides: RFC 7518 section 3.4 has one algorithm for each. "alg" is
 #            optional (RFC 7517 section 4.4), and a JWK that Nimbus reads from a PEM or a keystore has
-#            none. Whoever moves from P-256 to P-384 finds an error about an algorithm that is
-#            named nowhere in the application.
+#            none. Whoever moves from P-256 to P-384 finds an error about an algorithm that is named
+#            nowhere in the application.
 # Needs:     bash, Go, Java 17, Maven, OpenSSL.
 # Output:    see "want" below.
 set -euo pipefail

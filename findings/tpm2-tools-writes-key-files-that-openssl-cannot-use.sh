@@ -2,15 +2,15 @@
 # Key files that tpm2-tools writes for OpenSSL cannot be used there: wrong parent, and a password.
 #
 # Software:  tpm2-tools 5.4, tpm2-openssl 1.1.1 and swtpm 0.7.1, all of Debian 12; OpenSSL 3.0.
-# Behaviour: tpm2_encodeobject writes a key as a "TSS2 PRIVATE KEY", the file that tpm2-openssl reads. If the
-#            parent is what tpm2_createprimary makes by itself, the file says no more of it than
+# Behaviour: tpm2_encodeobject writes a key as a "TSS2 PRIVATE KEY", the file that tpm2-openssl reads. If
+#            the parent is what tpm2_createprimary makes by itself, the file says no more of it than
 #            0x40000001, a primary key of the owner. tpm2-openssl makes the primary key of that handle by
 #            another template, with noDA, and the TPM refuses the key: its integrity check fails (0x1df).
-#            With that template, or with the parent at a persistent handle, OpenSSL asks for a
-#            pass phrase: emptyAuth is FALSE, although the key has no password. Only the empty pass
-#            phrase works. A key that OpenSSL makes itself has none of that.
-# Surprise:  The tool exists for this purpose, both are of one project, and neither says anything when the
-#            file is written. A service at the edge finds nobody to type a pass phrase.
+#            With that template, or with the parent at a persistent handle, OpenSSL asks for a pass
+#            phrase: emptyAuth is FALSE, although the key has no password. Only the empty pass phrase
+#            works. A key that OpenSSL makes itself has none of that.
+# Surprise:  The tool exists for this purpose, both are of one project, and neither says anything when
+#            the file is written. A service at the edge finds nobody to type a pass phrase.
 # Needs:     bash, apt-get, OpenSSL 3; Debian 12's swtpm and tpm2-tools.
 # Output:    see "want" below.
 set -euo pipefail
