@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"io"
@@ -265,6 +266,13 @@ func TestExampleMutualTLS(t *testing.T) {
 		e.is(http.StatusForbidden, e.client(issueTo(t, callers, pkix.Name{CommonName: name})), "GET", "https://esign.internal"+specs, "", nil)
 	}
 	e.logs(`"client_common_name":"other"`, `"status":403`)
+	// OpenSSL prints this subject otherwise. The response has it as it must be listed.
+	seal := pkix.Name{CommonName: "seal", Organization: []string{"Example"}}
+	seal.ExtraNames = []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 97}, Value: "NTRNO-123456785"}}
+	status, response, err := e.call(e.client(issueTo(t, callers, seal)), "GET", "https://esign.internal"+specs, "", nil)
+	if want := "CN=seal,O=Example,2.5.4.97=#130f4e54524e4f2d313233343536373835"; err != nil || status != http.StatusForbidden || !strings.Contains(response, want) {
+		t.Errorf("status %d, %q, %v, want the subject %s", status, response, err, want)
+	}
 	for who, client := range map[string]*http.Client{"nobody": e.client(), "a stranger": e.client(strangers.issue(t, ""))} {
 		if status, _, err := e.call(client, "GET", "https://esign.internal"+specs, "", nil); err == nil {
 			t.Errorf("%s gets past the handshake, and the status %d", who, status)

@@ -5,6 +5,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"slices"
 	"time"
@@ -139,13 +141,23 @@ func newCertificateInfo(chain []*x509.Certificate, certificates string, certInfo
 	}
 	if certInfo {
 		leaf := chain[0]
-		info.IssuerDN = leaf.Issuer.String()
+		info.IssuerDN = distinguishedName(leaf.RawIssuer)
 		info.SerialNumber = fmt.Sprintf("%X", leaf.SerialNumber.Bytes())
-		info.SubjectDN = leaf.Subject.String()
+		info.SubjectDN = distinguishedName(leaf.RawSubject)
 		info.ValidFrom = generalizedTime(leaf.NotBefore)
 		info.ValidTo = generalizedTime(leaf.NotAfter)
 	}
 	return info
+}
+
+// distinguishedName is the text of a DER-encoded name, RFC 4514. pkix.Name.String has an
+// order of its own, other than the name's.
+func distinguishedName(der []byte) string {
+	var name pkix.RDNSequence
+	if _, err := asn1.Unmarshal(der, &name); err != nil {
+		return "" // not of a parsed certificate
+	}
+	return name.String()
 }
 
 // certificatesFault tells what is wrong with what a request says of the

@@ -123,6 +123,10 @@ func TestCSCJourney(t *testing.T) {
 	if info.Key.Status != "enabled" || !slices.Equal(info.Key.Algo, []string{"1.2.840.10045.2.1"}) || info.Key.Len != 256 || info.SCAL != "2" || info.Multisign != 50 || info.Auth.Mode != "explicit" || len(info.Cert.Certificates) != 3 {
 		t.Fatalf("info is %+v", info)
 	}
+	// The surname (2.5.4.4) is the last part of the subject, so it is the first of the text, RFC 4514, section 2.1.
+	if !strings.HasPrefix(info.Cert.SubjectDN, "2.5.4.4=#") || !strings.HasSuffix(info.Cert.SubjectDN, ",C=NO") {
+		t.Errorf("the subject is %s", info.Cert.SubjectDN)
+	}
 	if !strings.Contains(info.Cert.SubjectDN, "SANDBOX") || !strings.Contains(info.Cert.IssuerDN, "SANDBOX") || len(info.Cert.ValidTo) != len("20060102150405Z") {
 		t.Errorf("certificate is %+v", info.Cert)
 	}
