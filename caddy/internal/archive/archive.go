@@ -15,6 +15,14 @@ const (
 	// refreshTime is the time after which a mark is written anew.
 	refreshTime = time.Second
 
+	// firstLook is the time after which a process looks for the first time whether its mark
+	// is still there. Then it waits as long as its mark is old, up to refreshTime.
+	firstLook = 50 * time.Millisecond
+
+	// lookMargin is how much longer than expected another process may take to see that its
+	// mark was replaced, and to write it again.
+	lookMargin = 100 * time.Millisecond
+
 	// pollTime is the time between two looks while another process downloads.
 	pollTime = 250 * time.Millisecond
 
@@ -109,17 +117,27 @@ func (a *Archive) sealers() ([]*sealer, error) {
 }
 
 // For returns the archive for a download. If that is lost, label is in its Loss.
-func (a *Archive) For(label ...string) download.Archive { return labelled{a, label} }
+func (a *Archive) For(label ...string) download.Archive { return &labelled{Archive: a, label: label} }
 
 // labelled is an Archive for one download.
 type labelled struct {
 	*Archive
 
 	label []string
+
+	mu     sync.Mutex
+	looked time.Time // when the last Find that found nothing began to look; zero if there is none
+}
+
+// saw says that a look that began at a time found nothing.
+func (a *labelled) saw(began time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.looked = began
 }
 
 // Begin implements download.Archive.
-func (a labelled) Begin(ctx context.Context, key download.Key) (download.NewEntry, error) {
+func (a *labelled) Begin(ctx context.Context, key download.Key) (download.NewEntry, error) {
 	sealers, err := a.sealers()
 	if err != nil {
 		return nil, err
@@ -132,36 +150,43 @@ func (a labelled) Begin(ctx context.Context, key download.Key) (download.NewEntr
 		go a.delete(context.WithoutCancel(ctx), markKey(e.name)) //nolint:errcheck // the sweep finds it
 		return nil, err
 	}
-	e.begin()
+	a.mu.Lock()
+	looked := a.looked
+	a.mu.Unlock()
+	e.begin(looked)
 	return e, nil
 }
 
 // Find implements download.Archive. It gives a storage one second to say what it has.
-func (a labelled) Find(ctx context.Context, key download.Key) (download.Entry, error) {
+func (a *labelled) Find(ctx context.Context, key download.Key) (download.Entry, error) {
 	sealers, err := a.sealers()
 	if err != nil {
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
+	began := time.Now()
 	e, marks, err := a.look(limited, key, sealers)
-	watch, seen := newWatch(a.Archive), time.Now()
+	watch, seen := newWatch(a.Archive, key, sealers), time.Now()
 	for e == nil && (err == nil || time.Since(seen) < staleTime && len(watch.seen) > 0) {
-		switch {
-		case err != nil:
+		pause := pollTime
+		if err != nil {
 			watch.blind()
-		case !watch.see(ctx, marks):
-			return nil, fs.ErrNotExist
-		default:
+		} else {
+			if pause = watch.see(ctx, marks); pause == 0 {
+				a.saw(began)
+				return nil, fs.ErrNotExist
+			}
 			seen = time.Now()
 		}
-		timer := time.NewTimer(pollTime)
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, ctx.Err()
 		}
+		began = time.Now()
 		e, marks, err = a.look(ctx, key, sealers)
 	}
 	if e == nil {
@@ -205,25 +230,21 @@ func (a *Archive) look(ctx context.Context, key download.Key, sealers []*sealer)
 	return found, marks, err
 }
 
-// lookOne is look for one sealer.
+// lookOne is look for one sealer. A process stores the manifest before it deletes its mark.
+// So if there is neither, in this order, no process had begun.
 func (a *Archive) lookOne(ctx context.Context, key download.Key, s *sealer) (*entry, mark, error) {
 	name := s.name(key)
-	for again := false; ; again = true {
-		e, err := a.open(ctx, key, s, name)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return e, mark{}, err
-		}
-		value, err := a.load(ctx, markKey(name))
-		if err == nil {
-			return nil, mark{name, value}, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, mark{}, err
-		}
-		if again { // otherwise the other process may have ended in between
-			return nil, mark{}, nil
-		}
+	value, markErr := a.load(ctx, markKey(name))
+	e, err := a.open(ctx, key, s, name)
+	switch {
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
+		return e, mark{}, err
+	case markErr == nil:
+		return nil, mark{name, value}, nil
+	case !errors.Is(markErr, fs.ErrNotExist):
+		return nil, mark{}, markErr
 	}
+	return nil, mark{}, nil
 }
 
 // open returns the whole download at key. The error is fs.ErrNotExist if there is none.

@@ -410,17 +410,6 @@ func TestProcessesThatBeginAtTheSameMoment(t *testing.T) {
 	})
 }
 
-// If nobody else has begun, a process does not wait for its own mark.
-func TestOwnMarkIsNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGateway(t, new(memory), "secret")
-		g.begin(key)
-		if _, waited, err := g.find(key); !errors.Is(err, fs.ErrNotExist) || waited > 2*time.Second {
-			t.Errorf("after %v, the error is %v", waited, err)
-		}
-	})
-}
-
 // A download is deleted when its time is over, by the process that wrote it, by another
 // one, or by one without the secret.
 func TestDownloadsAreDeletedInTime(t *testing.T) {

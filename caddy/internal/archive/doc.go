@@ -7,7 +7,7 @@
 // key derived from the sealing secret (RFC 5869). Names are hashes under another key
 // derived from it. So the storage shows times, and the number and length of pieces.
 //
-//	bankid_esign/downloads/v1/<name>.mark       a process downloads; it writes anew every second
+//	bankid_esign/downloads/v1/<name>.mark       a process downloads; it looks, and writes anew every second
 //	bankid_esign/downloads/v1/<name>.<id>/<n>   piece n
 //	bankid_esign/downloads/v1/<name>.manifest   the download is whole
 //
