@@ -29,14 +29,12 @@ const (
 	// staleTime is the time after which a mark that has not changed belongs to a process
 	// that is gone.
 	staleTime = 10 * time.Second
-
-	// lookLimit is how long the storage may take to tell whether it has a download.
-	lookLimit = time.Second
 )
 
 // An Archive keeps the downloads of one client. New makes one.
 type Archive struct {
 	operations operations
+	transfers  operations // with pieces, so that they do not hold up the others
 	secrets    secrets
 	closed     context.Context
 	close      context.CancelFunc
@@ -68,7 +66,8 @@ type Settings struct {
 // New returns an Archive for which Attach must be called.
 func New() *Archive {
 	a := &Archive{
-		operations: make(operations, maxOperations), wake: make(chan struct{}, 1),
+		operations: make(operations, maxOperations), transfers: make(operations, maxOperations),
+		wake:    make(chan struct{}, 1),
 		writing: make(map[string]*newEntry), documents: make(map[string]ticket),
 	}
 	a.closed, a.close = context.WithCancel(context.Background())
@@ -146,38 +145,65 @@ func (a *labelled) Begin(ctx context.Context, key download.Key) (download.NewEnt
 	if err != nil {
 		return nil, err
 	}
+	a.mu.Lock()
+	looked := a.looked
+	a.mu.Unlock()
+	if time.Since(looked) > refreshTime {
+		looked = time.Now()
+		if err := a.unmarked(ctx, e.name); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.mark(ctx); err != nil {
 		go a.delete(context.WithoutCancel(ctx), markKey(e.name)) //nolint:errcheck // the sweep finds it
 		return nil, err
 	}
-	a.mu.Lock()
-	looked := a.looked
-	a.mu.Unlock()
 	e.begin(looked)
 	return e, nil
 }
 
-// Find implements download.Archive. It gives a storage one second to say what it has.
-func (a *labelled) Find(ctx context.Context, key download.Key) (download.Entry, error) {
+// errMarked is the error if there is a mark that must not be replaced: its process may be
+// gone, and then nobody would see what is lost.
+var errMarked = errors.New("another gateway has a mark for the same download")
+
+// unmarked returns an error unless there is no mark for the download called name.
+func (a *Archive) unmarked(ctx context.Context, name string) error {
+	switch _, err := a.load(ctx, markKey(name)); {
+	case err == nil:
+		return errMarked
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return nil
+}
+
+// Find implements download.Archive.
+func (a *labelled) Find(ctx context.Context, key download.Key, limit time.Duration) (download.Entry, error) {
 	sealers, err := a.sealers()
 	if err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	began := time.Now()
-	e, marks, err := a.look(limited, key, sealers)
 	watch, seen := newWatch(a.Archive, key, sealers), time.Now()
-	for e == nil && (err == nil || time.Since(seen) < staleTime && len(watch.seen) > 0) {
+	for {
+		began := time.Now()
+		e, marks, err := a.lookFor(ctx, key, sealers, limit)
 		pause := pollTime
-		if err != nil {
-			watch.blind()
-		} else {
+		switch {
+		case e != nil:
+			return e, nil
+		case err == nil:
+			seen = time.Now()
 			if pause = watch.see(ctx, marks); pause == 0 {
 				a.saw(began)
 				return nil, fs.ErrNotExist
 			}
-			seen = time.Now()
+		case time.Since(seen) >= staleTime || len(watch.seen) == 0:
+			return nil, err
+		default:
+			watch.blind()
+		}
+		if len(watch.seen) > 0 {
+			limit = staleTime // the caller waits for another process, not for the storage
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -186,13 +212,14 @@ func (a *labelled) Find(ctx context.Context, key download.Key) (download.Entry, 
 			timer.Stop()
 			return nil, ctx.Err()
 		}
-		began = time.Now()
-		e, marks, err = a.look(ctx, key, sealers)
 	}
-	if e == nil {
-		return nil, err
-	}
-	return e, nil
+}
+
+// lookFor is look with a limit.
+func (a *Archive) lookFor(ctx context.Context, key download.Key, sealers []*sealer, limit time.Duration) (*entry, map[string]mark, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return a.look(ctx, key, sealers)
 }
 
 // look returns the whole download at key, or else the marks of processes that download

@@ -120,7 +120,7 @@ func (g *gateway) commit(e download.NewEntry, content []byte) {
 // find returns the download at key, and how long that took.
 func (g *gateway) find(key download.Key) (content []byte, waited time.Duration, err error) {
 	start := time.Now()
-	e, err := g.archive.For("signdoc", "order").Find(g.t.Context(), key)
+	e, err := g.archive.For("signdoc", "order").Find(g.t.Context(), key, time.Second)
 	waited = time.Since(start)
 	if err != nil {
 		return nil, waited, err
@@ -325,7 +325,7 @@ func TestFindWaitsAsLongAsItsCaller(t *testing.T) {
 		newGateway(t, s, "secret").begin(key)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		_, err := newGateway(t, s, "secret").archive.For().Find(ctx, key)
+		_, err := newGateway(t, s, "secret").archive.For().Find(ctx, key, time.Second)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the error is %v", err)
 		}
@@ -389,25 +389,6 @@ func TestDeadProcessIsNoticed(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Two processes begin at the same moment. The one that gets the document may have
-// written its mark first.
-func TestProcessesThatBeginAtTheSameMoment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := new(memory)
-		a, b := newGateway(t, s, "secret"), newGateway(t, s, "secret")
-		e := a.begin(key)
-		refused := b.begin(key)
-		content := document(2 * download.PieceSize)
-		time.AfterFunc(20*time.Second, func() {
-			a.put(e, content)
-			a.commit(e, content)
-		})
-		b.has(key, content) // as before a 404 is passed on
-		refused.Abandon()
-		a.has(key, content)
-	})
 }
 
 // A download is deleted when its time is over, by the process that wrote it, by another

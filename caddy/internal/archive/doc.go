@@ -10,6 +10,7 @@
 //	bankid_esign/downloads/v1/<name>.mark       a process downloads; it looks, and writes anew every second
 //	bankid_esign/downloads/v1/<name>.<id>/<n>   piece n
 //	bankid_esign/downloads/v1/<name>.manifest   the download is whole
+//	bankid_esign/downloads/v1/present           exists, unlike a key that a storage says to be missing
 //
 // A mark that does not change any more belongs to a process that is gone. Others judge
 // that by their own clocks. If there is no manifest, the download is lost.

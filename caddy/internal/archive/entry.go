@@ -44,7 +44,7 @@ func pieceAAD(n int) []byte { return binary.BigEndian.AppendUint64([]byte("piece
 
 // loadPiece returns a piece.
 func (a *Archive) loadPiece(ctx context.Context, aead cipher.AEAD, key string, n int) ([]byte, error) {
-	sealed, err := a.load(ctx, key)
+	sealed, err := a.loadIn(ctx, a.transfers, key)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (e *newEntry) stop() {
 // Put implements download.NewEntry.
 func (e *newEntry) Put(ctx context.Context, n int, piece []byte) error {
 	e.put = max(e.put, n+1)
-	return e.archive.store(ctx, pieceKey(e.name, e.id, n), e.aead.Seal(nil, nil, piece, pieceAAD(n))) //nolint:gosec // it makes its own nonce
+	return e.archive.storeIn(ctx, e.archive.transfers, pieceKey(e.name, e.id, n), e.aead.Seal(nil, nil, piece, pieceAAD(n))) //nolint:gosec // it makes its own nonce
 }
 
 // Piece implements download.NewEntry.

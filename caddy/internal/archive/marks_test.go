@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,7 @@ type call struct {
 func (g *gateway) call(key download.Key) call {
 	g.t.Helper()
 	a := g.archive.For("signdoc", "order")
-	if _, err := a.Find(g.t.Context(), key); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := a.Find(g.t.Context(), key, time.Second); !errors.Is(err, fs.ErrNotExist) {
 		g.t.Errorf("before the call, the error is %v", err)
 	}
 	e, err := a.Begin(g.t.Context(), key)
@@ -38,7 +39,7 @@ func (g *gateway) call(key download.Key) call {
 func (c call) refused(t *testing.T, key download.Key) time.Duration {
 	t.Helper()
 	start := time.Now()
-	if _, err := c.archive.Find(t.Context(), key); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := c.archive.Find(t.Context(), key, time.Second); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("before the 404, the error is %v", err)
 	}
 	c.entry.Abandon()
@@ -77,6 +78,32 @@ func TestOwnMarkIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// Two processes begin at the same moment. The one that gets the document has written its
+// mark first, and the other one has replaced it.
+func TestProcessesThatBeginAtTheSameMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		a, b := newGateway(t, s, "secret"), newGateway(t, s, "secret")
+		other := b.archive.For("signdoc", "order")
+		if _, err := other.Find(t.Context(), key, time.Second); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		e := a.call(key).entry
+		refused, err := other.Begin(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := document(2 * download.PieceSize)
+		time.AfterFunc(20*time.Second, func() {
+			a.put(e, content)
+			a.commit(e, content)
+		})
+		b.has(key, content) // as before a 404 is passed on
+		refused.Abandon()
+		a.has(key, content)
+	})
+}
+
 // Two processes begin at the same moment, and each replaces the mark of the other or not. The
 // one that does not get the document from the API waits for that of the other.
 func TestProcessesThatBeginAtAnyMoment(t *testing.T) {
@@ -102,7 +129,7 @@ func TestProcessesThatBeginAtAnyMoment(t *testing.T) {
 				go func() {
 					time.Sleep(time.Duration(n) * begins)
 					own := g.archive.For("signdoc", "order")
-					e, err := own.Find(t.Context(), key)
+					e, err := own.Find(t.Context(), key, time.Second)
 					if err == nil { // the other one was faster
 						ended <- e.Meta().Length == 1000
 						return
@@ -119,7 +146,7 @@ func TestProcessesThatBeginAtAnyMoment(t *testing.T) {
 						ended <- true
 					default:
 						time.Sleep(responds)
-						_, err := own.Find(t.Context(), key)
+						_, err := own.Find(t.Context(), key, time.Second)
 						w.Abandon()
 						ended <- err == nil
 					}
@@ -159,5 +186,55 @@ func TestProcessesThatSealWithDifferentSecrets(t *testing.T) {
 		if len(a.losses)+len(b.losses) > 0 {
 			t.Error("it took the download for lost")
 		}
+	})
+}
+
+// A process that could not look does not replace a mark: if the process of the mark is gone,
+// the loss is still noticed.
+func TestMarkOfAnotherProcessIsNotReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		a := newGateway(t, s, "secret")
+		a.begin(key)
+		a.kill()
+		b := newGateway(t, s, "secret")
+		s.do(func(context.Context, string, string) error { return errGone })
+		own := b.archive.For("signdoc", "order")
+		if _, err := own.Find(t.Context(), key, time.Second); !errors.Is(err, errGone) {
+			t.Fatalf("the error is %v", err)
+		}
+		s.do(nil)
+		if _, err := own.Begin(t.Context(), key); err == nil {
+			t.Fatal("it replaces the mark")
+		}
+		<-b.losses
+	})
+}
+
+// A look does not wait for pieces that other callers read.
+func TestPiecesDoNotHoldUpLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		g := newGateway(t, s, "secret")
+		g.keep(key, document(1000))
+		e, err := g.archive.For().Find(t.Context(), key, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.do(func(_ context.Context, operation, key string) error {
+			if operation == "load" && strings.HasSuffix(key, "/0") {
+				time.Sleep(5 * time.Second)
+			}
+			return nil
+		})
+		for range 100 {
+			go func() { _, _ = e.Piece(t.Context(), 0) }()
+		}
+		synctest.Wait()
+		start := time.Now()
+		if _, err := g.archive.For().Find(t.Context(), key, time.Second); err != nil || time.Since(start) > 0 {
+			t.Errorf("after %v, the error is %v", time.Since(start), err)
+		}
+		time.Sleep(time.Minute)
 	})
 }

@@ -29,7 +29,8 @@ type Storage interface {
 }
 
 const (
-	// maxOperations is how many operations of an Archive may be under way.
+	// maxOperations is how many operations of an Archive may be under way, and how many
+	// more with pieces.
 	maxOperations = 64
 
 	// operationLimit is how long one operation may take.
@@ -89,8 +90,13 @@ func run[T any](ctx context.Context, o operations, operation func(context.Contex
 
 // store sets the value of key.
 func (a *Archive) store(ctx context.Context, key string, value []byte) error {
+	return a.storeIn(ctx, a.operations, key, value)
+}
+
+// storeIn is store, counted among some operations.
+func (a *Archive) storeIn(ctx context.Context, o operations, key string, value []byte) error {
 	s := a.settings().Storage
-	_, err := run(ctx, a.operations, func(ctx context.Context) (struct{}, error) {
+	_, err := run(ctx, o, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.Store(ctx, key, value)
 	})
 	return err
@@ -99,14 +105,28 @@ func (a *Archive) store(ctx context.Context, key string, value []byte) error {
 // load returns the value of key. The error is fs.ErrNotExist if there is none, as far as
 // the storage tells.
 func (a *Archive) load(ctx context.Context, key string) ([]byte, error) {
+	return a.loadIn(ctx, a.operations, key)
+}
+
+// loadIn is load, counted among some operations.
+func (a *Archive) loadIn(ctx context.Context, o operations, key string) ([]byte, error) {
 	s := a.settings().Storage
-	return run(ctx, a.operations, func(ctx context.Context) ([]byte, error) {
+	return run(ctx, o, func(ctx context.Context) ([]byte, error) {
 		value, err := s.Load(ctx, key)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil && !s.Exists(ctx, key) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil && lacks(ctx, s, key) {
 			return nil, fs.ErrNotExist // some storages return another error for it
 		}
 		return value, err
 	})
+}
+
+// lacks reports whether a storage says that it has no such key. Some say so while they are
+// away, so it must have another key at the same time.
+func lacks(ctx context.Context, s Storage, key string) bool {
+	if !s.Exists(ctx, presentKey) && (s.Store(ctx, presentKey, []byte("present")) != nil || !s.Exists(ctx, presentKey)) {
+		return false
+	}
+	return !s.Exists(ctx, key)
 }
 
 // delete deletes a key.
