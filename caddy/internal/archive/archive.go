@@ -284,7 +284,7 @@ func (a *Archive) open(ctx context.Context, key download.Key, s *sealer, name st
 	if err != nil {
 		return nil, err
 	}
-	if !time.Now().Before(t.expiry()) {
+	if now := time.Now(); !now.Before(t.expiry()) || !now.Before(c.until()) {
 		a.note(name, t) // the sweep deletes it
 		return nil, fs.ErrNotExist
 	}
@@ -295,5 +295,5 @@ func (a *Archive) open(ctx context.Context, key download.Key, s *sealer, name st
 	if err != nil {
 		return nil, errChanged
 	}
-	return &entry{a, name, t.ID, aead, c.Meta}, nil
+	return &entry{aead, &lease{archive: a, sealer: s, key: key, name: name, id: t.ID, ticket: t, content: c}}, nil
 }

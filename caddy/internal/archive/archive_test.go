@@ -417,9 +417,9 @@ func TestDownloadsAreDeletedInTime(t *testing.T) {
 					a.kill()
 					newGateway(t, s, test.other)
 				}
-				time.Sleep(keep - time.Second)
+				time.Sleep(keep / 2)
 				newGateway(t, s, "secret").has(key, document(3*download.PieceSize))
-				time.Sleep(2 * time.Second)
+				time.Sleep(keep/2 + time.Second)
 				synctest.Wait()
 				if keys := s.keys(all + "/downloads/v1"); len(keys) > 0 {
 					t.Errorf("the storage still has %q", keys)

@@ -15,6 +15,9 @@
 // A mark that does not change any more belongs to a process that is gone. Others judge
 // that by their own clocks. If there is no manifest, the download is lost.
 //
+// While a caller reads a download whose time is over, the clear part of the manifest has a
+// later time, and the encrypted part says that Find must not return it any more.
+//
 // The package expects little of the storage. An operation that takes too long is given
 // up, even if the storage ignores its context. If List is missing, only a process that
 // has found or written a download deletes it.

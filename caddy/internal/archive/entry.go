@@ -15,24 +15,23 @@ import (
 
 // An entry is a whole download.
 type entry struct {
-	archive *Archive
-	name    string
-	id      id
-	aead    cipher.AEAD
-	meta    download.Meta
+	aead  cipher.AEAD
+	lease *lease
 }
 
 // Meta implements download.Entry.
-func (e *entry) Meta() download.Meta { return e.meta }
+func (e *entry) Meta() download.Meta { return e.lease.content.Meta }
 
 // Piece implements download.Entry.
 func (e *entry) Piece(ctx context.Context, n int) ([]byte, error) {
-	start := int64(n) * download.PieceSize
-	if n < 0 || start >= e.meta.Length {
+	start, length := int64(n)*download.PieceSize, e.Meta().Length
+	if n < 0 || start >= length {
 		return nil, fs.ErrNotExist
 	}
-	piece, err := e.archive.loadPiece(ctx, e.aead, pieceKey(e.name, e.id, n), n)
-	if err == nil && int64(len(piece)) != min(download.PieceSize, e.meta.Length-start) {
+	l := e.lease
+	l.extend(ctx)
+	piece, err := l.archive.loadPiece(ctx, e.aead, pieceKey(l.name, l.id, n), n)
+	if err == nil && int64(len(piece)) != min(download.PieceSize, length-start) {
 		return nil, errChanged
 	}
 	return piece, err
@@ -77,6 +76,7 @@ type newEntry struct {
 	marked time.Time     // when the mark was written last
 	alone  time.Time     // from then on, a mark of another process would have been seen; zero if one was seen, or may come at any time
 	yields bool          // whether the mark is left to other processes
+	lease  *lease        // once it is whole
 	idle   chan struct{} // closed when the mark is not written any more
 }
 
@@ -206,6 +206,12 @@ func (e *newEntry) Put(ctx context.Context, n int, piece []byte) error {
 
 // Piece implements download.NewEntry.
 func (e *newEntry) Piece(ctx context.Context, n int) ([]byte, error) {
+	e.mu.Lock()
+	l := e.lease
+	e.mu.Unlock()
+	if l != nil {
+		l.extend(ctx)
+	}
 	return e.archive.loadPiece(ctx, e.aead, pieceKey(e.name, e.id, n), n)
 }
 
@@ -221,14 +227,18 @@ func (e *newEntry) Commit(ctx context.Context, meta download.Meta) error {
 		return errForgotten // others may have deleted pieces
 	}
 	a := e.archive
-	t := ticket{e.id, time.Now().Add(a.settings().Keep).UnixMilli(), uint32(e.put)} //nolint:gosec // it is not that many
-	manifest, err := e.sealer.sealManifest(e.key, t, content{e.secret, meta})
+	until := time.Now().Add(a.settings().Keep).UnixMilli()
+	t, c := ticket{e.id, until, uint32(e.put)}, content{e.secret, until, meta} //nolint:gosec // it is not that many
+	manifest, err := e.sealer.sealManifest(e.key, t, c)
 	if err != nil {
 		return err
 	}
 	if err := a.store(ctx, manifestKey(e.name), manifest); err != nil {
 		return err
 	}
+	e.mu.Lock()
+	e.lease = &lease{archive: a, sealer: e.sealer, key: e.key, name: e.name, id: e.id, ticket: t, content: c}
+	e.mu.Unlock()
 	e.stop()
 	a.note(e.name, t)
 	go func() {

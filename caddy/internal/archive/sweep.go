@@ -90,10 +90,13 @@ func (a *Archive) deleteExpired() (next time.Time, ok bool) {
 
 // deleteDocument deletes a download whose time is over. The sweep deletes what is left.
 func (a *Archive) deleteDocument(ctx context.Context, name string, t ticket) {
-	// It may have been downloaded again since.
+	// It may have been downloaded again since, or a caller may be reading it.
 	if value, err := a.load(ctx, manifestKey(name)); err == nil {
 		if present, err := readTicket(value); err == nil && present != t {
 			a.note(name, present)
+			if present.ID == t.ID {
+				return
+			}
 		} else if a.delete(ctx, manifestKey(name)) != nil {
 			return
 		}
