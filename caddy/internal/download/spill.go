@@ -14,8 +14,9 @@ const (
 	// process downloads the same.
 	storageWait = time.Second
 
-	// lookWait is the part of storageWait for the look before the request.
-	lookWait = storageWait / 2
+	// lookWait is the part of storageWait for the look before the request. What the look does
+	// not need is for the mark.
+	lookWait = storageWait - manifestWait
 
 	// manifestWait is the part of storageWait that is left for the manifest.
 	manifestWait = storageWait / 4
