@@ -92,6 +92,9 @@ func (f *fleet) leave(protocol string, g *gateway, order string, s stage) {
 	eventually(f.t, "the end of the download", func() bool { return f.bank.sentAll(order) })
 }
 
+// orderPrefix is how the names of orders begin.
+const orderPrefix = "the-order-"
+
 // A fate is what happens to the gateway after a caller has left. It returns the gateway that
 // the caller comes back to.
 type fate func(f *fleet) *gateway
@@ -142,7 +145,7 @@ func TestRescue(t *testing.T) {
 				left := make(map[string]string) // protocol by order
 				for _, protocol := range test.protocols {
 					for _, s := range test.stages {
-						order := strings.NewReplacer(" ", "-", ",", "").Replace(fmt.Sprintf("order-%s-%s-%s", protocol, s, fate))
+						order := strings.NewReplacer(" ", "-", ",", "").Replace(fmt.Sprintf("%s%s-%s-%s", orderPrefix, protocol, s, fate))
 						f.leave(protocol, f.gateways[0], order, s)
 						left[order] = protocol
 						orders = append(orders, order)
@@ -184,15 +187,14 @@ func (f *fleet) settled() {
 	eventually(f.t, "a storage without marks", func() bool { return f.storage.count(".mark") == 0 })
 }
 
-// checkSecrecy tests that a dump of a storage shows nothing of these orders.
+// checkSecrecy tests that a dump of a storage shows nothing of these orders, five or more.
 func checkSecrecy(t *testing.T, dump string, orders []string) {
 	t.Helper()
 	if !strings.Contains(dump, ".manifest") {
 		t.Error("the dump has no manifest")
 	}
-	words := []string{plainText, "application/pdf", "a-secret-of-the-fleet", "X-Order", siteName}
-	words = append(words, orders...)
-	for _, order := range orders {
+	words := []string{plainText, "application/pdf", "a-secret-of-the-fleet", "X-Order", siteName, orderPrefix}
+	for _, order := range orders[:5] { // the dump is hundreds of megabytes long
 		words = append(words, hash(order))
 	}
 	for _, word := range words {
