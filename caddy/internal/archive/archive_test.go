@@ -438,6 +438,23 @@ func TestLeftoversAreDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { leftoversAreDeleted(t, &memory{listed: "folder/"}) })
 }
 
+// Caddy's file storage cannot list while files come and go, so the sweep tries again.
+func TestStorageThatSometimesCannotList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, lists := new(memory), 0
+		s.do(func(_ context.Context, operation, _ string) error {
+			if operation != "list" {
+				return nil
+			}
+			if lists++; lists%4 != 0 {
+				return fs.ErrNotExist
+			}
+			return nil
+		})
+		leftoversAreDeleted(t, s)
+	})
+}
+
 // leftoversAreDeleted checks one storage.
 func leftoversAreDeleted(t *testing.T, s *memory) {
 	for _, name := range []string{"/probe.x", "/0123.manifest", "/0123.abcd/1", "/4567.manifest123"} {
