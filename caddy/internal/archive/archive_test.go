@@ -455,6 +455,45 @@ func TestStorageThatSometimesCannotList(t *testing.T) {
 	})
 }
 
+// A bucket with many objects takes long to list. One that does not respond is not asked again
+// at once.
+func TestStorageThatListsSlowly(t *testing.T) {
+	for name, test := range map[string]struct {
+		takes time.Duration
+		most  int // lists in three and a half minutes
+		works bool
+	}{
+		"slow":  {20 * time.Second, 4, true},
+		"never": {time.Hour, 4, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, lists := new(memory), 0
+				s.do(func(ctx context.Context, operation, _ string) error {
+					if operation != "list" {
+						return nil
+					}
+					lists++
+					select {
+					case <-time.After(test.takes):
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				})
+				_ = s.Store(t.Context(), all+"/downloads/v1/probe.x", []byte("x"))
+				g := newGateway(t, s, "secret")
+				time.Sleep(3*time.Minute + 30*time.Second)
+				g.kill()
+				synctest.Wait()
+				if deleted := len(s.keys(all)) == 0; deleted != test.works || lists > test.most {
+					t.Errorf("the storage was listed %d times, and the leftover is deleted: %t", lists, deleted)
+				}
+			})
+		})
+	}
+}
+
 // leftoversAreDeleted checks one storage.
 func leftoversAreDeleted(t *testing.T, s *memory) {
 	for _, name := range []string{"/probe.x", "/0123.manifest", "/0123.abcd/1", "/4567.manifest123"} {

@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -206,7 +207,7 @@ func (s *sweeper) sweep() {
 // deleted meanwhile, and with downloads under way, there is always one.
 func (s *sweeper) listAgain(ctx context.Context) (keys []string, err error) {
 	for pause := listPause; ; pause *= 2 {
-		if keys, err = s.list(ctx); err == nil || pause > maxListPause {
+		if keys, err = s.list(ctx); err == nil || errors.Is(err, errSilent) || pause > maxListPause {
 			return keys, err
 		}
 		timer := time.NewTimer(pause)
