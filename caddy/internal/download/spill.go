@@ -16,7 +16,7 @@ const (
 
 	// lookWait is the part of storageWait for the look before the request. What the look does
 	// not need is for the mark.
-	lookWait = storageWait - manifestWait
+	lookWait = storageWait - manifestWait - 50*time.Millisecond
 
 	// manifestWait is the part of storageWait that is left for the manifest.
 	manifestWait = storageWait / 4

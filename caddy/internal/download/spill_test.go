@@ -580,6 +580,41 @@ func TestPieceThatCannotBeRead(t *testing.T) {
 	})
 }
 
+// What is read back from the storage counts as memory until it is handed over.
+func TestMemoryOfPiecesThatAreReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 3<<20 + 10
+		a := newShelf()
+		f := archived(t, new(Store), 1, &events{}, a.of())
+		f.header(size)
+		f.send(document(size))
+		f.end(true)
+		s := new(Store)
+		goOn, ended := make(chan struct{}), make(chan bool)
+		for range 5 {
+			go func() {
+				w := newWriter()
+				w.stall = goOn
+				serve(t.Context(), claimIn(t, s, 1, &events{}, a.of(), false), w)
+				ended <- bytes.Equal(w.content(), document(size))
+			}()
+		}
+		synctest.Wait()
+		if s.used != 5<<20 {
+			t.Errorf("%d bytes count", s.used)
+		}
+		close(goOn)
+		for range 5 {
+			if !<-ended {
+				t.Error("a client did not get all")
+			}
+		}
+		if s.used != 0 {
+			t.Errorf("at the end, %d bytes count", s.used)
+		}
+	})
+}
+
 // A server that is faster than the storage waits, so that memory stays small and all is
 // stored.
 func TestServerThatIsFasterThanTheStorage(t *testing.T) {
