@@ -66,7 +66,7 @@ type Settings struct {
 // New returns an Archive for which Attach must be called.
 func New() *Archive {
 	a := &Archive{
-		operations: make(operations, maxOperations), transfers: make(operations, maxOperations),
+		operations: make(operations, maxOperations), transfers: make(operations, maxTransfers),
 		wake:    make(chan struct{}, 1),
 		writing: make(map[string]*newEntry), documents: make(map[string]ticket),
 	}

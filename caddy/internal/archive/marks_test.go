@@ -189,6 +189,45 @@ func TestProcessesThatSealWithDifferentSecrets(t *testing.T) {
 	})
 }
 
+// A process whose mark is stored late, after its call has failed, does not wait for itself.
+func TestOwnMarkThatComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		g := newGateway(t, s, "secret")
+		own := g.archive.For("signdoc", "order")
+		if _, err := own.Find(t.Context(), key, time.Second); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		slow := func(_ context.Context, operation, _ string) error {
+			if operation == "store" {
+				time.Sleep(2 * time.Second)
+			} else {
+				time.Sleep(20 * time.Millisecond)
+			}
+			return nil
+		}
+		s.do(slow)
+		entry := make(chan download.NewEntry)
+		go func() {
+			e, err := own.Begin(t.Context(), key)
+			if err != nil {
+				t.Error(err)
+			}
+			entry <- e
+		}()
+		synctest.Wait()
+		time.Sleep(1990 * time.Millisecond) // the mark comes during the look
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := own.Find(ctx, key, time.Second); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the error is %v", err)
+		}
+		(<-entry).Abandon()
+		g.kill()
+		time.Sleep(time.Minute)
+	})
+}
+
 // A process that could not look does not replace a mark: if the process of the mark is gone,
 // the loss is still noticed.
 func TestMarkOfAnotherProcessIsNotReplaced(t *testing.T) {

@@ -29,9 +29,13 @@ type Storage interface {
 }
 
 const (
-	// maxOperations is how many operations of an Archive may be under way, and how many
-	// more with pieces.
+	// maxOperations is how many operations of an Archive may be under way, other than those
+	// with pieces.
 	maxOperations = 64
+
+	// maxTransfers is how many operations with pieces may be under way. They must not use up
+	// the connections of the storage: Redis' module has ten for each processor.
+	maxTransfers = 16
 
 	// operationLimit is how long one operation may take, other than List.
 	operationLimit = 10 * time.Second

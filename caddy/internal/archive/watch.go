@@ -3,7 +3,6 @@ package archive
 import (
 	"bytes"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
@@ -19,7 +18,7 @@ type mark struct {
 type watch struct {
 	archive *Archive
 	begun   time.Time
-	own     []*newEntry          // what this process writes itself
+	names   []string             // of the download, by sealer
 	seen    map[string]*sighting // by name
 }
 
@@ -33,9 +32,7 @@ type sighting struct {
 func newWatch(a *Archive, key download.Key, sealers []*sealer) *watch {
 	w := &watch{archive: a, begun: time.Now(), seen: make(map[string]*sighting)}
 	for _, s := range sealers {
-		if e := a.writer(s.name(key)); e != nil {
-			w.own = append(w.own, e)
-		}
+		w.names = append(w.names, s.name(key))
 	}
 	return w
 }
@@ -44,13 +41,18 @@ func newWatch(a *Archive, key download.Key, sealers []*sealer) *watch {
 // them may belong to another process that is alive. It returns 0 if none does. It deletes
 // those of processes that are gone.
 func (w *watch) see(ctx context.Context, marks map[string]mark) (pause time.Duration) {
-	for _, e := range w.own {
+	own := make(map[id]bool)
+	for _, name := range w.names {
+		e := w.archive.writer(name) // it may have come since the last look
+		if e == nil {
+			continue
+		}
+		own[e.id] = true
 		// Another process may have begun at the same moment. Then it writes its mark soon.
 		pause = max(pause, min(e.yield(ctx, w.begun), pollTime))
 	}
 	for name, m := range marks {
-		i, _ := idOf(m.value)
-		if slices.ContainsFunc(w.own, func(e *newEntry) bool { return e.id == i }) {
+		if i, ok := idOf(m.value); ok && own[i] {
 			continue
 		}
 		s := w.seen[name]

@@ -23,7 +23,7 @@ const (
 
 	// lookAgainWait is how long the look before a 404 is passed on may take. A caller that
 	// gets a 404 gives its document up.
-	lookAgainWait = time.Second
+	lookAgainWait = 5 * time.Second
 )
 
 // The archive is tried again if it fails when memory does not have all of the download any

@@ -432,8 +432,7 @@ func TestStorageThatFails(t *testing.T) {
 	}
 }
 
-// A storage that hangs does not hold up a 404 for more than a second, besides the second that
-// it may cost before.
+// A storage that hangs holds up a 404 for a limited time.
 func TestStorageThatHangsBeforeA404(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, a := new(Store), newShelf()
