@@ -31,6 +31,7 @@ var downloadMessages = map[download.Event]struct {
 	download.TooMany:     {zap.WarnLevel, "too_many", "download ended with its caller: too many go on already"},
 	download.Idle:        {zap.WarnLevel, "idle", "download ended: its caller has left, and nothing came any more"},
 	download.Broken:      {zap.WarnLevel, "broken", "download broke off: the API did not send all of it"},
+	download.Unmarked:    {zap.InfoLevel, "unmarked", "download begins without a mark in the storage: if this gateway is killed meanwhile, no gateway logs the loss"},
 	download.Unstored:    {zap.WarnLevel, "unstored", "downloads are kept in memory only: the storage does not work"},
 	download.Stored:      {zap.InfoLevel, "", "downloads are kept in the storage again"},
 	download.Lost:        {zap.WarnLevel, "lost", "download not kept: the storage has failed meanwhile"},

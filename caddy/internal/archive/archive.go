@@ -15,20 +15,26 @@ const (
 	// refreshTime is the time after which a mark is written anew.
 	refreshTime = time.Second
 
+	// firstLook is the time after which a process looks for the first time whether its mark
+	// is still there. Then it waits as long as its mark is old, up to refreshTime.
+	firstLook = 50 * time.Millisecond
+
+	// lookMargin is how much longer than expected another process may take to see that its
+	// mark was replaced, and to write it again.
+	lookMargin = 100 * time.Millisecond
+
 	// pollTime is the time between two looks while another process downloads.
 	pollTime = 250 * time.Millisecond
 
 	// staleTime is the time after which a mark that has not changed belongs to a process
 	// that is gone.
 	staleTime = 10 * time.Second
-
-	// lookLimit is how long the storage may take to tell whether it has a download.
-	lookLimit = time.Second
 )
 
 // An Archive keeps the downloads of one client. New makes one.
 type Archive struct {
 	operations operations
+	transfers  operations // with pieces, so that they do not hold up the others
 	secrets    secrets
 	closed     context.Context
 	close      context.CancelFunc
@@ -60,7 +66,8 @@ type Settings struct {
 // New returns an Archive for which Attach must be called.
 func New() *Archive {
 	a := &Archive{
-		operations: make(operations, maxOperations), wake: make(chan struct{}, 1),
+		operations: make(operations, maxOperations), transfers: make(operations, maxTransfers),
+		wake:    make(chan struct{}, 1),
 		writing: make(map[string]*newEntry), documents: make(map[string]ticket),
 	}
 	a.closed, a.close = context.WithCancel(context.Background())
@@ -109,17 +116,27 @@ func (a *Archive) sealers() ([]*sealer, error) {
 }
 
 // For returns the archive for a download. If that is lost, label is in its Loss.
-func (a *Archive) For(label ...string) download.Archive { return labelled{a, label} }
+func (a *Archive) For(label ...string) download.Archive { return &labelled{Archive: a, label: label} }
 
 // labelled is an Archive for one download.
 type labelled struct {
 	*Archive
 
 	label []string
+
+	mu     sync.Mutex
+	looked time.Time // when the last Find that found nothing began to look; zero if there is none
+}
+
+// saw says that a look that began at a time found nothing.
+func (a *labelled) saw(began time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.looked = began
 }
 
 // Begin implements download.Archive.
-func (a labelled) Begin(ctx context.Context, key download.Key) (download.NewEntry, error) {
+func (a *labelled) Begin(ctx context.Context, key download.Key) (download.NewEntry, error) {
 	sealers, err := a.sealers()
 	if err != nil {
 		return nil, err
@@ -128,46 +145,81 @@ func (a labelled) Begin(ctx context.Context, key download.Key) (download.NewEntr
 	if err != nil {
 		return nil, err
 	}
+	a.mu.Lock()
+	looked := a.looked
+	a.mu.Unlock()
+	if time.Since(looked) > refreshTime {
+		looked = time.Now()
+		if err := a.unmarked(ctx, e.name); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.mark(ctx); err != nil {
 		go a.delete(context.WithoutCancel(ctx), markKey(e.name)) //nolint:errcheck // the sweep finds it
 		return nil, err
 	}
-	e.begin()
+	e.begin(looked)
 	return e, nil
 }
 
-// Find implements download.Archive. It gives a storage one second to say what it has.
-func (a labelled) Find(ctx context.Context, key download.Key) (download.Entry, error) {
+// errMarked is the error if there is a mark that must not be replaced: its process may be
+// gone, and then nobody would see what is lost.
+var errMarked = errors.New("another gateway has a mark for the same download")
+
+// unmarked returns an error unless there is no mark for the download called name.
+func (a *Archive) unmarked(ctx context.Context, name string) error {
+	switch _, err := a.load(ctx, markKey(name)); {
+	case err == nil:
+		return errMarked
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return nil
+}
+
+// Find implements download.Archive.
+func (a *labelled) Find(ctx context.Context, key download.Key, limit time.Duration) (download.Entry, error) {
 	sealers, err := a.sealers()
 	if err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	e, marks, err := a.look(limited, key, sealers)
-	watch, seen := newWatch(a.Archive), time.Now()
-	for e == nil && (err == nil || time.Since(seen) < staleTime && len(watch.seen) > 0) {
+	watch, seen := newWatch(a.Archive, key, sealers), time.Now()
+	for {
+		began := time.Now()
+		e, marks, err := a.lookFor(ctx, key, sealers, limit)
+		pause := pollTime
 		switch {
-		case err != nil:
-			watch.blind()
-		case !watch.see(ctx, marks):
-			return nil, fs.ErrNotExist
-		default:
+		case e != nil:
+			return e, nil
+		case err == nil:
 			seen = time.Now()
+			if pause = watch.see(ctx, marks); pause == 0 {
+				a.saw(began)
+				return nil, fs.ErrNotExist
+			}
+		case time.Since(seen) >= staleTime || len(watch.seen) == 0:
+			return nil, err
+		default:
+			watch.blind()
 		}
-		timer := time.NewTimer(pollTime)
+		if len(watch.seen) > 0 {
+			limit = staleTime // the caller waits for another process, not for the storage
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, ctx.Err()
 		}
-		e, marks, err = a.look(ctx, key, sealers)
 	}
-	if e == nil {
-		return nil, err
-	}
-	return e, nil
+}
+
+// lookFor is look with a limit.
+func (a *Archive) lookFor(ctx context.Context, key download.Key, sealers []*sealer, limit time.Duration) (*entry, map[string]mark, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return a.look(ctx, key, sealers)
 }
 
 // look returns the whole download at key, or else the marks of processes that download
@@ -205,25 +257,21 @@ func (a *Archive) look(ctx context.Context, key download.Key, sealers []*sealer)
 	return found, marks, err
 }
 
-// lookOne is look for one sealer.
+// lookOne is look for one sealer. A process stores the manifest before it deletes its mark.
+// So if there is neither, in this order, no process had begun.
 func (a *Archive) lookOne(ctx context.Context, key download.Key, s *sealer) (*entry, mark, error) {
 	name := s.name(key)
-	for again := false; ; again = true {
-		e, err := a.open(ctx, key, s, name)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return e, mark{}, err
-		}
-		value, err := a.load(ctx, markKey(name))
-		if err == nil {
-			return nil, mark{name, value}, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, mark{}, err
-		}
-		if again { // otherwise the other process may have ended in between
-			return nil, mark{}, nil
-		}
+	value, markErr := a.load(ctx, markKey(name))
+	e, err := a.open(ctx, key, s, name)
+	switch {
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
+		return e, mark{}, err
+	case markErr == nil:
+		return nil, mark{name, value}, nil
+	case !errors.Is(markErr, fs.ErrNotExist):
+		return nil, mark{}, markErr
 	}
+	return nil, mark{}, nil
 }
 
 // open returns the whole download at key. The error is fs.ErrNotExist if there is none.
@@ -236,7 +284,7 @@ func (a *Archive) open(ctx context.Context, key download.Key, s *sealer, name st
 	if err != nil {
 		return nil, err
 	}
-	if !time.Now().Before(t.expiry()) {
+	if now := time.Now(); !now.Before(t.expiry()) || !now.Before(c.until()) {
 		a.note(name, t) // the sweep deletes it
 		return nil, fs.ErrNotExist
 	}
@@ -247,5 +295,5 @@ func (a *Archive) open(ctx context.Context, key download.Key, s *sealer, name st
 	if err != nil {
 		return nil, errChanged
 	}
-	return &entry{a, name, t.ID, aead, c.Meta}, nil
+	return &entry{aead, &lease{archive: a, sealer: s, key: key, name: name, id: t.ID, ticket: t, content: c}}, nil
 }

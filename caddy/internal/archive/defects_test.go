@@ -38,7 +38,7 @@ func TestDefectsCostBoundedTime(t *testing.T) {
 				g := newGateway(t, s, "secret")
 				for range 100 { // more than the number of operations that can hang
 					_, waited, err := g.find(key)
-					if err == nil || waited > time.Second {
+					if err == nil || errors.Is(err, fs.ErrNotExist) != (name == "says that nothing exists") || waited > time.Second {
 						t.Errorf("after %v, the error is %v", waited, err)
 					}
 				}
@@ -106,6 +106,13 @@ func TestOtherErrorForAMissingKey(t *testing.T) {
 		g.hasNot(key)
 		g.keep(key, document(10))
 		g.has(key, document(10))
+		time.Sleep(keep + 5*time.Minute)
+		g.hasNot(key)
+		// They say the same when they are away.
+		s.do(func(context.Context, string, string) error { return errGone })
+		if _, _, err := g.find(key); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the error is %v", err)
+		}
 	})
 }
 

@@ -15,24 +15,23 @@ import (
 
 // An entry is a whole download.
 type entry struct {
-	archive *Archive
-	name    string
-	id      id
-	aead    cipher.AEAD
-	meta    download.Meta
+	aead  cipher.AEAD
+	lease *lease
 }
 
 // Meta implements download.Entry.
-func (e *entry) Meta() download.Meta { return e.meta }
+func (e *entry) Meta() download.Meta { return e.lease.content.Meta }
 
 // Piece implements download.Entry.
 func (e *entry) Piece(ctx context.Context, n int) ([]byte, error) {
-	start := int64(n) * download.PieceSize
-	if n < 0 || start >= e.meta.Length {
+	start, length := int64(n)*download.PieceSize, e.Meta().Length
+	if n < 0 || start >= length {
 		return nil, fs.ErrNotExist
 	}
-	piece, err := e.archive.loadPiece(ctx, e.aead, pieceKey(e.name, e.id, n), n)
-	if err == nil && int64(len(piece)) != min(download.PieceSize, e.meta.Length-start) {
+	l := e.lease
+	l.extend(ctx)
+	piece, err := l.archive.loadPiece(ctx, e.aead, pieceKey(l.name, l.id, n), n)
+	if err == nil && int64(len(piece)) != min(download.PieceSize, length-start) {
 		return nil, errChanged
 	}
 	return piece, err
@@ -44,7 +43,7 @@ func pieceAAD(n int) []byte { return binary.BigEndian.AppendUint64([]byte("piece
 
 // loadPiece returns a piece.
 func (a *Archive) loadPiece(ctx context.Context, aead cipher.AEAD, key string, n int) ([]byte, error) {
-	sealed, err := a.load(ctx, key)
+	sealed, err := a.loadIn(ctx, a.transfers, key)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +74,9 @@ type newEntry struct {
 
 	mu     sync.Mutex
 	marked time.Time     // when the mark was written last
+	alone  time.Time     // from then on, a mark of another process would have been seen; zero if one was seen, or may come at any time
 	yields bool          // whether the mark is left to other processes
+	lease  *lease        // once it is whole
 	idle   chan struct{} // closed when the mark is not written any more
 }
 
@@ -110,45 +111,80 @@ func (e *newEntry) mark(ctx context.Context) error {
 	return nil
 }
 
-// begin makes the mark be written again and again.
-func (e *newEntry) begin() {
+// begin makes the mark be written again and again. looked is when this process looked for
+// other marks, and saw none; it is zero if it did not look.
+//
+// Another process may have written its mark after that, and this process may have replaced
+// it. Processes look at their marks again and again, and write them if they were replaced.
+// So the other mark comes back at the first look after this process has written.
+func (e *newEntry) begin(looked time.Time) {
+	begun := time.Now()
+	if window := begun.Sub(looked); window < refreshTime {
+		look := firstLook
+		for look < window {
+			look *= 2
+		}
+		e.alone = begun.Add(look + window + lookMargin)
+	}
 	a := e.archive
 	a.mu.Lock()
 	a.writing[e.name] = e
 	a.mu.Unlock()
 	go func() {
 		defer close(e.idle)
-		ticker := time.NewTicker(refreshTime)
-		defer ticker.Stop()
 		for {
+			timer := time.NewTimer(min(max(time.Since(begun), firstLook), refreshTime))
 			select {
-			case <-ticker.C:
-				e.mu.Lock()
-				yields := e.yields
-				e.mu.Unlock()
-				if !yields {
-					_ = e.mark(e.ctx) // Commit looks whether it was written
-				}
+			case <-timer.C:
+				e.refresh()
 			case <-e.ctx.Done():
+				timer.Stop()
 				return
 			}
 		}
 	}()
 }
 
-// yields reports whether a mark is that of this process. If so, this process writes it no
-// more: its call has failed, and it asks whether another process makes the same call.
-func (a *Archive) yields(m mark) bool {
-	a.mu.Lock()
-	e := a.writing[m.name]
-	a.mu.Unlock()
-	if i, ok := idOf(m.value); e == nil || !ok || i != e.id {
-		return false
-	}
+// refresh looks at the mark, and writes it if it is old, or if another process has replaced
+// it.
+func (e *newEntry) refresh() {
+	value, err := e.archive.load(e.ctx, markKey(e.name))
+	i, ok := idOf(value)
+	others := err == nil && ok && i != e.id
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	if others {
+		e.alone = time.Time{}
+	}
+	due := !e.yields && (others || errors.Is(err, fs.ErrNotExist) || time.Since(e.marked) >= refreshTime)
+	e.mu.Unlock()
+	if due {
+		_ = e.mark(e.ctx) // Commit looks whether it was written
+	}
+}
+
+// writer returns the entry that this process writes for the download called name, or nil.
+func (a *Archive) writer(name string) *newEntry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.writing[name]
+}
+
+// yield leaves the mark to other processes: the call of this one has failed, and from begun
+// on, it asks whether another one makes the same call. It returns for how long the mark of
+// another one may yet come.
+func (e *newEntry) yield(ctx context.Context, begun time.Time) time.Duration {
+	e.mu.Lock()
+	first := !e.yields
 	e.yields = true
-	return true
+	alone := e.alone
+	e.mu.Unlock()
+	if first { // so that nobody waits for this process
+		_ = e.archive.delete(ctx, markKey(e.name))
+	}
+	if alone.IsZero() {
+		alone = begun.Add(refreshTime + pollTime)
+	}
+	return max(time.Until(alone), 0)
 }
 
 // stop ends the writing of the mark.
@@ -165,11 +201,17 @@ func (e *newEntry) stop() {
 // Put implements download.NewEntry.
 func (e *newEntry) Put(ctx context.Context, n int, piece []byte) error {
 	e.put = max(e.put, n+1)
-	return e.archive.store(ctx, pieceKey(e.name, e.id, n), e.aead.Seal(nil, nil, piece, pieceAAD(n))) //nolint:gosec // it makes its own nonce
+	return e.archive.storeIn(ctx, e.archive.transfers, pieceKey(e.name, e.id, n), e.aead.Seal(nil, nil, piece, pieceAAD(n))) //nolint:gosec // it makes its own nonce
 }
 
 // Piece implements download.NewEntry.
 func (e *newEntry) Piece(ctx context.Context, n int) ([]byte, error) {
+	e.mu.Lock()
+	l := e.lease
+	e.mu.Unlock()
+	if l != nil {
+		l.extend(ctx)
+	}
 	return e.archive.loadPiece(ctx, e.aead, pieceKey(e.name, e.id, n), n)
 }
 
@@ -185,14 +227,18 @@ func (e *newEntry) Commit(ctx context.Context, meta download.Meta) error {
 		return errForgotten // others may have deleted pieces
 	}
 	a := e.archive
-	t := ticket{e.id, time.Now().Add(a.settings().Keep).UnixMilli(), uint32(e.put)} //nolint:gosec // it is not that many
-	manifest, err := e.sealer.sealManifest(e.key, t, content{e.secret, meta})
+	until := time.Now().Add(a.settings().Keep).UnixMilli()
+	t, c := ticket{e.id, until, uint32(e.put)}, content{e.secret, until, meta} //nolint:gosec // it is not that many
+	manifest, err := e.sealer.sealManifest(e.key, t, c)
 	if err != nil {
 		return err
 	}
 	if err := a.store(ctx, manifestKey(e.name), manifest); err != nil {
 		return err
 	}
+	e.mu.Lock()
+	e.lease = &lease{archive: a, sealer: e.sealer, key: e.key, name: e.name, id: e.id, ticket: t, content: c}
+	e.mu.Unlock()
 	e.stop()
 	a.note(e.name, t)
 	go func() {

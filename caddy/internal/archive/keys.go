@@ -9,6 +9,10 @@ import (
 // prefix is the prefix of all keys. The number is the version of the format.
 const prefix = "bankid_esign/downloads/v1"
 
+// presentKey is a key that exists if the storage has been asked to tell a missing key from a
+// failure.
+const presentKey = prefix + "/present"
+
 // The last parts of keys.
 const (
 	markSuffix     = ".mark"
@@ -36,10 +40,10 @@ func ownKey(listed string) string {
 }
 
 // nameOf returns the name of the download that a key belongs to. It returns "" if the
-// key is not below prefix.
+// key is not below prefix, or is presentKey.
 func nameOf(key string) string {
 	rest, ok := strings.CutPrefix(key, prefix+"/")
-	if !ok {
+	if !ok || key == presentKey {
 		return ""
 	}
 	name, _, _ := strings.Cut(rest, ".")

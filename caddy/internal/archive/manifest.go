@@ -16,21 +16,25 @@ const maxManifest = 1 << 20
 // process can delete a download when its time is over.
 type ticket struct {
 	ID     id
-	Expiry int64 // in milliseconds since 1970
+	Expiry int64 // in milliseconds since 1970; later than that of the content while a caller reads
 	Pieces uint32
 }
 
 // ticketSize is the size of an encoded ticket, in bytes.
 var ticketSize = binary.Size(ticket{})
 
-// expiry returns when the download's time is over.
+// expiry returns when the download is deleted.
 func (t ticket) expiry() time.Time { return time.UnixMilli(t.Expiry) }
 
 // A content is the encrypted part of a manifest.
 type content struct {
-	Key  []byte // of the pieces
-	Meta download.Meta
+	Key   []byte // of the pieces
+	Until int64  // when the time of the download is over, in milliseconds since 1970
+	Meta  download.Meta
 }
+
+// until returns when the download's time is over.
+func (c content) until() time.Time { return time.UnixMilli(c.Until) }
 
 // readTicket returns the ticket of a manifest.
 func readTicket(manifest []byte) (ticket, error) {

@@ -29,11 +29,19 @@ type Storage interface {
 }
 
 const (
-	// maxOperations is how many operations of an Archive may be under way.
+	// maxOperations is how many operations of an Archive may be under way, other than those
+	// with pieces.
 	maxOperations = 64
 
-	// operationLimit is how long one operation may take.
+	// maxTransfers is how many operations with pieces may be under way. They must not use up
+	// the connections of the storage: Redis' module has ten for each processor.
+	maxTransfers = 16
+
+	// operationLimit is how long one operation may take, other than List.
 	operationLimit = 10 * time.Second
+
+	// listLimit is how long List may take: some storages list all that they have.
+	listLimit = 45 * time.Second
 )
 
 // errSilent is the error if an operation does not end in time.
@@ -42,11 +50,10 @@ var errSilent = errors.New("the storage does not respond")
 // operations counts the operations under way. One that hangs keeps its place.
 type operations chan struct{}
 
-// run runs an operation, at most for the time operationLimit and as long as ctx. The
-// operation may ignore the end of its context, as some storages do; then it goes on
-// alone.
-func run[T any](ctx context.Context, o operations, operation func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, operationLimit)
+// run runs an operation, at most for the time limit and as long as ctx. The operation may
+// ignore the end of its context, as some storages do; then it goes on alone.
+func run[T any](ctx context.Context, o operations, limit time.Duration, operation func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	var none T
 	select {
 	case o <- struct{}{}:
@@ -89,8 +96,13 @@ func run[T any](ctx context.Context, o operations, operation func(context.Contex
 
 // store sets the value of key.
 func (a *Archive) store(ctx context.Context, key string, value []byte) error {
+	return a.storeIn(ctx, a.operations, key, value)
+}
+
+// storeIn is store, counted among some operations.
+func (a *Archive) storeIn(ctx context.Context, o operations, key string, value []byte) error {
 	s := a.settings().Storage
-	_, err := run(ctx, a.operations, func(ctx context.Context) (struct{}, error) {
+	_, err := run(ctx, o, operationLimit, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.Store(ctx, key, value)
 	})
 	return err
@@ -99,20 +111,34 @@ func (a *Archive) store(ctx context.Context, key string, value []byte) error {
 // load returns the value of key. The error is fs.ErrNotExist if there is none, as far as
 // the storage tells.
 func (a *Archive) load(ctx context.Context, key string) ([]byte, error) {
+	return a.loadIn(ctx, a.operations, key)
+}
+
+// loadIn is load, counted among some operations.
+func (a *Archive) loadIn(ctx context.Context, o operations, key string) ([]byte, error) {
 	s := a.settings().Storage
-	return run(ctx, a.operations, func(ctx context.Context) ([]byte, error) {
+	return run(ctx, o, operationLimit, func(ctx context.Context) ([]byte, error) {
 		value, err := s.Load(ctx, key)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil && !s.Exists(ctx, key) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil && lacks(ctx, s, key) {
 			return nil, fs.ErrNotExist // some storages return another error for it
 		}
 		return value, err
 	})
 }
 
+// lacks reports whether a storage says that it has no such key. Some say so while they are
+// away, so it must have another key at the same time.
+func lacks(ctx context.Context, s Storage, key string) bool {
+	if !s.Exists(ctx, presentKey) && (s.Store(ctx, presentKey, []byte("present")) != nil || !s.Exists(ctx, presentKey)) {
+		return false
+	}
+	return !s.Exists(ctx, key)
+}
+
 // delete deletes a key.
 func (a *Archive) delete(ctx context.Context, key string) error {
 	s := a.settings().Storage
-	_, err := run(ctx, a.operations, func(ctx context.Context) (struct{}, error) {
+	_, err := run(ctx, a.operations, operationLimit, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.Delete(ctx, key)
 	})
 	return err
@@ -121,7 +147,7 @@ func (a *Archive) delete(ctx context.Context, key string) error {
 // list returns the keys of all downloads, of every client.
 func (a *Archive) list(ctx context.Context) ([]string, error) {
 	s := a.settings().Storage
-	return run(ctx, a.operations, func(ctx context.Context) ([]string, error) {
+	return run(ctx, a.operations, listLimit, func(ctx context.Context) ([]string, error) {
 		return s.List(ctx, prefix, true)
 	})
 }

@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,11 @@ const (
 
 	// sweepLimit is how long a sweep may take.
 	sweepLimit = time.Minute
+
+	// listPause is the time before another attempt to list, doubled each time up to
+	// maxListPause.
+	listPause    = 50 * time.Millisecond
+	maxListPause = time.Second
 
 	// leftoverTime is the time after which pieces without a mark and without a manifest
 	// are deleted.
@@ -90,10 +96,13 @@ func (a *Archive) deleteExpired() (next time.Time, ok bool) {
 
 // deleteDocument deletes a download whose time is over. The sweep deletes what is left.
 func (a *Archive) deleteDocument(ctx context.Context, name string, t ticket) {
-	// It may have been downloaded again since.
+	// It may have been downloaded again since, or a caller may be reading it.
 	if value, err := a.load(ctx, manifestKey(name)); err == nil {
 		if present, err := readTicket(value); err == nil && present != t {
 			a.note(name, present)
+			if present.ID == t.ID {
+				return
+			}
 		} else if a.delete(ctx, manifestKey(name)) != nil {
 			return
 		}
@@ -159,7 +168,7 @@ type document struct {
 func (s *sweeper) sweep() {
 	ctx, cancel := context.WithTimeout(s.closed, sweepLimit)
 	defer cancel()
-	keys, err := s.list(ctx)
+	keys, err := s.listAgain(ctx)
 	if err != nil {
 		return // some storages cannot list, or have no such path yet
 	}
@@ -191,6 +200,23 @@ func (s *sweeper) sweep() {
 			return
 		}
 		s.visit(ctx, name, d, &last)
+	}
+}
+
+// listAgain is list, with some attempts: List of Caddy's file storage fails if a file is
+// deleted meanwhile, and with downloads under way, there is always one.
+func (s *sweeper) listAgain(ctx context.Context) (keys []string, err error) {
+	for pause := listPause; ; pause *= 2 {
+		if keys, err = s.list(ctx); err == nil || errors.Is(err, errSilent) || pause > maxListPause {
+			return keys, err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
 	}
 }
 

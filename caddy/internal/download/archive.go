@@ -3,6 +3,7 @@ package download
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // PieceSize is the size, in bytes, of the pieces of an Archive. The last piece of a
@@ -17,10 +18,11 @@ type Archive interface {
 	// called. An error is one of the storage.
 	Begin(ctx context.Context, key Key) (NewEntry, error)
 
-	// Find returns the whole download at key. While another process downloads it, Find
-	// waits, as long as ctx allows. The error is fs.ErrNotExist if there is none, the
-	// error of ctx, or one of the storage.
-	Find(ctx context.Context, key Key) (Entry, error)
+	// Find returns the whole download at key. The storage may take as long as limit to say
+	// what it has. While another process downloads the same, Find waits, as long as ctx
+	// allows. The error is fs.ErrNotExist if there is none, the error of ctx, or one of the
+	// storage.
+	Find(ctx context.Context, key Key, limit time.Duration) (Entry, error)
 }
 
 // An Entry is a whole download in an Archive. It is safe for concurrent use.

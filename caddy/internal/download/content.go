@@ -66,9 +66,9 @@ func (d *Download) write(ctx context.Context, p []byte) (int, error) {
 }
 
 // pause waits until changed is closed, as long as ctx allows. If that is for the archive,
-// and nothing changes for storageWait, it is not waited for any more.
+// and nothing changes for as long as the client may wait, it is not waited for any more.
 func (d *Download) pause(ctx context.Context, changed <-chan struct{}) error {
-	limit := time.NewTimer(storageWait)
+	limit := time.NewTimer(d.wait)
 	defer limit.Stop()
 	for {
 		select {
@@ -83,7 +83,8 @@ func (d *Download) pause(ctx context.Context, changed <-chan struct{}) error {
 		d.slow = !passing
 		d.store.mu.Unlock()
 		if !passing {
-			d.unstored(errSlow)
+			d.wait = 0
+			d.fails(errSlow)
 			return nil
 		}
 	}

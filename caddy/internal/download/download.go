@@ -29,7 +29,7 @@ type Download struct {
 	meta     Meta
 	expected int64 // length of the content, in bytes; -1 if it is not known yet
 
-	wait time.Duration // how long the client may wait until the download is stored
+	wait time.Duration // how long the client may yet wait for the archive; only its goroutine uses it
 
 	// All that follows is guarded by store.mu.
 

@@ -27,6 +27,9 @@ const (
 	// Broken: the content has come, but not as a whole.
 	Broken
 
+	// Unmarked: the request is made before others can see in the archive that this process
+	// makes it. If the process ends, nobody can say that the download is lost.
+	Unmarked
 	// Unstored: the archive does not keep the download, and memory alone is used. This is
 	// observed once until Stored.
 	Unstored

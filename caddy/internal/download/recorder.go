@@ -63,9 +63,9 @@ func (d *Download) Record(w http.ResponseWriter, of *http.Request) *Recorder {
 	d.store.mu.Unlock()
 	if d.archive != nil {
 		d.spilled = make(chan struct{})
-		marked := make(chan struct{})
-		go d.spill(context.WithoutCancel(client), marked)
-		d.await(client, marked)
+		begun := make(chan error, 1)
+		go d.spill(context.WithoutCancel(client), begun)
+		d.await(begun)
 	}
 	r.leave = sync.OnceFunc(d.leave)
 	r.stop = context.AfterFunc(client, r.left)
@@ -186,14 +186,8 @@ func (r *Recorder) begin(length int64) {
 // process has fetched it meanwhile. If so, the client gets that.
 func (r *Recorder) find() bool {
 	d := r.download
-	d.store.mu.Lock()
-	archive := d.archive
-	d.store.mu.Unlock()
-	if archive == nil {
-		return false
-	}
-	entry, err := archive.Find(r.client, d.key)
-	if err != nil {
+	entry := d.findAgain(r.client)
+	if entry == nil {
 		return false
 	}
 	d.adopt(entry)

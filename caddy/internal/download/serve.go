@@ -132,6 +132,11 @@ func (t *transfer) load(ctx context.Context, from source, i int, n int64) ([]byt
 	if int64(len(data)) != n {
 		return nil, errDropped
 	}
+	s := t.download.store
+	s.mu.Lock()
+	s.changed(0, n-int64(len(t.data)))
+	s.evict(s.used - storedLimit)
+	s.mu.Unlock()
 	t.loaded, t.data = i, data
 	return data, nil
 }
@@ -150,6 +155,8 @@ func (t *transfer) end(delivered bool) {
 	d := t.download
 	d.store.mu.Lock()
 	delete(d.transfers, t)
+	d.store.changed(0, -int64(len(t.data)))
+	t.data = nil
 	d.delivered = delivered
 	var e Event
 	switch {

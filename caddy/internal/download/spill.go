@@ -9,9 +9,22 @@ import (
 	"time"
 )
 
-// storageWait is how long the client may wait for the archive in all, unless another
-// process downloads the same.
-const storageWait = time.Second
+const (
+	// storageWait is how long the client may wait for the archive in all, unless another
+	// process downloads the same.
+	storageWait = time.Second
+
+	// lookWait is the part of storageWait for the look before the request. What the look does
+	// not need is for the mark.
+	lookWait = storageWait - manifestWait - 50*time.Millisecond
+
+	// manifestWait is the part of storageWait that is left for the manifest.
+	manifestWait = storageWait / 4
+
+	// lookAgainWait is how long the look before a 404 is passed on may take. A caller that
+	// gets a 404 gives its document up.
+	lookAgainWait = 5 * time.Second
+)
 
 // The archive is tried again if it fails when memory does not have all of the download any
 // more: otherwise the download would be lost. That takes some three seconds.
@@ -36,8 +49,8 @@ func (d *Download) find(ctx context.Context) (first bool, err error) {
 		return true, nil
 	}
 	start := time.Now()
-	entry, err := d.archive.Find(ctx, d.key)
-	d.wait = max(storageWait-time.Since(start), storageWait/2)
+	entry, err := d.archive.Find(ctx, d.key, lookWait)
+	d.wait = max(storageWait-time.Since(start), storageWait-lookWait)
 	switch {
 	case err == nil:
 		d.adopt(entry)
@@ -45,9 +58,27 @@ func (d *Download) find(ctx context.Context) (first bool, err error) {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case !errors.Is(err, fs.ErrNotExist):
-		d.unstored(err)
+		d.fails(err)
 	}
 	return true, nil
+}
+
+// findAgain looks for the download once more, after the server has said that it does not
+// have it: another process may have fetched it meanwhile. It returns nil if the archive does
+// not have it either.
+func (d *Download) findAgain(ctx context.Context) Entry {
+	archive := d.options.Archive
+	if archive == nil {
+		return nil
+	}
+	entry, err := archive.Find(ctx, d.key, lookAgainWait)
+	if err == nil {
+		return entry
+	}
+	if ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) {
+		d.fails(err)
+	}
+	return nil
 }
 
 // adopt settles the download as one that the archive has. The store does not keep it, since
@@ -66,23 +97,27 @@ func (d *Download) adopt(entry Entry) {
 }
 
 // await waits, but not long, until others can see in the archive that this process makes the
-// request: if the process ends then, they can say what is lost.
-func (d *Download) await(client context.Context, marked <-chan struct{}) {
+// request. If they cannot, and the process ends, nobody can say what is lost.
+func (d *Download) await(begun <-chan error) {
 	start := time.Now()
-	limit := time.NewTimer(d.wait)
+	limit := time.NewTimer(d.wait - manifestWait)
 	defer limit.Stop()
+	var err error
 	select {
-	case <-marked:
+	case err = <-begun:
 	case <-limit.C:
-		d.unstored(errSlow)
-	case <-client.Done():
+		err = errSlow
+		d.fails(err)
 	}
-	d.wait -= min(d.wait, time.Since(start))
+	if err != nil {
+		d.observe(Unmarked)
+	}
+	d.wait -= time.Since(start)
 }
 
-// spill puts the content into the archive while it comes. It closes marked when others can
-// see that.
-func (d *Download) spill(ctx context.Context, marked chan<- struct{}) {
+// spill puts the content into the archive while it comes. It sends nil to begun when others
+// can see that, or else an error.
+func (d *Download) spill(ctx context.Context, begun chan<- error) {
 	defer func() {
 		close(d.spilled)
 		d.store.mu.Lock()
@@ -90,9 +125,11 @@ func (d *Download) spill(ctx context.Context, marked chan<- struct{}) {
 		d.wake()
 	}()
 	entry, err := d.options.Archive.Begin(ctx, d.key)
-	close(marked)
 	if err != nil {
 		d.unstored(err)
+	}
+	begun <- err
+	if err != nil {
 		return
 	}
 	for n := 0; ; n++ {
@@ -180,14 +217,27 @@ func (d *Download) committed() {
 	}
 }
 
+// fails says that the archive has failed to do something in time because of err. It may yet
+// come to keep the download.
+func (d *Download) fails(err error) {
+	s := d.store
+	s.mu.Lock()
+	first := !s.unstored
+	s.unstored = true
+	s.mu.Unlock()
+	if first {
+		d.options.Observer.Observe(d, Unstored, err)
+	}
+}
+
 // unstored says that the archive does not keep the download because of err. If memory does
 // not have all of it any more, it is not kept.
 func (d *Download) unstored(err error) {
+	d.fails(err)
 	s := d.store
 	s.mu.Lock()
-	first, lost := !s.unstored, false
-	s.unstored = true
-	if !d.stored && !errors.Is(err, errSlow) { // else it is stored, or may still come to be
+	lost := false
+	if !d.stored {
 		d.archive, d.source = nil, nil
 		switch {
 		case !d.lacks() || d.passing:
@@ -200,9 +250,6 @@ func (d *Download) unstored(err error) {
 		}
 	}
 	s.mu.Unlock()
-	if first {
-		d.options.Observer.Observe(d, Unstored, err)
-	}
 	if lost {
 		d.observe(Lost)
 	}
@@ -271,6 +318,6 @@ func (d *Download) arrive(trailer http.Header) {
 	select {
 	case <-d.spilled:
 	case <-limit.C:
-		d.unstored(errSlow)
+		d.fails(errSlow)
 	}
 }

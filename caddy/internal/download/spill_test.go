@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -83,13 +84,21 @@ func (p *process) Begin(ctx context.Context, key Key) (NewEntry, error) {
 	return e, err
 }
 
-func (p *process) Find(ctx context.Context, key Key) (Entry, error) {
+func (p *process) Find(ctx context.Context, key Key, limit time.Duration) (Entry, error) {
 	for {
 		var e *shelved
 		var others bool
 		var changed chan struct{}
-		if err := p.do("find", func() { e, others = p.entries[key], p.begun[key] > p.own[key] }); err != nil {
-			return nil, err
+		// As the archive does, it gives up an operation that takes too long.
+		look := make(chan error, 1)
+		go func() { look <- p.do("find", func() { e, others = p.entries[key], p.begun[key] > p.own[key] }) }()
+		select {
+		case err := <-look:
+			if err != nil {
+				return nil, err
+			}
+		case <-time.After(limit):
+			return nil, errors.New("the storage does not respond")
 		}
 		p.mu.Lock()
 		changed = p.changed
@@ -367,25 +376,31 @@ func TestStalledDownloadsAreStored(t *testing.T) {
 	})
 }
 
-// A storage that fails or hangs costs at most a second, and memory is used. Both is said
-// once.
+// A storage that fails or hangs, from an operation on or with all of them, costs at most a
+// second, and memory is used. Both is said once, and for every download without a mark.
 func TestStorageThatFails(t *testing.T) {
-	for _, operation := range []string{"find", "begin", "put", "commit"} {
+	for _, operation := range []string{"find", "begin", "put", "commit", "all"} {
 		for _, hangs := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				s, a, seen := new(Store), newShelf(), new(events)
 				defer s.Close()
-				a.fail = func(o string) error {
-					if o != operation {
+				a.failWith(func(o string) error {
+					if o != operation && operation != "all" {
 						return nil
 					}
 					if hangs {
 						time.Sleep(5 * time.Second)
 					}
 					return errors.New("broken")
-				}
-				if operation == "find" && hangs {
-					return // the archive limits that itself
+				})
+				first, others := []Event{Unstored, HandedOver}, []Event{HandedOver}
+				switch operation {
+				case "find":
+					// What is stored is found in memory too.
+					first = []Event{Unstored, Stored, HandedOver}
+					others = first
+				case "begin", "all":
+					first, others = []Event{Unstored, Unmarked, HandedOver}, []Event{Unmarked, HandedOver}
 				}
 				for key := range byte(2) {
 					start := time.Now()
@@ -401,15 +416,60 @@ func TestStorageThatFails(t *testing.T) {
 						t.Errorf("%s: memory has %d bytes", operation, len(w.content()))
 					}
 				}
-				seen.are(t, Unstored, HandedOver, HandedOver)
+				want := slices.Concat(first, others)
+				seen.are(t, want...)
 				a.failWith(nil)
 				f := archived(t, s, 5, seen, a.of())
 				f.header(1)
 				f.send(document(1))
 				f.end(true)
-				seen.are(t, Unstored, HandedOver, HandedOver, Stored)
+				if operation != "find" {
+					want = append(want, Stored)
+				}
+				seen.are(t, want...)
 			})
 		}
+	}
+}
+
+// A storage that hangs holds up a 404 for a limited time.
+func TestStorageThatHangsBeforeA404(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := new(Store), newShelf()
+		a.failWith(func(string) error { time.Sleep(time.Minute); return errors.New("broken") })
+		start := time.Now()
+		f := archived(t, s, 1, &events{}, a.of())
+		f.recorder.WriteHeader(http.StatusNotFound)
+		f.recorder.End(true)
+		if took := time.Since(start); f.w.status != http.StatusNotFound || took > storageWait-manifestWait+lookAgainWait {
+			t.Errorf("the client got %d after %v", f.w.status, took)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+// The storage fails for a moment when it is asked. Before a 404 it is asked again.
+func TestStorageThatFailsBeforeTheRequest(t *testing.T) {
+	for _, operations := range [][]string{{"find"}, {"find", "begin"}} {
+		synctest.Test(t, func(t *testing.T) {
+			a, seen := newShelf(), new(events)
+			f := archived(t, new(Store), 1, seen, a.of())
+			f.header(10)
+			f.send(document(10))
+			f.end(true)
+			a.failWith(func(o string) error {
+				if slices.Contains(operations, o) {
+					return errors.New("broken")
+				}
+				return nil
+			})
+			late := archived(t, new(Store), 1, seen, a.of())
+			a.failWith(nil)
+			late.recorder.WriteHeader(http.StatusNotFound)
+			if !late.recorder.End(true) || late.w.status != 200 || !bytes.Equal(late.w.content(), document(10)) {
+				t.Errorf("the client got %d, %q", late.w.status, late.w.content())
+			}
+		})
 	}
 }
 
@@ -519,6 +579,41 @@ func TestPieceThatCannotBeRead(t *testing.T) {
 	})
 }
 
+// What is read back from the storage counts as memory until it is handed over.
+func TestMemoryOfPiecesThatAreReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 3<<20 + 10
+		a := newShelf()
+		f := archived(t, new(Store), 1, &events{}, a.of())
+		f.header(size)
+		f.send(document(size))
+		f.end(true)
+		s := new(Store)
+		goOn, ended := make(chan struct{}), make(chan bool)
+		for range 5 {
+			go func() {
+				w := newWriter()
+				w.stall = goOn
+				serve(t.Context(), claimIn(t, s, 1, &events{}, a.of(), false), w)
+				ended <- bytes.Equal(w.content(), document(size))
+			}()
+		}
+		synctest.Wait()
+		if s.used != 5<<20 {
+			t.Errorf("%d bytes count", s.used)
+		}
+		close(goOn)
+		for range 5 {
+			if !<-ended {
+				t.Error("a client did not get all")
+			}
+		}
+		if s.used != 0 {
+			t.Errorf("at the end, %d bytes count", s.used)
+		}
+	})
+}
+
 // A server that is faster than the storage waits, so that memory stays small and all is
 // stored.
 func TestServerThatIsFasterThanTheStorage(t *testing.T) {
@@ -580,10 +675,11 @@ func TestStorageThatHangsWhileMemoryIsCrowded(t *testing.T) {
 		start := time.Now()
 		f.header(size)
 		f.send(content)
+		ended := f.end(true)
 		if took := time.Since(start); took > storageWait {
 			t.Errorf("it took %v", took)
 		}
-		if !f.end(true) || !bytes.Equal(f.w.content(), content) {
+		if !ended || !bytes.Equal(f.w.content(), content) {
 			t.Errorf("the client got %d bytes", len(f.w.content()))
 		}
 		time.Sleep(2 * time.Minute)

@@ -161,13 +161,16 @@ func (b *bank) download(w http.ResponseWriter, r *http.Request) {
 	write(b.size)
 }
 
-// get makes the download of an order at an address.
-func get(ctx context.Context, client *http.Client, address, user, order string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, fmt.Sprintf("http://%s/v1/signdoc/pades?sign_id=%s", address, order), nil)
+// siteName is the host name of the gateways' site.
+const siteName = "esign.test"
+
+// get makes the download of an order at a URL of a gateway.
+func get(ctx context.Context, client *http.Client, url, user, order string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, fmt.Sprintf("%s/v1/signdoc/pades?sign_id=%s", url, order), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Host = "esign.test"
+	req.Host = siteName
 	req.SetBasicAuth(user, "correct")
 	return client.Do(req)
 }

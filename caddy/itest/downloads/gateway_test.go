@@ -2,9 +2,14 @@ package downloads
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
-	"io/fs"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -23,8 +28,12 @@ type fleet struct {
 	bank     *bank
 	dir      string
 	port     string
+	secure   string // the port for TLS
 	storage  storage
 	gateways [2]*gateway
+
+	certificate, key string         // names of files
+	pool             *x509.CertPool // has the certificate
 }
 
 // A gateway is a process that can be stopped and started again.
@@ -38,11 +47,41 @@ type gateway struct {
 // newFleet sets up a fleet. start starts its gateways.
 func newFleet(t *testing.T, b *bank, s storage) *fleet {
 	t.Helper()
-	f := &fleet{t: t, bank: b, dir: t.TempDir(), port: freePort(t), storage: s}
+	f := &fleet{t: t, bank: b, dir: t.TempDir(), port: freePort(t), secure: freePort(t), storage: s}
+	f.certify()
 	for i := range f.gateways {
 		f.gateways[i] = &gateway{fleet: f, address: fmt.Sprintf("127.0.0.%d:%s", 2+i, f.port), log: filepath.Join(f.dir, fmt.Sprintf("log-%d", i))}
 	}
 	return f
+}
+
+// certify makes a certificate for the fleet.
+func (f *fleet) certify() {
+	f.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{siteName}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	f.pool = x509.NewCertPool()
+	f.pool.AppendCertsFromPEM(certificate)
+	f.certificate, f.key = filepath.Join(f.dir, "certificate.pem"), filepath.Join(f.dir, "key.pem")
+	for name, content := range map[string][]byte{
+		f.certificate: certificate, f.key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			f.t.Fatal(err)
+		}
+	}
 }
 
 // freePort returns a port that nobody listens on.
@@ -75,7 +114,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 func (g *gateway) start() {
 	t, f := g.fleet.t, g.fleet
 	t.Helper()
-	host, port, _ := net.SplitHostPort(g.address)
+	host, _, _ := net.SplitHostPort(g.address)
 	config := fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -84,17 +123,18 @@ func (g *gateway) start() {
 		output file %s
 		format json
 	}
+	auto_https off
 	servers {
-		protocols h1 h2c
+		protocols h1 h2 h2c h3
 	}
 	bankid_esign {
 		issuer %s
 		client_id fleet
 		client_secret a-secret-of-the-fleet
-		downloads storage
+		downloads %s
 	}
 }
-http://:%s {
+(site) {
 	bind %s
 	respond /up 200
 	basic_auth {
@@ -105,7 +145,14 @@ http://:%s {
 		upstream signdoc %s
 	}
 }
-`, f.storage.option(), g.log, f.bank.issuer(), port, host, f.bank.server.URL)
+http://:%s {
+	import site
+}
+https://:%s {
+	import site
+	tls %s %s
+}
+`, f.storage.option(), g.log, f.bank.issuer(), f.storage.mode(), host, f.bank.server.URL, f.port, f.secure, f.certificate, f.key)
 	name := filepath.Join(f.dir, "Caddyfile-"+host)
 	if err := os.WriteFile(name, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -174,101 +221,4 @@ func (g *gateway) lines(message string) []entry {
 type entry struct {
 	Msg, API, Order string
 	Begun           json.Number
-}
-
-// A storage is what gateways share.
-type storage interface {
-	// option is the global option for it.
-	option() string
-	// dump returns all that it has, names too.
-	dump() string
-	// count returns the number of its keys of downloads with a suffix.
-	count(suffix string) int
-}
-
-// files is a directory as a storage.
-type files struct {
-	t   *testing.T
-	dir string
-}
-
-func newFiles(t *testing.T) storage { return &files{t, t.TempDir()} }
-
-func (s *files) option() string { return "storage file_system " + s.dir }
-
-func (s *files) count(suffix string) int {
-	names, err := filepath.Glob(s.dir + "/bankid_esign/downloads/v1/*" + suffix)
-	if err != nil {
-		s.t.Error(err)
-	}
-	return len(names)
-}
-
-func (s *files) dump() string {
-	var all strings.Builder
-	err := filepath.WalkDir(s.dir, func(name string, d fs.DirEntry, err error) error {
-		all.WriteString(name + "\n")
-		if err != nil || d.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(name)
-		all.Write(content)
-		return err
-	})
-	if err != nil {
-		s.t.Error(err)
-	}
-	return all.String()
-}
-
-// redis is a Redis server.
-type redis struct {
-	t    *testing.T
-	dir  string
-	port string
-}
-
-func newRedis(t *testing.T) storage {
-	t.Helper()
-	r := &redis{t: t, dir: t.TempDir(), port: freePort(t)}
-	server := exec.CommandContext(context.Background(), "redis-server", "--bind", "127.0.0.1", "--port", r.port,
-		"--dir", r.dir, "--appendonly", "yes", "--save", "")
-	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := server.Start(); err != nil {
-		t.Fatalf("%v (bash .ci/run installs what is needed)", err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait() // the error says that it was killed
-	})
-	eventually(t, "Redis", func() bool { return r.cli("ping") == "PONG\n" })
-	return r
-}
-
-func (r *redis) option() string { return "storage redis {\nhost 127.0.0.1\nport " + r.port + "\n}" }
-
-func (r *redis) cli(args ...string) string {
-	out, _ := exec.CommandContext(context.Background(), "redis-cli", append([]string{"-p", r.port}, args...)...).Output()
-	return string(out)
-}
-
-func (r *redis) count(suffix string) int {
-	return strings.Count(r.cli("--scan", "--pattern", "*downloads/v1/*"+suffix), suffix)
-}
-
-// dump returns the append-only file: all that was ever stored. Values are in base64.
-func (r *redis) dump() string {
-	var all strings.Builder
-	err := filepath.WalkDir(r.dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(name)
-		all.Write(content)
-		return err
-	})
-	if err != nil {
-		r.t.Error(err)
-	}
-	return all.String()
 }
