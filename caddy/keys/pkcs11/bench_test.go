@@ -30,7 +30,7 @@ func BenchmarkSignature(b *testing.B) {
 		}
 	})
 	b.Run("SoftHSM", func(b *testing.B) {
-		l := newLibrary(nil)
+		l := hookedLibrary(nil)
 		k, _ := newKey(b, l, "seals", rand.Text())
 		if _, err := k.MakeKey(b.Context(), "ES256"); err != nil {
 			b.Fatal(err)
@@ -63,7 +63,7 @@ func BenchmarkAuthorize(b *testing.B) {
 		b.Fatal(err)
 	}
 	for name, key := range map[string]*tokenauth.Key{
-		"memory": memory, "SoftHSM": makeKey(b, newLibrary(nil), "seals", rand.Text(), "ES256"),
+		"memory": memory, "SoftHSM": makeKey(b, hookedLibrary(nil), "seals", rand.Text(), "ES256"),
 	} {
 		b.Run(name, func(b *testing.B) {
 			server := tokenauthtest.NewServer()

@@ -69,11 +69,15 @@ func closeAll(sessions []*session) {
 // that the caller uses after that.
 func (t *token) do(ctx context.Context, f func(*session) error) error {
 	return t.queue.Do(ctx, func() error {
+		generation := t.library.generation.Load()
 		err := t.inSession(f)
-		if errors.Is(err, errModule) && t.library.restart() {
-			err = t.inSession(f)
+		if !errors.Is(err, errModule) {
+			return err
 		}
-		return err
+		if restartErr := t.library.restart(generation); restartErr != nil {
+			return fmt.Errorf("%w; %w", err, restartErr)
+		}
+		return t.inSession(f)
 	})
 }
 
@@ -128,7 +132,7 @@ func (t *token) take() (*session, error) {
 		n := len(t.idle) - 1
 		s := t.idle[n]
 		t.idle = t.idle[:n]
-		if s.age == t.library.generation { // else its handle may be that of another session now
+		if s.age == t.library.generation.Load() { // else its handle may be that of another session now
 			t.mu.Unlock()
 			return s, nil
 		}
@@ -175,7 +179,7 @@ func (t *token) open() (*session, error) {
 	}
 	s := &session{
 		cryptoki: module, handle: handle, slot: slot, login: info.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0,
-		age: t.library.generation, keys: make(map[name]foundKey),
+		age: t.library.generation.Load(), keys: make(map[name]foundKey),
 	}
 	if err := t.login(s, info); err != nil {
 		closeAll([]*session{s})
@@ -193,8 +197,7 @@ func (t *token) login(s *session, info pkcs11.TokenInfo) error {
 	if err != nil {
 		return err
 	}
-	g := t.library.guard(info.SerialNumber)
-	return g.login(info.Flags, pin, func(pin string) error { return s.Login(s.handle, pkcs11.CKU_USER, pin) })
+	return t.library.guards.guard(info).login(info.Flags, pin, func(pin string) error { return s.Login(s.handle, pkcs11.CKU_USER, pin) })
 }
 
 // find returns the slot of the token.
@@ -210,8 +213,11 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 		if err != nil {
 			continue // it has just been removed, or has nothing to do with this one
 		}
-		// The label is padded with blanks.
-		if label := strings.TrimRight(found.Label, " \x00"); label != t.label {
+		if found.Flags&pkcs11.CKF_TOKEN_INITIALIZED == 0 && tokenLabel(found) == "" {
+			others = append(others, "one that is not initialized")
+			continue
+		}
+		if label := tokenLabel(found); label != t.label {
 			others = append(others, fmt.Sprintf("'%.32s'", label))
 			continue
 		}
@@ -226,5 +232,8 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 	case len(others) == 0:
 		return 0, info, errModule
 	}
-	return 0, info, fmt.Errorf("it is not there; there are %s", strings.Join(others, ", "))
+	return 0, info, fmt.Errorf("it is not there; the module has %s", strings.Join(others, ", "))
 }
+
+// tokenLabel returns the label of a token. It is padded with blanks; some modules use zeros.
+func tokenLabel(info pkcs11.TokenInfo) string { return strings.TrimRight(info.Label, " \x00") }
