@@ -417,3 +417,62 @@ func TestModuleWithoutFunctions(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// stale is a module that sees only when it is initialized whether the token is there, as
+// SoftHSM does.
+type stale struct {
+	cryptoki
+	token   string
+	away    atomic.Bool
+	unknown bool
+	times   int // how often it was initialized again
+}
+
+func (s *stale) Initialize(options ...pkcs11.InitializeOption) error {
+	s.times++
+	s.unknown = s.away.Load()
+	return s.cryptoki.Initialize(options...)
+}
+
+func (s *stale) GetTokenInfo(slot uint) (pkcs11.TokenInfo, error) {
+	info, err := s.cryptoki.GetTokenInfo(slot)
+	if err == nil && info.Label == s.token && (s.unknown || s.away.Load()) {
+		return info, pkcs11.Error(pkcs11.CKR_TOKEN_NOT_PRESENT)
+	}
+	return info, err
+}
+
+func (s *stale) FindObjectsInit(session pkcs11.SessionHandle, template []*pkcs11.Attribute) error {
+	if s.away.Load() {
+		return pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED)
+	}
+	return s.cryptoki.FindObjectsInit(session, template)
+}
+
+// A token comes back, and the module does not see it by itself.
+func TestTokenThatComesBackToAStaleModule(t *testing.T) {
+	makeKey(t, hookedLibrary(nil), "stale", "stale", "ES256")
+	module := &stale{token: "stale"}
+	k, _ := newKey(t, newLibrary(softHSM, func(path string) (cryptoki, error) {
+		loaded, err := load(path)
+		module.cryptoki = loaded
+		return module, err
+	}, new(guards)), "stale", "stale")
+	if _, err := k.Key(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	module.away.Store(true)
+	for range 5 {
+		if _, err := k.Key(t.Context(), ""); !errors.Is(err, errAbsent) {
+			t.Errorf("while it is away, the error is %v", err)
+		}
+	}
+	if module.times != 1 {
+		t.Errorf("the module was initialized %d times, want once in %v", module.times, relookWait)
+	}
+	module.away.Store(false)
+	k.token.relooked = time.Time{} // that time is over
+	if _, err := k.Key(t.Context(), ""); err != nil {
+		t.Errorf("when it is back: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/pkcs11"
 	"go.uber.org/zap"
@@ -29,9 +30,11 @@ type token struct {
 	queue   *tokenauth.Queue
 	failing atomic.Bool // the last signature failed, and that was logged
 
-	mu     sync.Mutex
-	idle   []*session
-	closed bool
+	mu       sync.Mutex
+	idle     []*session
+	closed   bool
+	seen     bool      // it was there
+	relooked time.Time // when the module was last initialized again to find it
 }
 
 // newToken returns a token. It is not used before it is needed.
@@ -71,7 +74,7 @@ func (t *token) do(ctx context.Context, f func(*session) error) error {
 	return t.queue.Do(ctx, func() error {
 		generation := t.library.generation.Load()
 		err := t.inSession(f)
-		if !errors.Is(err, errModule) {
+		if !errors.Is(err, errModule) && !(errors.Is(err, errAbsent) && t.mayRelook()) {
 			return err
 		}
 		if restartErr := t.library.restart(generation); restartErr != nil {
@@ -85,6 +88,25 @@ func (t *token) do(ctx context.Context, f func(*session) error) error {
 // passes calls on to a server may have lost its connection, and makes another one when it
 // is initialized.
 var errModule = errors.New("the PKCS#11 module has no token: look whether it is connected, and whether this user may use it")
+
+// errAbsent is the error of a token that the module does not have.
+var errAbsent = errors.New("it is not there")
+
+// relookWait is how often a module is initialized again to find a token that was there.
+const relookWait = 5 * time.Second
+
+// mayRelook reports whether the module may be initialized again to find the token. Some
+// modules, such as SoftHSM, see which tokens there are only then. The sessions of other
+// tokens are lost by that, so it is not done for one that was never there.
+func (t *token) mayRelook() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.seen || time.Since(t.relooked) < relookWait {
+		return false
+	}
+	t.relooked = time.Now()
+	return true
+}
 
 // note logs the first failure of signatures, and the end of failures: a call that needs a
 // signature does not say why there is none.
@@ -228,11 +250,14 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 	case matches > 1:
 		return 0, info, fmt.Errorf("%d tokens have this label", matches)
 	case matches == 1:
+		t.mu.Lock()
+		t.seen = true
+		t.mu.Unlock()
 		return slot, info, nil
 	case len(others) == 0:
 		return 0, info, errModule
 	}
-	return 0, info, fmt.Errorf("it is not there; the module has %s", strings.Join(others, ", "))
+	return 0, info, fmt.Errorf("%w; the module has %s", errAbsent, strings.Join(others, ", "))
 }
 
 // tokenLabel returns the label of a token. It is padded with blanks; some modules use zeros.
