@@ -180,12 +180,13 @@ func TestGuardOfAReader(t *testing.T) {
 func TestGuardOfATokenThatTwoModulesHave(t *testing.T) {
 	g := new(guards)
 	info := pkcs11.TokenInfo{ManufacturerID: "vendor", Model: "model", SerialNumber: "1", Label: "seals"}
-	if g.guard(info) != g.guard(info) {
+	first := g.guard(info)
+	if g.guard(info) != first {
 		t.Error("one token has two guards")
 	}
 	other := info
 	other.SerialNumber = "2"
-	if g.guard(info) == g.guard(other) {
+	if g.guard(other) == first {
 		t.Error("two tokens have one guard")
 	}
 	direct, err := libraryAt(softHSM)

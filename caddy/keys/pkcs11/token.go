@@ -74,7 +74,7 @@ func (t *token) do(ctx context.Context, f func(*session) error) error {
 	return t.queue.Do(ctx, func() error {
 		generation := t.library.generation.Load()
 		err := t.inSession(f)
-		if !errors.Is(err, errModule) && !(errors.Is(err, errAbsent) && t.mayRelook()) {
+		if !errors.Is(err, errModule) && (!errors.Is(err, errAbsent) || !t.mayRelook()) {
 			return err
 		}
 		if restartErr := t.library.restart(generation); restartErr != nil {
