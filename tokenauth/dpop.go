@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -67,31 +69,36 @@ func proofURL(u *url.URL) string {
 const maxNonces = 16
 
 // nonces holds the last nonce of each server, by origin (RFC 9449 section 8). The zero value
-// is empty. It is safe for concurrent use.
+// is empty. It is safe for concurrent use, and get takes no lock: all calls need it.
 type nonces struct {
-	mu       sync.Mutex
-	byOrigin map[string]string
+	mu       sync.Mutex                        // held while byOrigin is replaced
+	byOrigin atomic.Pointer[map[string]string] // not changed any more
 }
 
 // get returns the nonce for the server of u, or "" if there is none.
 func (n *nonces) get(u *url.URL) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.byOrigin[origin(u)]
+	byOrigin := n.byOrigin.Load()
+	if byOrigin == nil {
+		return ""
+	}
+	return (*byOrigin)[origin(u)]
 }
 
 // keep remembers a nonce of the server of u.
 func (n *nonces) keep(u *url.URL, nonce string) {
-	if nonce == "" {
+	if nonce == "" || n.get(u) == nonce {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, known := n.byOrigin[origin(u)]
-	if n.byOrigin == nil || (!known && len(n.byOrigin) >= maxNonces) {
-		n.byOrigin = make(map[string]string)
+	next := make(map[string]string)
+	if before := n.byOrigin.Load(); before != nil {
+		if _, known := (*before)[origin(u)]; known || len(*before) < maxNonces {
+			maps.Copy(next, *before)
+		}
 	}
-	n.byOrigin[origin(u)] = nonce
+	next[origin(u)] = nonce
+	n.byOrigin.Store(&next)
 }
 
 // origin returns the scheme and host of u.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // A b2bAPI simulates BankID's B2B API. It accepts a call only with a token that the issuer
@@ -16,6 +18,7 @@ import (
 type b2bAPI struct {
 	url    string
 	tokens tokenVerifier
+	alg    jose.SignatureAlgorithm // of the proofs
 
 	mu       sync.Mutex
 	nonce    string   // that proofs must have; empty if they need none
@@ -29,7 +32,7 @@ type b2bAPI struct {
 
 func startB2B(t *testing.T, tokens tokenVerifier) *b2bAPI {
 	t.Helper()
-	api := &b2bAPI{tokens: tokens}
+	api := &b2bAPI{tokens: tokens, alg: jose.ES256}
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	api.url = server.URL
@@ -69,7 +72,7 @@ func (api *b2bAPI) admit(r *http.Request) (p proof, token tokenClaims, err error
 	if len(authorization) != 1 || len(proofs) != 1 {
 		return p, token, fmt.Errorf("%d times Authorization, %d times DPoP", len(authorization), len(proofs))
 	}
-	if p, err = parseProof(proofs[0]); err != nil {
+	if p, err = parseProof(proofs[0], api.alg); err != nil {
 		return p, token, fmt.Errorf("DPoP: %v", err)
 	}
 	if api.seen(p) {

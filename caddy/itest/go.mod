@@ -6,7 +6,8 @@ require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
 	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/coreos/go-oidc/v3 v3.21.0
-	github.com/esigngateway/caddy-bankid-esign v0.0.0
+	github.com/esigngateway/caddy-bankid-esign v0.1.0
+	github.com/esigngateway/caddy-bankid-esign/caddy/keys/pkcs11 v0.0.0
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/johannesboyne/gofakes3 v1.2.0
 	github.com/quic-go/quic-go v0.63.0
@@ -117,6 +118,7 @@ require (
 	github.com/mgutz/ansi v0.0.0-20200706080929-d51e80ef957d // indirect
 	github.com/mholt/acmez/v3 v3.1.7 // indirect
 	github.com/miekg/dns v1.1.73 // indirect
+	github.com/miekg/pkcs11 v1.1.2 // indirect
 	github.com/mitchellh/copystructure v1.2.0 // indirect
 	github.com/mitchellh/go-ps v1.0.0 // indirect
 	github.com/mitchellh/reflectwalk v1.0.2 // indirect
@@ -212,3 +214,5 @@ require (
 )
 
 replace github.com/esigngateway/caddy-bankid-esign => ../..
+
+replace github.com/esigngateway/caddy-bankid-esign/caddy/keys/pkcs11 => ../keys/pkcs11

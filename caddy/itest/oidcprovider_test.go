@@ -33,7 +33,7 @@ func TestOIDCProviderDPoP(t *testing.T) {
 	requests := provider.tokenRequests(t)
 	checkTokenRequests(t, requests, http.StatusBadRequest, http.StatusOK)
 	for i, request := range requests {
-		p, err := parseProof(request.Proof)
+		p, err := parseProof(request.Proof, jose.ES256)
 		if err != nil {
 			t.Fatal(err)
 		}

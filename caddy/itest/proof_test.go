@@ -27,11 +27,11 @@ type proof struct {
 	Nonce  string `json:"nonce"`
 }
 
-// parseProof reads a proof and makes the checks that do not need its request (RFC 9449
-// section 4.3, numbers 2 to 7).
-func parseProof(compact string) (proof, error) {
+// parseProof reads a proof with the algorithm and makes the checks that do not need its
+// request (RFC 9449 section 4.3, numbers 2 to 7).
+func parseProof(compact string, alg jose.SignatureAlgorithm) (proof, error) {
 	var p proof
-	signed, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.ES256})
+	signed, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{alg})
 	if err != nil {
 		return p, err
 	}

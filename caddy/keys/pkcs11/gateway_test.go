@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,7 +15,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -43,10 +46,10 @@ func run(t *testing.T, status int, arguments ...string) (stdout, all string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCaddyItself$")
 	cmd.Env = append(os.Environ(), "COMMAND=bankid-esign\n"+strings.Join(arguments, "\n"))
-	var out, errors bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errors
+	var out, logged bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &logged
 	_ = cmd.Run()
-	stdout, all = out.String(), out.String()+errors.String()
+	stdout, all = out.String(), out.String()+logged.String()
 	if got := cmd.ProcessState.ExitCode(); got != status {
 		t.Errorf("%v exits with %d, want %d:\n%s", arguments, got, status, all)
 	}
@@ -161,8 +164,17 @@ http://%s {
 			t.Fatal(err)
 		}
 		digest := sha256.Sum256([]byte("document"))
-		res, err := caller.Post("http://"+address+"/v0/b2b/cmses_from_hashes", "application/json",
-			strings.NewReader(`["`+base64.StdEncoding.EncodeToString(digest[:])+`"]`))
+		var res *http.Response
+		for range 500 {
+			// Caddy closes the listener of the old configuration a little later, with
+			// the connections that wait there.
+			res, err = caller.Post("http://"+address+"/v0/b2b/cmses_from_hashes", "application/json",
+				strings.NewReader(`["`+base64.StdEncoding.EncodeToString(digest[:])+`"]`))
+			if !errors.Is(err, syscall.ECONNRESET) {
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,8 +201,8 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, options := range map[string]string{
-		"the PKCS#11 module cannot be read: stat /usr/lib/absent.so: no such file":    "module /usr/lib/absent.so\ntoken seals\nlabel seal",
-		"token 'absent' (" + softHSM + "), label 'seal': it is not there; there are ": "module " + softHSM + "\ntoken absent\nlabel seal",
+		"the PKCS#11 module cannot be read: stat /usr/lib/absent.so: no such file":         "module /usr/lib/absent.so\ntoken seals\nlabel seal",
+		"token 'absent' (" + softHSM + "), label 'seal': it is not there; the module has ": "module " + softHSM + "\ntoken absent\nlabel seal",
 		"it needs a PIN: give pin":                                      "module " + softHSM + "\ntoken checked\nlabel seal",
 		"its PIN cannot be read from {file." + dir + "/absent}":         "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + dir + "/absent}",
 		"it refuses the PIN, which is not tried again until it changes": "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + pinFile + "}",
@@ -241,5 +253,20 @@ func TestConfigurationOfThePage(t *testing.T) {
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
 	if err != nil || !bytes.Contains(adapted, []byte(`"private_key_module":{"label":"seal-2026","library":"/usr/lib/softhsm/libsofthsm2.so","module":"pkcs11",`)) {
 		t.Errorf("it adapts to %s (%v)", adapted, err)
+	}
+}
+
+// Errors name the option as the configuration does: in JSON, the path of the PKCS#11 module
+// is library, since module is the name of the Caddy module.
+func TestJSONErrorsNameTheField(t *testing.T) {
+	for want, k := range map[string]*Key{
+		"library is missing":                           {Token: "seals", Label: "seal"},
+		"library 'libhsm.so' must be an absolute path": {Module: "libhsm.so", Token: "seals", Label: "seal"},
+	} {
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+		if err := k.Provision(ctx); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %s", err, want)
+		}
+		cancel()
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func TestKeysOfEveryKindSign(t *testing.T) {
-	l := newLibrary(nil)
+	l := hookedLibrary(nil)
 	for alg, all := range map[string]string{
 		"ES256": `"alg":"ES256"`, "ES384": `"alg":"ES384"`, "ES512": `"alg":"ES512"`, "RS256": `"alg":"RS256"`,
 	} {
@@ -31,7 +31,7 @@ func TestKeysOfEveryKindSign(t *testing.T) {
 			if err := made.Try(t.Context()); err != nil {
 				t.Error(err)
 			}
-			k, _ := newKey(t, newLibrary(nil), "seals", label)
+			k, _ := newKey(t, hookedLibrary(nil), "seals", label)
 			found, err := k.Key(t.Context(), "kid-1")
 			if err != nil || found.Thumbprint() != made.Thumbprint() || found.ID() != "kid-1" {
 				t.Errorf("found is %v with the kid %s (%v), want %v", found, found.ID(), err, made)
@@ -45,14 +45,14 @@ func TestKeysOfEveryKindSign(t *testing.T) {
 
 // The JWKS of a key made for PS256 would say RS256, which the gateway prefers.
 func TestKeyOfAnotherAlgorithmIsNotMade(t *testing.T) {
-	k, _ := newKey(t, newLibrary(nil), "seals", "other")
+	k, _ := newKey(t, hookedLibrary(nil), "seals", "other")
 	if _, err := k.MakeKey(t.Context(), "PS256"); err == nil || !strings.Contains(err.Error(), "use ES256, ES384, ES512 or RS256") {
 		t.Errorf("error is %v", err)
 	}
 }
 
 func TestPSSSigns(t *testing.T) {
-	l := newLibrary(nil)
+	l := hookedLibrary(nil)
 	made := makeKey(t, l, "seals", "pss", "RS256")
 	k, _ := newKey(t, l, "seals", "pss")
 	for _, alg := range []string{"PS256", "PS384", "PS512", "RS512"} {
@@ -68,7 +68,7 @@ func TestPSSSigns(t *testing.T) {
 
 // Keys may have the same id, as those of programs that do not choose one.
 func TestKeysWithTheSameID(t *testing.T) {
-	l := newLibrary(nil)
+	l := hookedLibrary(nil)
 	for _, label := range []string{"first", "second"} {
 		k, _ := newKey(t, l, "seals", "same-id-"+label)
 		k.name.id = "same"
@@ -89,7 +89,7 @@ func TestKeysWithTheSameID(t *testing.T) {
 
 // The public half may have another label than the private key, if its id is the same.
 func TestPublicKeyWithAnotherLabel(t *testing.T) {
-	l := newLibrary(nil)
+	l := hookedLibrary(nil)
 	made := makeKey(t, l, "seals", "renamed", "ES256")
 	k, _ := newKey(t, l, "seals", "renamed")
 	err := k.token.do(t.Context(), func(s *session) error {
@@ -123,11 +123,11 @@ func (m *pssOnly) GetMechanismList(uint) ([]*pkcs11.Mechanism, error) {
 
 // What was found in a session that is lost is not used.
 func TestSessionLostWhileAlgorithmsAreListed(t *testing.T) {
-	makeKey(t, newLibrary(nil), "seals", "listed", "RS256")
-	k, _ := newKey(t, &library{path: softHSM, load: func(path string) (cryptoki, error) {
+	makeKey(t, hookedLibrary(nil), "seals", "listed", "RS256")
+	k, _ := newKey(t, newLibrary(softHSM, func(path string) (cryptoki, error) {
 		loaded, err := load(path)
 		return &pssOnly{loaded, true}, err
-	}}, "seals", "listed")
+	}, new(guards)), "seals", "listed")
 	key, err := k.Key(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -138,16 +138,16 @@ func TestSessionLostWhileAlgorithmsAreListed(t *testing.T) {
 }
 
 func TestWhatIsNotThereIsSaid(t *testing.T) {
-	l := newLibrary(nil)
+	l := hookedLibrary(nil)
 	makeKey(t, l, "seals", "there", "ES256")
 	for name, test := range map[string]struct{ module, token, label, want string }{
 		"module":       {"/usr/lib/absent.so", "seals", "there", "the PKCS#11 module cannot be read: stat /usr/lib/absent.so"},
 		"not a module": {"/etc/hostname", "seals", "there", "/etc/hostname cannot be loaded"},
-		"token":        {softHSM, "sealz", "there", "it is not there; there are "},
+		"token":        {softHSM, "sealz", "there", "it is not there; the module has '"},
 		"label":        {softHSM, "seals", "their", "it has no private key with label 'their'; it has some with the labels "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k, _ := newKey(t, &library{path: test.module, load: load}, test.token, test.label)
+			k, _ := newKey(t, newLibrary(test.module, load, new(guards)), test.token, test.label)
 			if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error is %v, want %s", err, test.want)
 			}
@@ -158,7 +158,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 // A wrong PIN is tried once, then not again until it changes.
 func TestWrongPINIsTriedOnce(t *testing.T) {
 	var logins atomic.Int32
-	l := newLibrary(func(call string) error {
+	l := hookedLibrary(func(call string) error {
 		if call == "Login" {
 			logins.Add(1)
 		}
@@ -186,7 +186,7 @@ func TestWrongPINIsTriedOnce(t *testing.T) {
 func TestWrongPINDoesNotLockATokenOverRestarts(t *testing.T) {
 	var logins atomic.Int32
 	for i := range 5 {
-		l := newLibrary(func(call string) error {
+		l := hookedLibrary(func(call string) error {
 			if call == "Login" {
 				logins.Add(1)
 			}
@@ -210,7 +210,7 @@ func TestWrongPINDoesNotLockATokenOverRestarts(t *testing.T) {
 // A token that is removed and comes back works again, with the same key.
 func TestTokenThatComesBack(t *testing.T) {
 	var away atomic.Bool
-	l := newLibrary(func(call string) error {
+	l := hookedLibrary(func(call string) error {
 		switch {
 		case !away.Load():
 		case call == "GetSlotList":
@@ -237,7 +237,7 @@ func TestTokenThatComesBack(t *testing.T) {
 // Sessions that are lost while the token is there cost nothing but another session.
 func TestLostSessionsAreReplaced(t *testing.T) {
 	var once atomic.Bool
-	l := newLibrary(func(call string) error {
+	l := hookedLibrary(func(call string) error {
 		if call == "SignInit" && once.CompareAndSwap(true, false) {
 			return pkcs11.Error(pkcs11.CKR_SESSION_HANDLE_INVALID)
 		}
@@ -256,7 +256,7 @@ func TestModuleThatHangs(t *testing.T) {
 	var hangs atomic.Bool
 	var inside atomic.Int32
 	repaired := make(chan struct{})
-	l := newLibrary(func(call string) error {
+	l := hookedLibrary(func(call string) error {
 		if call == "SignInit" && hangs.Load() {
 			inside.Add(1)
 			<-repaired
@@ -287,7 +287,7 @@ func TestModuleThatHangs(t *testing.T) {
 }
 
 func TestManyCallersShareTheSessions(t *testing.T) {
-	l := newLibrary(nil)
+	l := hookedLibrary(nil)
 	key := makeKey(t, l, "seals", "many", "ES256")
 	var callers sync.WaitGroup
 	for range 200 {
@@ -298,53 +298,6 @@ func TestManyCallersShareTheSessions(t *testing.T) {
 		})
 	}
 	callers.Wait()
-}
-
-func TestGuard(t *testing.T) {
-	for name, test := range map[string]struct {
-		flags uint
-		want  error
-	}{
-		"locked": {pkcs11.CKF_USER_PIN_LOCKED | pkcs11.CKF_USER_PIN_COUNT_LOW, errLocked},
-		"last":   {pkcs11.CKF_USER_PIN_FINAL_TRY, errLast},
-		"few":    {pkcs11.CKF_USER_PIN_COUNT_LOW, errFew},
-		"free":   {0, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tried := false
-			err := new(guard).login(test.flags, secret("1234"), func(string) error { tried = true; return nil })
-			if !errors.Is(err, test.want) || tried != (test.want == nil) {
-				t.Errorf("error is %v, tried is %v", err, tried)
-			}
-		})
-	}
-	g := new(guard)
-	wrong := func(string) error { return pkcs11.Error(pkcs11.CKR_PIN_INCORRECT) }
-	for i, step := range []struct {
-		pin  string
-		want error
-	}{{"1", errRefused}, {"1", errRefused}, {"2", errRefused}, {"3", errFew}} {
-		if err := g.login(uint(min(i, 1))*pkcs11.CKF_USER_PIN_COUNT_LOW, secret(step.pin), wrong); !errors.Is(err, step.want) {
-			t.Errorf("step %d: %v, want %v", i, err, step.want)
-		}
-	}
-}
-
-// Clients of one token may have different PINs that are wrong. A token that does not say
-// that a wrong PIN was given is not locked by them in turn.
-func TestGuardOfDifferentWrongPINs(t *testing.T) {
-	g, tries := new(guard), 0
-	for range 5 {
-		for _, pin := range []string{"1", "2"} {
-			err := g.login(0, secret(pin), func(string) error { tries++; return pkcs11.Error(pkcs11.CKR_PIN_INCORRECT) })
-			if !errors.Is(err, errRefused) {
-				t.Errorf("error is %v", err)
-			}
-		}
-	}
-	if tries != 2 {
-		t.Errorf("2 PINs were tried %d times", tries)
-	}
 }
 
 // A configuration without keys in hardware may come between two with a wrong PIN.
@@ -385,7 +338,7 @@ func TestLinkToAModule(t *testing.T) {
 // A session may be logged out while it stays open, as when an HSM was restarted behind its
 // module. Then a token shows no private keys, which is no error of the module.
 func TestSessionsThatAreLoggedOut(t *testing.T) {
-	l := newLibrary(nil)
+	l := hookedLibrary(nil)
 	made := makeKey(t, l, "seals", "loggedout", "ES256")
 	k, _ := newKey(t, l, "seals", "loggedout")
 	err := k.token.do(t.Context(), func(s *session) error {
@@ -396,5 +349,130 @@ func TestSessionsThatAreLoggedOut(t *testing.T) {
 	}
 	if key, err := k.Key(t.Context(), ""); err != nil || key.Thumbprint() != made.Thumbprint() {
 		t.Errorf("the key is %v, want %v (%v)", key, made, err)
+	}
+}
+
+// A token whose answer to a wrong PIN is an error of its vendor is not asked each second.
+func TestAnswerOfAVendorToAWrongPIN(t *testing.T) {
+	var logins atomic.Int32
+	l := hookedLibrary(func(call string) error {
+		if call == "Login" {
+			logins.Add(1)
+			return pkcs11.Error(pkcs11.CKR_VENDOR_DEFINED | 0x63c2)
+		}
+		return nil
+	})
+	k, _ := newKey(t, l, "vendor", "vendor")
+	for range 5 {
+		if _, err := k.Key(t.Context(), ""); !errors.Is(err, errUnclear) || !strings.Contains(err.Error(), "0x800063C2") {
+			t.Errorf("error is %v", err)
+		}
+	}
+	if n := logins.Load(); n != 1 {
+		t.Errorf("the PIN was tried %d times", n)
+	}
+}
+
+// A module that must be initialized again, as when p11-kit's server was restarted, cannot be
+// while a call hangs in it. Others say so, instead of waiting for ever.
+func TestModuleThatMustBeInitializedWhileACallHangs(t *testing.T) {
+	var hangs, away atomic.Bool
+	inside, repaired := make(chan struct{}), make(chan struct{})
+	l := hookedLibrary(func(call string) error {
+		switch {
+		case call == "SignInit" && hangs.CompareAndSwap(true, false):
+			close(inside)
+			<-repaired
+		case call == "SignInit" && away.Load():
+			return pkcs11.Error(pkcs11.CKR_DEVICE_ERROR)
+		case call == "GetSlotList" && away.Load():
+			return pkcs11.Error(pkcs11.CKR_DEVICE_ERROR)
+		}
+		return nil
+	})
+	key := makeKey(t, l, "occupied", "occupied", "ES256")
+	hangs.Store(true)
+	hanging := make(chan error)
+	go func() { hanging <- key.Try(t.Context()) }()
+	<-inside
+	away.Store(true)
+	if err := key.Try(t.Context()); err == nil || !strings.Contains(err.Error(), errOccupied.Error()) {
+		t.Errorf("error is %v, want %v", err, errOccupied)
+	}
+	away.Store(false)
+	close(repaired)
+	if err := <-hanging; err != nil {
+		t.Errorf("what hung: %v", err)
+	}
+	if err := key.Try(t.Context()); err != nil {
+		t.Errorf("after that: %v", err)
+	}
+}
+
+// A module that has no functions to give would crash the process with the first call.
+func TestModuleWithoutFunctions(t *testing.T) {
+	t.Setenv("P11_KIT_SERVER_ADDRESS", "/run/p11-kit.sock") // lacks "unix:path="
+	path := p11KitClient(t)
+	if _, err := load(path); err == nil || !strings.Contains(err.Error(), path+" gives no functions: pkcs11: 0x5: CKR_GENERAL_ERROR") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// stale is a module that sees only when it is initialized whether the token is there, as
+// SoftHSM does.
+type stale struct {
+	cryptoki
+	token   string
+	away    atomic.Bool
+	unknown bool
+	times   int // how often it was initialized again
+}
+
+func (s *stale) Initialize(options ...pkcs11.InitializeOption) error {
+	s.times++
+	s.unknown = s.away.Load()
+	return s.cryptoki.Initialize(options...)
+}
+
+func (s *stale) GetTokenInfo(slot uint) (pkcs11.TokenInfo, error) {
+	info, err := s.cryptoki.GetTokenInfo(slot)
+	if err == nil && info.Label == s.token && (s.unknown || s.away.Load()) {
+		return info, pkcs11.Error(pkcs11.CKR_TOKEN_NOT_PRESENT)
+	}
+	return info, err
+}
+
+func (s *stale) FindObjectsInit(session pkcs11.SessionHandle, template []*pkcs11.Attribute) error {
+	if s.away.Load() {
+		return pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED)
+	}
+	return s.cryptoki.FindObjectsInit(session, template)
+}
+
+// A token comes back, and the module does not see it by itself.
+func TestTokenThatComesBackToAStaleModule(t *testing.T) {
+	makeKey(t, hookedLibrary(nil), "stale", "stale", "ES256")
+	module := &stale{token: "stale"}
+	k, _ := newKey(t, newLibrary(softHSM, func(path string) (cryptoki, error) {
+		loaded, err := load(path)
+		module.cryptoki = loaded
+		return module, err
+	}, new(guards)), "stale", "stale")
+	if _, err := k.Key(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	module.away.Store(true)
+	for range 5 {
+		if _, err := k.Key(t.Context(), ""); !errors.Is(err, errAbsent) {
+			t.Errorf("while it is away, the error is %v", err)
+		}
+	}
+	if module.times != 1 {
+		t.Errorf("the module was initialized %d times, want once in %v", module.times, relookWait)
+	}
+	module.away.Store(false)
+	k.token.relooked = time.Time{} // that time is over
+	if _, err := k.Key(t.Context(), ""); err != nil {
+		t.Errorf("when it is back: %v", err)
 	}
 }

@@ -1,10 +1,13 @@
 package pkcs11
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/miekg/pkcs11"
 
@@ -33,17 +36,22 @@ type cryptoki interface {
 
 // A library is a PKCS#11 module that this process loads when it first needs it. It stays
 // loaded, even when no configuration uses it any more: a call that hangs may still be in
-// it. It knows which PINs were refused.
+// it.
 type library struct {
-	path string
-	load func(path string) (cryptoki, error)
+	path   string
+	load   func(path string) (cryptoki, error)
+	guards *guards
 
 	use        sync.RWMutex // held for writing while the module is initialized again, else by calls
-	generation int          // how often that was done
+	generation atomic.Int64 // how often that was done
 
 	mu     sync.Mutex
 	loaded cryptoki
-	guards map[string]*guard // by the serial number of the token
+}
+
+// newLibrary returns the library in the file path, which load loads.
+func newLibrary(path string, load func(path string) (cryptoki, error), guards *guards) *library {
+	return &library{path: path, load: load, guards: guards}
 }
 
 // libraryAt returns the library in the file path, the same one as long as this process
@@ -53,14 +61,25 @@ func libraryAt(path string) (*library, error) {
 	if file, err := filepath.EvalSymlinks(path); err == nil { // else load says what is wrong
 		key.path = file
 	}
-	val, loaded, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return &library{path: path, load: load}, nil })
+	known, err := kept(guardsKey{}, func() caddy.Destructor { return new(guards) })
 	if err != nil {
 		return nil, err
 	}
-	if loaded {
-		_, err = pool.Delete(key) // the first reference is the one that is kept
+	val, err := kept(key, func() caddy.Destructor { return newLibrary(path, load, known.(*guards)) })
+	if err != nil {
+		return nil, err
 	}
-	return val.(*library), err
+	return val.(*library), nil
+}
+
+// kept returns what the pool has for key, or what make returns. The pool keeps it as long
+// as this process runs.
+func kept(key any, make func() caddy.Destructor) (any, error) {
+	val, loaded, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return make(), nil })
+	if err == nil && loaded {
+		_, err = pool.Delete(key) // the first reference is the one that stays
+	}
+	return val, err
 }
 
 // Destruct implements caddy.Destructor.
@@ -80,40 +99,45 @@ func (l *library) cryptoki() (cryptoki, error) {
 	return l.loaded, nil
 }
 
-// restart initializes the module again, and reports whether it has done so. It does nothing
-// while a call is in the module. All sessions are lost.
-func (l *library) restart() bool {
-	if !l.use.TryLock() {
-		return false
+// restartWait is how long a call waits for the others in the module to end, so that it can
+// be initialized again.
+const restartWait = time.Second
+
+// errOccupied is the error if a call in the module does not end.
+var errOccupied = errors.New("the module must be initialized again, but a call hangs in it; if that lasts, restart Caddy")
+
+// restart initializes the module again, unless that was done after the given generation.
+// All sessions are lost. It waits for the calls in the module to end, and returns
+// errOccupied if one does not.
+func (l *library) restart(generation int64) error {
+	// With Lock, a call that hangs would stop all others. The module becomes free without
+	// it, since calls to a module that must be initialized fail, and then wait here.
+	for end := time.Now().Add(restartWait); !l.use.TryLock(); time.Sleep(restartWait / 100) {
+		if time.Now().After(end) {
+			return errOccupied
+		}
 	}
 	defer l.use.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.loaded == nil {
-		return false
+	if l.loaded == nil || l.generation.Load() != generation {
+		return nil
 	}
-	l.generation++
+	l.generation.Add(1)
 	_ = l.loaded.Finalize() // it may have lost what it would end
-	return l.loaded.Initialize() == nil
-}
-
-// guard returns the guard of the token with the given serial number.
-func (l *library) guard(serial string) *guard {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.guards == nil {
-		l.guards = make(map[string]*guard)
+	if err := l.loaded.Initialize(); err != nil {
+		return fmt.Errorf("it cannot be initialized again: %w", err)
 	}
-	if l.guards[serial] == nil {
-		l.guards[serial] = new(guard)
-	}
-	return l.guards[serial]
+	return nil
 }
 
 // load loads the module in the file path.
 func load(path string) (cryptoki, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("the PKCS#11 module cannot be read: %w", err)
+	}
+	if err := probe(path); err != nil {
+		return nil, err
 	}
 	ctx := pkcs11.New(path)
 	if ctx == nil {

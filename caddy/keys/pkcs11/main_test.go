@@ -23,7 +23,7 @@ const (
 
 // tokens are the labels of the tokens that there are. SoftHSM does not see tokens that
 // come after it was loaded.
-var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked", "served"}
+var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked", "served", "occupied", "vendor", "stale"}
 
 func TestMain(m *testing.M) {
 	if _, ok := os.LookupEnv("COMMAND"); ok {
@@ -92,15 +92,15 @@ func (h *hooked) SignInit(session pkcs11.SessionHandle, mechanism []*pkcs11.Mech
 	return h.cryptoki.SignInit(session, mechanism, key)
 }
 
-// newLibrary returns a library of its own, as another process has it. before may be nil.
-func newLibrary(before func(call string) error) *library {
-	return &library{path: softHSM, load: func(path string) (cryptoki, error) {
+// hookedLibrary returns a library of its own, as another process has it. before may be nil.
+func hookedLibrary(before func(call string) error) *library {
+	return newLibrary(softHSM, func(path string) (cryptoki, error) {
 		loaded, err := load(path)
 		if err != nil || before == nil {
 			return loaded, err
 		}
 		return &hooked{loaded, before}, nil
-	}}
+	}, new(guards))
 }
 
 // newKey returns the key with the given label, and a function that sets the PIN.

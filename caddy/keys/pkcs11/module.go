@@ -42,6 +42,7 @@ var pool = caddy.NewUsagePool()
 type (
 	libraryKey struct{ path string }
 	tokenKey   struct{ path, label, pin string }
+	guardsKey  struct{}
 )
 
 // Key is a private key on a PKCS#11 token: an EC key on P-256, P-384 or P-521, or an RSA
@@ -75,7 +76,7 @@ func (Key) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the key. It does not use the token.
 func (k *Key) Provision(ctx caddy.Context) error {
-	if err := k.validate(); err != nil {
+	if err := k.validate("library"); err != nil {
 		return err
 	}
 	id, _ := hex.DecodeString(k.ID) // it is valid
@@ -107,13 +108,14 @@ func (k *Key) Cleanup() error {
 	return err
 }
 
-// validate returns an error if options are missing or wrong.
-func (k *Key) validate() error {
+// validate returns an error if options are missing or wrong. module is the name of the
+// option for the PKCS#11 module.
+func (k *Key) validate(module string) error {
 	switch {
 	case k.Module == "":
-		return errors.New("module is missing: it is the file of a PKCS#11 module, such as /usr/lib/softhsm/libsofthsm2.so")
+		return fmt.Errorf("%s is missing: it is the file of a PKCS#11 module, such as /usr/lib/softhsm/libsofthsm2.so", module)
 	case !filepath.IsAbs(k.Module):
-		return fmt.Errorf("module '%s' must be an absolute path", k.Module)
+		return fmt.Errorf("%s '%s' must be an absolute path", module, k.Module)
 	case k.Token == "":
 		return errors.New("token is missing: it is the label of a token")
 	case k.Label == "" && k.ID == "":
@@ -180,7 +182,7 @@ func (k *Key) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Errf("wrong argument count after '%s': it takes one", option)
 		}
 	}
-	if err := k.validate(); err != nil {
+	if err := k.validate("module"); err != nil {
 		return d.WrapErr(err)
 	}
 	return nil
@@ -203,7 +205,7 @@ func (k *Key) Key(ctx context.Context, id string) (*tokenauth.Key, error) {
 		if err != nil {
 			return err
 		}
-		algorithms, err := s.algorithms(key.public)
+		algorithms, err := s.algorithms(key)
 		if err == nil { // else this may be called again
 			found <- result{key, algorithms}
 		}

@@ -55,7 +55,7 @@ func serve(t *testing.T, token string) (stop func()) {
 // A server that holds the PKCS#11 module in a process of its own may crash and be started
 // again. The gateway stays, and its key signs again.
 func TestServerOfP11KitThatIsRestarted(t *testing.T) {
-	l := &library{path: p11KitClient(t), load: load}
+	l := newLibrary(p11KitClient(t), load, new(guards))
 	stop := serve(t, "served")
 	key := makeKey(t, l, "served", "served", "ES256")
 	if err := key.Try(t.Context()); err != nil {

@@ -22,8 +22,8 @@ type session struct {
 	cryptoki
 	handle pkcs11.SessionHandle
 	slot   uint
-	login  bool // the token shows private keys to those who are logged in only
-	age    int  // the library's generation when it was opened
+	login  bool  // the token shows private keys to those who are logged in only
+	age    int64 // the library's generation when it was opened
 	keys   map[name]foundKey
 }
 
@@ -74,6 +74,9 @@ func (s *session) key(n name) (foundKey, error) {
 	return s.find(n)
 }
 
+// errAlways is the error for a key that the gateway cannot use.
+var errAlways = errors.New("it wants the PIN for every signature (CKA_ALWAYS_AUTHENTICATE), which the gateway does not give: make another key")
+
 // find looks for the key called n.
 func (s *session) find(n name) (foundKey, error) {
 	delete(s.keys, n)
@@ -87,6 +90,10 @@ func (s *session) find(n name) (foundKey, error) {
 		return foundKey{}, fmt.Errorf("it has no private key with %v; %s", n, s.labels())
 	case len(private) > 1:
 		return foundKey{}, fmt.Errorf("it has several private keys with %v: give label and id", n)
+	}
+	always, err := s.attribute(private[0], pkcs11.CKA_ALWAYS_AUTHENTICATE)
+	if err == nil && bytes.Equal(always, pkcs11.NewAttribute(pkcs11.CKA_ALWAYS_AUTHENTICATE, true).Value) {
+		return foundKey{}, fmt.Errorf("its key with %v: %w", n, errAlways)
 	}
 	public, err := s.public(n, private[0])
 	if err != nil {
@@ -155,18 +162,26 @@ func (s *session) public(n name, private pkcs11.ObjectHandle) (crypto.PublicKey,
 	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC).Value):
 		return s.publicEC(pair)
 	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_RSA).Value):
-		return s.publicRSA(private)
+		return s.publicRSA(pair, private)
 	}
 	return nil, errors.New("it is neither an EC nor an RSA key")
 }
 
-// publicRSA returns the public key of a private RSA key, which has its numbers too.
-func (s *session) publicRSA(private pkcs11.ObjectHandle) (crypto.PublicKey, error) {
+// publicRSA returns the public key of a private RSA key, which has its numbers too. On some
+// tokens it lacks the exponent; then the public key called n has it.
+func (s *session) publicRSA(n name, private pkcs11.ObjectHandle) (crypto.PublicKey, error) {
 	modulus, err := s.attribute(private, pkcs11.CKA_MODULUS)
 	if err != nil {
 		return nil, fmt.Errorf("reading its modulus: %w", err)
 	}
 	exponent, err := s.attribute(private, pkcs11.CKA_PUBLIC_EXPONENT)
+	if is(err, pkcs11.CKR_ATTRIBUTE_TYPE_INVALID) || err == nil && len(exponent) == 0 {
+		var public pkcs11.ObjectHandle
+		if public, err = s.publicObject(n); err != nil {
+			return nil, err
+		}
+		exponent, err = s.attribute(public, pkcs11.CKA_PUBLIC_EXPONENT)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading its exponent: %w", err)
 	}
@@ -188,26 +203,35 @@ var curves = []struct {
 	{asn1.ObjectIdentifier{1, 3, 132, 0, 35}, elliptic.P521(), "ES512"},
 }
 
-// publicEC returns the public EC key called n, or else one that has its id and another
-// label. A private EC key does not have the point.
-func (s *session) publicEC(n name) (crypto.PublicKey, error) {
+// publicObject returns the public key called n, or else one that has its id and another
+// label.
+func (s *session) publicObject(n name) (pkcs11.ObjectHandle, error) {
 	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 2)
 	if err == nil && len(objects) == 0 && n.id != "" {
 		objects, err = s.objects(name{id: n.id}.template(pkcs11.CKO_PUBLIC_KEY), 2)
 	}
 	switch {
 	case err != nil:
-		return nil, err
+		return 0, err
 	case len(objects) == 0:
-		return nil, errors.New("there is no public key beside it: store one with the same id or label")
+		return 0, errors.New("there is no public key beside it: store one with the same id or label")
 	case len(objects) > 1:
-		return nil, errors.New("there are several public keys beside it: give each pair an id of its own")
+		return 0, errors.New("there are several public keys beside it: give each pair an id of its own")
 	}
-	parameters, err := s.attribute(objects[0], pkcs11.CKA_EC_PARAMS)
+	return objects[0], nil
+}
+
+// publicEC returns the public EC key called n. A private EC key does not have the point.
+func (s *session) publicEC(n name) (crypto.PublicKey, error) {
+	public, err := s.publicObject(n)
+	if err != nil {
+		return nil, err
+	}
+	parameters, err := s.attribute(public, pkcs11.CKA_EC_PARAMS)
 	if err != nil {
 		return nil, fmt.Errorf("reading its curve: %w", err)
 	}
-	point, err := s.attribute(objects[0], pkcs11.CKA_EC_POINT)
+	point, err := s.attribute(public, pkcs11.CKA_EC_POINT)
 	if err != nil {
 		return nil, fmt.Errorf("reading its point: %w", err)
 	}
@@ -224,30 +248,44 @@ func (s *session) publicEC(n name) (crypto.PublicKey, error) {
 	if curve == nil {
 		return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
 	}
-	// The point should be an OCTET STRING, but some modules give what is in it.
-	var octets []byte
-	if rest, err := asn1.Unmarshal(point, &octets); err != nil || len(rest) > 0 {
-		octets = point
-	}
-	public, err := ecdsa.ParseUncompressedPublicKey(curve, octets)
+	key, err := parsePoint(curve, point)
 	if err != nil {
 		return nil, errors.New("its point is not on its curve")
 	}
-	return public, nil
+	return key, nil
 }
 
-// algorithms returns the JWS algorithms that the token has for a public key, the preferred
-// one first.
-func (s *session) algorithms(public crypto.PublicKey) ([]string, error) {
+// parsePoint returns the public key of a point. The point should be an OCTET STRING, but
+// some modules give what is in it. That begins with 4 too, the tag of an OCTET STRING.
+func parsePoint(curve elliptic.Curve, point []byte) (*ecdsa.PublicKey, error) {
+	if bare, err := ecdsa.ParseUncompressedPublicKey(curve, point); err == nil {
+		return bare, nil
+	}
+	var octets []byte
+	if _, err := asn1.Unmarshal(point, &octets); err != nil {
+		return nil, err
+	}
+	return ecdsa.ParseUncompressedPublicKey(curve, octets)
+}
+
+// algorithms returns the JWS algorithms that the token has for a key, the preferred one
+// first.
+func (s *session) algorithms(key foundKey) ([]string, error) {
 	mechanisms, err := s.GetMechanismList(s.slot)
 	if err != nil {
 		return nil, fmt.Errorf("listing mechanisms: %w", err)
 	}
+	// A key without the attribute is for all mechanisms. Not all tokens know the attribute.
+	allowed, err := s.attribute(key.private, pkcs11.CKA_ALLOWED_MECHANISMS)
+	if isLost(err) {
+		return nil, fmt.Errorf("reading its mechanisms: %w", err)
+	}
 	has := func(kind uint) bool {
-		return slices.ContainsFunc(mechanisms, func(m *pkcs11.Mechanism) bool { return m.Mechanism == kind })
+		return (len(allowed) == 0 || contains(allowed, kind)) &&
+			slices.ContainsFunc(mechanisms, func(m *pkcs11.Mechanism) bool { return m.Mechanism == kind })
 	}
 	var algorithms []string
-	switch key := public.(type) {
+	switch key := key.public.(type) {
 	case *ecdsa.PublicKey:
 		for _, c := range curves {
 			if c.curve == key.Curve && has(pkcs11.CKM_ECDSA) {
@@ -265,7 +303,18 @@ func (s *session) algorithms(public crypto.PublicKey) ([]string, error) {
 		}
 	}
 	if len(algorithms) == 0 {
-		return nil, errors.New("it has no mechanism for signatures with this key")
+		return nil, errors.New("it has no mechanism for signatures with this key (CKM_ECDSA for EC; CKM_RSA_PKCS or CKM_RSA_PKCS_PSS for RSA), or the key is not for it (CKA_ALLOWED_MECHANISMS)")
 	}
 	return algorithms, nil
+}
+
+// contains reports whether one of the values in an attribute is value.
+func contains(attribute []byte, value uint) bool {
+	encoded := pkcs11.NewAttribute(0, value).Value
+	for one := range slices.Chunk(attribute, len(encoded)) {
+		if bytes.Equal(one, encoded) {
+			return true
+		}
+	}
+	return false
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/pkcs11"
 	"go.uber.org/zap"
@@ -29,9 +30,11 @@ type token struct {
 	queue   *tokenauth.Queue
 	failing atomic.Bool // the last signature failed, and that was logged
 
-	mu     sync.Mutex
-	idle   []*session
-	closed bool
+	mu       sync.Mutex
+	idle     []*session
+	closed   bool
+	seen     bool      // it was there
+	relooked time.Time // when the module was last initialized again to find it
 }
 
 // newToken returns a token. It is not used before it is needed.
@@ -69,11 +72,15 @@ func closeAll(sessions []*session) {
 // that the caller uses after that.
 func (t *token) do(ctx context.Context, f func(*session) error) error {
 	return t.queue.Do(ctx, func() error {
+		generation := t.library.generation.Load()
 		err := t.inSession(f)
-		if errors.Is(err, errModule) && t.library.restart() {
-			err = t.inSession(f)
+		if !errors.Is(err, errModule) && (!errors.Is(err, errAbsent) || !t.mayRelook()) {
+			return err
 		}
-		return err
+		if restartErr := t.library.restart(generation); restartErr != nil {
+			return fmt.Errorf("%w; %w", err, restartErr)
+		}
+		return t.inSession(f)
 	})
 }
 
@@ -81,6 +88,25 @@ func (t *token) do(ctx context.Context, f func(*session) error) error {
 // passes calls on to a server may have lost its connection, and makes another one when it
 // is initialized.
 var errModule = errors.New("the PKCS#11 module has no token: look whether it is connected, and whether this user may use it")
+
+// errAbsent is the error of a token that the module does not have.
+var errAbsent = errors.New("it is not there")
+
+// relookWait is how often a module is initialized again to find a token that was there.
+const relookWait = 5 * time.Second
+
+// mayRelook reports whether the module may be initialized again to find the token. Some
+// modules, such as SoftHSM, see which tokens there are only then. The sessions of other
+// tokens are lost by that, so it is not done for one that was never there.
+func (t *token) mayRelook() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.seen || time.Since(t.relooked) < relookWait {
+		return false
+	}
+	t.relooked = time.Now()
+	return true
+}
 
 // note logs the first failure of signatures, and the end of failures: a call that needs a
 // signature does not say why there is none.
@@ -128,7 +154,7 @@ func (t *token) take() (*session, error) {
 		n := len(t.idle) - 1
 		s := t.idle[n]
 		t.idle = t.idle[:n]
-		if s.age == t.library.generation { // else its handle may be that of another session now
+		if s.age == t.library.generation.Load() { // else its handle may be that of another session now
 			t.mu.Unlock()
 			return s, nil
 		}
@@ -175,7 +201,7 @@ func (t *token) open() (*session, error) {
 	}
 	s := &session{
 		cryptoki: module, handle: handle, slot: slot, login: info.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0,
-		age: t.library.generation, keys: make(map[name]foundKey),
+		age: t.library.generation.Load(), keys: make(map[name]foundKey),
 	}
 	if err := t.login(s, info); err != nil {
 		closeAll([]*session{s})
@@ -193,8 +219,7 @@ func (t *token) login(s *session, info pkcs11.TokenInfo) error {
 	if err != nil {
 		return err
 	}
-	g := t.library.guard(info.SerialNumber)
-	return g.login(info.Flags, pin, func(pin string) error { return s.Login(s.handle, pkcs11.CKU_USER, pin) })
+	return t.library.guards.guard(info).login(info.Flags, pin, func(pin string) error { return s.Login(s.handle, pkcs11.CKU_USER, pin) })
 }
 
 // find returns the slot of the token.
@@ -210,8 +235,11 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 		if err != nil {
 			continue // it has just been removed, or has nothing to do with this one
 		}
-		// The label is padded with blanks.
-		if label := strings.TrimRight(found.Label, " \x00"); label != t.label {
+		if found.Flags&pkcs11.CKF_TOKEN_INITIALIZED == 0 && tokenLabel(found) == "" {
+			others = append(others, "one that is not initialized")
+			continue
+		}
+		if label := tokenLabel(found); label != t.label {
 			others = append(others, fmt.Sprintf("'%.32s'", label))
 			continue
 		}
@@ -222,9 +250,15 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 	case matches > 1:
 		return 0, info, fmt.Errorf("%d tokens have this label", matches)
 	case matches == 1:
+		t.mu.Lock()
+		t.seen = true
+		t.mu.Unlock()
 		return slot, info, nil
 	case len(others) == 0:
 		return 0, info, errModule
 	}
-	return 0, info, fmt.Errorf("it is not there; there are %s", strings.Join(others, ", "))
+	return 0, info, fmt.Errorf("%w; the module has %s", errAbsent, strings.Join(others, ", "))
 }
+
+// tokenLabel returns the label of a token. It is padded with blanks; some modules use zeros.
+func tokenLabel(info pkcs11.TokenInfo) string { return strings.TrimRight(info.Label, " \x00") }

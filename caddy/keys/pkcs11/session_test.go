@@ -1,0 +1,160 @@
+package pkcs11
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/asn1"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/miekg/pkcs11"
+)
+
+// A point comes as an OCTET STRING or bare. A bare one begins with the tag of an OCTET
+// STRING, so one of 256 can be read as both.
+func TestFormsOfAPoint(t *testing.T) {
+	for _, c := range curves {
+		length := byte(2*((c.curve.Params().BitSize+7)/8) + 1 - 2) // of what comes after tag and length
+		for ambiguous := range 2 {
+			private, err := ecdsa.GenerateKey(c.curve, rand.Reader)
+			for ambiguous == 1 && c.curve != elliptic.P521() { // whose points begin with 0 or 1
+				if err != nil || private.X.FillBytes(make([]byte, (c.curve.Params().BitSize+7)/8))[0] == length {
+					break
+				}
+				private, err = ecdsa.GenerateKey(c.curve, rand.Reader)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			bare, err := private.PublicKey.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrapped, err := asn1.Marshal(bare)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for form, point := range map[string][]byte{"bare": bare, "OCTET STRING": wrapped} {
+				if public, err := parsePoint(c.curve, point); err != nil || !public.Equal(&private.PublicKey) {
+					t.Errorf("%s, %s, ambiguous %d: %v", c.alg, form, ambiguous, err)
+				}
+			}
+		}
+		if _, err := parsePoint(c.curve, []byte{4, 1, 2}); err == nil {
+			t.Errorf("%s: what is not a point is taken for one", c.alg)
+		}
+	}
+}
+
+// generateWith makes a key whose private half has more attributes.
+func generateWith(t *testing.T, k *Key, alg string, more ...*pkcs11.Attribute) {
+	t.Helper()
+	err := k.token.do(t.Context(), func(s *session) error {
+		mechanism, parameters, err := generation(alg)
+		if err != nil {
+			return err
+		}
+		common := k.name.template(0)[1:]
+		public := append([]*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true)}, common...)
+		private := append([]*pkcs11.Attribute{
+			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SIGN, true),
+		}, append(more, common...)...)
+		_, _, err = s.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, append(public, parameters...), private)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// allowed is the attribute of a key that may be used by these mechanisms only.
+func allowed(mechanisms ...uint) *pkcs11.Attribute {
+	var value []byte
+	for _, m := range mechanisms {
+		value = append(value, pkcs11.NewAttribute(pkcs11.CKA_ALLOWED_MECHANISMS, m).Value...)
+	}
+	return pkcs11.NewAttribute(pkcs11.CKA_ALLOWED_MECHANISMS, value)
+}
+
+// A key may be allowed for some of the token's mechanisms only.
+func TestAllowedMechanisms(t *testing.T) {
+	l := hookedLibrary(nil)
+	k, _ := newKey(t, l, "seals", "allowed-pss")
+	generateWith(t, k, "RS256", allowed(pkcs11.CKM_SHA256_RSA_PKCS_PSS, pkcs11.CKM_RSA_PKCS_PSS))
+	key, err := k.Key(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public, err := key.Public(); err != nil || !strings.Contains(string(public), `"alg":"PS256"`) {
+		t.Errorf("the key is %s (%v), want one for PS256", public, err)
+	}
+	if err := key.Try(t.Context()); err != nil {
+		t.Error(err)
+	}
+	k, _ = newKey(t, l, "seals", "allowed-none")
+	generateWith(t, k, "ES256", allowed(pkcs11.CKM_ECDSA_SHA256))
+	if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "CKA_ALLOWED_MECHANISMS") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// without hides an attribute of private keys.
+type without struct {
+	cryptoki
+	kind uint
+}
+
+func (w *without) GetAttributeValue(session pkcs11.SessionHandle, object pkcs11.ObjectHandle, template []*pkcs11.Attribute) ([]*pkcs11.Attribute, error) {
+	class, err := w.cryptoki.GetAttributeValue(session, object, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, nil)})
+	if err == nil && template[0].Type == w.kind && class[0].Value[0] == pkcs11.CKO_PRIVATE_KEY {
+		return nil, pkcs11.Error(pkcs11.CKR_ATTRIBUTE_TYPE_INVALID)
+	}
+	return w.cryptoki.GetAttributeValue(session, object, template)
+}
+
+// A private RSA key need not have the public exponent (PKCS#11 v2.40 section 2.1.3).
+func TestRSAKeyWithoutItsExponent(t *testing.T) {
+	made := makeKey(t, hookedLibrary(nil), "seals", "exponent", "RS256")
+	k, _ := newKey(t, newLibrary(softHSM, func(path string) (cryptoki, error) {
+		loaded, err := load(path)
+		return &without{loaded, pkcs11.CKA_PUBLIC_EXPONENT}, err
+	}, new(guards)), "seals", "exponent")
+	if key, err := k.Key(t.Context(), ""); err != nil || key.Thumbprint() != made.Thumbprint() {
+		t.Errorf("the key is %v, want %v (%v)", key, made, err)
+	}
+}
+
+// A module may have no token but one that is not initialized, as SoftHSM when it is new.
+func TestTokenThatIsNotInitialized(t *testing.T) {
+	l := newLibrary(softHSM, func(path string) (cryptoki, error) {
+		loaded, err := load(path)
+		return &fresh{loaded}, err
+	}, new(guards))
+	k, _ := newKey(t, l, "seals", "seal")
+	_, err := k.Key(t.Context(), "")
+	if err == nil || errors.Is(err, errModule) || !strings.Contains(err.Error(), "it is not there; the module has one that is not initialized") {
+		t.Errorf("error is %v", err)
+	}
+	if l.generation.Load() > 0 {
+		t.Error("the module was initialized again")
+	}
+}
+
+// fresh is a module whose only token is not initialized.
+type fresh struct{ cryptoki }
+
+func (f *fresh) GetTokenInfo(uint) (pkcs11.TokenInfo, error) {
+	return pkcs11.TokenInfo{Flags: pkcs11.CKF_LOGIN_REQUIRED}, nil
+}
+
+// A key may want the PIN for every signature, as those for qualified signatures on smart
+// cards do.
+func TestKeyThatWantsThePINForEverySignature(t *testing.T) {
+	k, _ := newKey(t, hookedLibrary(nil), "seals", "always")
+	generateWith(t, k, "ES256", pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true), pkcs11.NewAttribute(pkcs11.CKA_ALWAYS_AUTHENTICATE, true))
+	if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "it wants the PIN for every signature (CKA_ALWAYS_AUTHENTICATE)") {
+		t.Errorf("error is %v", err)
+	}
+}
