@@ -176,9 +176,15 @@ func (f *fleet) comesBack(protocol string, g *gateway, order string) {
 	if status != http.StatusOK || err != nil || !bytes.Equal(content, f.bank.document(order)) {
 		f.t.Errorf("%s: the caller got %d, %d bytes, %v", order, status, len(content), err)
 	}
-	if n := f.bank.count(order); n != 2 {
+	if n := f.bank.count(order); n != 2 && (n > 3 || !f.slow()) {
 		f.t.Errorf("%s: the API saw %d calls, want the first one and that of another caller", order, n)
 	}
+}
+
+// slow reports whether the storage did not respond in time to one of the gateways, as on a
+// busy machine. Then the gateway asks the API, and the storage again.
+func (f *fleet) slow() bool {
+	return slices.ContainsFunc(f.gateways[:], func(g *gateway) bool { return len(g.lines("downloads are kept in memory only")) > 0 })
 }
 
 // settled waits until no gateway has a download under way.
