@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/go-jose/go-jose/v4"
 
 	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 	_ "github.com/esigngateway/caddy-bankid-esign/caddy/keys/pkcs11" // plugs in the module
