@@ -240,7 +240,7 @@ func TestSealWithBothKeysInATPM(t *testing.T) {
 	g.seal(http.StatusBadGateway)
 	s.start()
 	g.seal(http.StatusOK)
-	for _, message := range []string{"a TPM does not sign", "a TPM signs again"} {
+	for _, message := range []string{"a key in a TPM does not sign", "a key in a TPM signs again"} {
 		if n := g.logged(`"msg":"` + message + `"`); n != 1 {
 			t.Errorf("the log has %d times %q", n, message)
 		}

@@ -60,7 +60,7 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 		}
 		return err
 	})
-	d.note(ctx, err)
+	d.outages.note(ctx, s.key.String(), err)
 	if err != nil {
 		return nil, fmt.Errorf("the TPM (%s): %w", d.address, err)
 	}
