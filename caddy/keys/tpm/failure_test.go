@@ -33,6 +33,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"DeviceAllow=/dev/tpmrm0 rw":       syscall.EPERM,  // by systemd
 		"SupplementaryGroups=tss":          syscall.EACCES, // by its group
 		"use /dev/tpmrm0":                  syscall.EBUSY,
+		"other programs use /dev/tpmrm0":   syscall.EAGAIN,
 		"nothing listens at /dev/tpmrm0":   syscall.ECONNREFUSED,
 		"PrivateDevices":                   fs.ErrNotExist,
 		"cannot be used: open /dev/tpmrm0": syscall.EMFILE,
