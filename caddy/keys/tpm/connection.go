@@ -120,6 +120,8 @@ func openError(address string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no %s: look whether the machine has a TPM that its firmware has enabled, and under systemd at PrivateDevices (no)", address)
+	case errors.Is(err, fs.ErrPermission) && isConnection(err):
+		return fmt.Errorf("this user may not connect to %s, which needs the right to write to it", address)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("this user may not use %s: add it to the group tss (under systemd SupplementaryGroups=tss), and under systemd allow the device (DeviceAllow=%s rw)", address, address)
 	case errors.Is(err, syscall.EBUSY):
@@ -130,6 +132,12 @@ func openError(address string, err error) error {
 		return fmt.Errorf("nothing listens at %s", address)
 	}
 	return fmt.Errorf("%s cannot be used: %w", address, err)
+}
+
+// isConnection reports whether err is that of a connection, and not of a file.
+func isConnection(err error) bool {
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
 }
 
 // Send sends a command, and sends it again while the TPM is busy. If the caller has left,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -42,6 +43,10 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %s", err, want)
 		}
+	}
+	err := openError("/tmp/tpm/socket", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
+	if want := "this user may not connect to /tmp/tpm/socket"; !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "tss") {
+		t.Errorf("error is %v, want %s", err, want)
 	}
 }
 

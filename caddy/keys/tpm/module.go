@@ -112,8 +112,16 @@ func (k *Key) address() string {
 
 // validate returns an error if options are missing or wrong.
 func (k *Key) validate() error {
-	if _, _, err := net.SplitHostPort(k.address()); err != nil && !filepath.IsAbs(k.address()) {
-		return fmt.Errorf("device '%s' must be an absolute path, or host:port", k.Device)
+	if !filepath.IsAbs(k.address()) {
+		host, port, err := net.SplitHostPort(k.address())
+		if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || host == "" {
+			return fmt.Errorf("device '%s' must be an absolute path, or host:port", k.Device)
+		}
+	}
+	for _, option := range [][2]string{{"device", k.Device}, {"key", k.File}, {"handle", k.Handle}} {
+		if len(placeholders(option[1])) > 0 {
+			return fmt.Errorf("%s '%s' has a placeholder, which only auth can have: in a Caddyfile, {$NAME} is the environment variable NAME", option[0], option[1])
+		}
 	}
 	switch {
 	case k.File == "" && k.Handle == "":
