@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -202,3 +203,18 @@ func TestCheckOfKeysInAModule(t *testing.T) {
 }
 
 var _ caddyesign.KeyMaker = (*Device)(nil)
+
+// In JSON, the object of a module may hold a secret, such as a PIN.
+func TestKeyWithoutTheNameOfItsModule(t *testing.T) {
+	for _, object := range []string{`{"pin":"planted"}`, `{"module":1,"pin":"planted"}`, `{"module":"","pin":"planted"}`, `"planted"`} {
+		config := `{"admin":{"disabled":true},"apps":{"bankid_esign":{"environment":"current","client_id":"x","private_key_module":` + object + `}}}`
+		var cfg caddy.Config
+		if err := json.Unmarshal([]byte(config), &cfg); err != nil {
+			t.Fatal(err)
+		}
+		err := caddy.Validate(&cfg)
+		if err == nil || !strings.Contains(err.Error(), "private_key_module: module is missing") || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s: error is %v", object, err)
+		}
+	}
+}

@@ -19,8 +19,8 @@ type Signer interface {
 
 	// Sign signs digest as crypto.Signer does: the signature of an EC key is in ASN.1,
 	// and *rsa.PSSOptions ask for RSASSA-PSS. It returns when ctx ends, even if the
-	// signature is not made yet; that is after 30 seconds at the latest. Its error becomes
-	// part of a KeyError and must not hold a secret.
+	// signature is not made yet; that is after 30 seconds at the latest. ctx has no values.
+	// Its error becomes part of a KeyError and must not hold a secret.
 	Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
 }
 
@@ -50,7 +50,7 @@ const signWait = 30 * time.Second
 func (k *Key) signOutside(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, signWait)
 	defer cancel()
-	signature, err := k.private.outside.Sign(ctx, digest, opts)
+	signature, err := k.private.outside.Sign(withoutValues{ctx}, digest, opts)
 	switch {
 	case err == nil:
 		return signature, nil
@@ -59,6 +59,14 @@ func (k *Key) signOutside(ctx context.Context, digest []byte, opts crypto.Signer
 	}
 	return nil, &KeyError{Err: err}
 }
+
+// withoutValues is a context without its values. One of them may be the trace of a call
+// (net/http/httptrace), which would take a connection to what holds the key for one to the
+// call's server.
+type withoutValues struct{ context.Context }
+
+// Value implements context.Context.
+func (withoutValues) Value(any) any { return nil }
 
 // A Queue is the way to something that serves a limited number of calls at once and may
 // hang, such as a TPM. Calls that wait for their turn get it in the order in which they

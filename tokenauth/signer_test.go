@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -345,4 +347,50 @@ func TestKeysOutsideShareTokensByASecret(t *testing.T) {
 			}
 		}
 	})
+}
+
+// dialer is a Signer that is somewhere on the network.
+type dialer struct {
+	crypto.Signer
+	address string
+}
+
+func (d dialer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", d.address)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.Close()
+	return d.Signer.Sign(rand.Reader, digest, opts)
+}
+
+// A connection to what holds the key is none to the server that the call goes to, whose
+// time limits begin when it is made.
+func TestConnectionToTheKeyIsNotThatOfTheCall(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	key, err := tokenauth.NewKey(dialer{newDevice(t).Signer, listener.Addr().String()}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := newTestSource(t, newDPoPServer(), func(c *tokenauth.Config) {
+		c.DPoP = true
+		c.Credentials = func() (tokenauth.Credentials, error) {
+			return tokenauth.Credentials{ClientID: "client", ClientSecret: tokenauth.NewSecret("secret"), DPoPKey: key}, nil
+		}
+	})
+	token := getToken(t, source)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		ConnectStart: func(_, address string) { t.Errorf("the call's trace shows a connection to %s", address) },
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Authorize(req, token, ""); err != nil {
+		t.Error(err)
+	}
 }

@@ -34,6 +34,10 @@ const (
 	// minutes to make an RSA key.
 	turnWait = 5 * time.Minute
 
+	// openWait is how long a TPM that serves one program at a time may be in use by another
+	// one. The gateway needs it for milliseconds.
+	openWait = 5 * time.Second
+
 	// A command is sent again after firstPause, then after twice that time, and so on up
 	// to lastPause, if the TPM is busy. flushWait is how long it may be busy when the
 	// caller has left.
@@ -48,8 +52,32 @@ type connection struct {
 	ctx context.Context // that of the caller, which may leave before the turn is over
 }
 
-// open connects to the TPM at an address: a path, or host:port.
+// open connects to the TPM at an address: a path, or host:port. While another program has it,
+// it tries again.
 func open(ctx context.Context, address string) (*connection, error) {
+	return patiently(ctx, func() (*connection, error) { return connect(ctx, address) })
+}
+
+// patiently calls connect until the TPM is free, or openWait is over.
+func patiently(ctx context.Context, connect func() (*connection, error)) (*connection, error) {
+	over := time.After(openWait)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		c, err := connect()
+		if !errors.Is(err, errInUse) {
+			return c, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-over:
+			return nil, err
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// connect is open, without another try.
+func connect(ctx context.Context, address string) (*connection, error) {
 	if !filepath.IsAbs(address) {
 		return dial(ctx, "tcp", address)
 	}
@@ -84,19 +112,32 @@ func dial(ctx context.Context, network, address string) (*connection, error) {
 	return &connection{conn, ctx}, nil
 }
 
+// errInUse is part of the error if other programs use the TPM.
+var errInUse = errors.New("which serves one at a time")
+
 // openError says why there is no connection.
 func openError(address string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no %s: look whether the machine has a TPM that its firmware has enabled, and under systemd at PrivateDevices (no)", address)
+	case errors.Is(err, fs.ErrPermission) && isConnection(err):
+		return fmt.Errorf("this user may not connect to %s, which needs the right to write to it", address)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("this user may not use %s: add it to the group tss (under systemd SupplementaryGroups=tss), and under systemd allow the device (DeviceAllow=%s rw)", address, address)
 	case errors.Is(err, syscall.EBUSY):
-		return fmt.Errorf("another program uses %s, which only one can: use %s", address, defaultDevice)
+		return fmt.Errorf("another program uses %s, %w: use %s", address, errInUse, defaultDevice)
+	case errors.Is(err, syscall.EAGAIN): // too many connections wait at a socket
+		return fmt.Errorf("other programs use %s, %w", address, errInUse)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens at %s", address)
 	}
 	return fmt.Errorf("%s cannot be used: %w", address, err)
+}
+
+// isConnection reports whether err is that of a connection, and not of a file.
+func isConnection(err error) bool {
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
 }
 
 // Send sends a command, and sends it again while the TPM is busy. If the caller has left,

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,3 +183,32 @@ type broken struct{ *strings.Reader }
 
 func (broken) Write(p []byte) (int, error) { return len(p), nil }
 func (broken) Close() error                { return nil }
+
+// A TPM that serves one program at a time is tried again while another one has it: a
+// character device without a resource manager, or a socket at which too many wait.
+func TestTPMThatAnotherProgramUses(t *testing.T) {
+	for _, cause := range []error{syscall.EBUSY, syscall.EAGAIN} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			if _, err := patiently(t.Context(), func() (*connection, error) {
+				if tries++; tries < 5 {
+					return nil, openError("/dev/tpm0", cause)
+				}
+				return new(connection), nil
+			}); err != nil || tries != 5 {
+				t.Errorf("after %d tries, the error is %v", tries, err)
+			}
+			inUse := func() (*connection, error) { return nil, openError("/dev/tpm0", cause) }
+			began := time.Now()
+			if _, err := patiently(t.Context(), inUse); !errors.Is(err, errInUse) || time.Since(began) != openWait {
+				t.Errorf("after %v, the error is %v", time.Since(began), err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began = time.Now()
+			if _, err := patiently(ctx, inUse); !errors.Is(err, errInUse) || time.Since(began) != time.Second {
+				t.Errorf("for a caller that waits for a second, after %v the error is %v", time.Since(began), err)
+			}
+		})
+	}
+}

@@ -2,12 +2,9 @@ package tpm
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
-	"sync/atomic"
 
 	"github.com/google/go-tpm/tpm2/transport"
-	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -28,7 +25,7 @@ type device struct {
 	address string
 	open    func(ctx context.Context, address string) (*connection, error)
 	queue   *tokenauth.Queue
-	failing atomic.Bool // the last signature failed, and that was logged
+	outages outages
 
 	// These are for the caller whose turn it is.
 	guards    map[string]*guard // by the identity of the key
@@ -86,19 +83,3 @@ func (d *device) guard(identity string) *guard {
 	}
 	return g
 }
-
-// note logs the first failure of signatures, and the end of failures: a call that needs a
-// signature does not say why there is none.
-func (d *device) note(ctx context.Context, err error) {
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled): // the caller has left
-	case err != nil && d.failing.CompareAndSwap(false, true):
-		logger().Error("a TPM does not sign", zap.String("device", d.address), zap.Error(err))
-	case err == nil && d.failing.CompareAndSwap(true, false):
-		logger().Info("a TPM signs again", zap.String("device", d.address))
-	}
-}
-
-// logger returns the logger of the configuration that runs, which may be another one than
-// that in which the TPM was first used.
-func logger() *zap.Logger { return caddy.Log().Named(moduleID) }

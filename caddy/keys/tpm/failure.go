@@ -19,10 +19,10 @@ var explanations = []struct {
 }{
 	{tpm2.TPMRCLockout, "it is locked against the guessing of passwords, and unlocks itself with time (tpm2_getcap properties-variable): a wrong value was given too often, or the machine lost its power while a key was in use that counts (noda is not set). Keys that keygen makes do not count"},
 	{tpm2.TPMRCInitialize, "it was not started (TPM2_Startup): the firmware does that, and for swtpm its option --flags startup-clear"},
-	{tpm2.TPMRCObjectMemory, "it has no room for the key: other programs have left keys in it (tpm2_flushcontext --transient-object), or use " + defaultDevice},
-	{tpm2.TPMRCObjectHandles, "it has no room for the key: other programs have left keys in it (tpm2_flushcontext --transient-object), or use " + defaultDevice},
-	{tpm2.TPMRCSessionMemory, "it has no room for a session: other programs have left sessions in it (tpm2_flushcontext --loaded-session), or use " + defaultDevice},
-	{tpm2.TPMRCSessionHandles, "it has no room for a session: other programs have left sessions in it (tpm2_flushcontext --saved-session), or use " + defaultDevice},
+	{tpm2.TPMRCObjectMemory, "it has no room for the key: other programs, or a gateway that was killed, have left keys in it (tpm2_flushcontext --transient-object), or use " + defaultDevice},
+	{tpm2.TPMRCObjectHandles, "it has no room for the key: other programs, or a gateway that was killed, have left keys in it (tpm2_flushcontext --transient-object), or use " + defaultDevice},
+	{tpm2.TPMRCSessionMemory, "it has no room for a session: other programs, or a gateway that was killed, have left sessions in it (tpm2_flushcontext --loaded-session), or use " + defaultDevice},
+	{tpm2.TPMRCSessionHandles, "it has no room for a session: other programs, or a gateway that was killed, have left sessions in it (tpm2_flushcontext --saved-session), or use " + defaultDevice},
 	{tpm2.TPMRCFailure, "it has failed its self-test: restart the machine"},
 }
 

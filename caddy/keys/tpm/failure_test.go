@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -33,6 +34,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"DeviceAllow=/dev/tpmrm0 rw":       syscall.EPERM,  // by systemd
 		"SupplementaryGroups=tss":          syscall.EACCES, // by its group
 		"use /dev/tpmrm0":                  syscall.EBUSY,
+		"other programs use /dev/tpmrm0":   syscall.EAGAIN,
 		"nothing listens at /dev/tpmrm0":   syscall.ECONNREFUSED,
 		"PrivateDevices":                   fs.ErrNotExist,
 		"cannot be used: open /dev/tpmrm0": syscall.EMFILE,
@@ -41,6 +43,10 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %s", err, want)
 		}
+	}
+	err := openError("/tmp/tpm/socket", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
+	if want := "this user may not connect to /tmp/tpm/socket"; !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "tss") {
+		t.Errorf("error is %v, want %s", err, want)
 	}
 }
 

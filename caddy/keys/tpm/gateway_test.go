@@ -240,7 +240,7 @@ func TestSealWithBothKeysInATPM(t *testing.T) {
 	g.seal(http.StatusBadGateway)
 	s.start()
 	g.seal(http.StatusOK)
-	for _, message := range []string{"a TPM does not sign", "a TPM signs again"} {
+	for _, message := range []string{"a key in a TPM does not sign", "a key in a TPM signs again"} {
 		if n := g.logged(`"msg":"` + message + `"`); n != 1 {
 			t.Errorf("the log has %d times %q", n, message)
 		}
@@ -286,6 +286,9 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 		"key /etc/seal.tpm\npin 1234":                 "unrecognized subdirective 'pin': must be one of device, key, handle, auth, at Caddyfile:7",
 		"key /etc/seal.tpm\nauth planted one":         "wrong argument count after 'auth': it takes one, at Caddyfile:7",
 		"key /etc/seal.tpm\ndevice tpmrm0":            "device 'tpmrm0' must be an absolute path, or host:port, at Caddyfile:",
+		"key /etc/seal.tpm\ndevice :2321":             "device ':2321' must be an absolute path, or host:port, at Caddyfile:",
+		"key /etc/seal.tpm\ndevice localhost:tpm":     "device 'localhost:tpm' must be an absolute path, or host:port, at Caddyfile:",
+		"key {env.CREDENTIALS_DIRECTORY}/seal.tpm":    "key '{env.CREDENTIALS_DIRECTORY}/seal.tpm' has a placeholder, which only auth can have",
 		"handle 81000001":                             "handle '81000001' must be that of a persistent key, from 0x81000000 to 0x81ffffff",
 		"handle 0x80000001":                           "handle '0x80000001' must be that of a persistent key",
 		"handle 0x8100000100":                         "handle '0x8100000100' must be that of a persistent key",

@@ -213,3 +213,35 @@ func TestKeyFileThatHangs(t *testing.T) {
 	}
 	_ = file.Close()
 }
+
+// A file with an authorization value that hangs does not keep the TPM from another key.
+func TestAuthorizationValueThatHangs(t *testing.T) {
+	s := newSimulator(t)
+	d := newDevice(s.socket)
+	placeholder, set := s.fromFile()
+	set(auth)
+	hangs := s.make(s.key(d, Key{File: s.path("key"), Auth: placeholder}), "ES256")
+	other := s.make(s.key(d, Key{File: s.path("other")}), "ES256")
+	pipe := s.path("authvalue")
+	if err := os.Remove(pipe); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := hangs.Try(ctx); err == nil || ctx.Err() == nil {
+		t.Errorf("before its deadline, the error is %v", err)
+	}
+	soon, cancelSoon := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancelSoon()
+	if err := other.Try(soon); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	file, err := os.OpenFile(pipe, os.O_WRONLY, 0) // so that what hangs goes on
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = file.Close()
+}

@@ -58,8 +58,9 @@ type Key struct {
 	// key has none.
 	Auth string `json:"auth,omitempty"`
 
-	device *device
-	holder holder
+	device  *device
+	holder  holder
+	reading *tokenauth.Queue // of the authorization value
 }
 
 // A holder gives a key that is in a TPM.
@@ -94,7 +95,7 @@ func (k *Key) Provision(ctx caddy.Context) error {
 
 // use sets up the key in device.
 func (k *Key) use(d *device) {
-	k.device = d
+	k.device, k.reading = d, tokenauth.NewQueue(1)
 	if handle, err := parseHandle(k.Handle); err == nil {
 		k.holder = handle
 		return
@@ -112,8 +113,16 @@ func (k *Key) address() string {
 
 // validate returns an error if options are missing or wrong.
 func (k *Key) validate() error {
-	if _, _, err := net.SplitHostPort(k.address()); err != nil && !filepath.IsAbs(k.address()) {
-		return fmt.Errorf("device '%s' must be an absolute path, or host:port", k.Device)
+	if !filepath.IsAbs(k.address()) {
+		host, port, err := net.SplitHostPort(k.address())
+		if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || host == "" {
+			return fmt.Errorf("device '%s' must be an absolute path, or host:port", k.Device)
+		}
+	}
+	for _, option := range [][2]string{{"device", k.Device}, {"key", k.File}, {"handle", k.Handle}} {
+		if len(placeholders(option[1])) > 0 {
+			return fmt.Errorf("%s '%s' has a placeholder, which only auth can have: in a Caddyfile, {$NAME} is the environment variable NAME", option[0], option[1])
+		}
 	}
 	switch {
 	case k.File == "" && k.Handle == "":
@@ -154,13 +163,25 @@ func placeholders(value string) []string {
 	return names
 }
 
-// auth resolves the authorization value. The error names placeholders, not their values.
-func (k *Key) auth() (tokenauth.Secret, error) {
-	auth, err := caddy.NewReplacer().ReplaceOrErr(k.Auth, true, true)
-	if err != nil {
-		return tokenauth.Secret{}, fmt.Errorf("its authorization value cannot be read from {%s}", strings.Join(placeholders(k.Auth), "}{"))
+// auth resolves the authorization value, before it is the turn of the caller at the TPM:
+// its file system may hang. The error names placeholders, not their values.
+func (k *Key) auth(ctx context.Context) (tokenauth.Secret, error) {
+	if k.Auth == "" {
+		return tokenauth.Secret{}, nil
 	}
-	return tokenauth.NewSecret(auth), nil
+	found := make(chan tokenauth.Secret, 1) // the call may go on when nobody waits any more
+	err := k.reading.Do(ctx, func() error {
+		auth, err := caddy.NewReplacer().ReplaceOrErr(k.Auth, true, true)
+		if err != nil {
+			return fmt.Errorf("its authorization value cannot be read from {%s}", strings.Join(placeholders(k.Auth), "}{"))
+		}
+		found <- tokenauth.NewSecret(auth)
+		return nil
+	})
+	if err != nil {
+		return tokenauth.Secret{}, err
+	}
+	return <-found, nil
 }
 
 // UnmarshalCaddyfile sets up the key from Caddyfile tokens. Syntax:
@@ -226,7 +247,7 @@ func (k *Key) MakeKey(ctx context.Context, alg string) (*tokenauth.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	auth, err := k.auth()
+	auth, err := k.auth(ctx)
 	if err == nil {
 		err = checkAuth(auth, template.NameAlg)
 	}

@@ -46,21 +46,20 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	}
 	made := make(chan tpm2.TPMTSignature, 1) // the call may go on when nobody waits any more
 	d := s.key.device
-	err = d.do(ctx, func(tpm transport.TPM) error {
-		auth, err := s.key.auth()
-		if err == nil {
-			err = checkAuth(auth, s.object.area().NameAlg)
-		}
-		if err != nil {
+	auth, err := s.key.auth(ctx)
+	if err == nil {
+		err = checkAuth(auth, s.object.area().NameAlg)
+	}
+	if err == nil {
+		err = d.do(ctx, func(tpm transport.TPM) error {
+			signature, err := s.sign(tpm, auth, digest, scheme)
+			if err == nil {
+				made <- signature
+			}
 			return err
-		}
-		signature, err := s.sign(tpm, auth, digest, scheme)
-		if err == nil {
-			made <- signature
-		}
-		return err
-	})
-	d.note(ctx, err)
+		})
+	}
+	d.outages.note(ctx, s.key.String(), err)
 	if err != nil {
 		return nil, fmt.Errorf("the TPM (%s): %w", d.address, err)
 	}
