@@ -8,6 +8,7 @@ require (
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/esigngateway/caddy-bankid-esign v0.1.0
 	github.com/esigngateway/caddy-bankid-esign/caddy/keys/pkcs11 v0.0.0
+	github.com/esigngateway/caddy-bankid-esign/caddy/keys/tpm v0.0.0
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/johannesboyne/gofakes3 v1.2.0
 	github.com/quic-go/quic-go v0.63.0
@@ -216,3 +217,5 @@ require (
 replace github.com/esigngateway/caddy-bankid-esign => ../..
 
 replace github.com/esigngateway/caddy-bankid-esign/caddy/keys/pkcs11 => ../keys/pkcs11
+
+replace github.com/esigngateway/caddy-bankid-esign/caddy/keys/tpm => ../keys/tpm

@@ -15,6 +15,7 @@ import (
 
 	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 	_ "github.com/esigngateway/caddy-bankid-esign/caddy/keys/pkcs11" // plugs in the module
+	_ "github.com/esigngateway/caddy-bankid-esign/caddy/keys/tpm"    // plugs in the module
 )
 
 // A device holds keys. It returns the body of the subdirective for the key with that
@@ -25,6 +26,7 @@ type device func(label string) string
 // function prepares a device.
 var hardware = map[string]func(t *testing.T) device{
 	"pkcs11": softHSM,
+	"tpm":    softTPM,
 }
 
 // The gateway authenticates at Keycloak with a key in hardware (private_key_jwt). The
@@ -108,7 +110,9 @@ func makeKey(t *testing.T, module, body string, alg jose.SignatureAlgorithm) jos
 	if err := holder.(caddy.Provisioner).Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
-	defer holder.(caddy.CleanerUpper).Cleanup()
+	if holder, ok := holder.(caddy.CleanerUpper); ok {
+		defer holder.Cleanup()
+	}
 	made, err := holder.MakeKey(ctx, string(alg))
 	if err != nil {
 		t.Fatal(err)
@@ -144,5 +148,34 @@ func softHSM(t *testing.T) device {
 	pin := writeKey(t, "pin", []byte(hardwarePIN+"\n"))
 	return func(label string) string {
 		return "module /usr/lib/softhsm/libsofthsm2.so\ntoken " + token + "\nlabel " + label + "\npin {file." + pin + "}"
+	}
+}
+
+// softTPM starts swtpm, which is a TPM 2.0.
+func softTPM(t *testing.T) device {
+	t.Helper()
+	// Not t.TempDir, whose paths can be too long for a socket.
+	dir, err := os.MkdirTemp("", "tpm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "socket")
+	swtpm := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir,
+		"--server", "type=unixio,path="+socket, "--flags", "not-need-init,startup-clear")
+	if err := swtpm.Start(); err != nil {
+		t.Fatalf("%v (bash .ci/run installs what is needed)", err)
+	}
+	t.Cleanup(func() {
+		_ = swtpm.Process.Kill()
+		_ = swtpm.Wait() // the error says that it was killed
+		_ = os.RemoveAll(dir)
+	})
+	eventually(t, func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	})
+	auth := writeKey(t, "auth", []byte(hardwarePIN+"\n"))
+	return func(label string) string {
+		return "device " + socket + "\nkey " + filepath.Join(dir, label) + "\nauth {file." + auth + "}"
 	}
 }
