@@ -36,6 +36,7 @@ var downloadMessages = map[download.Event]struct {
 	download.Stored:      {zap.InfoLevel, "", "downloads are kept in the storage again"},
 	download.Lost:        {zap.WarnLevel, "lost", "download not kept: the storage has failed meanwhile"},
 	download.Expired:     {zap.WarnLevel, "expired", "download expired: its last transfer broke off, and nobody came for it"},
+	download.Underway:    {zap.WarnLevel, "underway", "download still comes while the gateway stops: if the process ends now, the document is lost"},
 	download.Closed:      {zap.WarnLevel, "closed", "download lost: the gateway stops"},
 }
 
@@ -46,7 +47,7 @@ func (l downloadLog) Observe(d *download.Download, e download.Event, err error) 
 		downloadEvents.WithLabelValues(about.label).Inc()
 	}
 	logger := l.logger
-	if e == download.Expired || e == download.Closed { // the handler may be gone
+	if e == download.Expired || e == download.Underway || e == download.Closed { // the handler may be gone
 		logger = caddy.Log()
 	}
 	logger.With(l.fields...).With(zap.Int64("bytes", d.Length()), zap.Error(err)).Log(about.level, about.message)

@@ -102,7 +102,7 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 		}
 		if !d.passing && !d.addPiece() {
 			d.pass()
-			overflow = true
+			overflow = !d.store.closed
 		}
 		if d.passing {
 			// One piece is passed on, while another one comes.

@@ -40,6 +40,9 @@ const (
 	Lost
 	// Expired: the time of the download is over, and its last transfer broke off.
 	Expired
+	// Underway: the store is closed while the response comes. If the process ends, the
+	// download is lost.
+	Underway
 	// Closed: the store is closed, and the last transfer broke off.
 	Closed
 )
