@@ -36,6 +36,8 @@ const (
 	// Stored: the archive keeps downloads again.
 	Stored
 
+	// Unreadable: a transfer to a client broke off, since the archive did not return a piece.
+	Unreadable
 	// Lost: the archive has failed, and memory does not have all of the download any more.
 	Lost
 	// Expired: the time of the download is over, and its last transfer broke off.
@@ -49,6 +51,7 @@ const (
 
 // An Observer is told what happens to downloads. It is safe for concurrent use.
 type Observer interface {
-	// Observe is called after e has happened to d. err is nil, but for Unstored.
+	// Observe is called after e has happened to d. err is nil, but for Unstored and
+	// Unreadable.
 	Observe(d *Download, e Event, err error)
 }

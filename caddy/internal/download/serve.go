@@ -62,6 +62,7 @@ type transfer struct {
 
 	loaded int    // the piece that data is, if that is not nil
 	data   []byte // from the archive
+	err    error  // why the archive did not return a piece; nil if it did, or if the client has left
 }
 
 // newTransfer returns a transfer from the start, to the client of r. Its end must be
@@ -126,11 +127,14 @@ func (t *transfer) load(ctx context.Context, from source, i int, n int64) ([]byt
 		return t.data, nil
 	}
 	data, err := from.Piece(ctx, i)
-	if err != nil {
-		return nil, err
+	if err == nil && int64(len(data)) != n {
+		err = errDropped
 	}
-	if int64(len(data)) != n {
-		return nil, errDropped
+	if err != nil {
+		if ctx.Err() == nil {
+			t.err = err
+		}
+		return nil, err
 	}
 	s := t.download.store
 	s.mu.Lock()
@@ -173,7 +177,10 @@ func (t *transfer) end(delivered bool) {
 		d.wake()
 	}
 	d.store.mu.Unlock()
+	if t.err != nil {
+		e = Unreadable
+	}
 	if e != 0 {
-		d.observe(e)
+		d.options.Observer.Observe(d, e, t.err)
 	}
 }

@@ -685,3 +685,47 @@ func TestStorageThatHangsWhileMemoryIsCrowded(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 	})
 }
+
+// A storage that has lost a piece is seen in the log: the client's transfer breaks off, and the
+// next one does so too.
+func TestPieceThatIsGone(t *testing.T) {
+	errLost := errors.New("evicted")
+	for name, test := range map[string]struct {
+		leaves bool
+		want   Event
+	}{
+		"the client stays":  {false, Unreadable},
+		"the client leaves": {true, Interrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a := new(Store), newShelf()
+				f := archived(t, s, 1, new(events), a.of())
+				f.header(10)
+				f.send(document(10))
+				f.end(true)
+				s.Close()
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				a.failWith(func(operation string) error {
+					if operation != "piece" {
+						return nil
+					}
+					if test.leaves {
+						leave()
+					}
+					return errLost
+				})
+				other, seen := new(Store), new(events)
+				defer other.Close()
+				if !serve(ctx, claimIn(t, other, 1, seen, a.of(), false), newWriter()) {
+					t.Error("the transfer does not break off")
+				}
+				seen.are(t, test.want)
+				if got := seen.err; (test.want == Unreadable) != errors.Is(got, errLost) {
+					t.Errorf("the error is %v", got)
+				}
+			})
+		})
+	}
+}
