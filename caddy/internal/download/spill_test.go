@@ -570,7 +570,7 @@ func TestPieceThatCannotBeRead(t *testing.T) {
 		if !serve(t.Context(), claimIn(t, other, 1, seen, a.of(), false), newWriter()) {
 			t.Error("the client sees a whole response")
 		}
-		seen.are(t, Interrupted)
+		seen.are(t, Unreadable)
 		a.failWith(nil)
 		w := newWriter()
 		if serve(t.Context(), claimIn(t, other, 1, seen, a.of(), false), w) || !bytes.Equal(w.content(), document(10)) {
@@ -728,4 +728,49 @@ func TestPieceThatIsGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Clients that stand still while they get downloads from the archive take up little memory, and
+// do not keep new downloads out. They get everything when they go on.
+func TestStalledClientsOfStoredDownloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 60
+		content := document(2*PieceSize + 10)
+		a := newShelf()
+		first := new(Store)
+		f := archived(t, first, 1, new(events), a.of())
+		f.header(len(content))
+		f.send(content)
+		f.end(true)
+		first.Close()
+
+		s, goOn := &Store{Limit: 16 << 20}, make(chan struct{})
+		defer s.Close()
+		ended := make(chan bool, clients)
+		for range clients {
+			d := claimIn(t, s, 1, new(events), a.of(), false)
+			go func() {
+				w := newWriter()
+				w.stall = goOn
+				ended <- !serve(t.Context(), d, w) && bytes.Equal(w.content(), content)
+			}()
+		}
+		synctest.Wait()
+		s.mu.Lock()
+		used := s.used
+		s.mu.Unlock()
+		if limit := int64(loadedLimit + clients*loadedPart); used > limit {
+			t.Errorf("they take up %d MiB, want %d at most", used>>20, limit>>20)
+		}
+		keep(t, s, 2, PieceSize, true)
+		close(goOn)
+		for range clients {
+			if !<-ended {
+				t.Fatal("a client does not get everything")
+			}
+		}
+		if s.loaded != 0 {
+			t.Errorf("%d bytes are loaded in the end", s.loaded)
+		}
+	})
 }

@@ -20,6 +20,11 @@ const (
 	// the archive has are dropped.
 	storedLimit = 8 << 20
 
+	// loadedLimit is how much memory, in bytes, pieces take up that transfers have loaded from
+	// the archive. Beyond it, a transfer loads loadedPart bytes at a time.
+	loadedLimit = 32 << 20
+	loadedPart  = 128 << 10
+
 	// overhead is the memory, in bytes, that a download takes up besides its header and
 	// content.
 	overhead = 4 << 10
@@ -52,8 +57,9 @@ type Store struct {
 
 	mu        sync.Mutex // also for all downloads
 	used      int64
-	alone     int  // number of downloads whose request goes on alone
-	unstored  bool // the archive has failed, and has not kept a download since
+	loaded    int64 // the part of it that transfers have loaded from the archive
+	alone     int   // number of downloads whose request goes on alone
+	unstored  bool  // the archive has failed, and has not kept a download since
 	downloads map[Key]*Download
 	spare     [][]byte // memory of dropped downloads, for new pieces of PieceSize
 	closed    bool
@@ -167,7 +173,7 @@ func (d *Download) awaitStored(ctx context.Context) {
 func (s *Store) reserve(d *Download, n int64) bool {
 	limit := cmp.Or(s.Limit, defaultLimit)
 	s.evict(s.used + n - min(limit, storedLimit))
-	if (s.closed && d.archive == nil) || n > limit || !s.makeRoom(s.used+n-limit) {
+	if (s.closed && d.archive == nil) || n > limit || !s.makeRoom(s.used-s.loaded+n-limit) {
 		return false
 	}
 	s.take(d, n)
@@ -241,6 +247,13 @@ func (s *Store) newPiece(size int64) []byte {
 		return make([]byte, 0, size)
 	}
 	return data
+}
+
+// load says that transfers have loaded n more bytes from the archive. They do not count
+// towards Limit, so that they keep no download out.
+func (s *Store) load(n int) {
+	s.loaded += int64(n)
+	s.changed(0, int64(n))
 }
 
 // changed reports a change of the number of downloads, and of bytes.
