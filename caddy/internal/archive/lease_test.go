@@ -122,6 +122,34 @@ func TestReadingIsBounded(t *testing.T) {
 	})
 }
 
+// A caller does not wait for the lease that another one extends.
+func TestLeaseThatIsExtendedSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		g := newGateway(t, s, "secret")
+		g.keep(key, document(10))
+		e, err := g.archive.For().Find(t.Context(), key, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(keep - time.Minute)
+		s.do(func(_ context.Context, operation, key string) error {
+			if operation == "load" && strings.HasSuffix(key, ".manifest") {
+				time.Sleep(9 * time.Second)
+			}
+			return nil
+		})
+		var first sync.WaitGroup
+		first.Go(func() { _, _ = e.Piece(t.Context(), 0) })
+		synctest.Wait()
+		start := time.Now()
+		if _, err := e.Piece(t.Context(), 0); err != nil || time.Since(start) > 0 {
+			t.Errorf("after %v, the error is %v", time.Since(start), err)
+		}
+		first.Wait()
+	})
+}
+
 // A download that is made again is not replaced by a caller who reads the former one.
 func TestReadingDoesNotTouchALaterDownload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
