@@ -34,8 +34,10 @@ var downloadMessages = map[download.Event]struct {
 	download.Unmarked:    {zap.InfoLevel, "unmarked", "download begins without a mark in the storage: if this gateway is killed meanwhile, no gateway logs the loss"},
 	download.Unstored:    {zap.WarnLevel, "unstored", "downloads are kept in memory only: the storage does not work"},
 	download.Stored:      {zap.InfoLevel, "", "downloads are kept in the storage again"},
+	download.Unreadable:  {zap.WarnLevel, "unreadable", "download broke off: the storage does not return a part of it"},
 	download.Lost:        {zap.WarnLevel, "lost", "download not kept: the storage has failed meanwhile"},
 	download.Expired:     {zap.WarnLevel, "expired", "download expired: its last transfer broke off, and nobody came for it"},
+	download.Underway:    {zap.WarnLevel, "underway", "download still comes while the gateway stops: if the process ends now, the document is lost"},
 	download.Closed:      {zap.WarnLevel, "closed", "download lost: the gateway stops"},
 }
 
@@ -46,7 +48,7 @@ func (l downloadLog) Observe(d *download.Download, e download.Event, err error) 
 		downloadEvents.WithLabelValues(about.label).Inc()
 	}
 	logger := l.logger
-	if e == download.Expired || e == download.Closed { // the handler may be gone
+	if e == download.Expired || e == download.Underway || e == download.Closed { // the handler may be gone
 		logger = caddy.Log()
 	}
 	logger.With(l.fields...).With(zap.Int64("bytes", d.Length()), zap.Error(err)).Log(about.level, about.message)

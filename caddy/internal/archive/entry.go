@@ -74,6 +74,7 @@ type newEntry struct {
 
 	mu     sync.Mutex
 	marked time.Time     // when the mark was written last
+	absent bool          // whether the mark was not written for so long that others may have deleted pieces
 	alone  time.Time     // from then on, a mark of another process would have been seen; zero if one was seen, or may come at any time
 	yields bool          // whether the mark is left to other processes
 	lease  *lease        // once it is whole
@@ -107,8 +108,15 @@ func (e *newEntry) mark(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.absent = e.absent || e.overdue()
 	e.marked = time.Now()
 	return nil
+}
+
+// overdue reports whether the mark was not written for so long that others may have deleted
+// pieces. The entry is locked.
+func (e *newEntry) overdue() bool {
+	return !e.marked.IsZero() && time.Since(e.marked) > leftoverTime/2
 }
 
 // begin makes the mark be written again and again. looked is when this process looked for
@@ -221,10 +229,10 @@ var errForgotten = errors.New("the mark of the download could not be written for
 // Commit implements download.NewEntry.
 func (e *newEntry) Commit(ctx context.Context, meta download.Meta) error {
 	e.mu.Lock()
-	forgotten := time.Since(e.marked) > leftoverTime/2
+	forgotten := e.absent || e.overdue()
 	e.mu.Unlock()
 	if forgotten {
-		return errForgotten // others may have deleted pieces
+		return errForgotten
 	}
 	a := e.archive
 	until := time.Now().Add(a.settings().Keep).UnixMilli()

@@ -32,7 +32,9 @@ type lease struct {
 
 // extend says that a piece is being read. If it fails, the next piece tries again.
 func (l *lease) extend(ctx context.Context) {
-	l.mu.Lock()
+	if !l.mu.TryLock() { // another caller extends it
+		return
+	}
 	defer l.mu.Unlock()
 	now := time.Now()
 	period := min(leaseTime, l.archive.settings().Keep)

@@ -277,3 +277,25 @@ func TestPiecesDoNotHoldUpLooks(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A process that was away for longer than its pieces stay does not say that the download is
+// whole, also if it has written its mark again.
+func TestProcessThatWasAwayDoesNotCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, away := new(memory), new(memory)
+		away.do(func(context.Context, string, string) error { return errGone })
+		a, b := newGateway(t, s, "secret"), newGateway(t, s, "secret")
+		e := a.begin(key)
+		a.put(e, document(1000))
+		a.attach(away, "secret")
+		time.Sleep(5 * time.Minute) // the other process deletes the pieces
+		<-b.losses
+		a.attach(s, "secret")
+		time.Sleep(5 * time.Second)
+		if err := e.Commit(t.Context(), download.Meta{Length: 1000}); err == nil {
+			t.Error("it says that the download is whole")
+		}
+		e.Abandon()
+		b.hasNot(key)
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -80,34 +81,50 @@ func (a *Archive) deleteExpired() (next time.Time, ok bool) {
 		switch at := t.expiry(); {
 		case !time.Now().Before(at):
 			expired[name] = t
-			delete(a.documents, name) // if this fails, the next sweep sees it again
+			delete(a.documents, name)
 		case !ok || at.Before(next):
 			next, ok = at, true
 		}
 	}
 	a.mu.Unlock()
 	for name, t := range expired {
-		if ctx.Err() == nil {
-			a.deleteDocument(ctx, name, t)
+		if !a.deleteDocument(ctx, name, t) {
+			a.postpone(name, t)
 		}
 	}
 	return next, ok
 }
 
-// deleteDocument deletes a download whose time is over. The sweep deletes what is left.
-func (a *Archive) deleteDocument(ctx context.Context, name string, t ticket) {
-	// It may have been downloaded again since, or a caller may be reading it.
-	if value, err := a.load(ctx, manifestKey(name)); err == nil {
+// postpone remembers a download whose time is over and that could not be deleted, for the next
+// time that the sweeper wakes up. A sweep may not see it: some storages cannot list.
+func (a *Archive) postpone(name string, t ticket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.documents[name]; !ok {
+		a.documents[name] = t
+	}
+}
+
+// deleteDocument deletes a download whose time is over, unless a caller is reading it. It
+// returns false if the storage does not say what it has, or does not delete the manifest.
+// The sweep deletes pieces that are left.
+func (a *Archive) deleteDocument(ctx context.Context, name string, t ticket) bool {
+	switch value, err := a.load(ctx, manifestKey(name)); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return false // a caller may be reading
+	default:
 		if present, err := readTicket(value); err == nil && present != t {
-			a.note(name, present)
+			a.note(name, present) // it was downloaded again, or a caller is reading
 			if present.ID == t.ID {
-				return
+				return true
 			}
 		} else if a.delete(ctx, manifestKey(name)) != nil {
-			return
+			return false
 		}
 	}
 	_ = a.deletePieces(ctx, name, t)
+	return true
 }
 
 // maxPieces is the largest number of pieces of a download that are deleted one by one,

@@ -102,7 +102,7 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 		}
 		if !d.passing && !d.addPiece() {
 			d.pass()
-			overflow = true
+			overflow = !d.store.closed
 		}
 		if d.passing {
 			// One piece is passed on, while another one comes.
@@ -224,9 +224,8 @@ func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, c
 	p, source := d.pieces[i], d.source
 	d.store.mu.Unlock()
 	if p.data == nil {
-		if p.data, err = t.load(ctx, source, i, p.n); err != nil {
-			return nil, nil, err
-		}
+		data, err = t.load(ctx, source, i, p, n)
+		return data, nil, err
 	}
 	start := t.pos - p.start
 	return p.data[start : start+int64(n)], nil, nil

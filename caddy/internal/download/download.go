@@ -218,7 +218,11 @@ func (d *Download) settleWhole(size int64) Event {
 	d.settle(whole)
 	var e Event
 	switch {
-	case d.passing || s.closed:
+	case d.passing:
+	case s.closed:
+		if !d.stored && d.clients == 0 && d.stopped == 0 && d.length > 0 {
+			e = Closed
+		}
 	case size > maxHeader:
 		e = LargeHeader
 	case size > 0 && !s.reserve(d, size):

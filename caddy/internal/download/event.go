@@ -36,16 +36,22 @@ const (
 	// Stored: the archive keeps downloads again.
 	Stored
 
+	// Unreadable: a transfer to a client broke off, since the archive did not return a piece.
+	Unreadable
 	// Lost: the archive has failed, and memory does not have all of the download any more.
 	Lost
 	// Expired: the time of the download is over, and its last transfer broke off.
 	Expired
+	// Underway: the store is closed while the response comes. If the process ends, the
+	// download is lost.
+	Underway
 	// Closed: the store is closed, and the last transfer broke off.
 	Closed
 )
 
 // An Observer is told what happens to downloads. It is safe for concurrent use.
 type Observer interface {
-	// Observe is called after e has happened to d. err is nil, but for Unstored.
+	// Observe is called after e has happened to d. err is nil, but for Unstored and
+	// Unreadable.
 	Observe(d *Download, e Event, err error)
 }

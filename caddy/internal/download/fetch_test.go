@@ -15,12 +15,14 @@ import (
 type events struct {
 	mu   sync.Mutex
 	seen []Event
+	err  error // of the last one
 }
 
 // Observe implements Observer.
-func (o *events) Observe(_ *Download, e Event, _ error) {
+func (o *events) Observe(_ *Download, e Event, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.err = err
 	o.seen = append(o.seen, e)
 }
 

@@ -60,9 +60,11 @@ func (d *Download) Record(w http.ResponseWriter, of *http.Request) *Recorder {
 	}
 	d.store.mu.Lock()
 	r.ctx, d.cancel = context.WithCancel(context.WithoutCancel(client))
-	d.store.mu.Unlock()
 	if d.archive != nil {
 		d.spilled = make(chan struct{})
+	}
+	d.store.mu.Unlock()
+	if d.spilled != nil {
 		begun := make(chan error, 1)
 		go d.spill(context.WithoutCancel(client), begun)
 		d.await(begun)
@@ -153,6 +155,9 @@ func (r *Recorder) unfit(length int64) (e Event, unfit bool) {
 		length = 0
 	}
 	if !d.store.reserve(d, overhead+size+length) {
+		if d.store.closed {
+			return 0, true
+		}
 		return NoRoom, true
 	}
 	d.ahead = length

@@ -1,6 +1,7 @@
 package download
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -60,8 +61,9 @@ type transfer struct {
 	delivered bool  // everything was written without an error
 	patient   bool  // nothing is written before the content is whole, or is not kept
 
-	loaded int    // the piece that data is, if that is not nil
-	data   []byte // from the archive
+	start int64  // of data, in bytes
+	data  []byte // from the archive: a piece, or a part of one
+	err   error  // why the archive did not return a piece; nil if it did, or if the client has left
 }
 
 // newTransfer returns a transfer from the start, to the client of r. Its end must be
@@ -120,25 +122,36 @@ func (t *transfer) run(ctx context.Context, w http.ResponseWriter) error {
 	}
 }
 
-// load returns piece i, of n bytes, from the archive.
-func (t *transfer) load(ctx context.Context, from source, i int, n int64) ([]byte, error) {
-	if t.data != nil && t.loaded == i {
-		return t.data, nil
+// load returns what follows in p, which is piece i, from the archive: n bytes at most. It
+// remembers the piece. If all transfers remember too much already, it remembers a part only,
+// and the next one is loaded with the piece again: a client that stands still must not take
+// up the memory of a piece.
+func (t *transfer) load(ctx context.Context, from source, i int, p piece, n int) ([]byte, error) {
+	if skip := t.pos - t.start; skip >= 0 && skip < int64(len(t.data)) {
+		return t.data[skip:min(skip+int64(n), int64(len(t.data)))], nil
 	}
 	data, err := from.Piece(ctx, i)
+	if err == nil && int64(len(data)) != p.n {
+		err = errDropped
+	}
 	if err != nil {
+		if ctx.Err() == nil {
+			t.err = err
+		}
 		return nil, err
 	}
-	if int64(len(data)) != n {
-		return nil, errDropped
-	}
+	start, next := p.start, data[t.pos-p.start:][:n]
 	s := t.download.store
 	s.mu.Lock()
-	s.changed(0, n-int64(len(t.data)))
+	if s.loaded-int64(len(t.data))+p.n > loadedLimit {
+		next = bytes.Clone(next[:min(n, loadedPart)])
+		start, data = t.pos, next
+	}
+	s.load(len(data) - len(t.data))
 	s.evict(s.used - storedLimit)
 	s.mu.Unlock()
-	t.loaded, t.data = i, data
-	return data, nil
+	t.start, t.data = start, data
+	return next, nil
 }
 
 // flush flushes w, if it can be flushed.
@@ -155,7 +168,7 @@ func (t *transfer) end(delivered bool) {
 	d := t.download
 	d.store.mu.Lock()
 	delete(d.transfers, t)
-	d.store.changed(0, -int64(len(t.data)))
+	d.store.load(-len(t.data))
 	t.data = nil
 	d.delivered = delivered
 	var e Event
@@ -173,7 +186,10 @@ func (t *transfer) end(delivered bool) {
 		d.wake()
 	}
 	d.store.mu.Unlock()
+	if t.err != nil {
+		e = Unreadable
+	}
 	if e != 0 {
-		d.observe(e)
+		d.options.Observer.Observe(d, e, t.err)
 	}
 }

@@ -570,7 +570,7 @@ func TestPieceThatCannotBeRead(t *testing.T) {
 		if !serve(t.Context(), claimIn(t, other, 1, seen, a.of(), false), newWriter()) {
 			t.Error("the client sees a whole response")
 		}
-		seen.are(t, Interrupted)
+		seen.are(t, Unreadable)
 		a.failWith(nil)
 		w := newWriter()
 		if serve(t.Context(), claimIn(t, other, 1, seen, a.of(), false), w) || !bytes.Equal(w.content(), document(10)) {
@@ -683,5 +683,94 @@ func TestStorageThatHangsWhileMemoryIsCrowded(t *testing.T) {
 			t.Errorf("the client got %d bytes", len(f.w.content()))
 		}
 		time.Sleep(2 * time.Minute)
+	})
+}
+
+// A storage that has lost a piece is seen in the log: the client's transfer breaks off, and the
+// next one does so too.
+func TestPieceThatIsGone(t *testing.T) {
+	errLost := errors.New("evicted")
+	for name, test := range map[string]struct {
+		leaves bool
+		want   Event
+	}{
+		"the client stays":  {false, Unreadable},
+		"the client leaves": {true, Interrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a := new(Store), newShelf()
+				f := archived(t, s, 1, new(events), a.of())
+				f.header(10)
+				f.send(document(10))
+				f.end(true)
+				s.Close()
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				a.failWith(func(operation string) error {
+					if operation != "piece" {
+						return nil
+					}
+					if test.leaves {
+						leave()
+					}
+					return errLost
+				})
+				other, seen := new(Store), new(events)
+				defer other.Close()
+				if !serve(ctx, claimIn(t, other, 1, seen, a.of(), false), newWriter()) {
+					t.Error("the transfer does not break off")
+				}
+				seen.are(t, test.want)
+				if got := seen.err; (test.want == Unreadable) != errors.Is(got, errLost) {
+					t.Errorf("the error is %v", got)
+				}
+			})
+		})
+	}
+}
+
+// Clients that stand still while they get downloads from the archive take up little memory, and
+// do not keep new downloads out. They get everything when they go on.
+func TestStalledClientsOfStoredDownloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 60
+		content := document(2*PieceSize + 10)
+		a := newShelf()
+		first := new(Store)
+		f := archived(t, first, 1, new(events), a.of())
+		f.header(len(content))
+		f.send(content)
+		f.end(true)
+		first.Close()
+
+		s, goOn := &Store{Limit: 16 << 20}, make(chan struct{})
+		defer s.Close()
+		ended := make(chan bool, clients)
+		for range clients {
+			d := claimIn(t, s, 1, new(events), a.of(), false)
+			go func() {
+				w := newWriter()
+				w.stall = goOn
+				ended <- !serve(t.Context(), d, w) && bytes.Equal(w.content(), content)
+			}()
+		}
+		synctest.Wait()
+		s.mu.Lock()
+		used := s.used
+		s.mu.Unlock()
+		if limit := int64(loadedLimit + clients*loadedPart); used > limit {
+			t.Errorf("they take up %d MiB, want %d at most", used>>20, limit>>20)
+		}
+		keep(t, s, 2, PieceSize, true)
+		close(goOn)
+		for range clients {
+			if !<-ended {
+				t.Fatal("a client does not get everything")
+			}
+		}
+		if s.loaded != 0 {
+			t.Errorf("%d bytes are loaded in the end", s.loaded)
+		}
 	})
 }

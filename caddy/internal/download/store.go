@@ -20,12 +20,20 @@ const (
 	// the archive has are dropped.
 	storedLimit = 8 << 20
 
+	// loadedLimit is how much memory, in bytes, pieces take up that transfers have loaded from
+	// the archive. Beyond it, a transfer loads loadedPart bytes at a time.
+	loadedLimit = 32 << 20
+	loadedPart  = 128 << 10
+
 	// overhead is the memory, in bytes, that a download takes up besides its header and
 	// content.
 	overhead = 4 << 10
 
 	// maxAlone is how many requests may go on at a time although their clients have left.
 	maxAlone = 64
+
+	// closeWait is how long Close waits for downloads that come.
+	closeWait = 10 * time.Second
 
 	// idle is how long such a request may go on without a byte of content.
 	idle = time.Minute
@@ -49,8 +57,9 @@ type Store struct {
 
 	mu        sync.Mutex // also for all downloads
 	used      int64
-	alone     int  // number of downloads whose request goes on alone
-	unstored  bool // the archive has failed, and has not kept a download since
+	loaded    int64 // the part of it that transfers have loaded from the archive
+	alone     int   // number of downloads whose request goes on alone
+	unstored  bool  // the archive has failed, and has not kept a download since
 	downloads map[Key]*Download
 	spare     [][]byte // memory of dropped downloads, for new pieces of PieceSize
 	closed    bool
@@ -114,14 +123,18 @@ func (s *Store) Claim(ctx context.Context, key Key, options Options) (d *Downloa
 	}
 }
 
-// Close drops all downloads. Transfers that are under way continue.
+// Close drops all downloads. It waits until the archive has those that still come, but not
+// long. Transfers that are under way continue.
 func (s *Store) Close() {
-	var lost []*Download
+	var lost, coming []*Download
 	s.mu.Lock()
 	s.closed = true
 	for _, d := range s.downloads {
 		if !d.kept {
-			continue // its request settles it
+			if d.cancel != nil && !d.passing { // its request settles it
+				coming = append(coming, d)
+			}
+			continue
 		}
 		if !d.delivered && !d.stored {
 			lost = append(lost, d)
@@ -132,13 +145,35 @@ func (s *Store) Close() {
 	for _, d := range lost {
 		d.observe(Closed)
 	}
+	limit, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	for _, d := range coming {
+		d.awaitStored(limit)
+	}
+}
+
+// awaitStored waits until the archive has the download, or does not keep it, as long as ctx
+// allows. The process may end then, so it observes if the download still comes.
+func (d *Download) awaitStored(ctx context.Context) {
+	if d.spilled != nil {
+		select {
+		case <-d.spilled:
+		case <-ctx.Done():
+		}
+	}
+	d.store.mu.Lock()
+	comes := !d.stored && (d.state == waiting || d.state == coming)
+	d.store.mu.Unlock()
+	if comes {
+		d.observe(Underway)
+	}
 }
 
 // reserve reserves n more bytes for d. It returns false if there are not so many.
 func (s *Store) reserve(d *Download, n int64) bool {
 	limit := cmp.Or(s.Limit, defaultLimit)
 	s.evict(s.used + n - min(limit, storedLimit))
-	if s.closed || n > limit || !s.makeRoom(s.used+n-limit) {
+	if (s.closed && d.archive == nil) || n > limit || !s.makeRoom(s.used-s.loaded+n-limit) {
 		return false
 	}
 	s.take(d, n)
@@ -212,6 +247,13 @@ func (s *Store) newPiece(size int64) []byte {
 		return make([]byte, 0, size)
 	}
 	return data
+}
+
+// load says that transfers have loaded n more bytes from the archive. They do not count
+// towards Limit, so that they keep no download out.
+func (s *Store) load(n int) {
+	s.loaded += int64(n)
+	s.changed(0, int64(n))
 }
 
 // changed reports a change of the number of downloads, and of bytes.
