@@ -11,11 +11,14 @@ import (
 
 // storageDir returns a directory for a storage.
 func storageDir(t *testing.T) string {
-	dir := t.TempDir()
-	t.Cleanup(func() {
-		// What the gateway does in the background may still write.
-		eventually(t, func() bool { return os.RemoveAll(dir) == nil })
-	})
+	t.Helper()
+	// Not t.TempDir, which must be empty in the end: an operation of the storage that was
+	// under way may make the directory again.
+	dir, err := os.MkdirTemp("", "storage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { eventually(t, func() bool { return os.RemoveAll(dir) == nil }) })
 	return dir
 }
 
