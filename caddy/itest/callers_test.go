@@ -305,7 +305,8 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 }
 
 // startCallersGateway runs Caddy with a site for each case and scheme. It returns their
-// origins, by case and scheme, and the file of their certificate authority.
+// origins, by case and scheme, and the file of their certificate authority. On a busy machine,
+// callers start late, so the outage may last longer than a token request by default.
 func startCallersGateway(t *testing.T, bank string) (origins map[string]string, ca string, config *tls.Config) {
 	t.Helper()
 	cert, pool := callersCertificate(t)
@@ -337,6 +338,7 @@ func startCallersGateway(t *testing.T, bank string) (origins map[string]string, 
 		issuer %s/auth/realms/sandbox
 		client_id %s
 		client_secret %q
+		timeout 1m
 		%s
 	}
 }
