@@ -223,6 +223,9 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 	for body, want := range map[string]string{
 		"token seals\nlabel seal":                            "module is missing",
 		"module libhsm.so\ntoken seals\nlabel seal":          "must be an absolute path",
+		"module /{env.HSM}.so\ntoken seals\nlabel seal":      "module '/{env.HSM}.so' has a placeholder, which only pin can have",
+		"module /x.so\ntoken {env.HSM}\nlabel seal":          "token '{env.HSM}' has a placeholder",
+		"module /x.so\ntoken seals\nlabel {file./x}":         "label '{file./x}' has a placeholder",
 		"module /lib/hsm.so\nlabel seal":                     "token is missing",
 		"module /lib/hsm.so\ntoken seals":                    "label or id of the key is missing",
 		"module /lib/hsm.so\ntoken seals\ntoken more":        "token already specified, at Caddyfile:8",

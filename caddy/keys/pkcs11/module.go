@@ -111,6 +111,11 @@ func (k *Key) Cleanup() error {
 // validate returns an error if options are missing or wrong. module is the name of the
 // option for the PKCS#11 module.
 func (k *Key) validate(module string) error {
+	for _, option := range [][2]string{{module, k.Module}, {"token", k.Token}, {"label", k.Label}} {
+		if len(placeholders(option[1])) > 0 {
+			return fmt.Errorf("%s '%s' has a placeholder, which only pin can have: in a Caddyfile, {$NAME} is the environment variable NAME", option[0], option[1])
+		}
+	}
 	switch {
 	case k.Module == "":
 		return fmt.Errorf("%s is missing: it is the file of a PKCS#11 module, such as /usr/lib/softhsm/libsofthsm2.so", module)
