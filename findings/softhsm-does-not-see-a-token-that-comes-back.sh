@@ -34,6 +34,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/miekg/pkcs11"
 )
@@ -51,19 +53,20 @@ func main() {
 		panic(err)
 	}
 	tokens := func(when string) {
-		fmt.Printf("%s:", when)
+		var found []string // in no certain order
 		for _, slot := range must(module.GetSlotList(true)) {
 			info, err := module.GetTokenInfo(slot)
 			if err != nil {
-				fmt.Printf(" (%v)", err)
+				found = append(found, fmt.Sprintf("(%v)", err))
 				continue
 			}
 			if info.Flags&pkcs11.CKF_TOKEN_INITIALIZED == 0 {
 				info.Label = "not initialized"
 			}
-			fmt.Printf(" (%s)", info.Label)
+			found = append(found, fmt.Sprintf("(%s)", info.Label))
 		}
-		fmt.Println()
+		slices.Sort(found)
+		fmt.Printf("%s: %s\n", when, strings.Join(found, " "))
 	}
 	tokens("at first")
 	folder := must(filepath.Glob("tokens/*"))[0]
@@ -79,10 +82,10 @@ func main() {
 }
 GO
 want='at first: (first) (not initialized)
-first is away: (pkcs11: 0x5: CKR_GENERAL_ERROR) (not initialized)
-first is back: (pkcs11: 0x5: CKR_GENERAL_ERROR) (not initialized)
-second is new: (pkcs11: 0x5: CKR_GENERAL_ERROR) (not initialized)
-initialized again: (first) (second) (not initialized)'
+first is away: (not initialized) (pkcs11: 0x5: CKR_GENERAL_ERROR)
+first is back: (not initialized) (pkcs11: 0x5: CKR_GENERAL_ERROR)
+second is new: (not initialized) (pkcs11: 0x5: CKR_GENERAL_ERROR)
+initialized again: (first) (not initialized) (second)'
 go mod tidy >/dev/null 2>&1
 got=$(CGO_ENABLED=1 go run .)
 echo "$got"
