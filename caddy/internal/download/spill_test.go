@@ -51,9 +51,21 @@ func (s *shelf) do(operation string, f func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
+	return nil
+}
+
+// change runs an operation that those who wait for an entry must see.
+func (s *shelf) change(operation string, f func()) error {
+	return s.do(operation, func() {
+		f()
+		s.signal()
+	})
+}
+
+// signal wakes those who wait for an entry. It is called with the lock held.
+func (s *shelf) signal() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return nil
 }
 
 // failWith makes operations fail.
@@ -64,7 +76,7 @@ func (s *shelf) failWith(fail func(operation string) error) {
 }
 
 func (s *shelf) Begin(_ context.Context, key Key) (NewEntry, error) {
-	return &shelved{shelf: s, key: key}, s.do("begin", func() { s.begun[key]++ })
+	return &shelved{shelf: s, key: key}, s.change("begin", func() { s.begun[key]++ })
 }
 
 // of returns an Archive for one process, whose own marks do not count.
@@ -91,7 +103,13 @@ func (p *process) Find(ctx context.Context, key Key, limit time.Duration) (Entry
 		var changed chan struct{}
 		// As the archive does, it gives up an operation that takes too long.
 		look := make(chan error, 1)
-		go func() { look <- p.do("find", func() { e, others = p.entries[key], p.begun[key] > p.own[key] }) }()
+		go func() {
+			look <- p.do("find", func() {
+				e, others = p.entries[key], p.begun[key] > p.own[key]
+				// What changes after this look is not to be missed.
+				changed = p.changed
+			})
+		}()
 		select {
 		case err := <-look:
 			if err != nil {
@@ -100,9 +118,6 @@ func (p *process) Find(ctx context.Context, key Key, limit time.Duration) (Entry
 		case <-time.After(limit):
 			return nil, errors.New("the storage does not respond")
 		}
-		p.mu.Lock()
-		changed = p.changed
-		p.mu.Unlock()
 		switch {
 		case e != nil:
 			return e, nil
@@ -128,14 +143,14 @@ func (e *shelved) Put(_ context.Context, n int, piece []byte) error {
 	if n != len(e.pieces) || len(piece) == 0 || len(piece) > PieceSize {
 		return errors.New("a piece of a wrong number or size")
 	}
-	return e.shelf.do("put", func() {
+	return e.shelf.change("put", func() {
 		e.pieces = append(e.pieces, bytes.Clone(piece))
 		e.shelf.put++
 	})
 }
 
 func (e *shelved) Commit(_ context.Context, meta Meta) error {
-	return e.shelf.do("commit", func() {
+	return e.shelf.change("commit", func() {
 		e.meta = meta
 		e.shelf.entries[e.key] = e
 		e.shelf.begun[e.key]--
@@ -147,8 +162,7 @@ func (e *shelved) Abandon() {
 	defer e.shelf.mu.Unlock()
 	e.shelf.abandoned++
 	e.shelf.begun[e.key]--
-	close(e.shelf.changed)
-	e.shelf.changed = make(chan struct{})
+	e.shelf.signal()
 }
 
 // content returns what the shelf has at key.
