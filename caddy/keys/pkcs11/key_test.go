@@ -144,7 +144,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		"module":       {"/usr/lib/absent.so", "seals", "there", "the PKCS#11 module cannot be read: stat /usr/lib/absent.so"},
 		"not a module": {"/etc/hostname", "seals", "there", "/etc/hostname cannot be loaded"},
 		"token":        {softHSM, "sealz", "there", "it is not there; the module has '"},
-		"label":        {softHSM, "seals", "their", "it has no private key with label 'their'; it has some with the labels "},
+		"label":        {softHSM, "seals", "their", "it has no private key with label 'their'; it has these: label '"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, _ := newKey(t, newLibrary(test.module, load, new(guards)), test.token, test.label)

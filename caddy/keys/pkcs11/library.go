@@ -144,8 +144,12 @@ func load(path string) (cryptoki, error) {
 		return nil, fmt.Errorf("%s cannot be loaded: it is not a PKCS#11 module for this machine, or a library that it needs is missing", path)
 	}
 	// This process may have initialized it for an earlier configuration.
-	if err := ctx.Initialize(); err != nil && !is(err, pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+	switch err := ctx.Initialize(); {
+	case err == nil, is(err, pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED):
+		return ctx, nil
+	case is(err, pkcs11.CKR_ARGUMENTS_BAD): // as by NSS's softokn
+		return nil, fmt.Errorf("%s cannot be initialized without parameters (%w): have p11-kit give them (x-init-reserved), and name p11-kit-proxy.so here", path, err)
+	default:
 		return nil, fmt.Errorf("%s cannot be initialized: %w", path, err)
 	}
-	return ctx, nil
 }

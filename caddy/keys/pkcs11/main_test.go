@@ -23,7 +23,7 @@ const (
 
 // tokens are the labels of the tokens that there are. SoftHSM does not see tokens that
 // come after it was loaded.
-var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked", "served", "occupied", "vendor", "stale"}
+var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked", "served", "occupied", "vendor", "stale", "names"}
 
 func TestMain(m *testing.M) {
 	if _, ok := os.LookupEnv("COMMAND"); ok {

@@ -41,7 +41,10 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 		if public, ok := key.public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(s.public) {
 			return fmt.Errorf("its key with %v: %w", s.name, errReplaced)
 		}
-		if err := session.SignInit(session.handle, []*pkcs11.Mechanism{mechanism}, key.private); err != nil {
+		switch err := session.SignInit(session.handle, []*pkcs11.Mechanism{mechanism}, key.private); {
+		case is(err, pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED):
+			return fmt.Errorf("its key with %v is not for signatures (CKA_SIGN): make another key (%w)", s.name, err)
+		case err != nil:
 			return fmt.Errorf("signing: %w", err)
 		}
 		signature, err := session.Sign(session.handle, input)

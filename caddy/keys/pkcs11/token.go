@@ -248,7 +248,7 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 	}
 	switch {
 	case matches > 1:
-		return 0, info, fmt.Errorf("%d tokens have this label", matches)
+		return 0, info, fmt.Errorf("%d tokens have this label: give each a label of its own", matches)
 	case matches == 1:
 		t.mu.Lock()
 		t.seen = true
