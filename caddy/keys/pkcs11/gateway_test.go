@@ -203,9 +203,9 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	for want, options := range map[string]string{
 		"the PKCS#11 module cannot be read: stat /usr/lib/absent.so: no such file":         "module /usr/lib/absent.so\ntoken seals\nlabel seal",
 		"token 'absent' (" + softHSM + "), label 'seal': it is not there; the module has ": "module " + softHSM + "\ntoken absent\nlabel seal",
-		"it needs a PIN: give pin":                                      "module " + softHSM + "\ntoken checked\nlabel seal",
-		"its PIN cannot be read from {file." + dir + "/absent}":         "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + dir + "/absent}",
-		"it refuses the PIN, which is not tried again until it changes": "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + pinFile + "}",
+		"it needs a PIN: give pin": "module " + softHSM + "\ntoken checked\nlabel seal",
+		"its PIN cannot be read: placeholder {file." + dir + "/absent}: no such file": "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + dir + "/absent}",
+		"it refuses the PIN, which is not tried again until it changes":               "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + pinFile + "}",
 	} {
 		file := filepath.Join(dir, "Caddyfile")
 		config := "{\nbankid_esign {\nissuer http://127.0.0.1:1/x\nclient seal {\nclient_id seal\nprivate_key pkcs11 {\n" + options +
@@ -232,13 +232,26 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 		"module /lib/hsm.so\nslot 4":                         "unrecognized subdirective 'slot': must be one of module, token, label, id, pin, at Caddyfile:7",
 		"module /lib/hsm.so\npin planted one":                "wrong argument count after 'pin': it takes one, at Caddyfile:7",
 		"module /lib/hsm.so\ntoken seals\nid abc":            "id must have an even number of hexadecimal digits, at Caddyfile:",
-		"module /l.so\ntoken t\nlabel l\npin {http.request}": "pin: only the placeholders {env.*} and {file.*} can be used",
+		"module /l.so\ntoken t\nlabel l\npin {http.request}": "pin: placeholder {http.request} cannot be used here: only {env.*} and {file.*} can",
 	} {
 		config := "{\nbankid_esign {\nenvironment current\nclient_id x\nprivate_key pkcs11 {\n" + body + "\n}\n}\n}\n:8080 {\nbankid_esign csc\n}\n"
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Caddyfile:") || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%q: error is %v, want %s", body, err, want)
 		}
+	}
+}
+
+// Keys that Windows has made have a GUID in braces as their label. That is no placeholder.
+func TestLabelInBraces(t *testing.T) {
+	pinFile := filepath.Join(t.TempDir(), "pin")
+	if err := os.WriteFile(pinFile, []byte(pin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := []string{"module", softHSM, "token", "gateway", "label", "{3F2504E0-4F89-41D3-9A0C-0305E82C3301}", "pin", "{file." + pinFile + "}"}
+	made, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11"}, options...)...)
+	if again, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11", "--existing"}, options...)...); again != made {
+		t.Errorf("of the existing key, it prints %s, want %s", again, made)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/caddyserver/caddy/v2"
+
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 )
 
 // cryptoki is what is used of a PKCS#11 module. It is implemented by *pkcs11.Ctx.
@@ -38,9 +40,10 @@ type cryptoki interface {
 // loaded, even when no configuration uses it any more: a call that hangs may still be in
 // it.
 type library struct {
-	path   string
-	load   func(path string) (cryptoki, error)
-	guards *guards
+	path    string
+	load    func(path string) (cryptoki, error)
+	guards  *guards
+	outages caddyesign.KeyOutages
 
 	use        sync.RWMutex // held for writing while the module is initialized again, else by calls
 	generation atomic.Int64 // how often that was done

@@ -10,6 +10,7 @@ import (
 
 	"github.com/miekg/pkcs11"
 
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -114,7 +115,7 @@ func newKey(t testing.TB, l *library, token, label string) (*Key, func(pin strin
 	}
 	set(pin)
 	k := &Key{Module: softHSM, Token: token, Label: label, name: name{label: label}}
-	k.token = newToken(l, token, func() (tokenauth.Secret, error) { return readPIN("{file." + file + "}") })
+	k.token = newToken(l, token, caddyesign.KeySecret("{file."+file+"}"))
 	t.Cleanup(func() { // not in the background: the sessions are logged in
 		k.token.mu.Lock()
 		idle := k.token.idle
@@ -152,5 +153,5 @@ func (k *Key) only(ctx context.Context, alg string) (*tokenauth.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tokenauth.NewKey(&signer{k.token, k.name, (<-found).public}, "", alg)
+	return tokenauth.NewKey(&signer{k, (<-found).public}, "", alg)
 }

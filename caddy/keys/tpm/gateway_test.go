@@ -240,7 +240,7 @@ func TestSealWithBothKeysInATPM(t *testing.T) {
 	g.seal(http.StatusBadGateway)
 	s.start()
 	g.seal(http.StatusOK)
-	for _, message := range []string{"a key in a TPM does not sign", "a key in a TPM signs again"} {
+	for _, message := range []string{"a key does not sign", "a key signs again"} {
 		if n := g.logged(`"msg":"` + message + `"`); n != 1 {
 			t.Errorf("the log has %d times %q", n, message)
 		}
@@ -292,7 +292,7 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 		"handle 81000001":                             "handle '81000001' must be that of a persistent key, from 0x81000000 to 0x81ffffff",
 		"handle 0x80000001":                           "handle '0x80000001' must be that of a persistent key",
 		"handle 0x8100000100":                         "handle '0x8100000100' must be that of a persistent key",
-		"key /etc/seal.tpm\nauth {http.request.host}": "auth: only the placeholders {env.*} and {file.*} can be used",
+		"key /etc/seal.tpm\nauth {http.request.host}": "auth: placeholder {http.request.host} cannot be used here: only {env.*} and {file.*} can",
 	} {
 		config := "{\nbankid_esign {\nenvironment current\nclient_id x\nprivate_key tpm {\n" + body + "\n}\n}\n}\n:8080 {\nbankid_esign csc\n}\n"
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})

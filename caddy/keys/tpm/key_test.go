@@ -312,7 +312,7 @@ func TestAuthorizationValuesThatCannotBe(t *testing.T) {
 	for value, want := range map[string]string{
 		strings.Repeat("x", 33): "the authorization value has 33 bytes, and the key allows 32",
 		"a\x00b":                "the authorization value has a zero byte",
-		"{env.ABSENT}":          "its authorization value cannot be read from {env.ABSENT}",
+		"{env.ABSENT}":          "its authorization value cannot be read: placeholder {env.ABSENT}: the environment variable is empty or not set",
 	} {
 		if _, err := s.key(newDevice(s.socket), Key{File: s.path("key"), Auth: value}).MakeKey(t.Context(), "ES256"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %s", err, want)
