@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/miekg/pkcs11"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
@@ -252,6 +253,29 @@ func TestLabelInBraces(t *testing.T) {
 	made, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11"}, options...)...)
 	if again, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11", "--existing"}, options...)...); again != made {
 		t.Errorf("of the existing key, it prints %s, want %s", again, made)
+	}
+}
+
+// A JWKS is for BankID's support to register, so it is that of a key that signs.
+func TestKeygenOfAKeyThatDoesNotSign(t *testing.T) {
+	pinFile := filepath.Join(t.TempDir(), "pin")
+	if err := os.WriteFile(pinFile, []byte(pin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, _ := newKey(t, hookedLibrary(nil), "gateway", "exchange")
+	if _, err := k.MakeKey(t.Context(), "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	with(t, k, func(module *pkcs11.Ctx, s *session) error {
+		found, err := s.find(k.name)
+		if err != nil {
+			return err
+		}
+		return module.SetAttributeValue(s.handle, found.private, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_SIGN, false)})
+	})
+	printed, all := run(t, 1, "keygen", "--key", "pkcs11", "--existing", "module", softHSM, "token", "gateway", "label", "exchange", "pin", "{file."+pinFile+"}")
+	if printed != "" || !strings.Contains(all, "is not for signatures (CKA_SIGN)") {
+		t.Errorf("it prints %s", all)
 	}
 }
 
