@@ -392,3 +392,13 @@ func TestStringSaysWhereTheKeyIs(t *testing.T) {
 		}
 	}
 }
+
+// A TPM may take minutes to make a key, so it does not make one that has no place.
+func TestKeyFileWithoutADirectory(t *testing.T) {
+	s := newSimulator(t)
+	d, sent := s.newCounted()
+	_, err := s.key(d, Key{File: s.path("absent/key")}).MakeKey(t.Context(), "ES256")
+	if err == nil || !strings.Contains(err.Error(), "absent: no such file") || sent.of(tpm2.TPMCCCreate) != 0 {
+		t.Errorf("error is %v, and the TPM has made %d keys", err, sent.of(tpm2.TPMCCCreate))
+	}
+}
