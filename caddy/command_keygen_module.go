@@ -55,6 +55,9 @@ func keygenInModule(cmd *cobra.Command, name, alg string, existing bool, args []
 	} else {
 		return unchecked(cmd, fmt.Errorf("the module %s cannot make keys", name))
 	}
+	if err == nil {
+		err = key.Try(limited) // before it is registered
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", holder, err)
 	}

@@ -2,72 +2,24 @@ package pkcs11
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/miekg/pkcs11"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	_ "github.com/caddyserver/caddy/v2/modules/standard" // plugs in Caddy's modules
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/keystest"
 )
 
-// TestCaddyItself is Caddy's command line, with the arguments in COMMAND. run calls it.
-func TestCaddyItself(t *testing.T) {
-	arguments, ok := os.LookupEnv("COMMAND")
-	if !ok {
-		return
-	}
-	os.Args = append([]string{"caddy"}, strings.Split(arguments, "\n")...)
-	caddycmd.Main()
-}
-
-// run runs a command of Caddy in a process of its own. It returns what it prints, and
-// asserts its exit status.
+// run runs a command of the gateway.
 func run(t *testing.T, status int, arguments ...string) (stdout, all string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCaddyItself$")
-	cmd.Env = append(os.Environ(), "COMMAND=bankid-esign\n"+strings.Join(arguments, "\n"))
-	var out, logged bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &logged
-	_ = cmd.Run()
-	stdout, all = out.String(), out.String()+logged.String()
-	if got := cmd.ProcessState.ExitCode(); got != status {
-		t.Errorf("%v exits with %d, want %d:\n%s", arguments, got, status, all)
-	}
-	if strings.Contains(all, pin) {
-		t.Errorf("%v prints the PIN", arguments)
-	}
-	return stdout, all
-}
-
-// freeAddress returns an address of loopback where nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return keystest.Command(t, pin, status, arguments...)
 }
 
 // A seal is made with both keys in an HSM: keygen makes them, the bank gets the public
@@ -90,56 +42,8 @@ func TestSealWithBothKeysInAnHSM(t *testing.T) {
 	if again, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11", "--existing"}, options("seal")...)...); again != made {
 		t.Errorf("of the existing key, it prints %s, want %s", again, made)
 	}
-	var registered jose.JSONWebKeySet
-	if err := json.NewDecoder(strings.NewReader(made)).Decode(&registered); err != nil || len(registered.Keys) != 1 || !registered.Keys[0].IsPublic() {
-		t.Fatalf("keygen prints %s (%v)", made, err)
-	}
-
-	bank := httptest.NewUnstartedServer(nil)
-	handler, err := sandbox.New(sandbox.Options{
-		Issuer:  "http://" + bank.Listener.Addr().String() + "/auth/realms/sandbox",
-		Clients: []sandbox.Client{{ID: "seal-client", DPoPRequired: true, Keys: registered}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bank.Config.Handler = handler
-	bank.Start()
-	defer bank.Close()
-
-	address, log := freeAddress(t), filepath.Join(dir, "log")
-	block := func(label string) string {
-		o := options(label)
-		text := "pkcs11 {\n"
-		for i := 0; i < len(o); i += 2 {
-			text += o[i] + " " + o[i+1] + "\n"
-		}
-		return text + "}"
-	}
-	config := fmt.Sprintf(`{
-	admin off
-	persist_config off
-	log {
-		output file %s
-		level DEBUG
-	}
-	bankid_esign {
-		issuer %s/auth/realms/sandbox
-		client seal {
-			client_id seal-client
-			private_key %s
-			dpop_key %s
-		}
-	}
-}
-http://%s {
-	bankid_esign b2b {
-		callers local
-		client seal
-		upstream b2b %s
-	}
-}
-`, log, bank.URL, block("seal"), block("dpop"), address, bank.URL)
+	g := keystest.NewGateway(t, "pkcs11", pin, keystest.KeySet(t, made))
+	config := g.Config(options("seal"), options("dpop"))
 	file := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -150,46 +54,12 @@ http://%s {
 			t.Errorf("check does not print %q:\n%s", want, checked)
 		}
 	}
-	caller := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // a reload closes connections
-	defer func() { _ = caddy.Stop() }()
-	for reload := range 3 {
-		adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bytes.Contains(adapted, []byte(pin)) {
-			t.Error("the adapted configuration shows the PIN")
-		}
-		if err := caddy.Load(adapted, true); err != nil {
-			t.Fatal(err)
-		}
-		digest := sha256.Sum256([]byte("document"))
-		var res *http.Response
-		for range 500 {
-			// Caddy closes the listener of the old configuration a little later, with
-			// the connections that wait there.
-			res, err = caller.Post("http://"+address+"/v0/b2b/cmses_from_hashes", "application/json",
-				strings.NewReader(`["`+base64.StdEncoding.EncodeToString(digest[:])+`"]`))
-			if !errors.Is(err, syscall.ECONNRESET) {
-				break
-			}
-			<-time.After(10 * time.Millisecond)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		if err != nil || res.StatusCode != http.StatusOK {
-			t.Errorf("load %d: status %d: %s (%v)", reload, res.StatusCode, body, err)
-		}
+	for range 3 {
+		g.Load(config)
+		g.Seal(http.StatusOK)
 		config += "# another configuration\n"
 	}
-	logged, err := os.ReadFile(log)
-	if err != nil || bytes.Contains(logged, []byte(pin)) {
-		t.Errorf("the log shows the PIN (%v)", err)
-	}
-	if n := bytes.Count(logged, []byte(`"msg":"obtained`)); n > 1 {
+	if n := g.Logged(`"msg":"obtained`); n != 1 {
 		t.Errorf("tokens were obtained %d times, want once: a reload keeps them", n)
 	}
 }
@@ -203,9 +73,9 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	for want, options := range map[string]string{
 		"the PKCS#11 module cannot be read: stat /usr/lib/absent.so: no such file":         "module /usr/lib/absent.so\ntoken seals\nlabel seal",
 		"token 'absent' (" + softHSM + "), label 'seal': it is not there; the module has ": "module " + softHSM + "\ntoken absent\nlabel seal",
-		"it needs a PIN: give pin":                                      "module " + softHSM + "\ntoken checked\nlabel seal",
-		"its PIN cannot be read from {file." + dir + "/absent}":         "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + dir + "/absent}",
-		"it refuses the PIN, which is not tried again until it changes": "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + pinFile + "}",
+		"it needs a PIN: give pin": "module " + softHSM + "\ntoken checked\nlabel seal",
+		"its PIN cannot be read: placeholder {file." + dir + "/absent}: no such file": "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + dir + "/absent}",
+		"it refuses the PIN, which is not tried again until it changes":               "module " + softHSM + "\ntoken checked\nlabel seal\npin {file." + pinFile + "}",
 	} {
 		file := filepath.Join(dir, "Caddyfile")
 		config := "{\nbankid_esign {\nissuer http://127.0.0.1:1/x\nclient seal {\nclient_id seal\nprivate_key pkcs11 {\n" + options +
@@ -232,13 +102,49 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 		"module /lib/hsm.so\nslot 4":                         "unrecognized subdirective 'slot': must be one of module, token, label, id, pin, at Caddyfile:7",
 		"module /lib/hsm.so\npin planted one":                "wrong argument count after 'pin': it takes one, at Caddyfile:7",
 		"module /lib/hsm.so\ntoken seals\nid abc":            "id must have an even number of hexadecimal digits, at Caddyfile:",
-		"module /l.so\ntoken t\nlabel l\npin {http.request}": "pin: only the placeholders {env.*} and {file.*} can be used",
+		"module /l.so\ntoken t\nlabel l\npin {http.request}": "pin: placeholder {http.request} cannot be used here: only {env.*} and {file.*} can",
 	} {
 		config := "{\nbankid_esign {\nenvironment current\nclient_id x\nprivate_key pkcs11 {\n" + body + "\n}\n}\n}\n:8080 {\nbankid_esign csc\n}\n"
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Caddyfile:") || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%q: error is %v, want %s", body, err, want)
 		}
+	}
+}
+
+// Keys that Windows has made have a GUID in braces as their label. That is no placeholder.
+func TestLabelInBraces(t *testing.T) {
+	pinFile := filepath.Join(t.TempDir(), "pin")
+	if err := os.WriteFile(pinFile, []byte(pin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := []string{"module", softHSM, "token", "gateway", "label", "{3F2504E0-4F89-41D3-9A0C-0305E82C3301}", "pin", "{file." + pinFile + "}"}
+	made, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11"}, options...)...)
+	if again, _ := run(t, 0, append([]string{"keygen", "--key", "pkcs11", "--existing"}, options...)...); again != made {
+		t.Errorf("of the existing key, it prints %s, want %s", again, made)
+	}
+}
+
+// A JWKS is for BankID's support to register, so it is that of a key that signs.
+func TestKeygenOfAKeyThatDoesNotSign(t *testing.T) {
+	pinFile := filepath.Join(t.TempDir(), "pin")
+	if err := os.WriteFile(pinFile, []byte(pin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, _ := newKey(t, hookedLibrary(nil), "gateway", "exchange")
+	if _, err := k.MakeKey(t.Context(), "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	with(t, k, func(module *pkcs11.Ctx, s *session) error {
+		found, err := s.find(k.name)
+		if err != nil {
+			return err
+		}
+		return module.SetAttributeValue(s.handle, found.private, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_SIGN, false)})
+	})
+	printed, all := run(t, 1, "keygen", "--key", "pkcs11", "--existing", "module", softHSM, "token", "gateway", "label", "exchange", "pin", "{file."+pinFile+"}")
+	if printed != "" || !strings.Contains(all, "is not for signatures (CKA_SIGN)") {
+		t.Errorf("it prints %s", all)
 	}
 }
 

@@ -90,7 +90,7 @@ func (g *guard) login(flags uint, pin tokenauth.Secret, try func(pin string) err
 		return nil
 	case is(err, pkcs11.CKR_PIN_LOCKED):
 		return errLocked
-	case is(err, pkcs11.CKR_USER_PIN_NOT_INITIALIZED):
+	case is(err, pkcs11.CKR_USER_PIN_NOT_INITIALIZED), is(err, pkcs11.CKR_USER_TYPE_INVALID) && flags&pkcs11.CKF_USER_PIN_INITIALIZED == 0:
 		return errNotSet
 	case isUntried(err):
 		return fmt.Errorf("logging in: %w", err)

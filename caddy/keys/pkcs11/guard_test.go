@@ -164,6 +164,16 @@ func TestGuardOfALoginThatDidNotReachTheToken(t *testing.T) {
 	}
 }
 
+// The database of NSS is a token, which has no PIN before certutil has made one.
+func TestGuardOfATokenWithoutAPIN(t *testing.T) {
+	for _, value := range []uint{pkcs11.CKR_USER_PIN_NOT_INITIALIZED, pkcs11.CKR_USER_TYPE_INVALID} { // NSS has the other
+		try := func(string) error { return pkcs11.Error(value) }
+		if err := new(guard).login(pkcs11.CKF_LOGIN_REQUIRED, secret("1234"), try); !errors.Is(err, errNotSet) {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
 // A token whose PIN is typed at a reader may take it from a program too.
 func TestGuardOfAReader(t *testing.T) {
 	const flags = pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH

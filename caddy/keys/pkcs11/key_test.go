@@ -144,7 +144,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		"module":       {"/usr/lib/absent.so", "seals", "there", "the PKCS#11 module cannot be read: stat /usr/lib/absent.so"},
 		"not a module": {"/etc/hostname", "seals", "there", "/etc/hostname cannot be loaded"},
 		"token":        {softHSM, "sealz", "there", "it is not there; the module has '"},
-		"label":        {softHSM, "seals", "their", "it has no private key with label 'their'; it has some with the labels "},
+		"label":        {softHSM, "seals", "their", "it has no private key with label 'their'; it has these: label '"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, _ := newKey(t, newLibrary(test.module, load, new(guards)), test.token, test.label)
@@ -474,5 +474,39 @@ func TestTokenThatComesBackToAStaleModule(t *testing.T) {
 	k.token.relooked = time.Time{} // that time is over
 	if _, err := k.Key(t.Context(), ""); err != nil {
 		t.Errorf("when it is back: %v", err)
+	}
+}
+
+// If one key of a token fails, the log has one line for that, and others that sign do not
+// end it.
+func TestOutageOfOneKeyOfAToken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"writer":{"output":"file","filename":"`+path+`"}}}}}`), true); err != nil {
+		t.Fatal(err)
+	}
+	l := hookedLibrary(nil)
+	sound, broken := makeKey(t, l, "seals", "sound", "ES256"), makeKey(t, l, "seals", "broken", "ES256")
+	k, _ := newKey(t, l, "seals", "broken")
+	with(t, k, func(module *pkcs11.Ctx, s *session) error {
+		found, err := s.find(k.name)
+		if err != nil {
+			return err
+		}
+		return module.SetAttributeValue(s.handle, found.private, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_SIGN, false)})
+	})
+	for range 3 {
+		if broken.Try(t.Context()) == nil || sound.Try(t.Context()) != nil {
+			t.Fatal("the keys are not what the test needs")
+		}
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if begun, ended := strings.Count(string(log), "does not sign"), strings.Count(string(log), "signs again"); begun != 1 || ended != 0 {
+		t.Errorf("the log has %d outages and %d ends, want one that lasts:\n%s", begun, ended, log)
 	}
 }

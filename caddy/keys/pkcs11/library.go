@@ -12,6 +12,8 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/caddyserver/caddy/v2"
+
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 )
 
 // cryptoki is what is used of a PKCS#11 module. It is implemented by *pkcs11.Ctx.
@@ -38,9 +40,10 @@ type cryptoki interface {
 // loaded, even when no configuration uses it any more: a call that hangs may still be in
 // it.
 type library struct {
-	path   string
-	load   func(path string) (cryptoki, error)
-	guards *guards
+	path    string
+	load    func(path string) (cryptoki, error)
+	guards  *guards
+	outages caddyesign.KeyOutages
 
 	use        sync.RWMutex // held for writing while the module is initialized again, else by calls
 	generation atomic.Int64 // how often that was done
@@ -144,8 +147,12 @@ func load(path string) (cryptoki, error) {
 		return nil, fmt.Errorf("%s cannot be loaded: it is not a PKCS#11 module for this machine, or a library that it needs is missing", path)
 	}
 	// This process may have initialized it for an earlier configuration.
-	if err := ctx.Initialize(); err != nil && !is(err, pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+	switch err := ctx.Initialize(); {
+	case err == nil, is(err, pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED):
+		return ctx, nil
+	case is(err, pkcs11.CKR_ARGUMENTS_BAD): // as by NSS's softokn
+		return nil, fmt.Errorf("%s cannot be initialized without parameters (%w): have p11-kit give them (x-init-reserved), and name p11-kit-proxy.so here", path, err)
+	default:
 		return nil, fmt.Errorf("%s cannot be initialized: %w", path, err)
 	}
-	return ctx, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/miekg/pkcs11"
 
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/keystest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -23,12 +25,10 @@ const (
 
 // tokens are the labels of the tokens that there are. SoftHSM does not see tokens that
 // come after it was loaded.
-var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked", "served", "occupied", "vendor", "stale"}
+var tokens = []string{"seals", "guarded", "restarted", "lost", "gateway", "checked", "served", "occupied", "vendor", "stale", "names"}
 
 func TestMain(m *testing.M) {
-	if _, ok := os.LookupEnv("COMMAND"); ok {
-		os.Exit(m.Run()) // with the tokens of the process that runs the command
-	}
+	keystest.BeCaddy() // with the tokens of the process that runs the command
 	dir, err := os.MkdirTemp("", "softhsm")
 	if err == nil {
 		err = prepare(dir)
@@ -114,7 +114,7 @@ func newKey(t testing.TB, l *library, token, label string) (*Key, func(pin strin
 	}
 	set(pin)
 	k := &Key{Module: softHSM, Token: token, Label: label, name: name{label: label}}
-	k.token = newToken(l, token, func() (tokenauth.Secret, error) { return readPIN("{file." + file + "}") })
+	k.token = newToken(l, token, caddyesign.KeySecret("{file."+file+"}"))
 	t.Cleanup(func() { // not in the background: the sessions are logged in
 		k.token.mu.Lock()
 		idle := k.token.idle
@@ -152,5 +152,5 @@ func (k *Key) only(ctx context.Context, alg string) (*tokenauth.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tokenauth.NewKey(&signer{k.token, k.name, (<-found).public}, "", alg)
+	return tokenauth.NewKey(&signer{k, (<-found).public}, "", alg)
 }

@@ -39,7 +39,11 @@ func (s *session) generate(n name, alg string) error {
 		attribute(pkcs11.CKA_SIGN, true), attribute(pkcs11.CKA_PRIVATE, true),
 		attribute(pkcs11.CKA_SENSITIVE, true), attribute(pkcs11.CKA_EXTRACTABLE, false),
 	}, common...)
-	if _, _, err := s.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, append(public, parameters...), private); err != nil {
+	_, _, err = s.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, append(public, parameters...), private)
+	switch {
+	case is(err, pkcs11.CKR_MECHANISM_INVALID, pkcs11.CKR_DOMAIN_PARAMS_INVALID, pkcs11.CKR_CURVE_NOT_SUPPORTED):
+		return fmt.Errorf("it cannot make keys for %s (%w): give another --alg", alg, err)
+	case err != nil:
 		return fmt.Errorf("making the key: %w", err)
 	}
 	return nil

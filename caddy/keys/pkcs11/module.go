@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -81,16 +80,16 @@ func (k *Key) Provision(ctx caddy.Context) error {
 	}
 	id, _ := hex.DecodeString(k.ID) // it is valid
 	k.name = name{label: k.Label, id: string(id)}
-	if k.PIN != "" && len(placeholders(k.PIN)) == 0 {
+	pin := caddyesign.KeySecret(k.PIN)
+	if pin.WrittenOut() {
 		ctx.Logger().Warn("the PIN is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/pin}")
 	}
 	lib, err := libraryAt(k.Module)
 	if err != nil {
 		return err
 	}
-	pin := k.PIN
-	val, _, err := pool.LoadOrNew(tokenKey{k.Module, k.Token, pin}, func() (caddy.Destructor, error) {
-		return newToken(lib, k.Token, func() (tokenauth.Secret, error) { return readPIN(pin) }), nil
+	val, _, err := pool.LoadOrNew(tokenKey{k.Module, k.Token, k.PIN}, func() (caddy.Destructor, error) {
+		return newToken(lib, k.Token, pin), nil
 	})
 	if err != nil {
 		return err
@@ -112,7 +111,7 @@ func (k *Key) Cleanup() error {
 // option for the PKCS#11 module.
 func (k *Key) validate(module string) error {
 	for _, option := range [][2]string{{module, k.Module}, {"token", k.Token}, {"label", k.Label}} {
-		if len(placeholders(option[1])) > 0 {
+		if caddyesign.HasPlaceholder(option[1]) {
 			return fmt.Errorf("%s '%s' has a placeholder, which only pin can have: in a Caddyfile, {$NAME} is the environment variable NAME", option[0], option[1])
 		}
 	}
@@ -129,33 +128,10 @@ func (k *Key) validate(module string) error {
 	if _, err := hex.DecodeString(k.ID); err != nil {
 		return errors.New("id must have an even number of hexadecimal digits")
 	}
-	for _, name := range placeholders(k.PIN) {
-		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
-			return errors.New("pin: only the placeholders {env.*} and {file.*} can be used")
-		}
+	if err := caddyesign.KeySecret(k.PIN).Validate(); err != nil {
+		return fmt.Errorf("pin: %w", err)
 	}
 	return nil
-}
-
-// placeholders returns the names of the placeholders in value.
-func placeholders(value string) []string {
-	var names []string
-	repl := caddy.NewEmptyReplacer()
-	repl.Map(func(name string) (any, bool) {
-		names = append(names, name)
-		return "", true
-	})
-	repl.ReplaceAll(value, "")
-	return names
-}
-
-// readPIN resolves the PIN. The error names placeholders, not their values.
-func readPIN(typed string) (tokenauth.Secret, error) {
-	pin, err := caddy.NewReplacer().ReplaceOrErr(typed, true, true)
-	if err != nil {
-		return tokenauth.Secret{}, fmt.Errorf("its PIN cannot be read from {%s}", strings.Join(placeholders(typed), "}{"))
-	}
-	return tokenauth.NewSecret(pin), nil
 }
 
 // UnmarshalCaddyfile sets up the key from Caddyfile tokens. Syntax:
@@ -220,7 +196,7 @@ func (k *Key) Key(ctx context.Context, id string) (*tokenauth.Key, error) {
 		return nil, err
 	}
 	r := <-found
-	return tokenauth.NewKey(&signer{k.token, k.name, r.public.public}, id, r.algorithms...)
+	return tokenauth.NewKey(&signer{k, r.public.public}, id, r.algorithms...)
 }
 
 // MakeKey implements caddyesign.KeyMaker. The algorithms are ES256, ES384, ES512 and

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rsa"
-	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
@@ -40,6 +37,8 @@ type name struct{ label, id string }
 // String describes the name.
 func (n name) String() string {
 	switch {
+	case n == name{}:
+		return "neither label nor id"
 	case n.id == "":
 		return "label '" + n.label + "'"
 	case n.label == "":
@@ -58,6 +57,14 @@ func (n name) template(class uint) []*pkcs11.Attribute {
 		template = append(template, pkcs11.NewAttribute(pkcs11.CKA_ID, []byte(n.id)))
 	}
 	return template
+}
+
+// shared returns what the halves of a pair have in common: the id, or without one, the label.
+func (n name) shared() name {
+	if n.id != "" {
+		n.label = ""
+	}
+	return n
 }
 
 // A foundKey is a key pair on the token.
@@ -80,16 +87,16 @@ var errAlways = errors.New("it wants the PIN for every signature (CKA_ALWAYS_AUT
 // find looks for the key called n.
 func (s *session) find(n name) (foundKey, error) {
 	delete(s.keys, n)
-	private, err := s.objects(n.template(pkcs11.CKO_PRIVATE_KEY), 2)
+	private, err := s.objects(n.template(pkcs11.CKO_PRIVATE_KEY), maxNames+1)
 	switch {
 	case err != nil:
 		return foundKey{}, err
 	case len(private) == 0 && s.login && !s.loggedIn(): // so the session is lost
 		return foundKey{}, fmt.Errorf("looking for a key: %w", pkcs11.Error(pkcs11.CKR_USER_NOT_LOGGED_IN))
 	case len(private) == 0:
-		return foundKey{}, fmt.Errorf("it has no private key with %v; %s", n, s.labels())
+		return foundKey{}, s.missing(n)
 	case len(private) > 1:
-		return foundKey{}, fmt.Errorf("it has several private keys with %v: give label and id", n)
+		return foundKey{}, fmt.Errorf("it has several private keys with %v: give label and id, or another key; it has these: %s", n, s.names(private))
 	}
 	always, err := s.attribute(private[0], pkcs11.CKA_ALWAYS_AUTHENTICATE)
 	if err == nil && bytes.Equal(always, pkcs11.NewAttribute(pkcs11.CKA_ALWAYS_AUTHENTICATE, true).Value) {
@@ -119,19 +126,37 @@ func (s *session) objects(template []*pkcs11.Attribute, most int) ([]pkcs11.Obje
 	return objects, nil
 }
 
-// labels says which labels private keys have.
-func (s *session) labels() string {
-	objects, err := s.objects(name{}.template(pkcs11.CKO_PRIVATE_KEY), 10)
-	if err != nil || len(objects) == 0 {
-		return "it has none at all that this PIN shows"
+// maxNames is how many keys an error names.
+const maxNames = 10
+
+// names says which names objects have.
+func (s *session) names(objects []pkcs11.ObjectHandle) string {
+	var names []string
+	for _, object := range objects[:min(len(objects), maxNames)] {
+		label, _ := s.attribute(object, pkcs11.CKA_LABEL) // an object may lack it, or not show it
+		id, _ := s.attribute(object, pkcs11.CKA_ID)
+		names = append(names, fmt.Sprintf("%.120v", name{string(label), string(id)}))
 	}
-	var labels []string
-	for _, object := range objects {
-		if label, err := s.attribute(object, pkcs11.CKA_LABEL); err == nil {
-			labels = append(labels, fmt.Sprintf("'%.40s'", label))
+	if len(objects) > maxNames {
+		names = append(names, "…")
+	}
+	return strings.Join(names, "; ")
+}
+
+// missing is the error if there is no private key called n.
+func (s *session) missing(n name) error {
+	// Some programs, such as Java's keytool and NSS, give the label to the certificate of a
+	// key only.
+	if certificates, err := s.objects(n.template(pkcs11.CKO_CERTIFICATE), 1); err == nil && len(certificates) == 1 {
+		if id, err := s.attribute(certificates[0], pkcs11.CKA_ID); err == nil && n.id == "" && len(id) > 0 {
+			return fmt.Errorf("it has no private key with %v, which is that of a certificate: give id %x instead", n, id)
 		}
 	}
-	return "it has some with the labels " + strings.Join(labels, ", ")
+	objects, err := s.objects(name{}.template(pkcs11.CKO_PRIVATE_KEY), maxNames+1)
+	if err != nil || len(objects) == 0 {
+		return fmt.Errorf("it has no private key with %v; it has none at all that this PIN shows", n)
+	}
+	return fmt.Errorf("it has no private key with %v; it has these: %s", n, s.names(objects))
 }
 
 // attribute returns an attribute of an object.
@@ -144,128 +169,6 @@ func (s *session) attribute(object pkcs11.ObjectHandle, kind uint) ([]byte, erro
 		return nil, errors.New("an attribute is missing")
 	}
 	return attributes[0].Value, nil
-}
-
-// public returns the public key that belongs to a private key.
-func (s *session) public(n name, private pkcs11.ObjectHandle) (crypto.PublicKey, error) {
-	kind, err := s.attribute(private, pkcs11.CKA_KEY_TYPE)
-	if err != nil {
-		return nil, fmt.Errorf("reading its type: %w", err)
-	}
-	// A pair has the same id. Some programs give all keys the same id, or none, but each its
-	// own label.
-	pair := n
-	if id, err := s.attribute(private, pkcs11.CKA_ID); err == nil && len(id) > 0 {
-		pair.id = string(id)
-	}
-	switch {
-	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC).Value):
-		return s.publicEC(pair)
-	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_RSA).Value):
-		return s.publicRSA(pair, private)
-	}
-	return nil, errors.New("it is neither an EC nor an RSA key")
-}
-
-// publicRSA returns the public key of a private RSA key, which has its numbers too. On some
-// tokens it lacks the exponent; then the public key called n has it.
-func (s *session) publicRSA(n name, private pkcs11.ObjectHandle) (crypto.PublicKey, error) {
-	modulus, err := s.attribute(private, pkcs11.CKA_MODULUS)
-	if err != nil {
-		return nil, fmt.Errorf("reading its modulus: %w", err)
-	}
-	exponent, err := s.attribute(private, pkcs11.CKA_PUBLIC_EXPONENT)
-	if is(err, pkcs11.CKR_ATTRIBUTE_TYPE_INVALID) || err == nil && len(exponent) == 0 {
-		var public pkcs11.ObjectHandle
-		if public, err = s.publicObject(n); err != nil {
-			return nil, err
-		}
-		exponent, err = s.attribute(public, pkcs11.CKA_PUBLIC_EXPONENT)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading its exponent: %w", err)
-	}
-	e := new(big.Int).SetBytes(exponent)
-	if !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 {
-		return nil, errors.New("its exponent is not usable")
-	}
-	return &rsa.PublicKey{N: new(big.Int).SetBytes(modulus), E: int(e.Int64())}, nil
-}
-
-// curves are the curves of EC keys, by their object identifiers.
-var curves = []struct {
-	oid   asn1.ObjectIdentifier
-	curve elliptic.Curve
-	alg   string
-}{
-	{asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}, elliptic.P256(), "ES256"},
-	{asn1.ObjectIdentifier{1, 3, 132, 0, 34}, elliptic.P384(), "ES384"},
-	{asn1.ObjectIdentifier{1, 3, 132, 0, 35}, elliptic.P521(), "ES512"},
-}
-
-// publicObject returns the public key called n, or else one that has its id and another
-// label.
-func (s *session) publicObject(n name) (pkcs11.ObjectHandle, error) {
-	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 2)
-	if err == nil && len(objects) == 0 && n.id != "" {
-		objects, err = s.objects(name{id: n.id}.template(pkcs11.CKO_PUBLIC_KEY), 2)
-	}
-	switch {
-	case err != nil:
-		return 0, err
-	case len(objects) == 0:
-		return 0, errors.New("there is no public key beside it: store one with the same id or label")
-	case len(objects) > 1:
-		return 0, errors.New("there are several public keys beside it: give each pair an id of its own")
-	}
-	return objects[0], nil
-}
-
-// publicEC returns the public EC key called n. A private EC key does not have the point.
-func (s *session) publicEC(n name) (crypto.PublicKey, error) {
-	public, err := s.publicObject(n)
-	if err != nil {
-		return nil, err
-	}
-	parameters, err := s.attribute(public, pkcs11.CKA_EC_PARAMS)
-	if err != nil {
-		return nil, fmt.Errorf("reading its curve: %w", err)
-	}
-	point, err := s.attribute(public, pkcs11.CKA_EC_POINT)
-	if err != nil {
-		return nil, fmt.Errorf("reading its point: %w", err)
-	}
-	var oid asn1.ObjectIdentifier
-	if _, err := asn1.Unmarshal(parameters, &oid); err != nil {
-		return nil, errors.New("its elliptic curve has no name")
-	}
-	var curve elliptic.Curve
-	for _, c := range curves {
-		if c.oid.Equal(oid) {
-			curve = c.curve
-		}
-	}
-	if curve == nil {
-		return nil, errors.New("its elliptic curve is not P-256, P-384 or P-521")
-	}
-	key, err := parsePoint(curve, point)
-	if err != nil {
-		return nil, errors.New("its point is not on its curve")
-	}
-	return key, nil
-}
-
-// parsePoint returns the public key of a point. The point should be an OCTET STRING, but
-// some modules give what is in it. That begins with 4 too, the tag of an OCTET STRING.
-func parsePoint(curve elliptic.Curve, point []byte) (*ecdsa.PublicKey, error) {
-	if bare, err := ecdsa.ParseUncompressedPublicKey(curve, point); err == nil {
-		return bare, nil
-	}
-	var octets []byte
-	if _, err := asn1.Unmarshal(point, &octets); err != nil {
-		return nil, err
-	}
-	return ecdsa.ParseUncompressedPublicKey(curve, octets)
 }
 
 // algorithms returns the JWS algorithms that the token has for a key, the preferred one

@@ -2,17 +2,21 @@ package pkcs11
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
 	"github.com/miekg/pkcs11"
 )
 
-// A point comes as an OCTET STRING or bare. A bare one begins with the tag of an OCTET
+// A point comes as an OCTET STRING, with a header that is like it, or bare. A bare one begins with the tag of an OCTET
 // STRING, so one of 256 can be read as both.
 func TestFormsOfAPoint(t *testing.T) {
 	for _, c := range curves {
@@ -36,14 +40,17 @@ func TestFormsOfAPoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for form, point := range map[string][]byte{"bare": bare, "OCTET STRING": wrapped} {
+			short := append([]byte{asn1.TagOctetString, byte(len(bare))}, bare...) // of tpm2-pkcs11, also for P-521
+			for form, point := range map[string][]byte{"bare": bare, "OCTET STRING": wrapped, "with a short length": short} {
 				if public, err := parsePoint(c.curve, point); err != nil || !public.Equal(&private.PublicKey) {
 					t.Errorf("%s, %s, ambiguous %d: %v", c.alg, form, ambiguous, err)
 				}
 			}
 		}
-		if _, err := parsePoint(c.curve, []byte{4, 1, 2}); err == nil {
-			t.Errorf("%s: what is not a point is taken for one", c.alg)
+		for _, point := range [][]byte{nil, {4, 1, 2}, make([]byte, 200)} {
+			if _, err := parsePoint(c.curve, point); err == nil {
+				t.Errorf("%s: what is not a point is taken for one", c.alg)
+			}
 		}
 	}
 }
@@ -155,6 +162,157 @@ func TestKeyThatWantsThePINForEverySignature(t *testing.T) {
 	k, _ := newKey(t, hookedLibrary(nil), "seals", "always")
 	generateWith(t, k, "ES256", pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true), pkcs11.NewAttribute(pkcs11.CKA_ALWAYS_AUTHENTICATE, true))
 	if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "it wants the PIN for every signature (CKA_ALWAYS_AUTHENTICATE)") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// with calls f with the PKCS#11 module and a session.
+func with(t *testing.T, k *Key, f func(module *pkcs11.Ctx, s *session) error) {
+	t.Helper()
+	if err := k.token.do(t.Context(), func(s *session) error { return f(s.cryptoki.(*pkcs11.Ctx), s) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// certify stores a certificate of the key, with a label of its own.
+func certify(t *testing.T, k *Key, id, label string) {
+	t.Helper()
+	_, issuer, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with(t, k, func(module *pkcs11.Ctx, s *session) error {
+		key, err := s.find(k.name)
+		if err != nil {
+			return err
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.public, issuer)
+		if err != nil {
+			return err
+		}
+		_, err = module.CreateObject(s.handle, []*pkcs11.Attribute{
+			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_CERTIFICATE), pkcs11.NewAttribute(pkcs11.CKA_CERTIFICATE_TYPE, pkcs11.CKC_X_509),
+			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SUBJECT, []byte{0x30, 0}),
+			pkcs11.NewAttribute(pkcs11.CKA_LABEL, label), pkcs11.NewAttribute(pkcs11.CKA_ID, id), pkcs11.NewAttribute(pkcs11.CKA_VALUE, der),
+		})
+		return err
+	})
+}
+
+// destroyPublic destroys the public half of the key.
+func destroyPublic(t *testing.T, k *Key) {
+	t.Helper()
+	with(t, k, func(module *pkcs11.Ctx, s *session) error {
+		public, err := s.publicObject(k.name)
+		if err != nil {
+			return err
+		}
+		return module.DestroyObject(s.handle, public)
+	})
+}
+
+// Java's keytool stores a private key without a label, and in the place of the public key
+// a certificate, which has the label.
+func TestKeyOfJava(t *testing.T) {
+	l := hookedLibrary(nil)
+	for _, alg := range []string{"ES256", "RS256"} {
+		k, _ := newKey(t, l, "seals", "")
+		k.name = name{id: "java" + alg}
+		made, err := k.MakeKey(t.Context(), alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certify(t, k, k.name.id, "alias-"+alg)
+		destroyPublic(t, k)
+		key, err := k.Key(t.Context(), "")
+		if err != nil || key.Thumbprint() != made.Thumbprint() {
+			t.Fatalf("%s: the key is %v, want %v (%v)", alg, key, made, err)
+		}
+		if err := key.Try(t.Context()); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+		want := fmt.Sprintf("it has no private key with label 'alias-%s', which is that of a certificate: give id %x instead", alg, k.name.id)
+		k.name = name{label: "alias-" + alg}
+		if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("by the label of the certificate, the error is %v, want %s", err, want)
+		}
+	}
+}
+
+// The public half of another key may have the same label.
+func TestPublicKeyOfAnotherPair(t *testing.T) {
+	k, _ := newKey(t, hookedLibrary(nil), "seals", "alone")
+	k.name.id = "one"
+	if _, err := k.MakeKey(t.Context(), "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	with(t, k, func(module *pkcs11.Ctx, s *session) error {
+		public, err := s.publicObject(k.name)
+		if err != nil {
+			return err
+		}
+		return module.SetAttributeValue(s.handle, public, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_ID, "other")})
+	})
+	k.name.id = ""
+	if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "there is no public key or certificate beside it with id 6f6e65: store one") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// Keys may have the same label, or none.
+func TestErrorsNameKeysByTheirIDs(t *testing.T) {
+	l := hookedLibrary(nil)
+	for _, n := range []name{{"twin", "a"}, {"twin", "b"}, {"", "unlabelled"}} {
+		k, _ := newKey(t, l, "names", "")
+		k.name = n
+		if _, err := k.MakeKey(t.Context(), "ES256"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for label, wants := range map[string][]string{
+		"twin":   {"it has several private keys with label 'twin'", "label 'twin', id 61", "label 'twin', id 62"},
+		"absent": {"it has no private key with label 'absent'; it has these: ", "label 'twin', id 62", "id 756e6c6162656c6c6564"},
+	} {
+		k, _ := newKey(t, l, "names", label)
+		for _, want := range wants {
+			if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v, want %s", err, want)
+			}
+		}
+	}
+}
+
+// A key may be for something else, such as ECDH.
+func TestKeyThatMayNotSign(t *testing.T) {
+	l := hookedLibrary(nil)
+	key := makeKey(t, l, "seals", "ecdh", "ES256")
+	k, _ := newKey(t, l, "seals", "ecdh")
+	with(t, k, func(module *pkcs11.Ctx, s *session) error {
+		found, err := s.find(k.name)
+		if err != nil {
+			return err
+		}
+		return module.SetAttributeValue(s.handle, found.private, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_SIGN, false)})
+	})
+	if err := key.Try(t.Context()); err == nil || !strings.Contains(err.Error(), "its key with label 'ecdh' is not for signatures (CKA_SIGN)") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// rsaOnly is a module that makes no EC keys.
+type rsaOnly struct{ cryptoki }
+
+func (r *rsaOnly) GenerateKeyPair(pkcs11.SessionHandle, []*pkcs11.Mechanism, []*pkcs11.Attribute, []*pkcs11.Attribute) (pkcs11.ObjectHandle, pkcs11.ObjectHandle, error) {
+	return 0, 0, pkcs11.Error(pkcs11.CKR_MECHANISM_INVALID)
+}
+
+func TestTokenThatMakesNoECKeys(t *testing.T) {
+	k, _ := newKey(t, newLibrary(softHSM, func(path string) (cryptoki, error) {
+		loaded, err := load(path)
+		return &rsaOnly{loaded}, err
+	}, new(guards)), "seals", "rsaonly")
+	if _, err := k.MakeKey(t.Context(), "ES256"); err == nil || !strings.Contains(err.Error(), "it cannot make keys for ES256 (pkcs11: 0x70: CKR_MECHANISM_INVALID): give another --alg") {
 		t.Errorf("error is %v", err)
 	}
 }

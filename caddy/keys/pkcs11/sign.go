@@ -15,8 +15,7 @@ import (
 
 // A signer signs with a key on a token. It implements tokenauth.Signer.
 type signer struct {
-	token  *token
-	name   name
+	key    *Key
 	public crypto.PublicKey
 }
 
@@ -33,15 +32,19 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 		return nil, err
 	}
 	made := make(chan []byte, 1) // the call may go on when nobody waits any more
-	err = s.token.do(ctx, func(session *session) error {
-		key, err := session.key(s.name)
+	token := s.key.token
+	err = token.do(ctx, func(session *session) error {
+		key, err := session.key(s.key.name)
 		if err != nil {
 			return err
 		}
 		if public, ok := key.public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(s.public) {
-			return fmt.Errorf("its key with %v: %w", s.name, errReplaced)
+			return fmt.Errorf("its key with %v: %w", s.key.name, errReplaced)
 		}
-		if err := session.SignInit(session.handle, []*pkcs11.Mechanism{mechanism}, key.private); err != nil {
+		switch err := session.SignInit(session.handle, []*pkcs11.Mechanism{mechanism}, key.private); {
+		case is(err, pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED):
+			return fmt.Errorf("its key with %v is not for signatures (CKA_SIGN): make another key (%w)", s.key.name, err)
+		case err != nil:
 			return fmt.Errorf("signing: %w", err)
 		}
 		signature, err := session.Sign(session.handle, input)
@@ -51,9 +54,9 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 		made <- signature
 		return nil
 	})
-	s.token.note(ctx, err)
+	token.library.outages.Note(ctx, s.key.String(), err)
 	if err != nil {
-		return nil, fmt.Errorf("the PKCS#11 token '%s': %w", s.token.label, err)
+		return nil, fmt.Errorf("the PKCS#11 token '%s': %w", token.label, err)
 	}
 	signature := <-made
 	if _, ok := s.public.(*ecdsa.PublicKey); ok {

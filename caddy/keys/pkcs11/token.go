@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/miekg/pkcs11"
-	"go.uber.org/zap"
 
-	"github.com/caddyserver/caddy/v2"
-
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -26,9 +23,8 @@ const maxSessions = 8
 type token struct {
 	library *library
 	label   string
-	pin     func() (tokenauth.Secret, error)
+	pin     caddyesign.KeySecret
 	queue   *tokenauth.Queue
-	failing atomic.Bool // the last signature failed, and that was logged
 
 	mu       sync.Mutex
 	idle     []*session
@@ -38,7 +34,7 @@ type token struct {
 }
 
 // newToken returns a token. It is not used before it is needed.
-func newToken(l *library, label string, pin func() (tokenauth.Secret, error)) *token {
+func newToken(l *library, label string, pin caddyesign.KeySecret) *token {
 	return &token{library: l, label: label, pin: pin, queue: tokenauth.NewQueue(maxSessions)}
 }
 
@@ -107,22 +103,6 @@ func (t *token) mayRelook() bool {
 	t.relooked = time.Now()
 	return true
 }
-
-// note logs the first failure of signatures, and the end of failures: a call that needs a
-// signature does not say why there is none.
-func (t *token) note(ctx context.Context, err error) {
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled): // the caller has left
-	case err != nil && t.failing.CompareAndSwap(false, true):
-		logger().Error("a PKCS#11 token does not sign", zap.String("token", t.label), zap.Error(err))
-	case err == nil && t.failing.CompareAndSwap(true, false):
-		logger().Info("a PKCS#11 token signs again", zap.String("token", t.label))
-	}
-}
-
-// logger returns the logger of the configuration that runs, which may be another one than
-// that in which the token was first used.
-func logger() *zap.Logger { return caddy.Log().Named(moduleID) }
 
 // inSession calls f with a session, and again with another one if that is lost.
 func (t *token) inSession(f func(*session) error) error {
@@ -215,9 +195,9 @@ func (t *token) login(s *session, info pkcs11.TokenInfo) error {
 	if !s.login || s.loggedIn() { // all sessions of a process are logged in together
 		return nil
 	}
-	pin, err := t.pin()
+	pin, err := t.pin.Read()
 	if err != nil {
-		return err
+		return fmt.Errorf("its PIN cannot be read: %w", err)
 	}
 	return t.library.guards.guard(info).login(info.Flags, pin, func(pin string) error { return s.Login(s.handle, pkcs11.CKU_USER, pin) })
 }
@@ -248,7 +228,7 @@ func (t *token) find(module cryptoki) (slot uint, info pkcs11.TokenInfo, err err
 	}
 	switch {
 	case matches > 1:
-		return 0, info, fmt.Errorf("%d tokens have this label", matches)
+		return 0, info, fmt.Errorf("%d tokens have this label: give each a label of its own", matches)
 	case matches == 1:
 		t.mu.Lock()
 		t.seen = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -25,7 +26,7 @@ type device struct {
 	address string
 	open    func(ctx context.Context, address string) (*connection, error)
 	queue   *tokenauth.Queue
-	outages outages
+	outages caddyesign.KeyOutages
 
 	// These are for the caller whose turn it is.
 	guards    map[string]*guard // by the identity of the key

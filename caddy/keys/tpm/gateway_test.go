@@ -2,189 +2,20 @@ package tpm
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/go-jose/go-jose/v4"
-
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	_ "github.com/caddyserver/caddy/v2/modules/standard" // plugs in Caddy's modules
 
-	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/keystest"
 )
 
-// TestCaddyItself is Caddy's command line, with the arguments in COMMAND. run calls it.
-func TestCaddyItself(t *testing.T) {
-	arguments, ok := os.LookupEnv("COMMAND")
-	if !ok {
-		return
-	}
-	os.Args = append([]string{"caddy"}, strings.Split(arguments, "\n")...)
-	caddycmd.Main()
-}
-
-// run runs a command of Caddy in a process of its own. It returns what it prints, and
-// asserts its exit status.
+// run runs a command of the gateway.
 func run(t *testing.T, status int, arguments ...string) (stdout, all string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCaddyItself$")
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "COMMAND=bankid-esign\n"+strings.Join(arguments, "\n"))
-	var out, errors bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errors
-	_ = cmd.Run()
-	stdout, all = out.String(), out.String()+errors.String()
-	if got := cmd.ProcessState.ExitCode(); got != status {
-		t.Errorf("%v exits with %d, want %d:\n%s", arguments, got, status, all)
-	}
-	if strings.Contains(all, auth) {
-		t.Errorf("%v prints the authorization value", arguments)
-	}
-	return stdout, all
-}
-
-// keySet reads the JWKS that keygen prints.
-func keySet(t *testing.T, printed string) jose.JSONWebKeySet {
-	t.Helper()
-	var set jose.JSONWebKeySet
-	if err := json.NewDecoder(strings.NewReader(printed)).Decode(&set); err != nil || len(set.Keys) != 1 || !set.Keys[0].IsPublic() {
-		t.Fatalf("keygen prints %s (%v)", printed, err)
-	}
-	return set
-}
-
-// bank starts the sandbox, with a client that has the given keys. It returns its URL.
-func bank(t *testing.T, keys jose.JSONWebKeySet) string {
-	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	handler, err := sandbox.New(sandbox.Options{
-		Issuer:  "http://" + server.Listener.Addr().String() + "/auth/realms/sandbox",
-		Clients: []sandbox.Client{{ID: "seal-client", DPoPRequired: true, Keys: keys}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Config.Handler = handler
-	server.Start()
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-// block returns options of the module, and their values, as a block of a Caddyfile.
-func block(options []string) string {
-	text := "tpm {\n"
-	for i := 0; i < len(options); i += 2 {
-		text += options[i] + " " + options[i+1] + "\n"
-	}
-	return text + "}"
-}
-
-// a gateway makes seals.
-type gateway struct {
-	t            *testing.T
-	address, log string
-	bank         string
-	caller       http.Client
-}
-
-// newGateway returns a gateway in front of bank. It does not run yet.
-func newGateway(t *testing.T, bank string) *gateway {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	t.Cleanup(func() { _ = caddy.Stop() })
-	return &gateway{
-		t: t, address: listener.Addr().String(), log: filepath.Join(t.TempDir(), "log"), bank: bank,
-		caller: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, // a reload closes connections
-	}
-}
-
-// config returns a configuration with these options of the keys.
-func (g *gateway) config(private, dpop []string) string {
-	return fmt.Sprintf(`{
-	admin off
-	persist_config off
-	log {
-		output file %s
-		level DEBUG
-	}
-	bankid_esign {
-		issuer %s/auth/realms/sandbox
-		client seal {
-			client_id seal-client
-			private_key %s
-			dpop_key %s
-		}
-	}
-}
-http://%s {
-	bankid_esign b2b {
-		callers local
-		client seal
-		upstream b2b %s
-	}
-}
-`, g.log, g.bank, block(private), block(dpop), g.address, g.bank)
-}
-
-// load loads a configuration, also if it is the one that runs.
-func (g *gateway) load(config string) {
-	g.t.Helper()
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	if bytes.Contains(adapted, []byte(auth)) {
-		g.t.Error("the adapted configuration shows the authorization value")
-	}
-	if err := caddy.Load(adapted, true); err != nil {
-		g.t.Fatal(err)
-	}
-}
-
-// seal makes a seal, and asserts the status of the response.
-func (g *gateway) seal(status int) {
-	g.t.Helper()
-	digest := sha256.Sum256([]byte("document"))
-	res, err := g.caller.Post("http://"+g.address+"/v0/b2b/cmses_from_hashes", "application/json",
-		strings.NewReader(`["`+base64.StdEncoding.EncodeToString(digest[:])+`"]`))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	body, err := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	if err != nil || res.StatusCode != status {
-		g.t.Errorf("status %d, want %d: %s (%v)", res.StatusCode, status, body, err)
-	}
-}
-
-// logged returns how often the log has text.
-func (g *gateway) logged(text string) int {
-	g.t.Helper()
-	log, err := os.ReadFile(g.log)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	if bytes.Contains(log, []byte(auth)) {
-		g.t.Error("the log shows the authorization value")
-	}
-	return bytes.Count(log, []byte(text))
+	return keystest.Command(t, auth, status, arguments...)
 }
 
 // A seal is made with both keys in a TPM: keygen makes them, the bank gets the public
@@ -210,12 +41,12 @@ func TestSealWithBothKeysInATPM(t *testing.T) {
 	if again, _ := run(t, 0, append([]string{"keygen", "--key", "tpm", "--existing"}, seal...)...); again != made {
 		t.Errorf("of the existing key, it prints %s, want %s", again, made)
 	}
-	registered := keySet(t, made)
+	registered := keystest.KeySet(t, made)
 	second, _ := run(t, 0, append([]string{"keygen", "--key", "tpm", "--alg", "ES384"}, next...)...)
-	registered.Keys = append(registered.Keys, keySet(t, second).Keys...)
+	registered.Keys = append(registered.Keys, keystest.KeySet(t, second).Keys...)
 
-	g := newGateway(t, bank(t, registered))
-	config := g.config(seal, dpop)
+	g := keystest.NewGateway(t, "tpm", auth, registered)
+	config := g.Config(seal, dpop)
 	file := s.path("Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -227,27 +58,27 @@ func TestSealWithBothKeysInATPM(t *testing.T) {
 		}
 	}
 	for range 3 {
-		g.load(config)
-		g.seal(http.StatusOK)
+		g.Load(config)
+		g.Seal(http.StatusOK)
 		config += "# another configuration\n"
 	}
-	if n := g.logged(`"msg":"obtained`); n != 1 {
+	if n := g.Logged(`"msg":"obtained`); n != 1 {
 		t.Errorf("tokens were obtained %d times, want once: a reload keeps them", n)
 	}
 	s.tool("tpm2_getrandom", "4")
-	g.seal(http.StatusOK)
+	g.Seal(http.StatusOK)
 	s.stop()
-	g.seal(http.StatusBadGateway)
+	g.Seal(http.StatusBadGateway)
 	s.start()
-	g.seal(http.StatusOK)
-	for _, message := range []string{"a key in a TPM does not sign", "a key in a TPM signs again"} {
-		if n := g.logged(`"msg":"` + message + `"`); n != 1 {
+	g.Seal(http.StatusOK)
+	for _, message := range []string{"a key does not sign", "a key signs again"} {
+		if n := g.Logged(`"msg":"` + message + `"`); n != 1 {
 			t.Errorf("the log has %d times %q", n, message)
 		}
 	}
-	g.load(g.config(next, dpop))
-	g.seal(http.StatusOK)
-	if n := g.logged(`"msg":"obtained`); n != 2 {
+	g.Load(g.Config(next, dpop))
+	g.Seal(http.StatusOK)
+	if n := g.Logged(`"msg":"obtained`); n != 2 {
 		t.Errorf("tokens were obtained %d times, want twice: with each key", n)
 	}
 	if n := s.left(); n != 0 {
@@ -292,7 +123,7 @@ func TestCaddyfileErrorsHaveALine(t *testing.T) {
 		"handle 81000001":                             "handle '81000001' must be that of a persistent key, from 0x81000000 to 0x81ffffff",
 		"handle 0x80000001":                           "handle '0x80000001' must be that of a persistent key",
 		"handle 0x8100000100":                         "handle '0x8100000100' must be that of a persistent key",
-		"key /etc/seal.tpm\nauth {http.request.host}": "auth: only the placeholders {env.*} and {file.*} can be used",
+		"key /etc/seal.tpm\nauth {http.request.host}": "auth: placeholder {http.request.host} cannot be used here: only {env.*} and {file.*} can",
 	} {
 		config := "{\nbankid_esign {\nenvironment current\nclient_id x\nprivate_key tpm {\n" + body + "\n}\n}\n}\n:8080 {\nbankid_esign csc\n}\n"
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})

@@ -312,7 +312,7 @@ func TestAuthorizationValuesThatCannotBe(t *testing.T) {
 	for value, want := range map[string]string{
 		strings.Repeat("x", 33): "the authorization value has 33 bytes, and the key allows 32",
 		"a\x00b":                "the authorization value has a zero byte",
-		"{env.ABSENT}":          "its authorization value cannot be read from {env.ABSENT}",
+		"{env.ABSENT}":          "its authorization value cannot be read: placeholder {env.ABSENT}: the environment variable is empty or not set",
 	} {
 		if _, err := s.key(newDevice(s.socket), Key{File: s.path("key"), Auth: value}).MakeKey(t.Context(), "ES256"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %s", err, want)
@@ -390,5 +390,15 @@ func TestStringSaysWhereTheKeyIs(t *testing.T) {
 		if k.String() != want {
 			t.Errorf("it is %s, want %s", k, want)
 		}
+	}
+}
+
+// A TPM may take minutes to make a key, so it does not make one that has no place.
+func TestKeyFileWithoutADirectory(t *testing.T) {
+	s := newSimulator(t)
+	d, sent := s.newCounted()
+	_, err := s.key(d, Key{File: s.path("absent/key")}).MakeKey(t.Context(), "ES256")
+	if err == nil || !strings.Contains(err.Error(), "absent: no such file") || sent.of(tpm2.TPMCCCreate) != 0 {
+		t.Errorf("error is %v, and the TPM has made %d keys", err, sent.of(tpm2.TPMCCCreate))
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/keystest"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -27,6 +28,7 @@ const auth = "planted-auth-4711"
 // TestMain connects standard input and output to a socket, if BRIDGE names one: tpm2-tools
 // run it, since they cannot connect to a socket themselves.
 func TestMain(m *testing.M) {
+	keystest.BeCaddy()
 	socket, ok := os.LookupEnv("BRIDGE")
 	if !ok {
 		os.Exit(m.Run())

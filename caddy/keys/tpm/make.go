@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -72,8 +73,12 @@ func (d *device) create(tpm transport.TPM, template tpm2.TPMTPublic, auth tokena
 // create implements holder.
 func (f *keyFile) create(ctx context.Context, d *device, template tpm2.TPMTPublic, auth tokenauth.Secret) error {
 	exists := fmt.Errorf("%s exists already, and may be a key in use: name a file that does not exist", f.path)
+	// This is before the TPM makes a key, which may take minutes.
 	if _, err := os.Lstat(f.path); err == nil {
-		return exists // before the TPM makes a key, which may take minutes
+		return exists
+	}
+	if _, err := os.Stat(filepath.Dir(f.path)); err != nil {
+		return fmt.Errorf("writing the key file: %w", err)
 	}
 	result := make(chan *fileKey, 1) // the call may go on when nobody waits any more
 	err := d.do(ctx, func(tpm transport.TPM) error {

@@ -82,7 +82,7 @@ func (k *Key) Provision(ctx caddy.Context) error {
 	if err := k.validate(); err != nil {
 		return err
 	}
-	if k.Auth != "" && len(placeholders(k.Auth)) == 0 {
+	if caddyesign.KeySecret(k.Auth).WrittenOut() {
 		ctx.Logger().Warn("the authorization value is written out in the configuration, where it shows; use a placeholder such as {file./run/secrets/tpm}")
 	}
 	device, err := deviceAt(k.address())
@@ -120,7 +120,7 @@ func (k *Key) validate() error {
 		}
 	}
 	for _, option := range [][2]string{{"device", k.Device}, {"key", k.File}, {"handle", k.Handle}} {
-		if len(placeholders(option[1])) > 0 {
+		if caddyesign.HasPlaceholder(option[1]) {
 			return fmt.Errorf("%s '%s' has a placeholder, which only auth can have: in a Caddyfile, {$NAME} is the environment variable NAME", option[0], option[1])
 		}
 	}
@@ -133,10 +133,8 @@ func (k *Key) validate() error {
 	if _, err := parseHandle(k.Handle); k.Handle != "" && err != nil {
 		return err
 	}
-	for _, name := range placeholders(k.Auth) {
-		if !strings.HasPrefix(name, "env.") && !strings.HasPrefix(name, "file.") {
-			return errors.New("auth: only the placeholders {env.*} and {file.*} can be used")
-		}
+	if err := caddyesign.KeySecret(k.Auth).Validate(); err != nil {
+		return fmt.Errorf("auth: %w", err)
 	}
 	return nil
 }
@@ -151,31 +149,19 @@ func parseHandle(text string) (persistent, error) {
 	return persistent(handle), nil
 }
 
-// placeholders returns the names of the placeholders in value.
-func placeholders(value string) []string {
-	var names []string
-	repl := caddy.NewEmptyReplacer()
-	repl.Map(func(name string) (any, bool) {
-		names = append(names, name)
-		return "", true
-	})
-	repl.ReplaceAll(value, "")
-	return names
-}
-
 // auth resolves the authorization value, before it is the turn of the caller at the TPM:
-// its file system may hang. The error names placeholders, not their values.
+// its file system may hang.
 func (k *Key) auth(ctx context.Context) (tokenauth.Secret, error) {
 	if k.Auth == "" {
 		return tokenauth.Secret{}, nil
 	}
 	found := make(chan tokenauth.Secret, 1) // the call may go on when nobody waits any more
 	err := k.reading.Do(ctx, func() error {
-		auth, err := caddy.NewReplacer().ReplaceOrErr(k.Auth, true, true)
+		auth, err := caddyesign.KeySecret(k.Auth).Read()
 		if err != nil {
-			return fmt.Errorf("its authorization value cannot be read from {%s}", strings.Join(placeholders(k.Auth), "}{"))
+			return fmt.Errorf("its authorization value cannot be read: %w", err)
 		}
-		found <- tokenauth.NewSecret(auth)
+		found <- auth
 		return nil
 	})
 	if err != nil {

@@ -59,7 +59,7 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 			return err
 		})
 	}
-	d.outages.note(ctx, s.key.String(), err)
+	d.outages.Note(ctx, s.key.String(), err)
 	if err != nil {
 		return nil, fmt.Errorf("the TPM (%s): %w", d.address, err)
 	}

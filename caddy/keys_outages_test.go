@@ -1,4 +1,4 @@
-package tpm
+package caddyesign_test
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 )
 
 // logged runs f, and returns how often it has logged each message.
@@ -31,33 +33,33 @@ func logged(t *testing.T, f func()) (outages, ends int) {
 	return bytes.Count(log, []byte("does not sign")), bytes.Count(log, []byte("signs again"))
 }
 
-// A key that does not sign does not hide that another one in the same TPM does.
+// A key that does not sign does not hide that another one in the same hardware does.
 func TestOutageOfOneKeyAmongOthers(t *testing.T) {
-	var o outages
+	var o caddyesign.KeyOutages
 	began, ended := logged(t, func() {
 		for range 5 {
-			o.note(t.Context(), "broken", errRefused)
-			o.note(t.Context(), "sound", nil)
+			o.Note(t.Context(), "broken", errors.New("it is away"))
+			o.Note(t.Context(), "sound", nil)
 		}
-		o.note(t.Context(), "broken", nil)
+		o.Note(t.Context(), "broken", nil)
 	})
 	if began != 1 || ended != 1 {
 		t.Errorf("the log has %d outages and %d ends, want one of each", began, ended)
 	}
 }
 
-// If a TPM has too many callers, the log does not have a line for each of them.
+// If hardware has too many callers, the log does not have a line for each of them.
 func TestOverloadIsLoggedOnceAMinute(t *testing.T) {
 	var began, ended int
 	began, ended = logged(t, func() {
 		synctest.Test(t, func(t *testing.T) {
-			var o outages
+			var o caddyesign.KeyOutages
 			late, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			for range 150 {
 				time.Sleep(time.Second) // of the bubble
-				o.note(late, "key", context.DeadlineExceeded)
-				o.note(t.Context(), "key", nil)
+				o.Note(late, "key", context.DeadlineExceeded)
+				o.Note(t.Context(), "key", nil)
 			}
 		})
 	})
@@ -68,10 +70,10 @@ func TestOverloadIsLoggedOnceAMinute(t *testing.T) {
 
 // An error that is not the time is logged at once.
 func TestOutageAfterAnother(t *testing.T) {
-	var o outages
+	var o caddyesign.KeyOutages
 	began, ended := logged(t, func() {
-		for _, err := range []error{errRefused, nil, errors.New("another"), nil} {
-			o.note(t.Context(), "key", err)
+		for _, err := range []error{errors.New("it is away"), nil, errors.New("another"), nil} {
+			o.Note(t.Context(), "key", err)
 		}
 	})
 	if began != 2 || ended != 2 {
