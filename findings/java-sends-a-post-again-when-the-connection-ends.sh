@@ -5,8 +5,9 @@
 #            does not do it.
 # Behaviour: The server reads the whole request and closes the connection without a response, as it does
 #            if it is killed while it works. HttpURLConnection sends the request once more, on a new
-#            connection, and returns what that one gets. It does so on the first connection too, and not only on one
-#            that it has kept. -Dsun.net.http.retryPost=false ends it for POST, and not for DELETE.
+#            connection, and returns what that one gets. It does so on the first connection too, and not
+#            only on one that it has kept. -Dsun.net.http.retryPost=false ends it for POST, and not for
+#            DELETE.
 # Surprise:  By RFC 9110 section 9.2.2 a client should not repeat a POST unless it knows that the first
 #            was not applied, and here the server has read all of it. What is made is made twice. What can
 #            be fetched and deleted by one DELETE only is gone at the second, and the caller sees that
