@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -295,12 +296,24 @@ func (u *upstream) seen() []*call {
 	return calls
 }
 
-// freeAddress returns a loopback address on which nothing listens. Its port is outside
-// the range that the system assigns automatically.
+// nextPort is where freeAddress looks next. It begins by chance, since other processes run
+// tests too.
+var nextPort = func() *atomic.Int32 {
+	n := new(atomic.Int32)
+	n.Store(rand.Int32N(freePorts))
+	return n
+}()
+
+// freePorts is how many ports freeAddress chooses from.
+const freePorts = 12000
+
+// freeAddress returns a loopback address on which nothing listens, and never the same twice:
+// some tests need many before anything listens there. Its port is outside the range that
+// the system assigns automatically.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+nextPort.Add(1)%freePorts))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
 		}
