@@ -10,8 +10,9 @@ import (
 
 const (
 	// firstPiece is the size, in bytes, of the first piece of content whose length is not
-	// known. It grows to PieceSize.
-	firstPiece = 64 << 10
+	// known. It is doubled when it is full, up to PieceSize, so that a small download takes up
+	// little memory.
+	firstPiece = 16 << 10
 
 	// maxUnstored is how many pieces of a download wait for the archive if all downloads
 	// take up more than storedLimit.
@@ -135,11 +136,11 @@ func (d *Download) addPiece() bool {
 		return true
 	}
 	if len(d.pieces) == 1 && d.expected < 0 && d.pieces[0].n < PieceSize {
-		if !s.reserve(d, PieceSize-d.pieces[0].n) {
+		first := &d.pieces[0]
+		if !s.reserve(d, first.n) {
 			return false
 		}
-		first := &d.pieces[0]
-		first.data = append(s.newPiece(PieceSize), first.data...) // transfers may be reading the old memory
+		first.data = append(s.newPiece(2*first.n), first.data...) // transfers may be reading the old memory
 		return true
 	}
 	size := int64(PieceSize)

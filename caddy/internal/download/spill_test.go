@@ -788,3 +788,40 @@ func TestStalledClientsOfStoredDownloads(t *testing.T) {
 		}
 	})
 }
+
+// Many small downloads at once are all kept although the storage does not take them yet: each
+// takes up about as much memory as it is long.
+func TestManySmallDownloadsAtOnce(t *testing.T) {
+	for _, size := range []int{5 << 10, 100 << 10, 300 << 10} {
+		for _, length := range []int{-1, size} {
+			synctest.Test(t, func(t *testing.T) {
+				s, a, seen := new(Store), newShelf(), new(events)
+				defer s.Close()
+				a.failWith(func(operation string) error {
+					if operation == "put" {
+						time.Sleep(time.Minute)
+					}
+					return nil
+				})
+				for key := range byte(200) {
+					f := archived(t, s, key, seen, a.of())
+					f.header(length)
+					f.send(document(size))
+					go f.end(true)
+				}
+				synctest.Wait()
+				if limit := int64(200 * (2*size + 20<<10)); s.used > limit {
+					t.Errorf("with the length %d, %d downloads of %d bytes take up %d bytes, want %d at most", length, 200, size, s.used, limit)
+				}
+				seen.are(t)
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				for key := range byte(200) {
+					if !bytes.Equal(a.content(key), document(size)) {
+						t.Fatalf("the storage has %d bytes of %d", len(a.content(key)), size)
+					}
+				}
+			})
+		}
+	}
+}
