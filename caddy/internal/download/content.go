@@ -67,13 +67,16 @@ func (d *Download) write(ctx context.Context, p []byte) (int, error) {
 }
 
 // pause waits until changed is closed, as long as ctx allows. If that is for the archive,
-// and nothing changes for as long as the client may wait, it is not waited for any more.
+// and takes longer than pieceWait, the client may wait for that much less from then on. If
+// that is used up, the archive is not waited for any more.
 func (d *Download) pause(ctx context.Context, changed <-chan struct{}) error {
-	limit := time.NewTimer(d.wait)
+	start := time.Now()
+	limit := time.NewTimer(max(d.wait, pieceWait))
 	defer limit.Stop()
 	for {
 		select {
 		case <-changed:
+			d.paused(time.Since(start))
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -88,6 +91,15 @@ func (d *Download) pause(ctx context.Context, changed <-chan struct{}) error {
 			d.fails(errSlow)
 			return nil
 		}
+	}
+}
+
+// paused says that the content has waited.
+func (d *Download) paused(took time.Duration) {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	if !d.passing { // otherwise it was for a client
+		d.wait = max(d.wait-max(took-pieceWait, 0), 0)
 	}
 }
 

@@ -21,6 +21,10 @@ const (
 	// manifestWait is the part of storageWait that is left for the manifest.
 	manifestWait = storageWait / 4
 
+	// pieceWait is how long a storage that works may take for a piece. Only what it takes longer
+	// is of storageWait.
+	pieceWait = 250 * time.Millisecond
+
 	// lookAgainWait is how long the look before a 404 is passed on may take. A caller that
 	// gets a 404 gives its document up.
 	lookAgainWait = 5 * time.Second

@@ -700,6 +700,50 @@ func TestStorageThatHangsWhileMemoryIsCrowded(t *testing.T) {
 	})
 }
 
+// A storage that stores every piece, but slowly, costs at most a second more than one that is
+// just fast enough. Then memory is used, and the storage gets the download nevertheless.
+func TestStorageThatIsSlowWhileMemoryIsCrowded(t *testing.T) {
+	for _, takes := range []time.Duration{pieceWait, 2 * pieceWait, storageWait - 1} {
+		synctest.Test(t, func(t *testing.T) {
+			const size = 30 << 20
+			content := document(size)
+			s, a, seen := new(Store), newShelf(), new(events)
+			defer s.Close()
+			a.failWith(func(operation string) error {
+				if operation == "put" {
+					time.Sleep(takes)
+				}
+				return nil
+			})
+			f := archived(t, s, 1, seen, a.of())
+			start := time.Now()
+			f.header(size)
+			f.send(content)
+			waits := size/PieceSize - maxUnstored
+			if takes > pieceWait {
+				waits = min(waits, 1+int(storageWait/(takes-pieceWait)))
+			}
+			took := time.Since(start)
+			if limit := storageWait + time.Duration(waits)*pieceWait; took > limit {
+				t.Errorf("if a piece takes %v, it took %v, want %v at most", takes, took, limit)
+			}
+			if !f.end(true) || !bytes.Equal(f.w.content(), content) {
+				t.Errorf("if a piece takes %v, the client got %d bytes", takes, len(f.w.content()))
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if !bytes.Equal(a.content(1), content) {
+				t.Errorf("if a piece takes %v, the storage has %d bytes", takes, len(a.content(1)))
+			}
+			if takes == pieceWait {
+				seen.are(t)
+			} else {
+				seen.are(t, Unstored, Stored)
+			}
+		})
+	}
+}
+
 // A storage that has lost a piece is seen in the log: the client's transfer breaks off, and the
 // next one does so too.
 func TestPieceThatIsGone(t *testing.T) {
@@ -792,7 +836,7 @@ func TestStalledClientsOfStoredDownloads(t *testing.T) {
 // Many small downloads at once are all kept although the storage does not take them yet: each
 // takes up about as much memory as it is long.
 func TestManySmallDownloadsAtOnce(t *testing.T) {
-	for _, size := range []int{5 << 10, 100 << 10, 300 << 10} {
+	for _, size := range []int{5 << 10, 100 << 10} {
 		for _, length := range []int{-1, size} {
 			synctest.Test(t, func(t *testing.T) {
 				s, a, seen := new(Store), newShelf(), new(events)
