@@ -130,6 +130,12 @@ func (t *transfer) load(ctx context.Context, from source, i int, p piece, n int)
 	if skip := t.pos - t.start; skip >= 0 && skip < int64(len(t.data)) {
 		return t.data[skip:min(skip+int64(n), int64(len(t.data)))], nil
 	}
+	s := t.download.store
+	end, err := s.startLoad(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	data, err := from.Piece(ctx, i)
 	if err == nil && int64(len(data)) != p.n {
 		err = errDropped
@@ -141,7 +147,6 @@ func (t *transfer) load(ctx context.Context, from source, i int, p piece, n int)
 		return nil, err
 	}
 	start, next := p.start, data[t.pos-p.start:][:n]
-	s := t.download.store
 	s.mu.Lock()
 	if s.loaded-int64(len(t.data))+p.n > loadedLimit {
 		next = bytes.Clone(next[:min(n, loadedPart)])

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -868,4 +869,64 @@ func TestManySmallDownloadsAtOnce(t *testing.T) {
 			})
 		}
 	}
+}
+
+// However many clients come back at once, a few pieces are being loaded at a time: each takes up
+// memory that does not count yet. A client that leaves does not wait.
+func TestClientsThatComeBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 40
+		content := document(PieceSize + 10)
+		a := newShelf()
+		first := new(Store)
+		f := archived(t, first, 1, new(events), a.of())
+		f.header(len(content))
+		f.send(content)
+		f.end(true)
+		first.Close()
+
+		var loading, most atomic.Int64
+		a.failWith(func(operation string) error {
+			if operation == "piece" {
+				n := loading.Add(1)
+				defer loading.Add(-1)
+				most.Store(max(most.Load(), n))
+				time.Sleep(time.Second)
+			}
+			return nil
+		})
+		s, seen := new(Store), new(events)
+		defer s.Close()
+		ended := make(chan bool, clients)
+		for range clients {
+			d := claimIn(t, s, 1, new(events), a.of(), false)
+			go func() {
+				w := newWriter()
+				ended <- !serve(t.Context(), d, w) && bytes.Equal(w.content(), content)
+			}()
+		}
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan bool)
+		d := claimIn(t, s, 1, seen, a.of(), false)
+		go func() { left <- serve(ctx, d, newWriter()) }()
+		synctest.Wait()
+		start := time.Now()
+		leave()
+		if !<-left || time.Since(start) > 0 {
+			t.Errorf("a client that leaves waits %v", time.Since(start))
+		}
+		seen.are(t, Interrupted)
+		for range clients {
+			if !<-ended {
+				t.Fatal("a client does not get everything")
+			}
+		}
+		if n := most.Load(); n != maxLoads {
+			t.Errorf("%d pieces were loaded at a time, want %d", n, maxLoads)
+		}
+		if s.loaded != 0 {
+			t.Errorf("%d bytes are loaded in the end", s.loaded)
+		}
+	})
 }
