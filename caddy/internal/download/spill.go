@@ -49,11 +49,12 @@ type source interface {
 // there, so that it must be fetched. The error is that of ctx.
 func (d *Download) find(ctx context.Context) (first bool, err error) {
 	d.wait = storageWait
-	if d.archive == nil {
+	archive := d.options.finds()
+	if archive == nil {
 		return true, nil
 	}
 	start := time.Now()
-	entry, err := d.archive.Find(ctx, d.key, lookWait)
+	entry, err := archive.Find(ctx, d.key, lookWait)
 	d.wait = max(storageWait-time.Since(start), storageWait-lookWait)
 	switch {
 	case err == nil:
@@ -61,17 +62,25 @@ func (d *Download) find(ctx context.Context) (first bool, err error) {
 		return false, nil
 	case ctx.Err() != nil:
 		return false, ctx.Err()
-	case !errors.Is(err, fs.ErrNotExist):
+	case !errors.Is(err, fs.ErrNotExist) && d.archive != nil:
 		d.fails(err)
 	}
 	return true, nil
+}
+
+// finds returns the archive that may have the download already, or nil.
+func (o *Options) finds() Archive {
+	if o.Archive == nil {
+		return o.Former
+	}
+	return o.Archive
 }
 
 // findAgain looks for the download once more, after the server has said that it does not
 // have it: another process may have fetched it meanwhile. It returns nil if the archive does
 // not have it either.
 func (d *Download) findAgain(ctx context.Context) Entry {
-	archive := d.options.Archive
+	archive := d.options.finds()
 	if archive == nil {
 		return nil
 	}
@@ -79,7 +88,7 @@ func (d *Download) findAgain(ctx context.Context) Entry {
 	if err == nil {
 		return entry
 	}
-	if ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) {
+	if ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) && d.options.Archive != nil {
 		d.fails(err)
 	}
 	return nil

@@ -447,6 +447,51 @@ func TestStorageThatFails(t *testing.T) {
 	}
 }
 
+// An archive from before is asked, but gets nothing, and nobody hears about its failures.
+func TestFormerArchive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a, seen := new(Store), newShelf(), new(events)
+		defer s.Close()
+		for key := range byte(2) {
+			f := archived(t, new(Store), key, new(events), a.of())
+			f.header(10)
+			f.send(document(10))
+			f.end(true)
+		}
+		options := Options{Former: a.of(), Observer: seen}
+		d, first, err := s.Claim(t.Context(), Key{0}, options)
+		if err != nil || first {
+			t.Fatalf("it is not found: %v", err)
+		}
+		w := newWriter()
+		if serve(t.Context(), d, w); !bytes.Equal(w.content(), document(10)) {
+			t.Errorf("the client got %q", w.content())
+		}
+		seen.are(t, HandedOver)
+		failing := true
+		a.failWith(func(string) error {
+			if failing {
+				return errors.New("broken")
+			}
+			return nil
+		})
+		late := newFetchWith(t, s, 1, options)
+		failing = false
+		late.recorder.WriteHeader(http.StatusNotFound)
+		if !late.recorder.End(true) || late.w.status != 200 || !bytes.Equal(late.w.content(), document(10)) {
+			t.Errorf("before a 404, the client got %d, %q", late.w.status, late.w.content())
+		}
+		seen.are(t, HandedOver, HandedOver)
+		f := newFetchWith(t, s, 2, options)
+		f.header(10)
+		f.send(document(10))
+		if !f.end(true) || !isKept(s, 2) || a.content(2) != nil {
+			t.Error("a new download is not kept in memory alone")
+		}
+		seen.are(t, HandedOver, HandedOver)
+	})
+}
+
 // A storage that hangs holds up a 404 for a limited time.
 func TestStorageThatHangsBeforeA404(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -82,6 +82,10 @@ type Options struct {
 	// memory only.
 	Archive Archive
 
+	// Former is an archive that may have the download from before, if there is no Archive.
+	// Nothing is put there, and nobody is told if it fails.
+	Former Archive
+
 	// Observer is told what happens to the download. Required.
 	Observer Observer
 }
