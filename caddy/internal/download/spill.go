@@ -163,6 +163,7 @@ func (d *Download) spill(ctx context.Context, begun chan<- error) {
 			time.Sleep(retryPause << attempt)
 		}
 		if err != nil {
+			d.takeBack(ctx, entry)
 			entry.Abandon()
 			d.unstored(err)
 			return
@@ -171,6 +172,36 @@ func (d *Download) spill(ctx context.Context, begun chan<- error) {
 			d.committed()
 			return
 		}
+	}
+}
+
+// takeBack loads the pieces that memory does not have any more, as long as that works: a storage
+// that is full can be read.
+func (d *Download) takeBack(ctx context.Context, from source) {
+	s := d.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.put, d.slow = 0, true // so that no piece is dropped again, and the content does not wait
+	d.wake()
+	for i := 0; i < len(d.pieces); i++ {
+		p := d.pieces[i]
+		if p.data != nil {
+			continue
+		}
+		if d.passing || d.state == broken || (d.state == whole && !d.kept) || !s.reserve(d, p.n) {
+			return
+		}
+		s.mu.Unlock()
+		data, err := from.Piece(ctx, i)
+		s.mu.Lock()
+		switch {
+		case d.pieces == nil: // it was released meanwhile
+			return
+		case err != nil, int64(len(data)) != p.n, d.passing:
+			s.take(d, -p.n)
+			return
+		}
+		d.pieces[i].data = append(s.newPiece(p.n), data...)
 	}
 }
 

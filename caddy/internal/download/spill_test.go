@@ -561,6 +561,56 @@ func TestStorageThatFailsInTheMiddle(t *testing.T) {
 	})
 }
 
+// A storage that gets full can still be read. So memory takes back what it had dropped, and clients
+// get everything, also one that is slow.
+func TestStorageThatGetsFull(t *testing.T) {
+	for _, operation := range []string{"put", "commit"} {
+		for _, length := range []int{-1, 14<<20 + 10} {
+			synctest.Test(t, func(t *testing.T) {
+				const size = 14<<20 + 10
+				content := document(size)
+				s, a, seen := new(Store), newShelf(), new(events)
+				defer s.Close()
+				var puts atomic.Int64
+				a.failWith(func(o string) error {
+					if o == operation && (o == "commit" || puts.Add(1) > 11) {
+						return errors.New("no space left on device")
+					}
+					return nil
+				})
+				f := archived(t, s, 1, seen, a.of())
+				f.w.stall = make(chan struct{})
+				f.header(length)
+				for p := range slices.Chunk(content, PieceSize) {
+					f.send(p)
+					synctest.Wait() // the storage is fast enough
+				}
+				ended := make(chan bool)
+				go func() { ended <- f.end(true) }()
+				time.Sleep(time.Minute)
+				close(f.w.stall)
+				if !<-ended || !bytes.Equal(f.w.content(), content) {
+					t.Errorf("%s: the client got %d bytes", operation, len(f.w.content()))
+				}
+				w := newWriter()
+				if serve(t.Context(), claimIn(t, s, 1, seen, a.of(), false), w) || !bytes.Equal(w.content(), content) {
+					t.Errorf("%s: the next client got %d bytes", operation, len(w.content()))
+				}
+				seen.are(t, Unstored, HandedOver)
+				if a.abandoned != 1 || len(a.entries) != 0 {
+					t.Errorf("%s: the storage keeps something", operation)
+				}
+				s.mu.Lock()
+				used := s.used
+				s.mu.Unlock()
+				if used < size || used > size+2*PieceSize {
+					t.Errorf("%s: %d bytes count for a download of %d", operation, used, size)
+				}
+			})
+		}
+	}
+}
+
 // A storage that fails for a moment loses nothing, although memory has only a part.
 func TestStorageThatFailsForAMoment(t *testing.T) {
 	for _, operation := range []string{"put", "commit"} {
