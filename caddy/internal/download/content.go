@@ -215,6 +215,7 @@ func (d *Download) dropPassed() {
 // errDropped, or one of the archive.
 func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, changed <-chan struct{}, err error) {
 	d.store.mu.Lock()
+	t.borrows, t.asked = false, time.Now()
 	if t.pos += int64(n); d.passing {
 		d.dropPassed()
 		d.wake()
@@ -235,13 +236,18 @@ func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, c
 		return nil, changed, err
 	}
 	p, source := d.pieces[i], d.source
-	d.store.mu.Unlock()
 	if p.data == nil {
+		d.store.mu.Unlock()
 		data, err = t.load(ctx, source, i, p, n)
 		return data, nil, err
 	}
-	start := t.pos - p.start
-	return p.data[start : start+int64(n)], nil, nil
+	defer d.store.mu.Unlock()
+	data = p.data[t.pos-p.start:][:n]
+	if source != nil && d.store.used > storedLimit {
+		return t.copy(data), nil, nil
+	}
+	t.borrows = true
+	return data, nil, nil
 }
 
 // at returns which piece has the bytes from pos on, and how many there are. There are none

@@ -61,8 +61,12 @@ type transfer struct {
 	delivered bool  // everything was written without an error
 	patient   bool  // nothing is written before the content is whole, or is not kept
 
+	// These are guarded by the store's mu.
+	borrows bool      // the client is getting a part of the download's memory
+	asked   time.Time // when it asked for what follows
+
 	start int64  // of data, in bytes
-	data  []byte // from the archive: a piece, or a part of one
+	data  []byte // a piece or a part of one, from the archive, or copied
 	err   error  // why the archive did not return a piece; nil if it did, or if the client has left
 }
 
@@ -157,6 +161,15 @@ func (t *transfer) load(ctx context.Context, from source, i int, p piece, n int)
 	s.mu.Unlock()
 	t.start, t.data = start, data
 	return next, nil
+}
+
+// copy returns a copy of the beginning of data, which comes next. A client that stands still must
+// not keep a piece in memory that the archive has. The store is locked.
+func (t *transfer) copy(data []byte) []byte {
+	part := bytes.Clone(data[:min(len(data), loadedPart)])
+	t.download.store.load(len(part) - len(t.data))
+	t.start, t.data = t.pos, part
+	return part
 }
 
 // flush flushes w, if it can be flushed.

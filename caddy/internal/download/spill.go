@@ -334,10 +334,11 @@ func (d *Download) evict(n int64) int64 {
 	return free
 }
 
-// read reports whether a client may be reading p at present. The store is locked.
+// read reports whether a client is reading p at present, and does not stand still with a copy. The
+// store is locked.
 func (d *Download) read(p piece) bool {
 	for t := range d.transfers {
-		if p.start <= t.pos && t.pos < p.end() {
+		if p.start <= t.pos && t.pos < p.end() && (t.borrows || time.Since(t.asked) < stallTime) {
 			return true
 		}
 	}

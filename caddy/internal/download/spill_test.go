@@ -391,6 +391,58 @@ func TestStalledDownloadsAreStored(t *testing.T) {
 	})
 }
 
+// A client that stalls does not keep a piece in memory that the storage has.
+func TestStalledClientsKeepNoPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, size = 14, 2 << 20
+		content := document(size)
+		s, a := new(Store), newShelf()
+		defer s.Close()
+		var fetches []*fetch
+		for i := range byte(clients) {
+			f := archived(t, s, i, &events{}, a.of())
+			f.w.stall, f.w.stallAt = make(chan struct{}), 1<<20
+			f.header(size)
+			fetches = append(fetches, f)
+		}
+		for p := range slices.Chunk(content, 512<<10) {
+			for _, f := range fetches {
+				f.send(p)
+			}
+			synctest.Wait() // the clients and the storage are fast enough
+		}
+		ended := make(chan bool)
+		for _, f := range fetches {
+			go func() { ended <- f.end(true) }()
+		}
+		time.Sleep(stallTime)
+		synctest.Wait()
+		s.mu.Lock()
+		s.evict(s.used - storedLimit)
+		used := s.used
+		s.mu.Unlock()
+		if limit := int64(storedLimit + clients*(loadedPart+small)); used > limit {
+			t.Errorf("%d bytes are in memory, want %d at most", used, limit)
+		}
+		for _, f := range fetches {
+			close(f.w.stall)
+		}
+		for range fetches {
+			if !<-ended {
+				t.Error("a client did not get everything")
+			}
+		}
+		for i, f := range fetches {
+			if !bytes.Equal(f.w.content(), content) || !bytes.Equal(a.content(byte(i)), content) {
+				t.Errorf("client %d got %d bytes", i, len(f.w.content()))
+			}
+		}
+		if s.loaded != 0 {
+			t.Errorf("%d bytes are loaded in the end", s.loaded)
+		}
+	})
+}
+
 // A storage that fails or hangs, from an operation on or with all of them, costs at most a
 // second, and memory is used. Both is said once, and for every download without a mark.
 func TestStorageThatFails(t *testing.T) {

@@ -29,6 +29,9 @@ const (
 	// takes up its memory two times or more: in the form of the archive too.
 	maxLoads = 8
 
+	// stallTime is the time after which a client that does not take a part stands still.
+	stallTime = 100 * time.Millisecond
+
 	// overhead is the memory, in bytes, that a download takes up besides its header and
 	// content.
 	overhead = 4 << 10
