@@ -421,7 +421,7 @@ func TestStalledClientsKeepNoPieces(t *testing.T) {
 		s.evict(s.used - storedLimit)
 		used := s.used
 		s.mu.Unlock()
-		if limit := int64(storedLimit + clients*(loadedPart+small)); used > limit {
+		if limit := storedLimit + clients*(loadedPart+small); used > limit {
 			t.Errorf("%d bytes are in memory, want %d at most", used, limit)
 		}
 		for _, f := range fetches {

@@ -76,7 +76,7 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	if err != nil || len(found) == 0 {
 		s.t.Fatalf("no PostgreSQL is installed: %v", err)
 	}
-	cmd := exec.CommandContext(context.Background(), found[len(found)-1], args...)
+	cmd := exec.CommandContext(context.Background(), found[len(found)-1], args...) //nolint:gosec // a test runs what is installed
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Pdeathsig: syscall.SIGQUIT}
 	return cmd
