@@ -34,8 +34,12 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *excha
 	}
 	log := downloadLog{h.logger, []zap.Field{zap.String("api", x.Call.Group), zap.String("order", order)}}
 	options := download.Options{Keep: h.keep, Observer: log}
-	if h.archive != nil {
+	switch {
+	case h.archive == nil:
+	case h.stores:
 		options.Archive = h.archive.For(x.Call.Group, order)
+	case h.archive.HasDownloads():
+		options.Former = h.archive.For(x.Call.Group, order)
 	}
 	d, first, err := h.downloads.Claim(r.Context(), key, options)
 	if err != nil {

@@ -3,6 +3,7 @@ package caddyesign
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/caddyserver/certmagic"
@@ -30,19 +31,21 @@ func (a downloadArchive) Destruct() error {
 // sealPurpose is the purpose of the key that is derived from a client's credential.
 const sealPurpose = "bankid_esign/downloads/v1/seal_key"
 
-// archive returns the archive for the downloads of the client called name, or nil if
-// downloads are not kept in the storage.
+// errNoArchive is the error if there is no archive of an earlier configuration.
+var errNoArchive = errors.New("nothing was stored")
+
+// archive returns the archive for the downloads of the client called name. If downloads are not
+// kept in the storage, that is the one of an earlier configuration, which hands over and deletes
+// what was stored, or nil.
 func (a *App) archive(name string, client Client) (*archive.Archive, error) {
-	if a.Downloads.mode() != downloadsStorage {
-		return nil, nil //nolint:nilnil // there is none
-	}
 	if used := a.archives[name]; used != nil {
 		return used, nil
 	}
+	stores := a.Downloads.mode() == downloadsStorage
 	credentials := client.credentials
 	if a.sandbox != nil {
 		credentials = sandboxCredentials(false)
-	} else if len(a.Downloads.SealKeys) == 0 && client.ClientSecret == "" && client.PrivateKey == "" {
+	} else if stores && len(a.Downloads.SealKeys) == 0 && client.ClientSecret == "" && client.PrivateKey == "" {
 		return nil, fmt.Errorf("client '%s' has no secret to derive a key from, so 'downloads storage' needs a seal_key: make one with 'openssl rand -hex 32', and write seal_key {file./run/secrets/seal} in its block", clientLabel(name))
 	}
 	key, err := digest(struct{ Issuer, ClientID, Storage string }{a.env.Issuer, client.ClientID, storageIdentity(a.certmagic)})
@@ -51,16 +54,27 @@ func (a *App) archive(name string, client Client) (*archive.Archive, error) {
 	}
 	fresh := false
 	used, err := use(&a.refs, archiveKey(key), func() (downloadArchive, error) {
+		if !stores {
+			return downloadArchive{}, errNoArchive
+		}
 		fresh = true
 		return downloadArchive{archive.New()}, nil
 	})
+	if errors.Is(err, errNoArchive) {
+		return nil, nil //nolint:nilnil // there is none
+	}
 	if err != nil {
 		return nil, err
 	}
 	a.detach = append(a.detach, used.Attach(archive.Settings{
 		Storage: a.certmagic, Keep: a.Downloads.keep(),
-		Secrets: func() ([][]byte, error) { return a.sealSecrets(credentials) },
-		Lost:    func(loss archive.Loss) { logLoss(a.logger, loss) },
+		Secrets: func() ([][]byte, error) {
+			if !stores {
+				return nil, nil // those from before are used
+			}
+			return a.sealSecrets(credentials)
+		},
+		Lost: func(loss archive.Loss) { logLoss(a.logger, loss) },
 	}))
 	a.archives[name] = used.Archive
 	if fresh {

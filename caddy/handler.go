@@ -75,7 +75,8 @@ type Handler struct {
 	name       string            // in Proxy-Status
 	downloads  *download.Store
 	keep       time.Duration    // how long downloads are kept; 0 if they are not
-	archive    *archive.Archive // keeps them too; nil if nothing is stored
+	archive    *archive.Archive // has those that are stored, or were before a reload; nil if there is none
+	stores     bool             // whether downloads are put there
 	client     clientKey        // the client whose orders the calls are about
 	identities *identities
 	drainers   drainers
@@ -149,6 +150,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	h.identities = &identities{machine: machineIdentity()}
+	h.stores = app.Downloads.mode() == downloadsStorage
 	if h.archive, err = app.archive(h.Client, client); err != nil {
 		return err
 	}

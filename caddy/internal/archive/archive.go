@@ -55,7 +55,7 @@ type Settings struct {
 	Keep time.Duration
 
 	// Secrets returns the sealing secrets. The first one seals, all of them open. If it
-	// returns an error, those that it returned before are used.
+	// returns an error or none, those that it returned before are used.
 	Secrets func() ([][]byte, error)
 
 	// Lost is called when a download turns out to be lost, at least once in all
@@ -102,6 +102,19 @@ func (a *Archive) settings() *Settings {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.attached[len(a.attached)-1]
+}
+
+// HasDownloads reports whether the storage has downloads whose time is not over, as far as the
+// archive knows.
+func (a *Archive) HasDownloads() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.documents {
+		if time.Now().Before(t.expiry()) {
+			return true
+		}
+	}
+	return false
 }
 
 // sealers returns the sealers in use. The first one seals.

@@ -264,6 +264,47 @@ func TestFormerSecretsOpen(t *testing.T) {
 	})
 }
 
+// A secret that is replaced before a download came goes on opening what others have sealed with
+// it.
+func TestFormerSecretsOpenWithoutADownload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		newGateway(t, s, "first").keep(key, document(10))
+		g := newGateway(t, s, "first")
+		synctest.Wait()
+		g.attach(s, "second").has(key, document(10))
+	})
+}
+
+// If nothing is stored any more, what was stored before is found and deleted in time. Then the
+// storage is not asked any more.
+func TestWhatWasStoredBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		newGateway(t, s, "secret").keep(key, document(10))
+		g := newGateway(t, s, "secret")
+		synctest.Wait()
+		g.archive.Attach(archive.Settings{
+			Storage: s, Keep: keep, Lost: func(archive.Loss) {},
+			Secrets: func() ([][]byte, error) { return nil, nil },
+		})
+		g.detach()
+		g.has(key, document(10))
+		g.hasNot(download.Key{2})
+		if !g.archive.HasDownloads() {
+			t.Error("it does not know the download")
+		}
+		time.Sleep(keep)
+		synctest.Wait()
+		if keys := s.keys(all); len(keys) > 0 {
+			t.Errorf("the storage still has %q", keys)
+		}
+		if g.archive.HasDownloads() {
+			t.Error("it still knows the download")
+		}
+	})
+}
+
 // If the secrets cannot be read for a moment, those from before are used.
 func TestSecretsThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -185,6 +185,7 @@ type document struct {
 func (s *sweeper) sweep() {
 	ctx, cancel := context.WithTimeout(s.closed, sweepLimit)
 	defer cancel()
+	_, _ = s.sealers() // so that the secrets are known when they are replaced
 	keys, err := s.listAgain(ctx)
 	if err != nil {
 		return // some storages cannot list, or have no such path yet

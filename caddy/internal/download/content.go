@@ -10,8 +10,9 @@ import (
 
 const (
 	// firstPiece is the size, in bytes, of the first piece of content whose length is not
-	// known. It grows to PieceSize.
-	firstPiece = 64 << 10
+	// known. It is doubled when it is full, up to PieceSize, so that a small download takes up
+	// little memory.
+	firstPiece = 16 << 10
 
 	// maxUnstored is how many pieces of a download wait for the archive if all downloads
 	// take up more than storedLimit.
@@ -66,13 +67,16 @@ func (d *Download) write(ctx context.Context, p []byte) (int, error) {
 }
 
 // pause waits until changed is closed, as long as ctx allows. If that is for the archive,
-// and nothing changes for as long as the client may wait, it is not waited for any more.
+// and takes longer than pieceWait, the client may wait for that much less from then on. If
+// that is used up, the archive is not waited for any more.
 func (d *Download) pause(ctx context.Context, changed <-chan struct{}) error {
-	limit := time.NewTimer(d.wait)
+	start := time.Now()
+	limit := time.NewTimer(max(d.wait, pieceWait))
 	defer limit.Stop()
 	for {
 		select {
 		case <-changed:
+			d.paused(time.Since(start))
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -87,6 +91,15 @@ func (d *Download) pause(ctx context.Context, changed <-chan struct{}) error {
 			d.fails(errSlow)
 			return nil
 		}
+	}
+}
+
+// paused says that the content has waited.
+func (d *Download) paused(took time.Duration) {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	if !d.passing { // otherwise it was for a client
+		d.wait = max(d.wait-max(took-pieceWait, 0), 0)
 	}
 }
 
@@ -135,11 +148,11 @@ func (d *Download) addPiece() bool {
 		return true
 	}
 	if len(d.pieces) == 1 && d.expected < 0 && d.pieces[0].n < PieceSize {
-		if !s.reserve(d, PieceSize-d.pieces[0].n) {
+		first := &d.pieces[0]
+		if !s.reserve(d, first.n) {
 			return false
 		}
-		first := &d.pieces[0]
-		first.data = append(s.newPiece(PieceSize), first.data...) // transfers may be reading the old memory
+		first.data = append(s.newPiece(2*first.n), first.data...) // transfers may be reading the old memory
 		return true
 	}
 	size := int64(PieceSize)
@@ -202,6 +215,7 @@ func (d *Download) dropPassed() {
 // errDropped, or one of the archive.
 func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, changed <-chan struct{}, err error) {
 	d.store.mu.Lock()
+	t.borrows, t.asked = false, time.Now()
 	if t.pos += int64(n); d.passing {
 		d.dropPassed()
 		d.wake()
@@ -222,13 +236,18 @@ func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, c
 		return nil, changed, err
 	}
 	p, source := d.pieces[i], d.source
-	d.store.mu.Unlock()
 	if p.data == nil {
+		d.store.mu.Unlock()
 		data, err = t.load(ctx, source, i, p, n)
 		return data, nil, err
 	}
-	start := t.pos - p.start
-	return p.data[start : start+int64(n)], nil, nil
+	defer d.store.mu.Unlock()
+	data = p.data[t.pos-p.start:][:n]
+	if source != nil && d.store.used > storedLimit {
+		return t.copy(data), nil, nil
+	}
+	t.borrows = true
+	return data, nil, nil
 }
 
 // at returns which piece has the bytes from pos on, and how many there are. There are none

@@ -46,6 +46,7 @@ type writer struct {
 	body    []byte
 	flushed int           // number of bytes at the last flush
 	stall   chan struct{} // if not nil, Write waits until it is closed
+	stallAt int           // Write does not wait before the client has got that many bytes
 	err     error         // if not nil, Write returns it
 }
 
@@ -64,7 +65,7 @@ func (w *writer) WriteHeader(status int) {
 }
 
 func (w *writer) Write(p []byte) (int, error) {
-	if w.stall != nil {
+	if w.stall != nil && len(w.body) >= w.stallAt { // nobody else changes the body
 		<-w.stall
 	}
 	w.mu.Lock()

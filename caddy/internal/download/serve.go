@@ -61,8 +61,12 @@ type transfer struct {
 	delivered bool  // everything was written without an error
 	patient   bool  // nothing is written before the content is whole, or is not kept
 
+	// These are guarded by the store's mu.
+	borrows bool      // the client is getting a part of the download's memory
+	asked   time.Time // when it asked for what follows
+
 	start int64  // of data, in bytes
-	data  []byte // from the archive: a piece, or a part of one
+	data  []byte // a piece or a part of one, from the archive, or copied
 	err   error  // why the archive did not return a piece; nil if it did, or if the client has left
 }
 
@@ -130,6 +134,12 @@ func (t *transfer) load(ctx context.Context, from source, i int, p piece, n int)
 	if skip := t.pos - t.start; skip >= 0 && skip < int64(len(t.data)) {
 		return t.data[skip:min(skip+int64(n), int64(len(t.data)))], nil
 	}
+	s := t.download.store
+	end, err := s.startLoad(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	data, err := from.Piece(ctx, i)
 	if err == nil && int64(len(data)) != p.n {
 		err = errDropped
@@ -141,7 +151,6 @@ func (t *transfer) load(ctx context.Context, from source, i int, p piece, n int)
 		return nil, err
 	}
 	start, next := p.start, data[t.pos-p.start:][:n]
-	s := t.download.store
 	s.mu.Lock()
 	if s.loaded-int64(len(t.data))+p.n > loadedLimit {
 		next = bytes.Clone(next[:min(n, loadedPart)])
@@ -152,6 +161,15 @@ func (t *transfer) load(ctx context.Context, from source, i int, p piece, n int)
 	s.mu.Unlock()
 	t.start, t.data = start, data
 	return next, nil
+}
+
+// copy returns a copy of the beginning of data, which comes next. A client that stands still must
+// not keep a piece in memory that the archive has. The store is locked.
+func (t *transfer) copy(data []byte) []byte {
+	part := bytes.Clone(data[:min(len(data), loadedPart)])
+	t.download.store.load(len(part) - len(t.data))
+	t.start, t.data = t.pos, part
+	return part
 }
 
 // flush flushes w, if it can be flushed.

@@ -21,6 +21,10 @@ const (
 	// manifestWait is the part of storageWait that is left for the manifest.
 	manifestWait = storageWait / 4
 
+	// pieceWait is how long a storage that works may take for a piece. Only what it takes longer
+	// is of storageWait.
+	pieceWait = 250 * time.Millisecond
+
 	// lookAgainWait is how long the look before a 404 is passed on may take. A caller that
 	// gets a 404 gives its document up.
 	lookAgainWait = 5 * time.Second
@@ -45,11 +49,12 @@ type source interface {
 // there, so that it must be fetched. The error is that of ctx.
 func (d *Download) find(ctx context.Context) (first bool, err error) {
 	d.wait = storageWait
-	if d.archive == nil {
+	archive := d.options.finds()
+	if archive == nil {
 		return true, nil
 	}
 	start := time.Now()
-	entry, err := d.archive.Find(ctx, d.key, lookWait)
+	entry, err := archive.Find(ctx, d.key, lookWait)
 	d.wait = max(storageWait-time.Since(start), storageWait-lookWait)
 	switch {
 	case err == nil:
@@ -57,17 +62,25 @@ func (d *Download) find(ctx context.Context) (first bool, err error) {
 		return false, nil
 	case ctx.Err() != nil:
 		return false, ctx.Err()
-	case !errors.Is(err, fs.ErrNotExist):
+	case !errors.Is(err, fs.ErrNotExist) && d.archive != nil:
 		d.fails(err)
 	}
 	return true, nil
+}
+
+// finds returns the archive that may have the download already, or nil.
+func (o *Options) finds() Archive {
+	if o.Archive == nil {
+		return o.Former
+	}
+	return o.Archive
 }
 
 // findAgain looks for the download once more, after the server has said that it does not
 // have it: another process may have fetched it meanwhile. It returns nil if the archive does
 // not have it either.
 func (d *Download) findAgain(ctx context.Context) Entry {
-	archive := d.options.Archive
+	archive := d.options.finds()
 	if archive == nil {
 		return nil
 	}
@@ -75,7 +88,7 @@ func (d *Download) findAgain(ctx context.Context) Entry {
 	if err == nil {
 		return entry
 	}
-	if ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) {
+	if ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) && d.options.Archive != nil {
 		d.fails(err)
 	}
 	return nil
@@ -150,6 +163,7 @@ func (d *Download) spill(ctx context.Context, begun chan<- error) {
 			time.Sleep(retryPause << attempt)
 		}
 		if err != nil {
+			d.takeBack(ctx, entry)
 			entry.Abandon()
 			d.unstored(err)
 			return
@@ -158,6 +172,36 @@ func (d *Download) spill(ctx context.Context, begun chan<- error) {
 			d.committed()
 			return
 		}
+	}
+}
+
+// takeBack loads the pieces that memory does not have any more, as long as that works: a storage
+// that is full can be read.
+func (d *Download) takeBack(ctx context.Context, from source) {
+	s := d.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.put, d.slow = 0, true // so that no piece is dropped again, and the content does not wait
+	d.wake()
+	for i := 0; i < len(d.pieces); i++ {
+		p := d.pieces[i]
+		if p.data != nil {
+			continue
+		}
+		if d.passing || d.state == broken || (d.state == whole && !d.kept) || !s.reserve(d, p.n) {
+			return
+		}
+		s.mu.Unlock()
+		data, err := from.Piece(ctx, i)
+		s.mu.Lock()
+		switch {
+		case d.pieces == nil: // it was released meanwhile
+			return
+		case err != nil, int64(len(data)) != p.n, d.passing:
+			s.take(d, -p.n)
+			return
+		}
+		d.pieces[i].data = append(s.newPiece(p.n), data...)
 	}
 }
 
@@ -290,10 +334,11 @@ func (d *Download) evict(n int64) int64 {
 	return free
 }
 
-// read reports whether a client may be reading p at present. The store is locked.
+// read reports whether a client is reading p at present, and does not stand still with a copy. The
+// store is locked.
 func (d *Download) read(p piece) bool {
 	for t := range d.transfers {
-		if p.start <= t.pos && t.pos < p.end() {
+		if p.start <= t.pos && t.pos < p.end() && (t.borrows || time.Since(t.asked) < stallTime) {
 			return true
 		}
 	}

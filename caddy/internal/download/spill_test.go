@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -390,6 +391,58 @@ func TestStalledDownloadsAreStored(t *testing.T) {
 	})
 }
 
+// A client that stalls does not keep a piece in memory that the storage has.
+func TestStalledClientsKeepNoPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, size = 14, 2 << 20
+		content := document(size)
+		s, a := new(Store), newShelf()
+		defer s.Close()
+		var fetches []*fetch
+		for i := range byte(clients) {
+			f := archived(t, s, i, &events{}, a.of())
+			f.w.stall, f.w.stallAt = make(chan struct{}), 1<<20
+			f.header(size)
+			fetches = append(fetches, f)
+		}
+		for p := range slices.Chunk(content, 512<<10) {
+			for _, f := range fetches {
+				f.send(p)
+			}
+			synctest.Wait() // the clients and the storage are fast enough
+		}
+		ended := make(chan bool)
+		for _, f := range fetches {
+			go func() { ended <- f.end(true) }()
+		}
+		time.Sleep(stallTime)
+		synctest.Wait()
+		s.mu.Lock()
+		s.evict(s.used - storedLimit)
+		used := s.used
+		s.mu.Unlock()
+		if limit := storedLimit + clients*(loadedPart+small); used > limit {
+			t.Errorf("%d bytes are in memory, want %d at most", used, limit)
+		}
+		for _, f := range fetches {
+			close(f.w.stall)
+		}
+		for range fetches {
+			if !<-ended {
+				t.Error("a client did not get everything")
+			}
+		}
+		for i, f := range fetches {
+			if !bytes.Equal(f.w.content(), content) || !bytes.Equal(a.content(byte(i)), content) {
+				t.Errorf("client %d got %d bytes", i, len(f.w.content()))
+			}
+		}
+		if s.loaded != 0 {
+			t.Errorf("%d bytes are loaded in the end", s.loaded)
+		}
+	})
+}
+
 // A storage that fails or hangs, from an operation on or with all of them, costs at most a
 // second, and memory is used. Both is said once, and for every download without a mark.
 func TestStorageThatFails(t *testing.T) {
@@ -444,6 +497,51 @@ func TestStorageThatFails(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An archive from before is asked, but gets nothing, and nobody hears about its failures.
+func TestFormerArchive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a, seen := new(Store), newShelf(), new(events)
+		defer s.Close()
+		for key := range byte(2) {
+			f := archived(t, new(Store), key, new(events), a.of())
+			f.header(10)
+			f.send(document(10))
+			f.end(true)
+		}
+		options := Options{Former: a.of(), Observer: seen}
+		d, first, err := s.Claim(t.Context(), Key{0}, options)
+		if err != nil || first {
+			t.Fatalf("it is not found: %v", err)
+		}
+		w := newWriter()
+		if serve(t.Context(), d, w); !bytes.Equal(w.content(), document(10)) {
+			t.Errorf("the client got %q", w.content())
+		}
+		seen.are(t, HandedOver)
+		failing := true
+		a.failWith(func(string) error {
+			if failing {
+				return errors.New("broken")
+			}
+			return nil
+		})
+		late := newFetchWith(t, s, 1, options)
+		failing = false
+		late.recorder.WriteHeader(http.StatusNotFound)
+		if !late.recorder.End(true) || late.w.status != 200 || !bytes.Equal(late.w.content(), document(10)) {
+			t.Errorf("before a 404, the client got %d, %q", late.w.status, late.w.content())
+		}
+		seen.are(t, HandedOver, HandedOver)
+		f := newFetchWith(t, s, 2, options)
+		f.header(10)
+		f.send(document(10))
+		if !f.end(true) || !isKept(s, 2) || a.content(2) != nil {
+			t.Error("a new download is not kept in memory alone")
+		}
+		seen.are(t, HandedOver, HandedOver)
+	})
 }
 
 // A storage that hangs holds up a 404 for a limited time.
@@ -513,6 +611,56 @@ func TestStorageThatFailsInTheMiddle(t *testing.T) {
 			t.Errorf("%d bytes are kept", s.used)
 		}
 	})
+}
+
+// A storage that gets full can still be read. So memory takes back what it had dropped, and clients
+// get everything, also one that is slow.
+func TestStorageThatGetsFull(t *testing.T) {
+	for _, operation := range []string{"put", "commit"} {
+		for _, length := range []int{-1, 14<<20 + 10} {
+			synctest.Test(t, func(t *testing.T) {
+				const size = 14<<20 + 10
+				content := document(size)
+				s, a, seen := new(Store), newShelf(), new(events)
+				defer s.Close()
+				var puts atomic.Int64
+				a.failWith(func(o string) error {
+					if o == operation && (o == "commit" || puts.Add(1) > 11) {
+						return errors.New("no space left on device")
+					}
+					return nil
+				})
+				f := archived(t, s, 1, seen, a.of())
+				f.w.stall = make(chan struct{})
+				f.header(length)
+				for p := range slices.Chunk(content, PieceSize) {
+					f.send(p)
+					synctest.Wait() // the storage is fast enough
+				}
+				ended := make(chan bool)
+				go func() { ended <- f.end(true) }()
+				time.Sleep(time.Minute)
+				close(f.w.stall)
+				if !<-ended || !bytes.Equal(f.w.content(), content) {
+					t.Errorf("%s: the client got %d bytes", operation, len(f.w.content()))
+				}
+				w := newWriter()
+				if serve(t.Context(), claimIn(t, s, 1, seen, a.of(), false), w) || !bytes.Equal(w.content(), content) {
+					t.Errorf("%s: the next client got %d bytes", operation, len(w.content()))
+				}
+				seen.are(t, Unstored, HandedOver)
+				if a.abandoned != 1 || len(a.entries) != 0 {
+					t.Errorf("%s: the storage keeps something", operation)
+				}
+				s.mu.Lock()
+				used := s.used
+				s.mu.Unlock()
+				if used < size || used > size+2*PieceSize {
+					t.Errorf("%s: %d bytes count for a download of %d", operation, used, size)
+				}
+			})
+		}
+	}
 }
 
 // A storage that fails for a moment loses nothing, although memory has only a part.
@@ -700,6 +848,50 @@ func TestStorageThatHangsWhileMemoryIsCrowded(t *testing.T) {
 	})
 }
 
+// A storage that stores every piece, but slowly, costs at most a second more than one that is
+// just fast enough. Then memory is used, and the storage gets the download nevertheless.
+func TestStorageThatIsSlowWhileMemoryIsCrowded(t *testing.T) {
+	for _, takes := range []time.Duration{pieceWait, 2 * pieceWait, storageWait - 1} {
+		synctest.Test(t, func(t *testing.T) {
+			const size = 30 << 20
+			content := document(size)
+			s, a, seen := new(Store), newShelf(), new(events)
+			defer s.Close()
+			a.failWith(func(operation string) error {
+				if operation == "put" {
+					time.Sleep(takes)
+				}
+				return nil
+			})
+			f := archived(t, s, 1, seen, a.of())
+			start := time.Now()
+			f.header(size)
+			f.send(content)
+			waits := size/PieceSize - maxUnstored
+			if takes > pieceWait {
+				waits = min(waits, 1+int(storageWait/(takes-pieceWait)))
+			}
+			took := time.Since(start)
+			if limit := storageWait + time.Duration(waits)*pieceWait; took > limit {
+				t.Errorf("if a piece takes %v, it took %v, want %v at most", takes, took, limit)
+			}
+			if !f.end(true) || !bytes.Equal(f.w.content(), content) {
+				t.Errorf("if a piece takes %v, the client got %d bytes", takes, len(f.w.content()))
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if !bytes.Equal(a.content(1), content) {
+				t.Errorf("if a piece takes %v, the storage has %d bytes", takes, len(a.content(1)))
+			}
+			if takes == pieceWait {
+				seen.are(t)
+			} else {
+				seen.are(t, Unstored, Stored)
+			}
+		})
+	}
+}
+
 // A storage that has lost a piece is seen in the log: the client's transfer breaks off, and the
 // next one does so too.
 func TestPieceThatIsGone(t *testing.T) {
@@ -782,6 +974,103 @@ func TestStalledClientsOfStoredDownloads(t *testing.T) {
 			if !<-ended {
 				t.Fatal("a client does not get everything")
 			}
+		}
+		if s.loaded != 0 {
+			t.Errorf("%d bytes are loaded in the end", s.loaded)
+		}
+	})
+}
+
+// Many small downloads at once are all kept although the storage does not take them yet: each
+// takes up about as much memory as it is long.
+func TestManySmallDownloadsAtOnce(t *testing.T) {
+	for _, size := range []int{5 << 10, 100 << 10} {
+		for _, length := range []int{-1, size} {
+			synctest.Test(t, func(t *testing.T) {
+				s, a, seen := new(Store), newShelf(), new(events)
+				defer s.Close()
+				a.failWith(func(operation string) error {
+					if operation == "put" {
+						time.Sleep(time.Minute)
+					}
+					return nil
+				})
+				for key := range byte(200) {
+					f := archived(t, s, key, seen, a.of())
+					f.header(length)
+					f.send(document(size))
+					go f.end(true)
+				}
+				synctest.Wait()
+				if limit := int64(200 * (2*size + 20<<10)); s.used > limit {
+					t.Errorf("with the length %d, %d downloads of %d bytes take up %d bytes, want %d at most", length, 200, size, s.used, limit)
+				}
+				seen.are(t)
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				for key := range byte(200) {
+					if !bytes.Equal(a.content(key), document(size)) {
+						t.Fatalf("the storage has %d bytes of %d", len(a.content(key)), size)
+					}
+				}
+			})
+		}
+	}
+}
+
+// However many clients come back at once, a few pieces are being loaded at a time: each takes up
+// memory that does not count yet. A client that leaves does not wait.
+func TestClientsThatComeBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 40
+		content := document(PieceSize + 10)
+		a := newShelf()
+		first := new(Store)
+		f := archived(t, first, 1, new(events), a.of())
+		f.header(len(content))
+		f.send(content)
+		f.end(true)
+		first.Close()
+
+		var loading, most atomic.Int64
+		a.failWith(func(operation string) error {
+			if operation == "piece" {
+				n := loading.Add(1)
+				defer loading.Add(-1)
+				most.Store(max(most.Load(), n))
+				time.Sleep(time.Second)
+			}
+			return nil
+		})
+		s, seen := new(Store), new(events)
+		defer s.Close()
+		ended := make(chan bool, clients)
+		for range clients {
+			d := claimIn(t, s, 1, new(events), a.of(), false)
+			go func() {
+				w := newWriter()
+				ended <- !serve(t.Context(), d, w) && bytes.Equal(w.content(), content)
+			}()
+		}
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan bool)
+		d := claimIn(t, s, 1, seen, a.of(), false)
+		go func() { left <- serve(ctx, d, newWriter()) }()
+		synctest.Wait()
+		start := time.Now()
+		leave()
+		if !<-left || time.Since(start) > 0 {
+			t.Errorf("a client that leaves waits %v", time.Since(start))
+		}
+		seen.are(t, Interrupted)
+		for range clients {
+			if !<-ended {
+				t.Fatal("a client does not get everything")
+			}
+		}
+		if n := most.Load(); n != maxLoads {
+			t.Errorf("%d pieces were loaded at a time, want %d", n, maxLoads)
 		}
 		if s.loaded != 0 {
 			t.Errorf("%d bytes are loaded in the end", s.loaded)

@@ -25,6 +25,13 @@ const (
 	loadedLimit = 32 << 20
 	loadedPart  = 128 << 10
 
+	// maxLoads is how many pieces are being loaded at a time. Until a piece counts as loaded, it
+	// takes up its memory two times or more: in the form of the archive too.
+	maxLoads = 8
+
+	// stallTime is the time after which a client that does not take a part stands still.
+	stallTime = 100 * time.Millisecond
+
 	// overhead is the memory, in bytes, that a download takes up besides its header and
 	// content.
 	overhead = 4 << 10
@@ -61,7 +68,8 @@ type Store struct {
 	alone     int   // number of downloads whose request goes on alone
 	unstored  bool  // the archive has failed, and has not kept a download since
 	downloads map[Key]*Download
-	spare     [][]byte // memory of dropped downloads, for new pieces of PieceSize
+	spare     [][]byte      // memory of dropped downloads, for new pieces of PieceSize
+	loads     chan struct{} // has room for maxLoads; nil before the first one
 	closed    bool
 }
 
@@ -76,6 +84,10 @@ type Options struct {
 	// Archive keeps the download too, and may have it already. Default: it is kept in
 	// memory only.
 	Archive Archive
+
+	// Former is an archive that may have the download from before, if there is no Archive.
+	// Nothing is put there, and nobody is told if it fails.
+	Former Archive
 
 	// Observer is told what happens to the download. Required.
 	Observer Observer
@@ -247,6 +259,23 @@ func (s *Store) newPiece(size int64) []byte {
 		return make([]byte, 0, size)
 	}
 	return data
+}
+
+// startLoad waits until a piece may be loaded from the archive, as long as ctx allows. end must
+// be called when the piece counts.
+func (s *Store) startLoad(ctx context.Context) (end func(), err error) {
+	s.mu.Lock()
+	if s.loads == nil {
+		s.loads = make(chan struct{}, maxLoads)
+	}
+	loads := s.loads
+	s.mu.Unlock()
+	select {
+	case loads <- struct{}{}:
+		return func() { <-loads }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // load says that transfers have loaded n more bytes from the archive. They do not count

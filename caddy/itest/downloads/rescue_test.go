@@ -127,10 +127,11 @@ func TestRescue(t *testing.T) {
 		protocols []string
 		fates     []string
 	}{
-		"memory": {newMemory, every, protocols, []string{"same"}},
-		"files":  {newFiles, every, protocols, slices.Collect(maps.Keys(fates))},
-		"redis":  {newRedis, every, protocols, slices.Collect(maps.Keys(fates))},
-		"s3":     {newS3, []stage{inTheMiddle}, []string{"h1"}, slices.Collect(maps.Keys(fates))},
+		"memory":     {newMemory, every, protocols, []string{"same"}},
+		"files":      {newFiles, every, protocols, slices.Collect(maps.Keys(fates))},
+		"redis":      {newRedis, every, protocols, slices.Collect(maps.Keys(fates))},
+		"s3":         {newS3, []stage{inTheMiddle}, []string{"h1"}, slices.Collect(maps.Keys(fates))},
+		"postgresql": {newPostgres, []stage{inTheMiddle}, []string{"h1"}, slices.Collect(maps.Keys(fates))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,8 @@ import (
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/itest/internal/postgresql"
 )
 
 // A storage is what gateways share.
@@ -190,4 +192,35 @@ func (s *s3) objects() []*gofakes3.Content {
 		return nil
 	}
 	return list.Contents
+}
+
+// postgres is a server of PostgreSQL.
+type postgres struct{ *postgresql.Server }
+
+func newPostgres(t *testing.T) storage {
+	t.Helper()
+	return postgres{postgresql.New(t, "127.0.0.1", freePort(t))}
+}
+
+func (postgres) mode() string { return "storage" }
+
+func (p postgres) option() string { return p.Option() }
+
+func (p postgres) count(suffix string) int {
+	n := 0
+	for key := range p.Entries() {
+		if strings.Contains(key, "downloads/v1/") && strings.HasSuffix(key, suffix) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p postgres) dump() string {
+	var all strings.Builder
+	for key, value := range p.Entries() {
+		all.WriteString(key + "\n")
+		all.Write(value)
+	}
+	return all.String()
 }
