@@ -34,7 +34,8 @@ func keygenInModule(cmd *cobra.Command, name, alg string, existing bool, args []
 		return unchecked(cmd, fmt.Errorf("after --key %s, each option needs a value, as in the Caddyfile", name))
 	}
 	outer, err := caddy.ProvisionContext(&caddy.Config{
-		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "ERROR"}}}},
+		// The error of a key that does not sign is printed, and need not be in a log too.
+		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "FATAL"}}}},
 	})
 	if err != nil {
 		return unchecked(cmd, err)
@@ -57,6 +58,9 @@ func keygenInModule(cmd *cobra.Command, name, alg string, existing bool, args []
 	}
 	if err == nil {
 		err = key.Try(limited) // before it is registered
+		if err != nil && !existing {
+			err = fmt.Errorf("the key is made, but does not sign; when it does, --existing prints its JWKS: %w", err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", holder, err)

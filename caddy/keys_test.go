@@ -25,7 +25,10 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
-func init() { caddy.RegisterModule(Device{}) }
+func init() {
+	caddy.RegisterModule(Device{})
+	caddy.RegisterModule(Removed{})
+}
 
 // Device holds a key in a file that it does not show. While the file is away, nothing
 // signs.
@@ -102,6 +105,21 @@ func (d *Device) MakeKey(ctx context.Context, alg string) (*tokenauth.Key, error
 	return d.Key(ctx, "")
 }
 
+// Removed is a device that is away as soon as it has made a key.
+type Removed struct{ Device }
+
+func (Removed) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "bankid_esign.keys.removed", New: func() caddy.Module { return new(Removed) }}
+}
+
+func (r *Removed) MakeKey(ctx context.Context, alg string) (*tokenauth.Key, error) {
+	key, err := r.Device.MakeKey(ctx, alg)
+	if err == nil {
+		err = os.Rename(r.File, r.File+".away")
+	}
+	return key, err
+}
+
 // newDevice returns a device with a new key, and the public key.
 func newDevice(t *testing.T) (*Device, jose.JSONWebKey) {
 	t.Helper()
@@ -172,6 +190,17 @@ func TestKeygenAndCheckOfAModule(t *testing.T) {
 	run(t, "keygen", "--key", "device", "--out", file).exits(2).prints("--key excludes --out")
 	run(t, "keygen", "--key", "device", "--existing", "--alg", "ES256", "file", file).exits(2).prints("--existing excludes --alg")
 	run(t, "keygen", "--existing", "--out", file).exits(2).prints("--existing needs --key")
+}
+
+// A key that is made stays in its hardware, also if it does not sign then.
+func TestKeygenOfAKeyThatIsMadeAndDoesNotSign(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "device")
+	out := run(t, "keygen", "--key", "removed", "file", file).exits(1).prints(
+		"Error: the device "+file+": the key is made, but does not sign; when it does, --existing prints its JWKS: ", "the device is away")
+	if out.stdout != "" {
+		t.Errorf("it prints %s", out.stdout)
+	}
 }
 
 func TestCheckOfKeysInAModule(t *testing.T) {

@@ -27,56 +27,92 @@ func (s *session) public(n name, private pkcs11.ObjectHandle) (crypto.PublicKey,
 	if id, err := s.attribute(private, pkcs11.CKA_ID); err == nil && len(id) > 0 {
 		pair.id = string(id)
 	}
-	var public crypto.PublicKey
 	switch {
 	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC).Value):
-		public, err = s.publicEC(pair)
+		public, err := s.publicEC(pair)
+		if errors.Is(err, errNoPublic) {
+			return s.certified(pair, err, func(public crypto.PublicKey) bool {
+				_, ok := public.(*ecdsa.PublicKey)
+				return ok
+			})
+		}
+		return public, err
 	case bytes.Equal(kind, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_RSA).Value):
-		public, err = s.publicRSA(pair, private)
-	default:
-		return nil, errors.New("it is neither an EC nor an RSA key")
+		return s.publicRSA(pair, private)
 	}
-	if errors.Is(err, errNoPublic) {
-		return s.certified(pair, err)
-	}
-	return public, err
+	return nil, errors.New("it is neither an EC nor an RSA key")
 }
 
 // errNoPublic is the error if a private key has no public key beside it.
 var errNoPublic = errors.New("there is no public key or certificate beside it")
 
-// certified returns the public key in the certificate of the key called n, or missing if
-// there is none: Java's keytool stores no other public key.
-func (s *session) certified(n name, missing error) (crypto.PublicKey, error) {
-	certificates, err := s.objects(n.shared().template(pkcs11.CKO_CERTIFICATE), 1) // all have the same key
+// halves returns objects of a class that are called n, or else those that have its id and
+// another label.
+func (s *session) halves(n name, class uint, most int) ([]pkcs11.ObjectHandle, error) {
+	objects, err := s.objects(n.template(class), most)
+	if err == nil && len(objects) == 0 && n.id != "" {
+		return s.objects(n.shared().template(class), most)
+	}
+	return objects, err
+}
+
+// certified returns the public key in a certificate of the key called n, or missing if there
+// is no certificate: Java's keytool stores no other public key. fits reports whether a public
+// key can be that of the private key.
+func (s *session) certified(n name, missing error, fits func(crypto.PublicKey) bool) (crypto.PublicKey, error) {
+	certificates, err := s.halves(n, pkcs11.CKO_CERTIFICATE, maxNames)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(certificates) == 0:
 		return nil, missing
 	}
-	der, err := s.attribute(certificates[0], pkcs11.CKA_VALUE)
-	if err != nil {
-		return nil, fmt.Errorf("reading its certificate: %w", err)
+	var found crypto.PublicKey
+	unfit := errors.New("its certificate is of another key")
+	for _, object := range certificates {
+		der, err := s.attribute(object, pkcs11.CKA_VALUE)
+		if err != nil {
+			return nil, fmt.Errorf("reading its certificate: %w", err)
+		}
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			unfit = errors.New("its certificate, which is in the place of a public key, cannot be read")
+			continue
+		}
+		if !fits(certificate.PublicKey) {
+			continue
+		}
+		// Certificates that follow each other may have the same key.
+		if same, ok := found.(interface{ Equal(crypto.PublicKey) bool }); ok && !same.Equal(certificate.PublicKey) {
+			return nil, errors.New("it has certificates of several keys beside it: give each pair an id of its own")
+		}
+		found = certificate.PublicKey
 	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, errors.New("its certificate, which is in the place of a public key, cannot be read")
+	if found == nil {
+		return nil, unfit
 	}
-	return certificate.PublicKey, nil
+	return found, nil
 }
 
 // publicRSA returns the public key of a private RSA key, which has its numbers too. On some
-// tokens it lacks the exponent; then the public key called n has it.
+// tokens it lacks the exponent; then the public key called n has it, or a certificate.
 func (s *session) publicRSA(n name, private pkcs11.ObjectHandle) (crypto.PublicKey, error) {
 	modulus, err := s.attribute(private, pkcs11.CKA_MODULUS)
 	if err != nil {
 		return nil, fmt.Errorf("reading its modulus: %w", err)
 	}
+	number := new(big.Int).SetBytes(modulus)
 	exponent, err := s.attribute(private, pkcs11.CKA_PUBLIC_EXPONENT)
 	if is(err, pkcs11.CKR_ATTRIBUTE_TYPE_INVALID) || err == nil && len(exponent) == 0 {
 		var public pkcs11.ObjectHandle
-		if public, err = s.publicObject(n); err != nil {
+		public, err = s.publicObject(n)
+		switch {
+		case errors.Is(err, errNoPublic):
+			return s.certified(n, err, func(public crypto.PublicKey) bool {
+				key, ok := public.(*rsa.PublicKey)
+				return ok && key.N.Cmp(number) == 0
+			})
+		case err != nil:
 			return nil, err
 		}
 		exponent, err = s.attribute(public, pkcs11.CKA_PUBLIC_EXPONENT)
@@ -88,7 +124,7 @@ func (s *session) publicRSA(n name, private pkcs11.ObjectHandle) (crypto.PublicK
 	if !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 {
 		return nil, errors.New("its exponent is not usable")
 	}
-	return &rsa.PublicKey{N: new(big.Int).SetBytes(modulus), E: int(e.Int64())}, nil
+	return &rsa.PublicKey{N: number, E: int(e.Int64())}, nil
 }
 
 // curves are the curves of EC keys, by their object identifiers.
@@ -105,10 +141,7 @@ var curves = []struct {
 // publicObject returns the public key called n, or else one that has its id and another
 // label.
 func (s *session) publicObject(n name) (pkcs11.ObjectHandle, error) {
-	objects, err := s.objects(n.template(pkcs11.CKO_PUBLIC_KEY), 2)
-	if err == nil && len(objects) == 0 && n.id != "" {
-		objects, err = s.objects(name{id: n.id}.template(pkcs11.CKO_PUBLIC_KEY), 2)
-	}
+	objects, err := s.halves(n, pkcs11.CKO_PUBLIC_KEY, 2)
 	switch {
 	case err != nil:
 		return 0, err

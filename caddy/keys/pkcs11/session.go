@@ -145,10 +145,8 @@ func (s *session) names(objects []pkcs11.ObjectHandle) string {
 
 // missing is the error if there is no private key called n.
 func (s *session) missing(n name) error {
-	// Some programs, such as Java's keytool and NSS, give the label to the certificate of a
-	// key only.
-	if certificates, err := s.objects(n.template(pkcs11.CKO_CERTIFICATE), 1); err == nil && len(certificates) == 1 {
-		if id, err := s.attribute(certificates[0], pkcs11.CKA_ID); err == nil && n.id == "" && len(id) > 0 {
+	if n.id == "" {
+		if id, ok := s.certifiedID(n); ok {
 			return fmt.Errorf("it has no private key with %v, which is that of a certificate: give id %x instead", n, id)
 		}
 	}
@@ -157,6 +155,25 @@ func (s *session) missing(n name) error {
 		return fmt.Errorf("it has no private key with %v; it has none at all that this PIN shows", n)
 	}
 	return fmt.Errorf("it has no private key with %v; it has these: %s", n, s.names(objects))
+}
+
+// certifiedID returns the id of a private key whose certificate is called n. Some programs,
+// such as Java's keytool and NSS, give the label to the certificate of a key only.
+func (s *session) certifiedID(n name) (id []byte, ok bool) {
+	certificates, err := s.objects(n.template(pkcs11.CKO_CERTIFICATE), maxNames)
+	if err != nil {
+		return nil, false
+	}
+	for _, certificate := range certificates {
+		id, err := s.attribute(certificate, pkcs11.CKA_ID)
+		if err != nil || len(id) == 0 {
+			continue
+		}
+		if keys, err := s.objects(name{id: string(id)}.template(pkcs11.CKO_PRIVATE_KEY), 1); err == nil && len(keys) > 0 {
+			return id, true
+		}
+	}
+	return nil, false
 }
 
 // attribute returns an attribute of an object.

@@ -240,6 +240,89 @@ func TestKeyOfJava(t *testing.T) {
 	}
 }
 
+// Certificates may have the same id, as the keys of programs that do not choose one.
+func TestCertificatesWithTheSameID(t *testing.T) {
+	l := hookedLibrary(nil)
+	labels := []string{"certified-first", "certified-second"}
+	made := make(map[string]string)
+	for _, label := range labels {
+		k, _ := newKey(t, l, "seals", label)
+		k.name.id = "same-certified"
+		key, err := k.MakeKey(t.Context(), "ES256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[label] = key.Thumbprint()
+		certify(t, k, k.name.id, label)
+		destroyPublic(t, k)
+	}
+	for _, label := range labels {
+		k, _ := newKey(t, l, "seals", label)
+		if key, err := k.Key(t.Context(), ""); err != nil || key.Thumbprint() != made[label] {
+			t.Errorf("%s is %v, want %s (%v)", label, key, made[label], err)
+		}
+	}
+}
+
+// A certificate may be that of another pair. The numbers of an RSA key say which is its own.
+func TestCertificateOfAnotherPair(t *testing.T) {
+	l := newLibrary(softHSM, func(path string) (cryptoki, error) {
+		loaded, err := load(path)
+		return &without{loaded, pkcs11.CKA_PUBLIC_EXPONENT}, err
+	}, new(guards))
+	plain := hookedLibrary(nil)
+	for _, c := range []struct{ alg, of, want string }{
+		{"RS256", "RS256", "its certificate is of another key"},
+		{"ES256", "RS256", "its certificate is of another key"},
+		{"RS256", "RS256 own", ""},
+		{"ES256", "ES256 own", "it has certificates of several keys beside it: give each pair an id of its own"},
+	} {
+		of, both := strings.CutSuffix(c.of, " own")
+		other, _ := newKey(t, plain, "seals", "other than "+c.alg+c.of)
+		generateWith(t, other, of)
+		k, _ := newKey(t, plain, "seals", "")
+		k.name.id = "mixed " + c.alg + c.of
+		made, err := k.MakeKey(t.Context(), c.alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certify(t, other, k.name.id, "other")
+		if both {
+			certify(t, k, k.name.id, "own")
+		}
+		destroyPublic(t, k)
+		again, _ := newKey(t, l, "seals", "")
+		again.name = k.name
+		key, err := again.Key(t.Context(), "")
+		switch {
+		case c.want == "" && (err != nil || key.Thumbprint() != made.Thumbprint()):
+			t.Errorf("%s beside %s: the key is %v, want %v (%v)", c.alg, c.of, key, made, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s beside %s: error is %v, want %s", c.alg, c.of, err, c.want)
+		}
+	}
+}
+
+// A certificate may have no private key on the token, such as that of an authority.
+func TestLabelOfACertificateWithoutAKey(t *testing.T) {
+	k, _ := newKey(t, hookedLibrary(nil), "names", "certified")
+	k.name.id = "certified"
+	if _, err := k.MakeKey(t.Context(), "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	certify(t, k, "authority", "authority")
+	k.name = name{label: "authority"}
+	if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "it has no private key with label 'authority'; it has these: ") {
+		t.Errorf("error is %v", err)
+	}
+	k.name = name{id: "certified"}
+	certify(t, k, "certified", "authority")
+	k.name = name{label: "authority"}
+	if _, err := k.Key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "which is that of a certificate: give id 636572746966696564 instead") {
+		t.Errorf("of two certificates, the error is %v", err)
+	}
+}
+
 // The public half of another key may have the same label.
 func TestPublicKeyOfAnotherPair(t *testing.T) {
 	k, _ := newKey(t, hookedLibrary(nil), "seals", "alone")
