@@ -663,6 +663,44 @@ func TestStorageThatGetsFull(t *testing.T) {
 	}
 }
 
+// If what memory takes back does not fit beside another download, the download is not kept. It is
+// not dropped to make room for itself: what is reserved for it then would never be free again.
+func TestStorageThatGetsFullWithMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 14 << 20
+		s, a, seen := &Store{Limit: size + size/2}, newShelf(), new(events)
+		defer s.Close()
+		a.failWith(func(operation string) error {
+			if operation == "commit" {
+				return errors.New("no space left on device")
+			}
+			return nil
+		})
+		f := archived(t, s, 1, seen, a.of())
+		f.header(size)
+		for p := range slices.Chunk(document(size), PieceSize) {
+			f.send(p)
+			synctest.Wait() // the storage is fast enough
+		}
+		if !f.end(true) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		other := newFetch(t, s, 2, seen)
+		other.header(size)
+		time.Sleep(time.Minute)
+		other.send(document(size))
+		if !other.end(true) {
+			t.Errorf("the other client got %d bytes", len(other.w.content()))
+		}
+		seen.are(t, Unstored) // the client has all of it
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s.used != 0 || len(s.downloads) != 0 {
+			t.Errorf("%d bytes and %d downloads are in memory in the end", s.used, len(s.downloads))
+		}
+	})
+}
+
 // A storage that fails for a moment loses nothing, although memory has only a part.
 func TestStorageThatFailsForAMoment(t *testing.T) {
 	for _, operation := range []string{"put", "commit"} {

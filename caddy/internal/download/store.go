@@ -185,7 +185,7 @@ func (d *Download) awaitStored(ctx context.Context) {
 func (s *Store) reserve(d *Download, n int64) bool {
 	limit := cmp.Or(s.Limit, defaultLimit)
 	s.evict(s.used + n - min(limit, storedLimit))
-	if (s.closed && d.archive == nil) || n > limit || !s.makeRoom(s.used-s.loaded+n-limit) {
+	if (s.closed && d.archive == nil) || n > limit || !s.makeRoom(d, s.used-s.loaded+n-limit) {
 		return false
 	}
 	s.take(d, n)
@@ -198,16 +198,16 @@ func (s *Store) take(d *Download, n int64) {
 	s.changed(0, n)
 }
 
-// makeRoom drops downloads that were delivered, the oldest first, until n bytes are
-// free. If they would not suffice, it drops none.
-func (s *Store) makeRoom(n int64) bool {
+// makeRoom drops downloads other than except that were delivered, the oldest first, until n
+// bytes are free. If they would not suffice, it drops none.
+func (s *Store) makeRoom(except *Download, n int64) bool {
 	if n <= 0 {
 		return true
 	}
 	var spare []*Download
 	var size int64
 	for _, d := range s.downloads {
-		if d.delivered && d.clients == 0 {
+		if d != except && d.delivered && d.clients == 0 {
 			spare = append(spare, d)
 			size += d.size
 		}
