@@ -216,10 +216,11 @@ func (d *Download) settleWhole(size int64) Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d.settle(whole)
+	closed := s.closed && !d.storing() // otherwise it is kept until it is stored
 	var e Event
 	switch {
 	case d.passing:
-	case s.closed:
+	case closed:
 		if !d.stored && d.clients == 0 && d.stopped == 0 && d.length > 0 {
 			e = Closed
 		}
@@ -228,7 +229,7 @@ func (d *Download) settleWhole(size int64) Event {
 	case size > 0 && !s.reserve(d, size):
 		e = NoRoom
 	}
-	if e != 0 || d.passing || s.closed || d.length == 0 || d.stopped != 0 {
+	if e != 0 || d.passing || closed || d.length == 0 || d.stopped != 0 {
 		d.forget()
 		d.release()
 		return e

@@ -249,6 +249,9 @@ func (d *Download) spilling() bool {
 	}
 }
 
+// storing reports whether the archive may yet come to have the download. The store is locked.
+func (d *Download) storing() bool { return d.archive != nil && !d.stored && d.spilling() }
+
 // committed says that the archive has the whole download.
 func (d *Download) committed() {
 	d.store.mu.Lock()

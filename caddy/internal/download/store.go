@@ -135,23 +135,25 @@ func (s *Store) Claim(ctx context.Context, key Key, options Options) (d *Downloa
 	}
 }
 
-// Close drops all downloads. It waits until the archive has those that still come, but not
-// long. Transfers that are under way continue.
+// Close drops all downloads. It waits until the archive has those that still come, or that it
+// does not have yet, but not long. Transfers that are under way continue.
 func (s *Store) Close() {
-	var lost, coming []*Download
+	var lost, unsettled []*Download
 	s.mu.Lock()
 	s.closed = true
 	for _, d := range s.downloads {
-		if !d.kept {
-			if d.cancel != nil && !d.passing { // its request settles it
-				coming = append(coming, d)
+		switch {
+		case !d.kept && d.cancel != nil && !d.passing: // its request settles it
+			unsettled = append(unsettled, d)
+		case !d.kept:
+		case d.storing():
+			unsettled = append(unsettled, d)
+		default:
+			if !d.delivered && !d.stored {
+				lost = append(lost, d)
 			}
-			continue
+			d.drop()
 		}
-		if !d.delivered && !d.stored {
-			lost = append(lost, d)
-		}
-		d.drop()
 	}
 	s.mu.Unlock()
 	for _, d := range lost {
@@ -159,13 +161,14 @@ func (s *Store) Close() {
 	}
 	limit, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	for _, d := range coming {
+	for _, d := range unsettled {
 		d.awaitStored(limit)
 	}
 }
 
 // awaitStored waits until the archive has the download, or does not keep it, as long as ctx
-// allows. The process may end then, so it observes if the download still comes.
+// allows. Then it drops it. The process may end then, so it observes if the download still
+// comes, or is lost.
 func (d *Download) awaitStored(ctx context.Context) {
 	if d.spilled != nil {
 		select {
@@ -174,10 +177,20 @@ func (d *Download) awaitStored(ctx context.Context) {
 		}
 	}
 	d.store.mu.Lock()
-	comes := !d.stored && (d.state == waiting || d.state == coming)
+	var e Event
+	switch {
+	case d.stored:
+	case d.state == waiting || d.state == coming:
+		e = Underway
+	case d.kept && !d.delivered:
+		e = Closed
+	}
+	if d.kept {
+		d.drop()
+	}
 	d.store.mu.Unlock()
-	if comes {
-		d.observe(Underway)
+	if e != 0 {
+		d.observe(e)
 	}
 }
 
