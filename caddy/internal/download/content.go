@@ -239,6 +239,10 @@ func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, c
 	if p.data == nil {
 		d.store.mu.Unlock()
 		data, err = t.load(ctx, source, i, p, n)
+		if err != nil && ctx.Err() == nil && d.has(t.pos) { // memory has taken it back, and the archive has deleted it
+			t.err = nil
+			return d.next(ctx, t, 0)
+		}
 		return data, nil, err
 	}
 	defer d.store.mu.Unlock()
@@ -279,6 +283,14 @@ func (d *Download) at(pos int64) (i, n int, err error) {
 		return 0, 0, errDropped
 	}
 	return i, int(min(d.pieces[i].end(), end) - pos), nil
+}
+
+// has reports whether memory has what comes at pos.
+func (d *Download) has(pos int64) bool {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	i, n, err := d.at(pos)
+	return err == nil && n > 0 && d.pieces[i].data != nil
 }
 
 // nextChange returns a channel that is closed at the next change. The store is locked.

@@ -663,6 +663,52 @@ func TestStorageThatGetsFull(t *testing.T) {
 	}
 }
 
+// Memory has taken back what a client is waiting for, and the storage has deleted it meanwhile. The
+// client gets it from memory.
+func TestStorageThatGetsFullWhileAClientReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 14 << 20
+		content := document(size)
+		s, a, seen := new(Store), newShelf(), new(events)
+		defer s.Close()
+		var reads atomic.Int64
+		deleted := make(chan struct{})
+		a.failWith(func(operation string) error {
+			switch {
+			case operation == "commit":
+				return errors.New("no space left on device")
+			case operation == "piece" && reads.Add(1) == 1:
+				<-deleted
+				return fs.ErrNotExist
+			}
+			return nil
+		})
+		f := archived(t, s, 1, seen, a.of())
+		f.header(size)
+		for p := range slices.Chunk(content, PieceSize) {
+			f.send(p)
+			synctest.Wait() // the storage is fast enough
+		}
+		w, ended := newWriter(), make(chan bool)
+		d := claimIn(t, s, 1, seen, a.of(), false)
+		go func() { ended <- serve(t.Context(), d, w) }()
+		synctest.Wait()
+		if !f.end(true) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if a.abandoned != 1 {
+			t.Error("the storage keeps it")
+		}
+		close(deleted)
+		if <-ended || !bytes.Equal(w.content(), content) {
+			t.Errorf("the client that waited got %d bytes", len(w.content()))
+		}
+		seen.are(t, Unstored, HandedOver)
+	})
+}
+
 // If what memory takes back does not fit beside another download, the download is not kept. It is
 // not dropped to make room for itself: what is reserved for it then would never be free again.
 func TestStorageThatGetsFullWithMemory(t *testing.T) {
