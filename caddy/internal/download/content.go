@@ -114,6 +114,9 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 			return nil, d.nextChange(), false
 		}
 		if !d.passing && !d.addPiece() {
+			if d.storing() && !d.followed() { // otherwise it would be lost
+				return nil, d.nextChange(), false
+			}
 			d.pass()
 			overflow = !d.store.closed
 		}
@@ -135,6 +138,16 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 func (d *Download) crowded() bool {
 	return d.spilling() && !d.slow && !d.passing && d.archive != nil &&
 		d.store.used > storedLimit && len(d.pieces)-d.put >= maxUnstored
+}
+
+// followed reports whether a client can go on from memory. The store is locked.
+func (d *Download) followed() bool {
+	for t := range d.transfers {
+		if !slices.ContainsFunc(d.pieces, func(p piece) bool { return p.data == nil && p.end() > t.pos }) {
+			return true
+		}
+	}
+	return false
 }
 
 // addPiece adds a piece, or makes a small first one larger. It returns false if there is

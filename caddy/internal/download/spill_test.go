@@ -976,6 +976,48 @@ func TestStorageThatIsSlowWhileMemoryIsCrowded(t *testing.T) {
 	}
 }
 
+// A storage is slow, and the download does not fit into the memory. It is not given up for that if
+// no client can go on from memory.
+func TestStorageThatIsSlowWhileMemoryIsFull(t *testing.T) {
+	for _, stays := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const size = 30 << 20
+			content := document(size)
+			s, a := &Store{Limit: 10 << 20}, newShelf()
+			defer s.Close()
+			a.failWith(func(operation string) error {
+				if operation == "put" {
+					time.Sleep(2 * pieceWait)
+				}
+				return nil
+			})
+			f := archived(t, s, 1, new(events), a.of())
+			f.w.stall = make(chan struct{})
+			f.header(size)
+			f.send(content[:PieceSize])
+			if !stays {
+				f.w.err = errors.New("gone")
+				close(f.w.stall)
+				f.leave()
+			}
+			synctest.Wait()
+			f.send(content[PieceSize:])
+			ended := make(chan bool)
+			go func() { ended <- f.end(true) }()
+			time.Sleep(time.Minute)
+			if stays {
+				close(f.w.stall)
+			}
+			if got := <-ended; got != stays || stays && !bytes.Equal(f.w.content(), content) {
+				t.Errorf("the client got %d bytes", len(f.w.content()))
+			}
+			if !bytes.Equal(a.content(1), content) {
+				t.Errorf("the storage has %d bytes", len(a.content(1)))
+			}
+		})
+	}
+}
+
 // A storage that has lost a piece is seen in the log: the client's transfer breaks off, and the
 // next one does so too.
 func TestPieceThatIsGone(t *testing.T) {
