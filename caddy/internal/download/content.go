@@ -114,7 +114,7 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 			return nil, d.nextChange(), false
 		}
 		if !d.passing && !d.addPiece() {
-			if d.storing() && !d.followed() { // otherwise it would be lost
+			if d.storing() && (time.Since(d.putAt) < storageWait || !d.followed()) { // otherwise it may be lost
 				return nil, d.nextChange(), false
 			}
 			d.pass()

@@ -45,6 +45,7 @@ type Download struct {
 	archive Archive       // keeps the download too; nil if it does not, or has failed
 	source  source        // has the pieces that the archive keeps; nil if there is none
 	put     int           // number of pieces that source has
+	putAt   time.Time     // when it got the last one, or was there
 	arrived bool          // all of the content has come
 	stored  bool          // the archive has the whole download
 	slow    bool          // the content does not wait for the archive any more

@@ -212,7 +212,7 @@ func (d *Download) toPut(entry NewEntry, n int) (data []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !d.stored {
-		d.source, d.put = entry, n
+		d.source, d.put, d.putAt = entry, n, time.Now()
 		d.wake()
 	}
 	for {

@@ -976,10 +976,10 @@ func TestStorageThatIsSlowWhileMemoryIsCrowded(t *testing.T) {
 	}
 }
 
-// A storage is slow, and the download does not fit into the memory. It is not given up for that if
-// no client can go on from memory.
+// A storage is slow, and the download does not fit into the memory. It is not given up for that as
+// long as the storage goes on, however its client does.
 func TestStorageThatIsSlowWhileMemoryIsFull(t *testing.T) {
-	for _, stays := range []bool{false, true} {
+	for _, client := range []string{"leaves", "stalls", "follows"} {
 		synctest.Test(t, func(t *testing.T) {
 			const size = 30 << 20
 			content := document(size)
@@ -993,9 +993,12 @@ func TestStorageThatIsSlowWhileMemoryIsFull(t *testing.T) {
 			})
 			f := archived(t, s, 1, new(events), a.of())
 			f.w.stall = make(chan struct{})
+			if client == "follows" {
+				close(f.w.stall)
+			}
 			f.header(size)
 			f.send(content[:PieceSize])
-			if !stays {
+			if client == "leaves" {
 				f.w.err = errors.New("gone")
 				close(f.w.stall)
 				f.leave()
@@ -1005,17 +1008,45 @@ func TestStorageThatIsSlowWhileMemoryIsFull(t *testing.T) {
 			ended := make(chan bool)
 			go func() { ended <- f.end(true) }()
 			time.Sleep(time.Minute)
-			if stays {
+			if client == "stalls" {
 				close(f.w.stall)
 			}
-			if got := <-ended; got != stays || stays && !bytes.Equal(f.w.content(), content) {
-				t.Errorf("the client got %d bytes", len(f.w.content()))
+			if got := <-ended; got != (client != "leaves") || got && !bytes.Equal(f.w.content(), content) {
+				t.Errorf("the client that %s got %d bytes", client, len(f.w.content()))
 			}
 			if !bytes.Equal(a.content(1), content) {
-				t.Errorf("the storage has %d bytes", len(a.content(1)))
+				t.Errorf("if the client %s, the storage has %d bytes", client, len(a.content(1)))
 			}
 		})
 	}
+}
+
+// A storage that hangs when memory is full costs a client that follows little more than a second.
+func TestStorageThatHangsWhileMemoryIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 30 << 20
+		content := document(size)
+		s, a, seen := &Store{Limit: 10 << 20}, newShelf(), new(events)
+		defer s.Close()
+		a.failWith(func(operation string) error {
+			if operation == "put" {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		})
+		f := archived(t, s, 1, seen, a.of())
+		start := time.Now()
+		f.header(size)
+		f.send(content)
+		if !f.end(true) || !bytes.Equal(f.w.content(), content) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		if took := time.Since(start); took > storageWait+pieceWait {
+			t.Errorf("it took %v", took)
+		}
+		seen.are(t, Unstored, NoRoom)
+		time.Sleep(2 * time.Minute)
+	})
 }
 
 // A storage that has lost a piece is seen in the log: the client's transfer breaks off, and the
