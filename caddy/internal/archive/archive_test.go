@@ -277,7 +277,7 @@ func TestFormerSecretsOpenWithoutADownload(t *testing.T) {
 }
 
 // If nothing is stored any more, what was stored before is found and deleted in time. Then the
-// storage is not asked any more.
+// archive knows that there is nothing to be found.
 func TestWhatWasStoredBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(memory)

@@ -41,6 +41,65 @@ func TestCloseWaitsForTheArchive(t *testing.T) {
 	}
 }
 
+// A download that a slow storage does not have yet, although it is whole, is stored before Close
+// returns: its client may come back.
+func TestCloseWaitsForASlowArchive(t *testing.T) {
+	for name, test := range map[string]struct {
+		takes time.Duration // for each piece
+		late  bool          // it comes after Close was called
+		want  time.Duration
+		last  Event
+	}{
+		"slow":                {2 * time.Second, false, 6*time.Second - storageWait, Stored},
+		"slow while it comes": {2 * time.Second, true, 7 * time.Second, Stored},
+		"too slow":            {time.Minute, false, closeWait, Closed},
+		"too slow, and late":  {time.Minute, true, closeWait, Closed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a, seen := new(Store), newShelf(), new(events)
+				a.failWith(func(operation string) error {
+					if operation == "put" {
+						time.Sleep(test.takes)
+					}
+					return nil
+				})
+				content := document(3 * PieceSize)
+				f := archived(t, s, 1, seen, a.of())
+				f.header(len(content))
+				f.leave()
+				synctest.Wait()
+				took := make(chan time.Duration)
+				closing := func() {
+					start := time.Now()
+					s.Close()
+					took <- time.Since(start)
+				}
+				if test.late {
+					go closing()
+					time.Sleep(time.Second)
+				}
+				f.send(content)
+				f.end(true)
+				if !test.late {
+					go closing()
+				}
+				if took := <-took; took != test.want {
+					t.Errorf("it has waited %v, want %v", took, test.want)
+				}
+				seen.are(t, GoesOn, Unstored, Interrupted, test.last)
+				if stored := bytes.Equal(a.content(1), content); stored != (test.last == Stored) {
+					t.Errorf("the archive has %d bytes", len(a.content(1)))
+				}
+				if s.used != 0 || len(s.downloads) != 0 {
+					t.Errorf("%d bytes and %d downloads are in memory", s.used, len(s.downloads))
+				}
+				time.Sleep(time.Minute) // the storage ends what it does
+			})
+		})
+	}
+}
+
 // Close does not wait for long, and not for what no archive keeps. What still comes is
 // observed, since it is lost if the process ends.
 func TestCloseDoesNotWaitForLong(t *testing.T) {

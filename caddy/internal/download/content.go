@@ -114,6 +114,9 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 			return nil, d.nextChange(), false
 		}
 		if !d.passing && !d.addPiece() {
+			if d.storing() && (time.Since(d.putAt) < storageWait || !d.followed()) { // otherwise it may be lost
+				return nil, d.nextChange(), false
+			}
 			d.pass()
 			overflow = !d.store.closed
 		}
@@ -135,6 +138,16 @@ func (d *Download) room() (room []byte, changed <-chan struct{}, overflow bool) 
 func (d *Download) crowded() bool {
 	return d.spilling() && !d.slow && !d.passing && d.archive != nil &&
 		d.store.used > storedLimit && len(d.pieces)-d.put >= maxUnstored
+}
+
+// followed reports whether a client can go on from memory. The store is locked.
+func (d *Download) followed() bool {
+	for t := range d.transfers {
+		if !slices.ContainsFunc(d.pieces, func(p piece) bool { return p.data == nil && p.end() > t.pos }) {
+			return true
+		}
+	}
+	return false
 }
 
 // addPiece adds a piece, or makes a small first one larger. It returns false if there is
@@ -239,6 +252,10 @@ func (d *Download) next(ctx context.Context, t *transfer, n int) (data []byte, c
 	if p.data == nil {
 		d.store.mu.Unlock()
 		data, err = t.load(ctx, source, i, p, n)
+		if err != nil && ctx.Err() == nil && d.has(t.pos) { // memory has taken it back, and the archive has deleted it
+			t.err = nil
+			return d.next(ctx, t, 0)
+		}
 		return data, nil, err
 	}
 	defer d.store.mu.Unlock()
@@ -279,6 +296,14 @@ func (d *Download) at(pos int64) (i, n int, err error) {
 		return 0, 0, errDropped
 	}
 	return i, int(min(d.pieces[i].end(), end) - pos), nil
+}
+
+// has reports whether memory has what comes at pos.
+func (d *Download) has(pos int64) bool {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	i, n, err := d.at(pos)
+	return err == nil && n > 0 && d.pieces[i].data != nil
 }
 
 // nextChange returns a channel that is closed at the next change. The store is locked.

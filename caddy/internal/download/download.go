@@ -45,6 +45,7 @@ type Download struct {
 	archive Archive       // keeps the download too; nil if it does not, or has failed
 	source  source        // has the pieces that the archive keeps; nil if there is none
 	put     int           // number of pieces that source has
+	putAt   time.Time     // when it got the last one, or was there
 	arrived bool          // all of the content has come
 	stored  bool          // the archive has the whole download
 	slow    bool          // the content does not wait for the archive any more
@@ -216,10 +217,11 @@ func (d *Download) settleWhole(size int64) Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d.settle(whole)
+	closed := s.closed && !d.storing() // otherwise it is kept until it is stored
 	var e Event
 	switch {
 	case d.passing:
-	case s.closed:
+	case closed:
 		if !d.stored && d.clients == 0 && d.stopped == 0 && d.length > 0 {
 			e = Closed
 		}
@@ -228,7 +230,7 @@ func (d *Download) settleWhole(size int64) Event {
 	case size > 0 && !s.reserve(d, size):
 		e = NoRoom
 	}
-	if e != 0 || d.passing || s.closed || d.length == 0 || d.stopped != 0 {
+	if e != 0 || d.passing || closed || d.length == 0 || d.stopped != 0 {
 		d.forget()
 		d.release()
 		return e

@@ -212,7 +212,7 @@ func (d *Download) toPut(entry NewEntry, n int) (data []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !d.stored {
-		d.source, d.put = entry, n
+		d.source, d.put, d.putAt = entry, n, time.Now()
 		d.wake()
 	}
 	for {
@@ -248,6 +248,9 @@ func (d *Download) spilling() bool {
 		return true
 	}
 }
+
+// storing reports whether the archive may yet come to have the download. The store is locked.
+func (d *Download) storing() bool { return d.archive != nil && !d.stored && d.spilling() }
 
 // committed says that the archive has the whole download.
 func (d *Download) committed() {

@@ -663,6 +663,90 @@ func TestStorageThatGetsFull(t *testing.T) {
 	}
 }
 
+// Memory has taken back what a client is waiting for, and the storage has deleted it meanwhile. The
+// client gets it from memory.
+func TestStorageThatGetsFullWhileAClientReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 14 << 20
+		content := document(size)
+		s, a, seen := new(Store), newShelf(), new(events)
+		defer s.Close()
+		var reads atomic.Int64
+		deleted := make(chan struct{})
+		a.failWith(func(operation string) error {
+			switch {
+			case operation == "commit":
+				return errors.New("no space left on device")
+			case operation == "piece" && reads.Add(1) == 1:
+				<-deleted
+				return fs.ErrNotExist
+			}
+			return nil
+		})
+		f := archived(t, s, 1, seen, a.of())
+		f.header(size)
+		for p := range slices.Chunk(content, PieceSize) {
+			f.send(p)
+			synctest.Wait() // the storage is fast enough
+		}
+		w, ended := newWriter(), make(chan bool)
+		d := claimIn(t, s, 1, seen, a.of(), false)
+		go func() { ended <- serve(t.Context(), d, w) }()
+		synctest.Wait()
+		if !f.end(true) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if a.abandoned != 1 {
+			t.Error("the storage keeps it")
+		}
+		close(deleted)
+		if <-ended || !bytes.Equal(w.content(), content) {
+			t.Errorf("the client that waited got %d bytes", len(w.content()))
+		}
+		seen.are(t, Unstored, HandedOver)
+	})
+}
+
+// If what memory takes back does not fit beside another download, the download is not kept. It is
+// not dropped to make room for itself: what is reserved for it then would never be free again.
+func TestStorageThatGetsFullWithMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 14 << 20
+		s, a, seen := &Store{Limit: size + size/2}, newShelf(), new(events)
+		defer s.Close()
+		a.failWith(func(operation string) error {
+			if operation == "commit" {
+				return errors.New("no space left on device")
+			}
+			return nil
+		})
+		f := archived(t, s, 1, seen, a.of())
+		f.header(size)
+		for p := range slices.Chunk(document(size), PieceSize) {
+			f.send(p)
+			synctest.Wait() // the storage is fast enough
+		}
+		if !f.end(true) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		other := newFetch(t, s, 2, seen)
+		other.header(size)
+		time.Sleep(time.Minute)
+		other.send(document(size))
+		if !other.end(true) {
+			t.Errorf("the other client got %d bytes", len(other.w.content()))
+		}
+		seen.are(t, Unstored) // the client has all of it
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s.used != 0 || len(s.downloads) != 0 {
+			t.Errorf("%d bytes and %d downloads are in memory in the end", s.used, len(s.downloads))
+		}
+	})
+}
+
 // A storage that fails for a moment loses nothing, although memory has only a part.
 func TestStorageThatFailsForAMoment(t *testing.T) {
 	for _, operation := range []string{"put", "commit"} {
@@ -890,6 +974,79 @@ func TestStorageThatIsSlowWhileMemoryIsCrowded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A storage is slow, and the download does not fit into the memory. It is not given up for that as
+// long as the storage goes on, however its client does.
+func TestStorageThatIsSlowWhileMemoryIsFull(t *testing.T) {
+	for _, client := range []string{"leaves", "stalls", "follows"} {
+		synctest.Test(t, func(t *testing.T) {
+			const size = 30 << 20
+			content := document(size)
+			s, a := &Store{Limit: 10 << 20}, newShelf()
+			defer s.Close()
+			a.failWith(func(operation string) error {
+				if operation == "put" {
+					time.Sleep(2 * pieceWait)
+				}
+				return nil
+			})
+			f := archived(t, s, 1, new(events), a.of())
+			f.w.stall = make(chan struct{})
+			if client == "follows" {
+				close(f.w.stall)
+			}
+			f.header(size)
+			f.send(content[:PieceSize])
+			if client == "leaves" {
+				f.w.err = errors.New("gone")
+				close(f.w.stall)
+				f.leave()
+			}
+			synctest.Wait()
+			f.send(content[PieceSize:])
+			ended := make(chan bool)
+			go func() { ended <- f.end(true) }()
+			time.Sleep(time.Minute)
+			if client == "stalls" {
+				close(f.w.stall)
+			}
+			if got := <-ended; got != (client != "leaves") || got && !bytes.Equal(f.w.content(), content) {
+				t.Errorf("the client that %s got %d bytes", client, len(f.w.content()))
+			}
+			if !bytes.Equal(a.content(1), content) {
+				t.Errorf("if the client %s, the storage has %d bytes", client, len(a.content(1)))
+			}
+		})
+	}
+}
+
+// A storage that hangs when memory is full costs a client that follows little more than a second.
+func TestStorageThatHangsWhileMemoryIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 30 << 20
+		content := document(size)
+		s, a, seen := &Store{Limit: 10 << 20}, newShelf(), new(events)
+		defer s.Close()
+		a.failWith(func(operation string) error {
+			if operation == "put" {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		})
+		f := archived(t, s, 1, seen, a.of())
+		start := time.Now()
+		f.header(size)
+		f.send(content)
+		if !f.end(true) || !bytes.Equal(f.w.content(), content) {
+			t.Errorf("the client got %d bytes", len(f.w.content()))
+		}
+		if took := time.Since(start); took > storageWait+pieceWait {
+			t.Errorf("it took %v", took)
+		}
+		seen.are(t, Unstored, NoRoom)
+		time.Sleep(2 * time.Minute)
+	})
 }
 
 // A storage that has lost a piece is seen in the log: the client's transfer breaks off, and the

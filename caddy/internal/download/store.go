@@ -135,23 +135,25 @@ func (s *Store) Claim(ctx context.Context, key Key, options Options) (d *Downloa
 	}
 }
 
-// Close drops all downloads. It waits until the archive has those that still come, but not
-// long. Transfers that are under way continue.
+// Close drops all downloads. It waits until the archive has those that still come, or that it
+// does not have yet, but not long. Transfers that are under way continue.
 func (s *Store) Close() {
-	var lost, coming []*Download
+	var lost, unsettled []*Download
 	s.mu.Lock()
 	s.closed = true
 	for _, d := range s.downloads {
-		if !d.kept {
-			if d.cancel != nil && !d.passing { // its request settles it
-				coming = append(coming, d)
+		switch {
+		case !d.kept && d.cancel != nil && !d.passing: // its request settles it
+			unsettled = append(unsettled, d)
+		case !d.kept:
+		case d.storing():
+			unsettled = append(unsettled, d)
+		default:
+			if !d.delivered && !d.stored {
+				lost = append(lost, d)
 			}
-			continue
+			d.drop()
 		}
-		if !d.delivered && !d.stored {
-			lost = append(lost, d)
-		}
-		d.drop()
 	}
 	s.mu.Unlock()
 	for _, d := range lost {
@@ -159,13 +161,14 @@ func (s *Store) Close() {
 	}
 	limit, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	for _, d := range coming {
+	for _, d := range unsettled {
 		d.awaitStored(limit)
 	}
 }
 
 // awaitStored waits until the archive has the download, or does not keep it, as long as ctx
-// allows. The process may end then, so it observes if the download still comes.
+// allows. Then it drops it. The process may end then, so it observes if the download still
+// comes, or is lost.
 func (d *Download) awaitStored(ctx context.Context) {
 	if d.spilled != nil {
 		select {
@@ -174,10 +177,20 @@ func (d *Download) awaitStored(ctx context.Context) {
 		}
 	}
 	d.store.mu.Lock()
-	comes := !d.stored && (d.state == waiting || d.state == coming)
+	var e Event
+	switch {
+	case d.stored:
+	case d.state == waiting || d.state == coming:
+		e = Underway
+	case d.kept && !d.delivered:
+		e = Closed
+	}
+	if d.kept {
+		d.drop()
+	}
 	d.store.mu.Unlock()
-	if comes {
-		d.observe(Underway)
+	if e != 0 {
+		d.observe(e)
 	}
 }
 
@@ -185,7 +198,7 @@ func (d *Download) awaitStored(ctx context.Context) {
 func (s *Store) reserve(d *Download, n int64) bool {
 	limit := cmp.Or(s.Limit, defaultLimit)
 	s.evict(s.used + n - min(limit, storedLimit))
-	if (s.closed && d.archive == nil) || n > limit || !s.makeRoom(s.used-s.loaded+n-limit) {
+	if (s.closed && d.archive == nil) || n > limit || !s.makeRoom(d, s.used-s.loaded+n-limit) {
 		return false
 	}
 	s.take(d, n)
@@ -198,16 +211,16 @@ func (s *Store) take(d *Download, n int64) {
 	s.changed(0, n)
 }
 
-// makeRoom drops downloads that were delivered, the oldest first, until n bytes are
-// free. If they would not suffice, it drops none.
-func (s *Store) makeRoom(n int64) bool {
+// makeRoom drops downloads other than except that were delivered, the oldest first, until n
+// bytes are free. If they would not suffice, it drops none.
+func (s *Store) makeRoom(except *Download, n int64) bool {
 	if n <= 0 {
 		return true
 	}
 	var spare []*Download
 	var size int64
 	for _, d := range s.downloads {
-		if d.delivered && d.clients == 0 {
+		if d != except && d.delivered && d.clients == 0 {
 			spare = append(spare, d)
 			size += d.size
 		}
