@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -165,12 +166,24 @@ func checkLogLacks(t *testing.T, g *gateway, path string, secrets []string) {
 	}
 }
 
-// freeAddr returns a loopback address at which nothing listens. Its port is outside
-// the range that the system assigns automatically.
+// nextPort is where freeAddr looks next. It begins by chance, since other processes run
+// tests too.
+var nextPort = func() *atomic.Int32 {
+	n := new(atomic.Int32)
+	n.Store(rand.Int32N(freePorts))
+	return n
+}()
+
+// freePorts is how many ports freeAddr chooses from.
+const freePorts = 12000
+
+// freeAddr returns a loopback address at which nothing listens, and never the same twice:
+// some tests need many before anything listens there. Its port is outside the range that
+// the system assigns automatically.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for {
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+nextPort.Add(1)%freePorts))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
 		}
