@@ -134,8 +134,9 @@ func (r *Recorder) WriteHeader(status int) {
 // is room for its header, and for its content, which is length bytes long, or -1 if that
 // is not known.
 func (r *Recorder) unfit(length int64) (e Event, unfit bool) {
-	// Any other status may say that the content is not there yet, or still there.
-	if r.status != http.StatusOK {
+	// Any other status may say that the content is not there yet, or still there. Without
+	// content, there is nothing to keep.
+	if r.status != http.StatusOK || length == 0 {
 		return 0, true
 	}
 	if r.Unfit != nil {

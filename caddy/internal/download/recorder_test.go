@@ -414,3 +414,15 @@ func TestContentLongerThanItsLength(t *testing.T) {
 	}
 	f.end(false)
 }
+
+// A response without content is nothing to keep, so nobody gets it but its own client.
+func TestResponseWithoutContentIsNotShared(t *testing.T) {
+	s := new(Store)
+	defer s.Close()
+	f := newFetch(t, s, 1, &events{})
+	f.header(0) // with this, a client has all of it, and may come again
+	newFetch(t, s, 1, &events{}).end(false)
+	if !f.end(true) || f.w.status != http.StatusOK {
+		t.Errorf("the client got %d", f.w.status)
+	}
+}
