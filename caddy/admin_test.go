@@ -33,9 +33,7 @@ func (f *fixture) startAdmin(site string) *admin {
 func (a *admin) reload(site string) {
 	a.t.Helper()
 	config := strings.Replace(a.caddyfile(site), "admin off", "admin "+a.address, 1)
-	if err := caddy.Load(adapt(a.t, config), true); err != nil {
-		a.t.Fatal(err)
-	}
+	a.load(adapt(a.t, config))
 }
 
 // ask sends a request to the admin endpoint.
@@ -227,9 +225,7 @@ func TestAdminRefuses(t *testing.T) {
 func TestAdminWithoutTheApp(t *testing.T) {
 	f := newFixture(t)
 	address := freeAddress(t)
-	if err := caddy.Load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"), true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"))
 	a := &admin{f, address}
 	a.ask("GET", "/bankid_esign/clients").is(404).says("the bankid_esign app is not configured")
 }

@@ -18,8 +18,6 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -163,9 +161,7 @@ func TestPrivateKeysDoNotShow(t *testing.T) {
 	}
 	secret := strings.Split(string(raw), "\n")[1]
 	config := adapt(t, f.caddyfile(f.b2bSite("")))
-	if err := caddy.Load(config, true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(config)
 	f.do("POST", "/v0/b2b/ades/pades", "{}").is(200)
 	for where, text := range map[string]string{"the configuration": string(config), "the log": f.logged()} {
 		if strings.Contains(text, secret) || strings.Contains(text, "token-1") {
@@ -190,9 +186,7 @@ func TestClockSkewIsLoggedAndMeasured(t *testing.T) {
 	})
 	config := adapt(t, strings.Replace(f.caddyfile(f.b2bSite("")), "admin off", "admin "+admin, 1))
 	for range 2 { // the key survives a reload
-		if err := caddy.Load(config, true); err != nil {
-			t.Fatal(err)
-		}
+		f.load(config)
 	}
 	f.do("POST", "/v0/b2b/ades/pades", "{}").is(200)
 	eventually(t, func() bool { return strings.Contains(f.logged(), `"provider_ahead_by":60`) })
@@ -222,9 +216,7 @@ func TestB2BJourneyOnTheSandbox(t *testing.T) {
 			client seal
 		}
 	}`
-	if err := caddy.Load(adapt(t, config), true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(adapt(t, config))
 	hash := sha256.Sum256([]byte("document"))
 	encoded := base64.StdEncoding.EncodeToString(hash[:])
 	for range 3 {

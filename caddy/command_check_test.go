@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -312,9 +310,7 @@ func TestCheckComparesWhereTheAPIsAre(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(adapt(t, config), true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(adapt(t, config))
 	run(t, "check", "--config", file).exits(0).prints(
 		"(environment sandbox)", "ok esign-baseurl http://127.0.0.1:9771", "ok esign/csc token of 5m0s")
 	run(t, "check", "--environment", "sandbox", "--dpop").exits(0).prints("with DPoP", "ok esign/b2b token of 5m0s")

@@ -109,9 +109,7 @@ func startPairs(t *testing.T, pairs []pair) (f *fixture, admin string, lanes [][
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(raw, true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(raw)
 	return f, admin, lanes
 }
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/documents"
 )
 
@@ -72,9 +70,7 @@ func TestDocumentsDirectivesBesideOneAnother(t *testing.T) {
 			}
 			f := newFixture(t)
 			text := adminLine.ReplaceAllString(strings.NewReplacer("environment current", "environment sandbox", "http://:8080", f.site).Replace(b.Text), "")
-			if err := caddy.Load(adapt(t, "{\nadmin off\npersist_config off\nlog {\noutput file "+f.log+"\nlevel DEBUG\n}\n"+strings.TrimPrefix(text, "{\n")), true); err != nil {
-				t.Fatal(err)
-			}
+			f.load(adapt(t, "{\nadmin off\npersist_config off\nlog {\noutput file "+f.log+"\nlevel DEBUG\n}\n"+strings.TrimPrefix(text, "{\n")))
 			f.do("POST", "/v0/b2b/csc/v2/credentials/list", "{}", "Content-Type", "application/json").is(http.StatusOK)
 			f.do("GET", "/v1/signdoc/convert/pdf/specs", "").is(http.StatusOK)
 			f.do("POST", "/csc/v2/oauth2/token", "", "Content-Type", "application/x-www-form-urlencoded").is(http.StatusBadRequest)

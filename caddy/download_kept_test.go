@@ -52,9 +52,7 @@ func TestMetricsAndLogOfDownloads(t *testing.T) {
 	o.stopAt("middle")
 	admin := freeAddress(t)
 	config := strings.Replace(f.caddyfile(localSite), "admin off", "admin "+admin, 1)
-	if err := caddy.Load(adapt(t, config), true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(adapt(t, config))
 	metric := func(name string) float64 {
 		t.Helper()
 		res, err := http.Get("http://" + admin + "/metrics") //nolint:noctx // a test

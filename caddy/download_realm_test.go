@@ -59,9 +59,7 @@ func TestDownloadsAreForTheirRealm(t *testing.T) {
 			if strings.Contains(site, "invoke") {
 				config += "\n&(gateway) {\n" + gateway + "\n}\n"
 			}
-			if err := caddy.Load(adapt(t, config), true); err != nil {
-				t.Fatal(err)
-			}
+			f.load(adapt(t, config))
 			app := basicAuth("app")
 			f.do("DELETE", download("x"), "", app...).is(200)
 			f.do("DELETE", download("x"), "", append(app, "X-Realm", "1")...).is(404)

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // If an error route makes another call by the same gateway, that is not a retry of the
@@ -114,9 +112,7 @@ func TestNoRetryByAnOwnProxyInAnyRoute(t *testing.T) {
 			own := "reverse_proxy " + api.URL + " {\nlb_retries 3\ntransport bankid_esign {\napi signdoc\nupstream " + api.URL + "\ncall signdoc GET /v1/once bearer never\n}\n}"
 			config := f.caddyfile("respond unused")
 			config = config[:strings.LastIndex(config, f.site)] + strings.Replace(fmt.Sprintf(site, own), "SITE", f.site, 1)
-			if err := caddy.Load(adapt(t, config), true); err != nil {
-				t.Fatal(err)
-			}
+			f.load(adapt(t, config))
 			f.do("GET", "/v1/once", "")
 			if n := calls.Load(); n != 1 {
 				t.Errorf("the call was sent %d times", n)

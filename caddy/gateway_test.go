@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,10 +141,28 @@ var longWay = flag.Bool("long", false, "send all calls through Caddy's reverse_p
 // start loads a configuration whose site has the given directives.
 func (f *fixture) start(site string) *fixture {
 	f.t.Helper()
-	if err := caddy.Load(adapt(f.t, f.caddyfile(site)), true); err != nil {
+	f.load(adapt(f.t, f.caddyfile(site)))
+	return f
+}
+
+// load loads the JSON of a configuration. It waits until the one before listens no more at
+// the fixture's address: Caddy only begins to close its listeners, and until then the
+// kernel gives connections to both, of which the old one closes its own without a response.
+func (f *fixture) load(config []byte) {
+	f.t.Helper()
+	if err := caddy.Load(config, true); err != nil {
 		f.t.Fatalf("loading: %v", err)
 	}
-	return f
+	eventually(f.t, func() bool { return listeners(f.addr) <= 1 })
+}
+
+// listeners returns how many sockets listen at addr of 127.0.0.1, if this is Linux: Caddy
+// itself counts a listener no longer a moment before it closes it.
+func listeners(addr string) int {
+	_, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port)
+	sockets, _ := os.ReadFile("/proc/net/tcp")
+	return strings.Count(string(sockets), fmt.Sprintf(": 0100007F:%04X 00000000:0000 0A ", n))
 }
 
 // localSite is a site that admits the test itself.

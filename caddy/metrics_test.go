@@ -15,8 +15,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -33,9 +31,7 @@ func (f *fixture) startMeasured(site string) string {
 	f.t.Helper()
 	admin := freeAddress(f.t)
 	config := strings.Replace(f.caddyfile(site), "admin off", "admin "+admin, 1)
-	if err := caddy.Load(adapt(f.t, config), true); err != nil {
-		f.t.Fatalf("loading: %v", err)
-	}
+	f.load(adapt(f.t, config))
 	return admin
 }
 

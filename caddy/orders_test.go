@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // orders is an upstream that gives each document once. It can be stopped at any stage
@@ -212,9 +210,7 @@ const (
 func (f *fixture) startH2C(site string) {
 	f.t.Helper()
 	config := strings.Replace(f.caddyfile(site), "log_credentials", "log_credentials\nprotocols h1 h2c", 1)
-	if err := caddy.Load(adapt(f.t, config), true); err != nil {
-		f.t.Fatal(err)
-	}
+	f.load(adapt(f.t, config))
 }
 
 // servesAgain asserts that the next download returns the whole document, and that the

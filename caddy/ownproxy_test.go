@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
 )
 
@@ -144,9 +142,7 @@ func TestNothingOfABodyIsACallInAnyRoute(t *testing.T) {
 					t.Fatal("no host is chosen")
 				}
 			}
-			if err := caddy.Load(config, true); err != nil {
-				t.Fatal(err)
-			}
+			f.load(config)
 			f.hidesNoCall(t, path)
 		})
 	}

@@ -44,9 +44,7 @@ func TestF21ReloadWithAnotherClientGetsAnotherToken(t *testing.T) {
 	f.start(site)
 	f.do("GET", path, "").is(200)
 	config := strings.Replace(f.caddyfile(site), "client_id test-client", "client_id other-client", 1)
-	if err := caddy.Load(adapt(t, config), true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(adapt(t, config))
 	f.do("GET", path, "").is(200)
 	calls := f.upstream.seen()
 	if a, b := calls[0].Header.Get("Authorization"), calls[1].Header.Get("Authorization"); a == b {

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -66,9 +64,7 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 	config = strings.Replace(config, "log {", "debug\nlog {", 1)
 	adapted := adapt(t, config)
 	showsNone(t, "the adapted configuration", string(adapted))
-	if err := caddy.Load(adapted, true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(adapted)
 
 	var shown strings.Builder
 	ask := func(method, path string, header ...string) {
@@ -103,9 +99,7 @@ func TestF34SecretsDoNotShow(t *testing.T) {
 		})
 		f.app = fmt.Sprintf("timeout %ds", 3+len(shown.String())%7) // the changed option makes another source
 		config = strings.Replace(f.caddyfile(site), "admin off", "admin "+admin, 1)
-		if err := caddy.Load(adapt(t, config), true); err != nil {
-			t.Fatal(err)
-		}
+		f.load(adapt(t, config))
 		ask("POST", "/v1/signdoc/pades")
 	}
 	showsNone(t, "a response", shown.String())
@@ -233,9 +227,7 @@ func TestLiteralSecretWarns(t *testing.T) {
 	} {
 		f := newFixture(t)
 		config := strings.Replace(f.caddyfile(localSite), "{file."+f.secret+"}", secret, 1)
-		if err := caddy.Load(adapt(t, config), true); err != nil {
-			t.Fatal(err)
-		}
+		f.load(adapt(t, config))
 		warned := false
 		for line := range strings.Lines(f.logged()) {
 			var entry struct{ Level, Msg, Hint string }

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // Errors of handlers before the gateway are not BankID's, and are marked, wherever the
@@ -80,9 +78,7 @@ func TestGatewayWithoutASite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(raw, true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(raw)
 	f.do("GET", path, "").is(200)
 	f.do("POST", "/nowhere", strings.Repeat("x", 8<<20)).is(404).byGateway("http_request_denied")
 }

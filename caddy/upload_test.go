@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -216,9 +214,7 @@ func TestErrorRoutesOfASubrouteRespond(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(raw, true); err != nil {
-		t.Fatal(err)
-	}
+	f.load(raw)
 	for _, size := range []int{0, 9, 2 << 20} {
 		f.do("POST", path, strings.Repeat("x", size)).is(418)
 	}
