@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -24,7 +25,7 @@ type admin struct {
 // startAdmin loads a configuration with an admin endpoint.
 func (f *fixture) startAdmin(site string) *admin {
 	f.t.Helper()
-	a := &admin{f, freeAddress(f.t)}
+	a := &admin{f, ports.Address(f.t)}
 	a.reload(site)
 	return a
 }
@@ -224,7 +225,7 @@ func TestAdminRefuses(t *testing.T) {
 
 func TestAdminWithoutTheApp(t *testing.T) {
 	f := newFixture(t)
-	address := freeAddress(t)
+	address := ports.Address(t)
 	f.load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"))
 	a := &admin{f, address}
 	a.ask("GET", "/bankid_esign/clients").is(404).says("the bankid_esign app is not configured")

@@ -18,6 +18,7 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
@@ -179,7 +180,7 @@ func TestPrivateKeysDoNotShow(t *testing.T) {
 
 func TestClockSkewIsLoggedAndMeasured(t *testing.T) {
 	f := newB2B(t)
-	admin := freeAddress(t)
+	admin := ports.Address(t)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
 		_, _ = io.WriteString(w, `{"access_token":"t","token_type":"DPoP","expires_in":300}`)

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // path is the path of a call that each of the sites below allows.
@@ -64,7 +66,7 @@ func TestCallersLocal(t *testing.T) {
 
 func TestCallersLocalBehindAProxyOnTheSameHost(t *testing.T) {
 	f := newFixture(t)
-	front := freeAddress(t)
+	front := ports.Address(t)
 	f.start(localSite + "\n}\nhttp://" + front + " {\nreverse_proxy " + f.addr)
 	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+front+path, nil)
 	if err != nil {

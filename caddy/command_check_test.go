@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -281,7 +282,7 @@ func TestCheckHints(t *testing.T) {
 	f.issuer.HandleDiscovery(http.NotFound)
 	run(t, args(issuer, "test-client")...).exits(1).prints("hint there is no OpenID provider at the issuer's URL")
 	f.issuer.HandleDiscovery(nil)
-	run(t, args("http://"+freeAddress(t), "test-client")...).exits(1).prints("hint nothing listens")
+	run(t, args("http://"+ports.Address(t), "test-client")...).exits(1).prints("hint nothing listens")
 	run(t, args("https"+strings.TrimPrefix(issuer, "http"), "test-client")...).exits(1).prints("hint the server at the issuer's address does not speak TLS")
 	run(t, "check", "--environment", "sandbox").exits(1).prints("hint nothing serves the sandbox at 127.0.0.1:9771: start it by 'caddy bankid-esign sandbox'")
 	f.issuer.HandleToken(func(w http.ResponseWriter, r *http.Request) {
@@ -344,7 +345,7 @@ func TestCheckWithEnvironmentFiles(t *testing.T) {
 	run(t, "check", "--config", file, "--envfile", first, "--envfile", second).prints("of-the-environment by client_secret_basic")
 	// A file can set the egress proxy, which the check of a single client needs as
 	// well.
-	proxy := write("proxy.env", "HTTP_PROXY=http://"+freeAddress(t)+"\nHTTPS_PROXY=http://"+freeAddress(t))
+	proxy := write("proxy.env", "HTTP_PROXY=http://"+ports.Address(t)+"\nHTTPS_PROXY=http://"+ports.Address(t))
 	run(t, "check", "--issuer", "https://bankid.example", "--client-id", "test-client", "--secret-file", f.secret, "--envfile", proxy).
 		exits(1).prints("hint the egress proxy cannot be reached")
 }

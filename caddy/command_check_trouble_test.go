@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -18,7 +19,7 @@ func TestCheckOfCredentialsWithoutTheProvider(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	issuer := "http://" + freeAddress(t)
+	issuer := "http://" + ports.Address(t)
 	args := func(more ...string) []string {
 		return append([]string{"check", "--issuer", issuer, "--client-id", "test-client"}, more...)
 	}

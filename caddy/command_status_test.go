@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -117,7 +118,7 @@ func TestRefreshAfterARetryThatWentWell(t *testing.T) {
 }
 
 func TestStatusOfNoGateway(t *testing.T) {
-	absent := freeAddress(t)
+	absent := ports.Address(t)
 	for _, args := range [][]string{{"status"}, {"refresh", "default"}} {
 		out := run(t, append(args, "--address", absent)...).exits(1).prints(
 			"Error: no Caddy responds at the admin address "+absent+" (dial tcp "+absent+": connect: connection refused): start the gateway",
@@ -151,7 +152,7 @@ func TestStatusOfWrongUsage(t *testing.T) {
 func TestStatusWhereTheAdminAPIOrTheGatewayIsOff(t *testing.T) {
 	f := newFixture(t)
 	run(t, "status", "--config", f.writeConfig(localSite)).exits(1).prints("turns the admin API off (admin off): a running gateway cannot be asked without it")
-	address := freeAddress(t)
+	address := ports.Address(t)
 	if err := caddy.Load(adapt(t, "{\nadmin "+address+"\npersist_config off\n}"), true); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +209,7 @@ func TestStatusFindsTheAdminSocket(t *testing.T) {
 	run(t, "status", "--config", config).prints("client default")
 	run(t, "refresh", "default", "--config", config).prints("client default")
 
-	absent := freeAddress(t)
+	absent := ports.Address(t)
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("CADDY_ADMIN", absent)
 	runIn(t, f.dir, "status").prints("client default")

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // What the configuration or a template reads of Caddy's reverse_proxy is there, although
 // no option of it is configured.
 func TestPlaceholdersOfTheReverseProxyAreThere(t *testing.T) {
-	dead := freeAddress(t)
+	dead := ports.Address(t)
 	dir := t.TempDir()
 	page := `failed: {{placeholder "http.reverse_proxy.upstream.hostport"}}`
 	if err := os.WriteFile(filepath.Join(dir, "error.html"), []byte(page), 0o600); err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // A hostFailure is how a call fails at the API's host or on the way there.
@@ -98,7 +99,7 @@ func hostFailures(t *testing.T) []hostFailure {
 	dns := func(rcode int) string { return "resolvers " + newDNS(t, rcode) }
 	named := func(*testing.T) string { return fmt.Sprintf("api%d.example:443", time.Now().UnixNano()) }
 	return []hostFailure{
-		{"nothing listens", freeAddress, false, "", 502, "connection_refused"},
+		{"nothing listens", func(t *testing.T) string { return ports.Address(t) }, false, "", 502, "connection_refused"},
 		{"the DNS knows no such host", named, true, dns(3), 502, "dns_error"},
 		{"the DNS is silent", named, true, "dial_timeout 50ms\n" + dns(-1), 504, "dns_timeout"},
 		{"there is no time to connect", serving(silent), false, "dial_timeout 1ns", 504, "connection_timeout"},

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/longway"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // differentialCalls is how many calls TestBothWaysAreTheSame makes:
@@ -50,7 +51,7 @@ func startPairs(t *testing.T, pairs []pair) (f *fixture, admin string, lanes [][
 	lanes = make([][2]lane, len(pairs))
 	for n, p := range pairs {
 		for way := range lanes[n] {
-			l := lane{addr: freeAddress(t), api: p.hosts[way]}
+			l := lane{addr: ports.Address(t), api: p.hosts[way]}
 			_, port, _ := net.SplitHostPort(l.addr)
 			l.name = l.addr
 			longs[l.addr] = way == 1
@@ -94,7 +95,7 @@ func startPairs(t *testing.T, pairs []pair) (f *fixture, admin string, lanes [][
 			lanes[n][way] = l
 		}
 	}
-	admin = freeAddress(t)
+	admin = ports.Address(t)
 	caddyfile := strings.Replace(f.caddyfile("")+sites.String(), "admin off", "admin "+admin, 1)
 	var config map[string]any
 	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil {
@@ -153,7 +154,7 @@ var (
 	tokens   = regexp.MustCompile(`Bearer token-[\w-]+`)
 	errorIDs = regexp.MustCompile(`\{id=\w+\} `)
 	uses     = regexp.MustCompile(`(?m)^use \d of a connection$`)
-	ports    = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	loopback = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 
 // normal returns s without what differs between two lanes or two times.
@@ -165,7 +166,7 @@ func (l lane) normal(s string) string {
 	}
 	s = dates.ReplaceAllString(s, "${1}NOW")
 	s = tokens.ReplaceAllString(s, "TOKEN")
-	s = ports.ReplaceAllString(s, "PORT")
+	s = loopback.ReplaceAllString(s, "PORT")
 	return trailers.ReplaceAllStringFunc(s, sorted)
 }
 

@@ -10,6 +10,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 func TestDownloadsOutliveReloads(t *testing.T) {
@@ -50,7 +52,7 @@ func TestMetricsAndLogOfDownloads(t *testing.T) {
 	f := newFixture(t)
 	o := f.serving(newOrders(1000))
 	o.stopAt("middle")
-	admin := freeAddress(t)
+	admin := ports.Address(t)
 	config := strings.Replace(f.caddyfile(localSite), "admin off", "admin "+admin, 1)
 	f.load(adapt(t, config))
 	metric := func(name string) float64 {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // twoUsers is a site with two callers, "app" and "other". The password of both is
@@ -33,7 +35,7 @@ func TestDownloadsAreForTheirCallerAndSite(t *testing.T) {
 		f := newFixture(t)
 		o := f.serving(newOrders(1000))
 		o.stopAt("middle")
-		other := freeAddress(t)
+		other := ports.Address(t)
 		site := strings.NewReplacer("CALLERS", callers, "UPSTREAM_URL", f.upstream.URL).Replace(twoUsers)
 		f.start(site + "\n}\nhttp://" + other + " {\nbind 127.0.0.1\n" + site)
 		caller := f.newLeaver("h1", "DELETE", download("x"), "", basicAuth("app")...)
@@ -202,7 +204,7 @@ func TestCallerThatLeftIsNotCalledFor(t *testing.T) {
 	})
 	t.Run("server not there", func(t *testing.T) {
 		f := newFixture(t)
-		address := freeAddress(t)
+		address := ports.Address(t)
 		f.start(`bankid_esign signdoc {
 			callers local
 			upstream signdoc http://` + address + `

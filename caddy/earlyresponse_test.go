@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // countedBody counts the bytes that are read from it.
@@ -69,7 +71,7 @@ func TestResponseOverHTTP2ComesAfterTheBody(t *testing.T) {
 	}{
 		"caller refused":       {"callers authenticated", "", path, nil, 403},
 		"no such call":         {"callers local", "", "/nowhere", nil, 404},
-		"API is not there":     {"callers local", "http://" + freeAddress(t), path, nil, 502},
+		"API is not there":     {"callers local", "http://" + ports.Address(t), path, nil, 502},
 		"API refuses":          {"callers local", newEarlyAPI(t, ""), path, nil, 413},
 		"API refuses, chunked": {"callers local", newEarlyAPI(t, "chunked"), path, nil, 413},
 		"no token":             {"callers local", "", path, unavailable, 503},

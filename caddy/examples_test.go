@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // specs is the path of a call that exists in every environment.
@@ -54,7 +56,7 @@ func startExample(t *testing.T, name string, hosts ...string) *exampleGateway {
 	if _, set := os.LookupEnv("BANKID_ENVIRONMENT"); set {
 		t.Fatal("BANKID_ENVIRONMENT is set: the examples would not run on the sandbox")
 	}
-	e := &exampleGateway{t: t, dir: t.TempDir(), address: freeAddress(t)}
+	e := &exampleGateway{t: t, dir: t.TempDir(), address: ports.Address(t)}
 	options, output := "admin off\npersist_config off\nskip_install_trust\nauto_https disable_redirects\nstorage file_system "+e.dir+"\n", "output file "+e.dir+"/log\n"
 	config := strings.Replace(string(text), "\tlog {\n", "\tlog {\n"+output, 1)
 	if config == string(text) {

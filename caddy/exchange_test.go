@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // If an error route makes another call by the same gateway, that is not a retry of the
@@ -47,7 +49,7 @@ func TestMetricsOfTwoGateways(t *testing.T) {
 	site := func(client, upstream, options string) string {
 		return "bankid_esign signdoc {\ncallers local\nclient " + client + "\nupstream signdoc " + upstream + "\n" + options + "\n}"
 	}
-	dead := "http://" + freeAddress(t)
+	dead := "http://" + ports.Address(t)
 	const total = `refusals_total{client="%s",reason="%s",status="%d"}`
 	for name, test := range map[string]struct {
 		site string

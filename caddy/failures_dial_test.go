@@ -4,6 +4,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // newDNS starts a DNS server that answers every question with rcode, or does not answer
@@ -45,7 +47,7 @@ func TestFailuresToReachTheAPI(t *testing.T) {
 		"the DNS fails":      {"https://api.example", "resolvers " + newDNS(t, 2), `error=dns_error;details="the response of the DNS is not usable"`, "server misbehaving"},
 		"the DNS refuses":    {"https://api.example", "resolvers " + newDNS(t, 5), `error=dns_error;details="the response of the DNS is not usable"`, "server misbehaving"},
 		"the DNS is silent":  {"https://api.example", "dial_timeout 200ms\nresolvers " + newDNS(t, -1), "error=dns_timeout", "i/o timeout"},
-		"nothing listens":    {"http://" + freeAddress(t), "", "error=connection_refused", "connection refused"},
+		"nothing listens":    {"http://" + ports.Address(t), "", "error=connection_refused", "connection refused"},
 		"there is no way":    {"https://224.0.0.1", "", "error=destination_ip_unroutable", "network is unreachable"},
 		"no port to come by": {"https://127.0.0.1", "local_address 192.0.2.1", "error=proxy_internal_error;details=", "cannot assign requested address"},
 	} {

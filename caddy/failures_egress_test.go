@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // proxyPassword is the password of the egress proxy. It must not be shown anywhere.
@@ -117,7 +119,7 @@ func TestFailuresOfAnEgressProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			address := freeAddress(t)
+			address := ports.Address(t)
 			if test.serve != nil {
 				address = "127.0.0.1:" + listen(t, test.serve)
 			}

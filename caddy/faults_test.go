@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -123,7 +124,7 @@ func TestCallsThatMustNotBeRetriedAreSentOnce(t *testing.T) {
 
 func TestCallsAreRetriedWhenNothingWasSent(t *testing.T) {
 	f := newFixture(t)
-	address := freeAddress(t)
+	address := ports.Address(t)
 	f.start(fmt.Sprintf(`bankid_esign signdoc {
 		callers local
 		upstream signdoc http://%s
@@ -167,7 +168,7 @@ func TestRefusedConnectionIsTheProxysError(t *testing.T) {
 	f.start(fmt.Sprintf(`bankid_esign signdoc {
 		callers local
 		upstream signdoc http://%s
-	}`, freeAddress(t)))
+	}`, ports.Address(t)))
 	f.do("GET", path, "").is(502).byGateway("connection_refused")
 }
 
@@ -388,7 +389,7 @@ func TestErrorRoutesSeeTheKindOfEveryError(t *testing.T) {
 	f := newFixture(t)
 	f.start(`bankid_esign signdoc {
 		callers local
-		upstream signdoc http://` + freeAddress(t) + `
+		upstream signdoc http://` + ports.Address(t) + `
 	}
 	handle_errors {
 		respond {http.bankid_esign.error}

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +25,7 @@ import (
 
 	_ "github.com/esigngateway/caddy-bankid-esign/caddy"
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/longway"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -55,7 +54,7 @@ func newFixture(t *testing.T) *fixture {
 	dir := t.TempDir()
 	f := &fixture{
 		t: t, issuer: tokenauthtest.NewHTTPServer(), upstream: newUpstream(t),
-		addr: freeAddress(t), dir: dir,
+		addr: ports.Address(t), dir: dir,
 		log: filepath.Join(dir, "log.json"), secret: filepath.Join(dir, "secret"),
 	}
 	t.Cleanup(f.issuer.Close)
@@ -313,35 +312,6 @@ func (u *upstream) seen() []*call {
 	calls := u.calls
 	u.calls = nil
 	return calls
-}
-
-// nextPort is where freeAddress looks next. It begins by chance, since other processes run
-// tests too.
-var nextPort = func() *atomic.Int32 {
-	n := new(atomic.Int32)
-	n.Store(rand.Int32N(freePorts))
-	return n
-}()
-
-// freePorts is how many ports freeAddress chooses from.
-const freePorts = 12000
-
-// freeAddress returns a loopback address on which nothing listens, and never the same twice:
-// some tests need many before anything listens there. Its port is outside the range that
-// the system assigns automatically.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+nextPort.Add(1)%freePorts))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		return ln.Addr().String()
-	}
 }
 
 // waits marks a test that waits for seconds. It is left out with -short.

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // newProtocols starts a gateway that speaks HTTP/1.1, HTTP/2 and HTTP/3 over TLS, and
@@ -27,7 +29,7 @@ func newProtocols(t *testing.T) (f *fixture, plain string, config *tls.Config) {
 	ca := newCA(t)
 	cert := filepath.Join(f.dir, "server.pem")
 	ca.issue(t, cert)
-	plain = freeAddress(t)
+	plain = ports.Address(t)
 	_, port, _ := net.SplitHostPort(f.addr)
 	f.url = "https://localhost:" + port
 	f.site = f.url

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -19,7 +20,7 @@ func TestF03HungIssuerHurtsNobodyElse(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	f.issuer.HandleToken(func(http.ResponseWriter, *http.Request) { <-release })
-	other := freeAddress(t)
+	other := ports.Address(t)
 	f.app = "timeout 300ms"
 	f.start(localSite + "\n}\nhttp://" + other + " {\nrespond other")
 

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/gateway"
 )
@@ -152,7 +153,7 @@ func newMatrices(t *testing.T, faults ...fault) []*matrix {
 	var matrices []*matrix
 	var sites strings.Builder
 	for i, fault := range faults {
-		m := &matrix{fault: fault, calls: matrixCalls(), url: "http://" + freeAddress(t)}
+		m := &matrix{fault: fault, calls: matrixCalls(), url: "http://" + ports.Address(t)}
 		m.upstream = newScriptedUpstream(t, fault.script, fault.script2, cert)
 		transport := fault.proxy
 		if fault.script2 != nil {

@@ -15,6 +15,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -29,7 +30,7 @@ var sample = regexp.MustCompile(`^(caddy_bankid_esign_\S+?(?:\{.*\})?) (\S+)$`)
 // endpoint's address.
 func (f *fixture) startMeasured(site string) string {
 	f.t.Helper()
-	admin := freeAddress(f.t)
+	admin := ports.Address(f.t)
 	config := strings.Replace(f.caddyfile(site), "admin off", "admin "+admin, 1)
 	f.load(adapt(f.t, config))
 	return admin

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // The example runs unchanged, except for its ports and the file of the log.
@@ -17,7 +19,7 @@ func TestOperationsExampleRedactsSignID(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFixture(t)
-	metrics := freeAddress(t)
+	metrics := ports.Address(t)
 	text := strings.NewReplacer(
 		"	admin unix/{$XDG_RUNTIME_DIR:/tmp}/esign-gateway.sock|0600\n", "	admin off\n	persist_config off\n",
 		"	log {\n		format", "	log {\n		output file "+f.log+"\n		level DEBUG\n		format",

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	caddyesign "github.com/esigngateway/caddy-bankid-esign/caddy"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // ownProxy returns an operator's own reverse_proxy to upstream, with subdirectives of
@@ -62,7 +63,7 @@ func TestNothingOfABodyIsACall(t *testing.T) {
 		"no token, buffers":  {upstream: newRespondingAPI(t, 200, 0), token: noToken, proxy: "request_buffers 64KiB"},
 		"no token, its page": {upstream: newRespondingAPI(t, 200, 0), token: noToken, after: "handle_errors {\nrespond {err.status_code}\n}"},
 		"no such call":       {upstream: newRespondingAPI(t, 200, 0), path: "/nowhere"},
-		"no host":            {upstream: "http://" + freeAddress(t)},
+		"no host":            {upstream: "http://" + ports.Address(t)},
 		"200":                {upstream: newRespondingAPI(t, 200, 0)},
 		"200, streamed":      {upstream: newRespondingAPI(t, 200, 1<<10), transport: "request_buffer 1KiB"},
 		"401":                {upstream: newRespondingAPI(t, 401, 0)},

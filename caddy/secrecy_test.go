@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -42,7 +43,7 @@ func showsNone(t *testing.T, where, text string) {
 
 func TestF34SecretsDoNotShow(t *testing.T) {
 	f := newFixture(t)
-	admin := freeAddress(t)
+	admin := ports.Address(t)
 	errorPage := newUpstream(t)
 	f.issuer.HandleToken(func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteToken(w, plantedToken, 300) })
 	site := `bankid_esign signdoc csc timestamp {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/tokenauthtest"
 )
 
@@ -34,7 +35,7 @@ func TestResponseToAnUploadThatIsUnderWay(t *testing.T) {
 		"no token":         {"callers local", "/v1/signdoc/pades", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503},
 		"client refused":   {"callers local", "/v1/signdoc/pades", func(w http.ResponseWriter, _ *http.Request) { tokenauthtest.WriteError(w, 401, "invalid_client") }, 502},
 		"API refuses":      {"callers local\nupstream signdoc " + early.URL, "/v1/signdoc/pades", nil, 413},
-		"API is not there": {"callers local\nupstream signdoc http://" + freeAddress(t), "/v1/signdoc/pades", nil, 502},
+		"API is not there": {"callers local\nupstream signdoc http://" + ports.Address(t), "/v1/signdoc/pades", nil, 502},
 	} {
 		for kind, length := range map[string]int64{"length": 8 << 20, "chunked": -1} {
 			t.Run(name+" "+kind, func(t *testing.T) {
@@ -93,9 +94,9 @@ func TestErrorRoutesGetTheBody(t *testing.T) {
 		token     http.HandlerFunc
 	}{
 		"no token":                    {"bankid_esign signdoc {\ncallers local\nupstream signdoc UPSTREAM_URL\n}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }},
-		"API is not there":            {"bankid_esign signdoc {\ncallers local\nupstream signdoc http://" + freeAddress(t) + "\n}", nil},
+		"API is not there":            {"bankid_esign signdoc {\ncallers local\nupstream signdoc http://" + ports.Address(t) + "\n}", nil},
 		"no token, own proxy":         {ownProxy("UPSTREAM_URL", "", ""), noToken},
-		"API is not there, own proxy": {ownProxy("http://"+freeAddress(t), "", ""), nil},
+		"API is not there, own proxy": {ownProxy("http://"+ports.Address(t), "", ""), nil},
 	} {
 		for kind, length := range map[string]int64{"length": 0, "chunked": -1} {
 			for _, body := range []string{"important", large} {
@@ -178,7 +179,7 @@ func TestBrokenBodyEndsItsConnection(t *testing.T) {
 func TestErrorRoutesGetNoPartOfABufferedBody(t *testing.T) {
 	for _, size := range []int{9, 100_000} {
 		f := newFixture(t)
-		f.start("bankid_esign signdoc {\ncallers local\nrequest_buffers 64KiB\nfail_duration 1m\nupstream signdoc http://" + freeAddress(t) +
+		f.start("bankid_esign signdoc {\ncallers local\nrequest_buffers 64KiB\nfail_duration 1m\nupstream signdoc http://" + ports.Address(t) +
 			"\n}\nhandle_errors {\nreverse_proxy " + f.upstream.URL + "\n}")
 		f.do("GET", path, "") // from now on, the host counts as down
 		body := strings.Repeat("x", size)

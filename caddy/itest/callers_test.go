@@ -30,6 +30,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox/pdftest"
 )
@@ -314,7 +315,7 @@ func startCallersGateway(t *testing.T, bank string) (origins map[string]string, 
 	var sites strings.Builder
 	for _, c := range append([]callerCase{ordinaryCase, waitingCase}, callerCases...) {
 		for _, scheme := range []string{"http", "https"} {
-			addr := freeAddr(t)
+			addr := ports.Address(t)
 			origins[c.name+" "+scheme] = scheme + "://" + addr
 			fmt.Fprintf(&sites, "%s://%s {\nbind 127.0.0.1\n", scheme, addr)
 			if scheme == "https" {

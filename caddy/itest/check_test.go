@@ -13,6 +13,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // TestCaddyItself is not a test: it runs Caddy if runCaddy has started this program.
@@ -104,7 +106,7 @@ func testCheck(t *testing.T, issuer string, key jose.JSONWebKey) {
 			[]string{"ok authentication", "ok esign token of", "FAIL esign/b2b token request failed: HTTP status 400: invalid_scope", "hint the client has not been given this scope"},
 		},
 		"wrong port": {
-			client("http://"+freeAddr(t)+"/auth/realms/current", clientID, secret), 1,
+			client("http://"+ports.Address(t)+"/auth/realms/current", clientID, secret), 1,
 			[]string{"FAIL discovery", "hint nothing listens at the issuer's address"},
 		},
 		"key that is not registered": {

@@ -4,18 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,6 +19,7 @@ import (
 
 	_ "github.com/esigngateway/caddy-bankid-esign" // and the gateway's
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/longway"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // longWay has every gateway in the process of the tests send its calls through Caddy's
@@ -54,7 +50,7 @@ type gateway struct {
 // of its global option bankid_esign, site the directives of its one site.
 func startGateway(t *testing.T, app, site string) *gateway {
 	t.Helper()
-	g := &gateway{url: "http://" + freeAddr(t), log: filepath.Join(t.TempDir(), "caddy.log"), level: "DEBUG"}
+	g := &gateway{url: "http://" + ports.Address(t), log: filepath.Join(t.TempDir(), "caddy.log"), level: "DEBUG"}
 	if err := g.load(t, app, site); err != nil {
 		t.Fatalf("starting Caddy: %v", err)
 	}
@@ -163,35 +159,6 @@ func checkLogLacks(t *testing.T, g *gateway, path string, secrets []string) {
 		if bytes.Contains(log, []byte(secret)) {
 			t.Errorf("the log contains secret %d of %d", i, len(secrets))
 		}
-	}
-}
-
-// nextPort is where freeAddr looks next. It begins by chance, since other processes run
-// tests too.
-var nextPort = func() *atomic.Int32 {
-	n := new(atomic.Int32)
-	n.Store(rand.Int32N(freePorts))
-	return n
-}()
-
-// freePorts is how many ports freeAddr chooses from.
-const freePorts = 12000
-
-// freeAddr returns a loopback address at which nothing listens, and never the same twice:
-// some tests need many before anything listens there. Its port is outside the range that
-// the system assigns automatically.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for {
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+nextPort.Add(1)%freePorts))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		return listener.Addr().String()
 	}
 }
 

@@ -28,6 +28,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // hostFiles are the files with the certificate of the hosts.
@@ -135,7 +137,7 @@ func hostAt(name, speaks, addr string) *host {
 // startNode returns a function that runs Node.
 func startNode(t *testing.T, files hostFiles) func(speaks, kind string, streams int) *host {
 	return func(speaks, kind string, streams int) *host {
-		addr := freeAddr(t)
+		addr := ports.Address(t)
 		_, port, _ := net.SplitHostPort(addr)
 		version := startHostProgram(t, "node", "host.mjs", kind, port, files.cert, files.key, strconv.Itoa(max(streams, 1)))
 		major, _, _ := strings.Cut(version, ".")
@@ -156,7 +158,7 @@ func startJetty(t *testing.T, files hostFiles) func(speaks, kind string, streams
 	classes := t.TempDir()
 	output(t, "hosts", "javac", "-cp", string(classpath), "-d", classes, "Host.java")
 	return func(speaks, kind string, streams int) *host {
-		addr := freeAddr(t)
+		addr := ports.Address(t)
 		_, port, _ := net.SplitHostPort(addr)
 		version := startHostProgram(t, "java", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", classes+":"+string(classpath), "Host", kind, port, files.keystore, strconv.Itoa(max(streams, 1)))
 		h := hostAt("Jetty "+version, speaks, addr)
@@ -172,7 +174,7 @@ func startNginx(t *testing.T, files hostFiles) func(speaks, listen string, reque
 	return func(speaks, listen string, requests, streams int) *host {
 		behind := httptest.NewServer(new(goHost))
 		t.Cleanup(behind.Close)
-		addr, dir := freeAddr(t), t.TempDir()
+		addr, dir := ports.Address(t), t.TempDir()
 		config := filepath.Join(dir, "nginx.conf")
 		if err := os.WriteFile(config, fmt.Appendf(nil, `
 pid %[1]s/pid;

@@ -17,6 +17,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // This is the client in keycloak/realm-current.json. Its secret has many characters that form
@@ -191,7 +193,7 @@ type keycloak struct {
 // has the values of the placeholders in keycloak/realm-current.json.
 func startKeycloak(t *testing.T, version string, env ...string) *keycloak {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := ports.Address(t)
 	_, port, _ := net.SplitHostPort(addr)
 	log, err := os.Create(filepath.Join(t.TempDir(), "keycloak.log"))
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // A prometheus is a running Prometheus that scrapes one gateway, with the alert rules of
@@ -71,7 +73,7 @@ func startPrometheus(t *testing.T, gatewayURL string, native bool) *prometheus {
 	if native {
 		program, scrape = prometheus3(t, program), "    scrape_native_histograms: true\n"
 	}
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), ports.Address(t)
 	config := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(config, fmt.Appendf(nil, `global:
   scrape_interval: 500ms

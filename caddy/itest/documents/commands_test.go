@@ -2,22 +2,19 @@ package documents
 
 import (
 	"context"
-	"errors"
 	"maps"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/documents"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // notRun are the commands in the documents, and in the comments of the examples, that
@@ -245,24 +242,6 @@ func repository(t *testing.T) string {
 	return root
 }
 
-// freePort returns a port on which nothing listens, outside the range that the system
-// assigns automatically.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for {
-		port := strconv.Itoa(20000 + rand.IntN(12000))
-		listener, err := net.Listen("tcp", "127.0.0.1:"+port)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		listener.Close()
-		return port
-	}
-}
-
 // inAClone runs a script in a directory that looks like a clone of the repository, and
 // returns what it prints. There, "caddy" is program, ports are changed, BankID's test
 // environment is the sandbox, and the files of a server are in the clone.
@@ -272,7 +251,7 @@ func inAClone(t *testing.T, program, script string) string {
 	dir := t.TempDir()
 	var there, back []string
 	for _, port := range []string{"8080", "8081", "9180", "9772", "9773"} {
-		free := freePort(t)
+		free := ports.Free(t, "127.0.0.1")
 		there, back = append(there, ":"+port, ":"+free), append(back, ":"+free, ":"+port)
 	}
 	here := strings.NewReplacer(append(there,

@@ -10,17 +10,17 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // A fleet is a number of gateways with one storage. They listen on the same port of
@@ -49,7 +49,7 @@ type gateway struct {
 // newFleet sets up a fleet. start starts its gateways.
 func newFleet(t *testing.T, b *bank, s storage) *fleet {
 	t.Helper()
-	f := &fleet{t: t, bank: b, dir: t.TempDir(), port: freePort(t), secure: freePort(t), storage: s}
+	f := &fleet{t: t, bank: b, dir: t.TempDir(), port: ports.Free(t, "127.0.0.1"), secure: ports.Free(t, "127.0.0.1"), storage: s}
 	f.certify()
 	for i := range f.gateways {
 		f.gateways[i] = &gateway{fleet: f, address: fmt.Sprintf("127.0.0.%d:%s", 2+i, f.port), log: filepath.Join(f.dir, fmt.Sprintf("log-%d", i))}
@@ -82,19 +82,6 @@ func (f *fleet) certify() {
 	} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			f.t.Fatal(err)
-		}
-	}
-}
-
-// freePort returns a port that nobody listens on. The kernel does not give it to connections,
-// which could take it before the server does.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for {
-		port := strconv.Itoa(20000 + mathrand.IntN(12000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			_ = l.Close()
-			return port
 		}
 	}
 }

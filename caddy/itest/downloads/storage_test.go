@@ -15,6 +15,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/caddy/itest/internal/postgresql"
 )
 
@@ -76,7 +77,7 @@ type redis struct {
 
 func newRedis(t *testing.T) storage {
 	t.Helper()
-	r := &redis{t: t, dir: t.TempDir(), port: freePort(t)}
+	r := &redis{t: t, dir: t.TempDir(), port: ports.Free(t, "127.0.0.1")}
 	server := exec.CommandContext(context.Background(), "redis-server", "--bind", "127.0.0.1", "--port", r.port,
 		"--dir", r.dir, "--appendonly", "yes", "--save", "")
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -199,7 +200,7 @@ type postgres struct{ *postgresql.Server }
 
 func newPostgres(t *testing.T) storage {
 	t.Helper()
-	return postgres{postgresql.New(t, "127.0.0.1", freePort(t))}
+	return postgres{postgresql.New(t, "127.0.0.1", ports.Free(t, "127.0.0.1"))}
 }
 
 func (postgres) mode() string { return "storage" }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -324,20 +322,4 @@ func (f *fleet) agree(gateways ...int) {
 		addresses[n] = f.gateways[i].address
 	}
 	f.eventually(func() bool { return f.bank.useNewest(addresses...) })
-}
-
-// freePort returns an unused port. The kernel does not give it to connections, which could
-// take it before the server does.
-func freePort(t *testing.T, host string) string {
-	t.Helper()
-	for port := 20000; port < 30000; port++ {
-		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		listener.Close()
-		return strconv.Itoa(port)
-	}
-	t.Fatal("no port is free at " + host)
-	return ""
 }

@@ -1,6 +1,9 @@
 package fleet
 
-import "github.com/esigngateway/caddy-bankid-esign/caddy/itest/internal/postgresql"
+import (
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
+	"github.com/esigngateway/caddy-bankid-esign/caddy/itest/internal/postgresql"
+)
 
 // A postgres is a server of PostgreSQL.
 type postgres struct{ *postgresql.Server }
@@ -8,7 +11,7 @@ type postgres struct{ *postgresql.Server }
 // newPostgres starts a server for a fleet.
 func newPostgres(f *fleet) postgres {
 	f.t.Helper()
-	return postgres{postgresql.New(f.t, f.host(), freePort(f.t, f.host()))}
+	return postgres{postgresql.New(f.t, f.host(), ports.Free(f.t, f.host()))}
 }
 
 // option is the global option for it.

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // A redis is a Redis server.
@@ -19,7 +21,7 @@ type redis struct {
 // newRedis starts a server for a fleet.
 func newRedis(f *fleet) *redis {
 	f.t.Helper()
-	r := &redis{t: f.t, dir: f.dir, host: f.host(), port: freePort(f.t, f.host())}
+	r := &redis{t: f.t, dir: f.dir, host: f.host(), port: ports.Free(f.t, f.host())}
 	r.start()
 	f.t.Cleanup(r.stop)
 	return r

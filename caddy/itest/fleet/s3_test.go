@@ -8,6 +8,8 @@ import (
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
 // An s3 is a server of S3.
@@ -24,7 +26,7 @@ const bucket = "fleet"
 // newS3 starts a server for a fleet.
 func newS3(f *fleet) *s3 {
 	f.t.Helper()
-	s := &s3{t: f.t, address: net.JoinHostPort(f.host(), freePort(f.t, f.host())), backend: s3mem.New()}
+	s := &s3{t: f.t, address: net.JoinHostPort(f.host(), ports.Free(f.t, f.host())), backend: s3mem.New()}
 	if err := s.backend.CreateBucket(bucket); err != nil {
 		f.t.Fatal(err)
 	}
