@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/caddyserver/caddy/v2"
+
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 )
 
