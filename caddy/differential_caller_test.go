@@ -61,7 +61,7 @@ func (c *wireCall) send1(t *testing.T, addr string) string {
 		return err.Error()
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	target := c.target
 	if c.absolute {
 		target = "http://" + addr + target
@@ -186,7 +186,7 @@ func (c *wireCall) send2(t *testing.T, addr string) string {
 		return err.Error()
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	fields := append([]field{{":method", c.method}, {":scheme", "http"}, {":authority", addr}, {":path", c.target}}, c.fields...)
 	if c.framing == "length" {
 		fields = append(fields, field{"content-length", strconv.Itoa(len(c.body))})

@@ -34,7 +34,7 @@ func TestBothWaysFlush(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				fmt.Fprintf(conn, "GET /get HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", l.addr)
 				r := bufio.NewReader(conn)
 				got := ""

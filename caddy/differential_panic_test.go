@@ -74,7 +74,7 @@ func TestBothWaysBreakOff(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				fmt.Fprintf(conn, "GET /get HTTP/1.1\r\nHost: %s\r\nAccept-Case: 1\r\nX-Break: %s\r\n\r\n", l.addr, test.how)
 				got, err := io.ReadAll(bufio.NewReader(conn))
 				if timeout, ok := err.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // it is not wrapped

@@ -36,7 +36,7 @@ func serve(t *testing.T, token string) (stop func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if conn, err := net.Dial("unix", socket); err == nil {
 			_ = conn.Close()
 			break
