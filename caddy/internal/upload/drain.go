@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -115,13 +116,25 @@ func (b *Body) discard(control *http.ResponseController, deadline time.Time, pau
 	if b.err == nil {
 		b.err = errResponded
 		if b.begun.Swap(true) || !b.expects {
-			if _, err := io.CopyN(io.Discard, rest, drainBytes); err == io.EOF {
+			if n, err := exhaust(io.LimitReader(rest, drainBytes)); err == nil && n < drainBytes {
 				b.whole.Store(true) // otherwise the body broke off, or is longer
 			}
 		}
 		b.ended.Store(true)
 	}
 	_ = control.SetReadDeadline(time.Time{})
+}
+
+// discardBuffers has the buffers that are read into.
+var discardBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// exhaust reads r to its end, and returns how many bytes that were. It reads more at once
+// than io.Discard does: after each read, the server of HTTP/2 tells the client twice how
+// much it may send, and to read that takes a program in Python longer than to send.
+func exhaust(r io.Reader) (n int64, err error) {
+	buffer := discardBuffers.Get().(*[64 << 10]byte)
+	defer discardBuffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buffer[:])
 }
 
 // A pausingReader reads until deadline, or until nothing comes for pause.
