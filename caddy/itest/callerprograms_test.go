@@ -20,7 +20,7 @@ import (
 )
 
 // callerPatience is the time limit of a caller. It is long, since all of them send 30 MiB at
-// the same time, and Python takes half a minute for that on a busy machine.
+// the same time, and the machine may have other work.
 const callerPatience = 3 * time.Minute
 
 // A callerCall is a call for a caller to make. body names a file, or is "".
