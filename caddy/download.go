@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,6 +19,10 @@ import (
 
 	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/download"
 )
+
+// storageRetryAfter is how long a caller is told to wait before it asks again for a
+// download that only the storage can have, which cannot be read.
+const storageRetryAfter = 5 * time.Second
 
 // clientKey identifies a client at its issuer, and so the orders that it can see.
 type clientKey struct{ Issuer, ClientID string }
@@ -118,6 +123,13 @@ func (h *Handler) fetchDownload(w http.ResponseWriter, r *http.Request, x *excha
 	returned = true
 	if !recorder.End(err == nil) {
 		panic(http.ErrAbortHandler)
+	}
+	if err == nil && recorder.Unasked() != nil { // the log has it already
+		return handlerError(&gatewayError{
+			status: http.StatusServiceUnavailable, kind: proxyInternal,
+			message:    "BankID does not have the document, and the gateway's storage, which may have it, cannot be read; see the gateway's log",
+			retryAfter: time.Now().Add(storageRetryAfter),
+		})
 	}
 	return err
 }

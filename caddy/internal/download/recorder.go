@@ -40,6 +40,7 @@ type Recorder struct {
 	status  int         // 0 before the first WriteHeader
 	passing bool        // the response goes to the client directly
 	adopted bool        // the client gets what the archive has instead of the response
+	unasked error       // why the client gets nothing of the response; see Unasked
 
 	transfer *transfer     // nil if there is none
 	ended    chan struct{} // closed when the transfer has ended
@@ -101,7 +102,7 @@ func (r *Recorder) Header() http.Header {
 
 // WriteHeader implements http.ResponseWriter.
 func (r *Recorder) WriteHeader(status int) {
-	if r.status != 0 {
+	if r.status != 0 || (status == http.StatusNotFound && r.askAgain()) {
 		return
 	}
 	header := r.ResponseWriter.Header()
@@ -112,9 +113,6 @@ func (r *Recorder) WriteHeader(status int) {
 		return
 	}
 	r.status = status
-	if status == http.StatusNotFound && r.find() {
-		return
-	}
 	length, err := strconv.ParseInt(r.header.Get("Content-Length"), 10, 64)
 	if err != nil {
 		length = -1 // not known yet
@@ -188,18 +186,23 @@ func (r *Recorder) begin(length int64) {
 	r.start()
 }
 
-// find reports whether the archive has the download although the server does not: another
-// process has fetched it meanwhile. If so, the client gets that.
-func (r *Recorder) find() bool {
+// askAgain asks the archive for the download, which the server does not have: another process
+// may have fetched it meanwhile. It reports whether the client gets something else than the
+// response: what the archive has, or an error if the archive did not say whether it has it.
+func (r *Recorder) askAgain() bool {
 	d := r.download
-	entry := d.findAgain(r.client)
-	if entry == nil {
+	entry, err := d.findAgain(r.client)
+	if entry == nil && err == nil {
 		return false
 	}
-	d.adopt(entry)
 	header := r.ResponseWriter.Header()
 	clear(header)
 	maps.Copy(header, r.before)
+	if err != nil {
+		r.status, r.unasked = http.StatusNotFound, err
+		return true
+	}
+	d.adopt(entry)
 	meta := d.response()
 	delete(header, "Server") // as Caddy's reverse proxy does
 	maps.Copy(header, meta.Header)
@@ -207,6 +210,11 @@ func (r *Recorder) find() bool {
 	r.start()
 	return true
 }
+
+// Unasked returns the error of the archive if the server does not have the download, and the
+// archive could not be asked for it. Then the client has got nothing: a client that gets a
+// 404 gives the download up. It returns nil otherwise.
+func (r *Recorder) Unasked() error { return r.unasked }
 
 // start starts the transfer to the client, whose header is complete.
 func (r *Recorder) start() {
@@ -243,7 +251,7 @@ func (r *Recorder) Write(p []byte) (int, error) {
 	if r.passing {
 		return r.ResponseWriter.Write(p)
 	}
-	if r.adopted {
+	if r.adopted || r.unasked != nil {
 		return len(p), nil
 	}
 	if d := r.download; d.expected >= 0 && int64(len(p)) > d.expected-d.length { // only this goroutine changes them
@@ -262,7 +270,7 @@ func (r *Recorder) End(whole bool) (complete bool) {
 	case r.passing:
 		r.leave()
 		return true
-	case r.status == 0:
+	case r.status == 0 || r.unasked != nil:
 		r.stop()
 		d.fail()
 		r.leave()

@@ -78,20 +78,21 @@ func (o *Options) finds() Archive {
 
 // findAgain looks for the download once more, after the server has said that it does not
 // have it: another process may have fetched it meanwhile. It returns nil if the archive does
-// not have it either.
-func (d *Download) findAgain(ctx context.Context) Entry {
+// not have it either. The error is that of an archive that could not be asked.
+func (d *Download) findAgain(ctx context.Context) (Entry, error) {
 	archive := d.options.finds()
 	if archive == nil {
-		return nil
+		return nil, nil
 	}
 	entry, err := archive.Find(ctx, d.key, lookAgainWait)
 	if err == nil {
-		return entry
+		return entry, nil
 	}
-	if ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) && d.options.Archive != nil {
-		d.fails(err)
+	if ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) || d.options.Archive == nil {
+		return nil, nil
 	}
-	return nil
+	d.fails(err)
+	return nil, err
 }
 
 // adopt settles the download as one that the archive has. The store does not keep it, since

@@ -68,18 +68,52 @@ func TestStorageThatFails(t *testing.T) {
 	}
 }
 
-// A storage that hangs holds up a 404 for a limited time.
-func TestStorageThatHangsBeforeA404(t *testing.T) {
+// If the storage cannot be asked before a 404, the client gets nothing of that, after a limited
+// time.
+func TestStorageThatFailsBeforeA404(t *testing.T) {
+	for _, hangs := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			s, a, seen := new(Store), newShelf(), new(events)
+			broken := errors.New("broken")
+			a.failWith(func(string) error { time.Sleep(hangs); return broken })
+			start := time.Now()
+			f := archived(t, s, 1, seen, a.of())
+			f.recorder.Header().Set("X-Server", "it")
+			f.recorder.WriteHeader(http.StatusNotFound)
+			if n, err := f.recorder.Write(document(10)); n != 10 || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+			if !f.recorder.End(true) || f.w.status != 0 || len(f.w.content()) != 0 || len(f.w.Header()) != 0 {
+				t.Errorf("the client got %d, %v, %q", f.w.status, f.w.Header(), f.w.content())
+			}
+			if f.recorder.Unasked() == nil {
+				t.Error("the 404 counts")
+			}
+			if took := time.Since(start); took > storageWait-manifestWait+lookAgainWait {
+				t.Errorf("it took %v", took)
+			}
+			seen.are(t, Unstored, Unmarked)
+			time.Sleep(time.Hour)
+			if s.used != 0 || len(s.downloads) != 0 {
+				t.Errorf("%d bytes are kept", s.used)
+			}
+		})
+	}
+}
+
+// A client that leaves while the storage is asked is no reason to blame the storage.
+func TestClientLeavesBeforeA404(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, a := new(Store), newShelf()
-		a.failWith(func(string) error { time.Sleep(time.Minute); return errors.New("broken") })
-		start := time.Now()
-		f := archived(t, s, 1, &events{}, a.of())
+		a, seen := newShelf(), new(events)
+		f := archived(t, new(Store), 1, seen, a.of())
+		a.failWith(func(string) error { time.Sleep(time.Second); return errors.New("broken") })
+		time.AfterFunc(time.Millisecond, f.leave)
 		f.recorder.WriteHeader(http.StatusNotFound)
 		f.recorder.End(true)
-		if took := time.Since(start); f.w.status != http.StatusNotFound || took > storageWait-manifestWait+lookAgainWait {
-			t.Errorf("the client got %d after %v", f.w.status, took)
+		if err := f.recorder.Unasked(); err != nil {
+			t.Error(err)
 		}
+		seen.are(t, GoesOn)
 		time.Sleep(time.Hour)
 	})
 }
