@@ -552,6 +552,54 @@ func leftoversAreDeleted(t *testing.T, s *memory) {
 	}
 }
 
+// A delayed storage says that it has not stored manifests. If late is set, it stores them later.
+type delayed struct {
+	*memory
+	late bool
+}
+
+func (f delayed) Store(ctx context.Context, key string, value []byte) error {
+	if !strings.HasSuffix(key, ".manifest") {
+		return f.memory.Store(ctx, key, value)
+	}
+	if f.late {
+		time.AfterFunc(5*time.Second, func() { _ = f.memory.Store(context.WithoutCancel(ctx), key, value) })
+	}
+	return errGone
+}
+
+// A storage may have the manifest although it says that it has failed: a response can be lost, or
+// come too late. If it has, other processes find the download. If not, the pieces go.
+func TestManifestThatMayHaveBeenStored(t *testing.T) {
+	for _, test := range []struct{ stored, unable bool }{{true, false}, {true, true}, {false, false}, {false, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			s, content := &memory{unable: test.unable}, document(2*download.PieceSize)
+			a, b := newGateway(t, delayed{s, test.stored}, "secret"), newGateway(t, s, "secret")
+			e := a.begin(key)
+			a.put(e, content)
+			whole := meta
+			whole.Length = int64(len(content))
+			if err := e.Commit(t.Context(), whole); !errors.Is(err, errGone) {
+				t.Errorf("the error is %v", err)
+			}
+			e.Abandon()
+			time.Sleep(10 * time.Second)
+			if test.stored {
+				b.has(key, content)
+				time.Sleep(keep / 2)
+				b.has(key, content)
+			} else {
+				b.hasNot(key)
+			}
+			time.Sleep(keep)
+			synctest.Wait()
+			if keys := s.keys(all); len(keys) > 0 {
+				t.Errorf("the storage still has %q", keys)
+			}
+		})
+	}
+}
+
 // A process that was suspended for long does not commit: others may have deleted pieces.
 func TestSuspendedProcessDoesNotCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

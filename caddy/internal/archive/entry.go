@@ -70,7 +70,10 @@ type newEntry struct {
 
 	ctx context.Context // ends with the writing
 	end context.CancelFunc
-	put int // pieces so far; the caller of Put, Commit and Abandon has it
+
+	// These belong to the caller of Put, Commit and Abandon.
+	put    int    // pieces so far
+	unsure ticket // of a manifest that the storage may have, although Commit failed; zero if there is none
 
 	mu     sync.Mutex
 	marked time.Time     // when the mark was written last
@@ -242,6 +245,7 @@ func (e *newEntry) Commit(ctx context.Context, meta download.Meta) error {
 		return err
 	}
 	if err := a.store(ctx, manifestKey(e.name), manifest); err != nil {
+		e.unsure = t // the response may be lost, or late
 		return err
 	}
 	e.mu.Lock()
@@ -262,6 +266,10 @@ func (e *newEntry) Abandon() {
 	go func() {
 		<-e.idle
 		e.unmark()
+		if e.unsure != (ticket{}) { // the sweep deletes it when its time is over
+			e.archive.note(e.name, e.unsure)
+			return
+		}
 		ctx := e.archive.closed
 		_ = e.archive.deletePieces(ctx, e.name, ticket{ID: e.id, Pieces: uint32(e.put)}) //nolint:gosec // it is not that many; the sweep deletes what is left
 	}()

@@ -52,7 +52,8 @@ type NewEntry interface {
 	// error is one of the storage, and Abandon must be called.
 	Commit(ctx context.Context, meta Meta) error
 
-	// Abandon deletes what was put, in the background.
+	// Abandon deletes what was put, in the background. After an error of Commit, the download
+	// stays until its time is over: the archive may have all of it.
 	Abandon()
 }
 
