@@ -19,8 +19,8 @@ func Address(t testing.TB) string {
 
 // Free returns a port on which nothing listens at host, a loopback address. No other process
 // gets it from Free, and this one not for its next thousand ports: a test needs some before
-// anything listens there. The system does not assign it automatically, which it does from
-// 32768 on.
+// anything listens there. By default, Linux does not assign it automatically, which it does
+// from 32768 on.
 func Free(t testing.TB, host string) string {
 	t.Helper()
 	s, err := own()
