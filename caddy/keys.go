@@ -118,11 +118,11 @@ func (c *Client) loadKeys(ctx caddy.Context) error {
 		if key.raw == nil {
 			continue
 		}
-		// The error of LoadModule would show the whole object, with a PIN in it.
-		var named struct {
-			Module string `json:"module"`
-		}
-		if json.Unmarshal(key.raw, &named) != nil || named.Module == "" {
+		// The error of LoadModule would show the whole object, with a PIN in it. LoadModule
+		// wants exactly this name, while a struct would take it in other spellings.
+		var object map[string]json.RawMessage
+		var name string
+		if json.Unmarshal(key.raw, &object) != nil || json.Unmarshal(object["module"], &name) != nil || name == "" {
 			return fmt.Errorf("%s_module: module is missing: it is the name of the module, such as pkcs11 or tpm", key.subdirective)
 		}
 		loaded := *c // LoadModule clears the field, which is part of what identifies the client

@@ -235,7 +235,7 @@ var _ caddyesign.KeyMaker = (*Device)(nil)
 
 // In JSON, the object of a module may hold a secret, such as a PIN.
 func TestKeyWithoutTheNameOfItsModule(t *testing.T) {
-	for _, object := range []string{`{"pin":"planted"}`, `{"module":1,"pin":"planted"}`, `{"module":"","pin":"planted"}`, `"planted"`} {
+	for _, object := range []string{`{"pin":"planted"}`, `{"module":1,"pin":"planted"}`, `{"module":"","pin":"planted"}`, `{"Module":"device","pin":"planted"}`, `{"module":null,"pin":"planted"}`, `"planted"`} {
 		config := `{"admin":{"disabled":true},"apps":{"bankid_esign":{"environment":"current","client_id":"x","private_key_module":` + object + `}}}`
 		var cfg caddy.Config
 		if err := json.Unmarshal([]byte(config), &cfg); err != nil {
