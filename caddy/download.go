@@ -43,7 +43,7 @@ func (h *Handler) serveDownload(w http.ResponseWriter, r *http.Request, x *excha
 	case h.archive == nil:
 	case h.stores:
 		options.Archive = h.archive.For(x.Call.Group, order)
-	case h.archive.HasDownloads():
+	case h.archive.MayHaveDownloads():
 		options.Former = h.archive.For(x.Call.Group, order)
 	}
 	d, first, err := h.downloads.Claim(r.Context(), key, options)

@@ -42,6 +42,7 @@ type Archive struct {
 
 	mu        sync.Mutex
 	attached  []*Settings // the newest last; there is always one after the first Attach
+	until     time.Time   // until then, there may be downloads that were stored before the last Attach
 	writing   map[string]*newEntry
 	documents map[string]ticket // of manifests that were seen or written, by name
 }
@@ -83,6 +84,11 @@ func (a *Archive) Attach(s Settings) (detach func()) {
 	if a.attached == nil {
 		go a.sweepAlways()
 	}
+	period := s.Keep
+	if last := len(a.attached) - 1; last >= 0 {
+		period = max(period, a.attached[last].Keep)
+	}
+	a.until = time.Now().Add(period)
 	attached := &s
 	a.attached = append(a.attached, attached)
 	return func() {
@@ -104,11 +110,14 @@ func (a *Archive) settings() *Settings {
 	return a.attached[len(a.attached)-1]
 }
 
-// HasDownloads reports whether the storage has downloads whose time is not over, as far as the
-// archive knows.
-func (a *Archive) HasDownloads() bool {
+// MayHaveDownloads reports whether the storage may have downloads whose time is not over. The
+// archive does not know all that other processes have stored before the last Attach.
+func (a *Archive) MayHaveDownloads() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if time.Now().Before(a.until) {
+		return true
+	}
 	for _, t := range a.documents {
 		if time.Now().Before(t.expiry()) {
 			return true
