@@ -135,7 +135,7 @@ func (e *newEntry) begin(looked time.Time) {
 		for look < window {
 			look *= 2
 		}
-		e.alone = begun.Add(look + window + lookMargin)
+		e.alone = begun.Add(min(look, refreshTime) + window + lookMargin)
 	}
 	a := e.archive
 	a.mu.Lock()

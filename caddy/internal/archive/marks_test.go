@@ -57,7 +57,8 @@ func TestOwnMarkIsNotWaitedFor(t *testing.T) {
 		"later":         {0, 150 * time.Millisecond, 0},
 		"slow storage":  {20 * time.Millisecond, 150 * time.Millisecond, 250 * time.Millisecond},
 		"much later":    {20 * time.Millisecond, 5 * time.Second, 60 * time.Millisecond},
-		"slow, at once": {200 * time.Millisecond, 0, 3 * time.Second},
+		"slow, at once": {200 * time.Millisecond, 0, 1950 * time.Millisecond},
+		"still slower":  {270 * time.Millisecond, 0, 2700 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
