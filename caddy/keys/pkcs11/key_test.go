@@ -409,6 +409,84 @@ func TestModuleThatMustBeInitializedWhileACallHangs(t *testing.T) {
 	}
 }
 
+// The module can be initialized again although other tokens of it are used all the time.
+func TestModuleThatIsInitializedWhileOthersSign(t *testing.T) {
+	l := hookedLibrary(nil)
+	key := makeKey(t, l, "seals", "busy", "ES256")
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for range maxSessions {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				if err := key.Try(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 5 {
+		if err := l.restart(l.generation.Load()); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	callers.Wait()
+}
+
+// Sessions from before the module was initialized again are not closed: their handles may be
+// those of others.
+func TestSessionsFromBeforeAreNotClosed(t *testing.T) {
+	l := hookedLibrary(nil)
+	makeKey(t, l, "seals", "before", "ES256")
+	open := func() *session {
+		k, _ := newKey(t, l, "seals", "before")
+		s, err := k.token.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	old := open()
+	if err := l.restart(l.generation.Load()); err != nil {
+		t.Fatal(err)
+	}
+	s := open()
+	for s.handle != old.handle {
+		s = open()
+	}
+	l.closeIdle([]*session{old})
+	if _, err := s.key(name{label: "before"}); err != nil {
+		t.Error(err)
+	}
+	l.closeIdle([]*session{s})
+	if _, err := s.GetSessionInfo(s.handle); !isLost(err) {
+		t.Errorf("it is still open: %v", err)
+	}
+}
+
+// A gateway may use a key by its label alone or by its id alone. Another key with one of them
+// would make that unclear, so it is not made.
+func TestKeyWithALabelOrIDThatIsUsed(t *testing.T) {
+	l := hookedLibrary(nil)
+	makeKeyOf := func(label, id string) error {
+		k, _ := newKey(t, l, "seals", label)
+		k.name = name{label, id}
+		_, err := k.MakeKey(t.Context(), "ES256")
+		return err
+	}
+	if err := makeKeyOf("used-label", "used-id"); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []name{{"used-label", "other"}, {"other", "used-id"}, {"", "used-id"}, {"used-label", ""}} {
+		if err := makeKeyOf(n.label, n.id); err == nil || !strings.Contains(err.Error(), "already") {
+			t.Errorf("%v: error is %v", n, err)
+		}
+	}
+	if err := makeKeyOf("other", "other"); err != nil {
+		t.Error(err)
+	}
+}
+
 // A module that has no functions to give would crash the process with the first call.
 func TestModuleWithoutFunctions(t *testing.T) {
 	t.Setenv("P11_KIT_SERVER_ADDRESS", "/run/p11-kit.sock") // lacks "unix:path="

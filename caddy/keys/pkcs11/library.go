@@ -1,15 +1,18 @@
 package pkcs11
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/pkcs11"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -45,8 +48,8 @@ type library struct {
 	guards  *guards
 	outages caddyesign.KeyOutages
 
-	use        sync.RWMutex // held for writing while the module is initialized again, else by calls
-	generation atomic.Int64 // how often that was done
+	use        *semaphore.Weighted // held as a whole while the module is initialized again, else by calls
+	generation atomic.Int64        // how often that was done
 
 	mu     sync.Mutex
 	loaded cryptoki
@@ -54,8 +57,18 @@ type library struct {
 
 // newLibrary returns the library in the file path, which load loads.
 func newLibrary(path string, load func(path string) (cryptoki, error), guards *guards) *library {
-	return &library{path: path, load: load, guards: guards}
+	return &library{path: path, load: load, guards: guards, use: semaphore.NewWeighted(everyCall)}
 }
+
+// everyCall is the weight of library.use. A call has a weight of 1.
+const everyCall = 1 << 30
+
+// enter says that a call to the module begins. It waits while the module is to be initialized
+// again, for restartWait at most. leave must be called when the call has ended.
+func (l *library) enter() { _ = l.use.Acquire(context.Background(), 1) } // it fails only with the context
+
+// leave says that a call to the module has ended.
+func (l *library) leave() { l.use.Release(1) }
 
 // libraryAt returns the library in the file path, the same one as long as this process
 // runs, and by whatever link.
@@ -102,6 +115,17 @@ func (l *library) cryptoki() (cryptoki, error) {
 	return l.loaded, nil
 }
 
+// knows reports whether s was opened since the module was initialized last. If not, its handle
+// may be that of another session now.
+func (l *library) knows(s *session) bool { return s.age == l.generation.Load() }
+
+// closeIdle closes sessions that no call uses.
+func (l *library) closeIdle(sessions []*session) {
+	l.enter()
+	defer l.leave()
+	closeAll(slices.DeleteFunc(sessions, func(s *session) bool { return !l.knows(s) }))
+}
+
 // restartWait is how long a call waits for the others in the module to end, so that it can
 // be initialized again.
 const restartWait = time.Second
@@ -110,17 +134,15 @@ const restartWait = time.Second
 var errOccupied = errors.New("the module must be initialized again, but a call hangs in it; if that lasts, restart Caddy")
 
 // restart initializes the module again, unless that was done after the given generation.
-// All sessions are lost. It waits for the calls in the module to end, and returns
-// errOccupied if one does not.
+// All sessions are lost. It waits for the calls in the module to end, while new ones wait for
+// it, and returns errOccupied if one does not.
 func (l *library) restart(generation int64) error {
-	// With Lock, a call that hangs would stop all others. The module becomes free without
-	// it, since calls to a module that must be initialized fail, and then wait here.
-	for end := time.Now().Add(restartWait); !l.use.TryLock(); time.Sleep(restartWait / 100) {
-		if time.Now().After(end) {
-			return errOccupied
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), restartWait)
+	defer cancel()
+	if l.use.Acquire(ctx, everyCall) != nil {
+		return errOccupied
 	}
-	defer l.use.Unlock()
+	defer l.use.Release(everyCall)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.loaded == nil || l.generation.Load() != generation {

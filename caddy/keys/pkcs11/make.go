@@ -13,12 +13,18 @@ const rsaBits = 2048
 
 // generate makes a key pair called n for the JWS algorithm alg.
 func (s *session) generate(n name, alg string) error {
-	existing, err := s.objects(n.template(pkcs11.CKO_PRIVATE_KEY), 1)
-	switch {
-	case err != nil:
-		return err
-	case len(existing) > 0:
-		return fmt.Errorf("it has a private key with %v already, which may be in use: give another label", n)
+	// A gateway may use a key by its label or by its id alone.
+	for _, used := range []name{{label: n.label}, {id: n.id}} {
+		if used == (name{}) {
+			continue
+		}
+		existing, err := s.objects(used.template(pkcs11.CKO_PRIVATE_KEY), 1)
+		switch {
+		case err != nil:
+			return err
+		case len(existing) > 0:
+			return fmt.Errorf("it has a private key with %v already, which may be in use: give another one", used)
+		}
 	}
 	mechanism, parameters, err := generation(alg)
 	if err != nil {

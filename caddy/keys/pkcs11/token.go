@@ -48,11 +48,7 @@ func (t *token) Destruct() error {
 	idle := t.idle
 	t.idle, t.closed = nil, true
 	t.mu.Unlock()
-	go func() { // ends when the module has closed them
-		t.library.use.RLock()
-		defer t.library.use.RUnlock()
-		closeAll(idle)
-	}()
+	go t.library.closeIdle(idle) // ends when the module has closed them
 	return nil
 }
 
@@ -106,8 +102,8 @@ func (t *token) mayRelook() bool {
 
 // inSession calls f with a session, and again with another one if that is lost.
 func (t *token) inSession(f func(*session) error) error {
-	t.library.use.RLock()
-	defer t.library.use.RUnlock()
+	t.library.enter()
+	defer t.library.leave()
 	s, err := t.take()
 	if err != nil {
 		return err
@@ -134,7 +130,7 @@ func (t *token) take() (*session, error) {
 		n := len(t.idle) - 1
 		s := t.idle[n]
 		t.idle = t.idle[:n]
-		if s.age == t.library.generation.Load() { // else its handle may be that of another session now
+		if t.library.knows(s) {
 			t.mu.Unlock()
 			return s, nil
 		}
