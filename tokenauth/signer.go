@@ -3,9 +3,7 @@ package tokenauth
 import (
 	"context"
 	"crypto"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -67,68 +65,3 @@ type withoutValues struct{ context.Context }
 
 // Value implements context.Context.
 func (withoutValues) Value(any) any { return nil }
-
-// A Queue is the way to something that serves a limited number of calls at once and may
-// hang, such as a TPM. Calls that wait for their turn get it in the order in which they
-// came. A call that hangs keeps its turn until it returns. Queues are safe for concurrent
-// use. NewQueue makes one.
-type Queue struct{ turns chan struct{} }
-
-// NewQueue returns a Queue that serves up to n calls at once (at least 1).
-func NewQueue(n int) *Queue { return &Queue{make(chan struct{}, max(n, 1))} }
-
-// Do calls f when it is its turn, and returns its error. If ctx ends before, Do returns an
-// error that wraps that of ctx: without a call of f if its turn had not come, and else
-// while f goes on in the background. So f must not write to variables that its caller
-// uses after that.
-func (q *Queue) Do(ctx context.Context, f func() error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case q.turns <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("others are using it: %w", ctx.Err())
-	}
-	if err := ctx.Err(); err != nil { // both were possible
-		<-q.turns
-		return err
-	}
-	result := make(chan error, 1)
-	go func() { // ends when f returns
-		defer func() { <-q.turns }()
-		result <- guarded("it", f)
-	}()
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("it does not respond: %w", ctx.Err())
-	}
-}
-
-// Signer returns a Signer that signs with s when it is its turn in q.
-func (q *Queue) Signer(s crypto.Signer) Signer { return queued{q, s} }
-
-// queued is a crypto.Signer with its Queue.
-type queued struct {
-	queue  *Queue
-	signer crypto.Signer
-}
-
-// Public implements Signer.
-func (s queued) Public() crypto.PublicKey { return s.signer.Public() }
-
-// Sign implements Signer.
-func (s queued) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	made := make(chan []byte, 1) // s.signer may still be signing when nobody waits any more
-	err := s.queue.Do(ctx, func() error {
-		signature, err := s.signer.Sign(rand.Reader, digest, opts)
-		made <- signature
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return <-made, nil
-}

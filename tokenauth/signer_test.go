@@ -323,6 +323,31 @@ func TestQueueIsNotEndless(t *testing.T) {
 	})
 }
 
+// Who waits behind a call that hangs hears that, and not that others are using it.
+func TestQueueTellsBusyFromHanging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue, repaired := tokenauth.NewQueue(1), make(chan struct{})
+		var all sync.WaitGroup
+		all.Go(func() { _ = queue.Do(t.Context(), func() error { <-repaired; return nil }) })
+		synctest.Wait()
+		wait := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			return queue.Do(ctx, func() error { return nil })
+		}
+		for _, want := range []string{"others are using it", "has not returned for 6s", "has not returned for 9s"} {
+			if err := wait(); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v, want %s", err, want)
+			}
+		}
+		close(repaired)
+		all.Wait()
+		if err := wait(); err != nil {
+			t.Errorf("after the repair: %v", err)
+		}
+	})
+}
+
 // What seals shared tokens is not the key if that is not in memory.
 func TestKeysOutsideShareTokensByASecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
