@@ -70,7 +70,7 @@ gateway. A key_id in the configuration replaces it.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "The file to write the private key to, which must not exist")
-	cmd.Flags().StringVar(&alg, "alg", "ES256", "The algorithm to sign with: ES256 or RS256")
+	cmd.Flags().StringVar(&alg, "alg", "ES256", "The algorithm to sign with: ES256 or RS256, or with --key, also ES384 or ES512")
 	cmd.Flags().StringVar(&module, "key", "", "The module that makes the key, such as pkcs11 or tpm, instead of a file")
 	cmd.Flags().BoolVar(&existing, "existing", false, "With --key, print the public JWKS of the key that is there, instead of making one")
 	cmd.Flags().StringVar(&file, "public", "", "The file of a private key whose public JWKS to print, instead of making one")

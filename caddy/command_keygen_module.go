@@ -16,9 +16,14 @@ import (
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
 )
 
-// keygenWait is how long a module may take to make a key. Some smart cards take a minute
-// for RSA.
-const keygenWait = 5 * time.Minute
+const (
+	// keygenWait is how long a module may take to make a key. Some smart cards take a minute
+	// for RSA.
+	keygenWait = 5 * time.Minute
+
+	// existingWait is how long a module may take to find a key and to sign once.
+	existingWait = 30 * time.Second
+)
 
 // keygenInModule makes a key in the module called name, or only reads it if it is an
 // existing key, and prints its JWKS. args are options of the module and their values. The
@@ -46,7 +51,11 @@ func keygenInModule(cmd *cobra.Command, name, alg string, existing bool, args []
 	if err != nil {
 		return unchecked(cmd, err)
 	}
-	limited, done := context.WithTimeout(cmd.Context(), keygenWait)
+	wait := keygenWait
+	if existing {
+		wait = existingWait
+	}
+	limited, done := context.WithTimeout(cmd.Context(), wait)
 	defer done()
 	var key *tokenauth.Key
 	if existing {

@@ -1,6 +1,8 @@
 package caddyesign
 
 import (
+	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth"
@@ -10,9 +12,18 @@ import (
 // may contain the placeholders {env.*} and {file.*}.
 type KeySecret string
 
-// Validate returns an error if s contains another placeholder. The error shows nothing
-// of a secret that is written out.
-func (s KeySecret) Validate() error { return checkSecretPlaceholders(string(s)) }
+// mistypedSecret matches what is meant as a file or as a placeholder, but is neither.
+var mistypedSecret = regexp.MustCompile(`^(/|file:|env:)|\{(env|file)\.`)
+
+// Validate returns an error if s contains another placeholder, or is a mistyped one: to try
+// that as a PIN would use up one of the tries. The error shows nothing of a secret that is
+// written out.
+func (s KeySecret) Validate() error {
+	if s.WrittenOut() && mistypedSecret.MatchString(string(s)) {
+		return errors.New("it looks like a file or a placeholder, and is neither: write {file./run/secrets/pin} or {env.PIN}")
+	}
+	return checkSecretPlaceholders(string(s))
+}
 
 // WrittenOut reports whether s is the secret itself, which then shows in the configuration.
 func (s KeySecret) WrittenOut() bool { return s != "" && len(placeholders(string(s))) == 0 }

@@ -33,6 +33,16 @@ func TestKeySecret(t *testing.T) {
 	if err := caddyesign.KeySecret("a{planted}b").Validate(); err == nil || strings.Contains(err.Error(), "planted") {
 		t.Errorf("of a foreign placeholder, the error is %v", err)
 	}
+	for _, mistyped := range []caddyesign.KeySecret{"/run/planted", "file:/run/planted", "{file./run/planted", "x{env.planted", "env:planted"} {
+		if err := mistyped.Validate(); err == nil || strings.Contains(err.Error(), "planted") {
+			t.Errorf("of a mistyped placeholder, the error is %v", err)
+		}
+	}
+	for _, right := range []caddyesign.KeySecret{"", "1234", "a/b", "{", "{env.PIN}", "{env.A}/{file./run/b}"} {
+		if err := right.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestPlaceholdersInOptionsOfKeys(t *testing.T) {

@@ -130,6 +130,8 @@ func parseKey(text Secret, id string) (*Key, error) {
 		parsed, err = x509.ParseECPrivateKey(block.Bytes)
 	case "RSA PRIVATE KEY":
 		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "TSS2 PRIVATE KEY":
+		return nil, errors.New("it is a key of a TPM, which is not in this file")
 	default:
 		return nil, fmt.Errorf("it is a PEM block of type %.40q, not a private key", block.Type)
 	}

@@ -166,7 +166,7 @@ func load(path string) (cryptoki, error) {
 	}
 	ctx := pkcs11.New(path)
 	if ctx == nil {
-		return nil, fmt.Errorf("%s cannot be loaded: it is not a PKCS#11 module for this machine, or a library that it needs is missing", path)
+		return nil, errNoModule(path)
 	}
 	// This process may have initialized it for an earlier configuration.
 	switch err := ctx.Initialize(); {
@@ -175,6 +175,11 @@ func load(path string) (cryptoki, error) {
 	case is(err, pkcs11.CKR_ARGUMENTS_BAD): // as by NSS's softokn
 		return nil, fmt.Errorf("%s cannot be initialized without parameters (%w): have p11-kit give them (x-init-reserved), and name p11-kit-proxy.so here", path, err)
 	default:
-		return nil, fmt.Errorf("%s cannot be initialized: %w", path, err)
+		return nil, fmt.Errorf("%s cannot be initialized: %w: look whether this user may use it (the files of SoftHSM, for one, are for a group), and whether the service that it may need runs", path, err)
 	}
+}
+
+// errNoModule returns the error if the module in the file path cannot be loaded.
+func errNoModule(path string) error {
+	return fmt.Errorf("%s cannot be loaded: this user may not read it, it is not a PKCS#11 module for this machine, or a library that it needs is missing", path)
 }

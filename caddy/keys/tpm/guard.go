@@ -15,7 +15,7 @@ import (
 var (
 	errRefused = errors.New("it refuses the authorization value, which is not tried again until it changes")
 	errNoAuth  = errors.New("the key needs an authorization value: give auth")
-	errLast    = errors.New("one more wrong authorization value would lock it for all programs, so none is tried: look at the value, and wait until it has forgotten (tpm2_getcap properties-variable), or use a key with the attribute noda")
+	errLast    = errors.New("one more wrong authorization value would lock it for all programs, so none is tried: look at the value of auth, or give it if the key has one, and wait until it has forgotten (tpm2_getcap properties-variable), or use a key with the attribute noda")
 	errLocked  = errors.New("it is locked against the guessing of passwords, and unlocks itself with time (tpm2_getcap properties-variable)")
 )
 

@@ -81,7 +81,7 @@ func (p primary) template() tpm2.TPMTPublic {
 }
 
 // errOwner is the error if the owner hierarchy has a password.
-var errOwner = errors.New("its owner hierarchy has a password, which the gateway does not know: use a key with a handle, or one whose parent has a persistent handle such as 0x81000001")
+var errOwner = errors.New("its owner hierarchy has a password, which the gateway does not know: use a key that other programs have made, such as tpm2_create under a parent with a persistent handle (0x81000001), or one with a handle")
 
 // primary loads a primary key. Who calls it must call unload.
 func (d *device) primary(tpm transport.TPM, p primary) (loaded, error) {
