@@ -52,7 +52,7 @@ func asGatewayError(err error) *gatewayError {
 			retryAfter: time.Now().Add(unprocessedRetryAfter),
 		}
 	}
-	if errors.Is(err, gateway.ErrSwitched) {
+	if errors.Is(err, gateway.ErrSwitched) || errors.Is(err, gateway.ErrStatus) {
 		return &gatewayError{status: http.StatusBadGateway, kind: protocolError, message: "the API's host " + strings.TrimPrefix(err.Error(), "the server ")}
 	}
 	tokenErr, ok := errors.AsType[*tokenauth.Error](err)

@@ -417,6 +417,34 @@ func TestBrokenUploadIsNoFailureOfTheAPI(t *testing.T) {
 	}
 }
 
+// Another handler has read a malformed upload before the gateway, and Caddy has put what came
+// in its place. That is not sent as if it were all.
+func TestMalformedUploadThatAnotherHandlerHasRead(t *testing.T) {
+	for name, site := range map[string]string{
+		"placeholder": "route {\nlog_append body {http.request.body}\n" + localSite + "\n}",
+		"vars":        "vars body {http.request.body}\n" + localSite,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.start(site)
+			f.do("POST", path, "{}").is(200)
+			f.upstream.seen()
+			conn := f.dial(t, "POST "+path+" HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusBadRequest || !strings.Contains(res.Header.Get("Proxy-Status"), "http_request_error") {
+				t.Errorf("the response is %s, %s", res.Status, res.Header.Get("Proxy-Status"))
+			}
+			if calls := f.upstream.seen(); len(calls) != 0 {
+				t.Errorf("the API has got %q", calls[0].body)
+			}
+		})
+	}
+}
+
 // A token may expire while a body arrives, and no other token may be available.
 func TestOutageOfTheIssuerIsNoFailureOfTheAPI(t *testing.T) {
 	waits(t)

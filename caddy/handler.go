@@ -215,6 +215,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // serve makes the call.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange, next caddyhttp.Handler) error {
+	// If the API sends no Content-Type, net/http would guess one, and not always.
+	header := w.Header()
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil
+	}
 	if x.Call.Download {
 		return h.serveDownload(w, r, x, next)
 	}
@@ -223,7 +228,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange, nex
 
 // finish ends r with err, and returns the error for error routes.
 func (h *Handler) finish(w http.ResponseWriter, r *http.Request, x *exchange, err error, drainer *upload.Drainer) error {
-	kind, err := finish(w.Header(), r, h.name, err)
+	header := w.Header()
+	if len(header["Content-Type"]) == 0 {
+		delete(header, "Content-Type") // see serve; error routes may need a guess
+	}
+	kind, err := finish(header, r, h.name, err)
 	x.count(r, h.Client, kind, err)
 	x.settle(w, r, err, h.subrouteErrors || hasErrorRoutes(r), drainer)
 	return err

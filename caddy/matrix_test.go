@@ -69,6 +69,7 @@ func faults() []fault {
 		{name: "403 for a new token", script: respond("403 Forbidden", ""), status: 403},
 		{name: "403 for an old token", script: respond("403 Forbidden", ""), waits: true, prepare: (*matrix).age, again: refusedFor(bankid.SignDoc, bankid.Timestamp), status: 403},
 		{name: "101", script: respond("101 Switching Protocols", ""), again: safeGet, status: 502, error: "http_protocol_error"},
+		{name: "status below 100", script: respond("099 Odd", ""), again: safeGet, status: 502, error: "http_protocol_error"},
 		{name: "425", script: respond("425 Too Early", ""), status: 425},
 		{name: "502", script: respond("502 Bad Gateway", ""), status: 502},
 		{name: "503", script: respond("503 Service Unavailable", ""), status: 503},

@@ -37,6 +37,10 @@ var (
 // Protocols). No call asks for that (RFC 9110 section 7.8).
 var ErrSwitched = errors.New("the server switched to another protocol, which the call did not ask for")
 
+// ErrStatus is the error for a call that the server responded to with a status below 100
+// (RFC 9110 section 15).
+var ErrStatus = errors.New("the server responded with a status below 100, which is invalid")
+
 // NoCall returns the error for a request that is not in the table: status 400 for the
 // method CONNECT, which can never be a call, and else 404.
 func NoCall(r *http.Request) *CallError {

@@ -53,9 +53,13 @@ func (t *Transport) sendOnce(req *http.Request, x *Exchange) (*http.Response, er
 	if err != nil {
 		return nil, t.sendError(req, x, err)
 	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
 		_ = res.Body.Close()
 		return nil, ErrSwitched
+	case res.StatusCode < http.StatusContinue: // net/http takes it, and panics if it is to send it
+		_ = res.Body.Close()
+		return nil, ErrStatus
 	}
 	if x.Call.Kind == DPoP {
 		x.nonce = tokenauth.NextNonce(res.Header)

@@ -73,8 +73,8 @@ type Transport struct {
 }
 
 // RoundTrip implements http.RoundTripper. An error is a *CallError, *tokenauth.Error,
-// *TimeoutError, *UnprocessedError, ErrSwitched, the error of the request's context, or
-// an error of Base.
+// *TimeoutError, *UnprocessedError, ErrSwitched, ErrStatus, the error of the request's
+// context, or an error of Base.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := new(Exchange)
 	res, err := t.Try(req, x)

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -92,7 +93,31 @@ func (b *Body) Outgoing(content io.Reader) io.ReadCloser {
 	return struct {
 		io.Reader
 		io.Closer
-	}{content, b}
+	}{complete{content, b}, b}
+}
+
+// A complete is content of a body that ends only if the body has ended.
+type complete struct {
+	content io.Reader
+	body    *Body
+}
+
+// Read implements io.Reader. Another handler may have read the body until an error, and have
+// put what it got in its place, as Caddy does for {http.request.body}: that must not look like
+// all of it. If nothing has read the body, something else was put in its place on purpose.
+func (c complete) Read(p []byte) (int, error) {
+	n, err := c.content.Read(p)
+	if b := c.body; err == io.EOF && b.begun.Load() && !b.whole.Load() {
+		return n, b.unended()
+	}
+	return n, err
+}
+
+// unended returns why the body has not been read to its end.
+func (b *Body) unended() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return cmp.Or(b.err, io.ErrUnexpectedEOF)
 }
 
 // short reports whether the body is so short that it has most likely arrived already.

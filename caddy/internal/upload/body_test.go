@@ -49,6 +49,33 @@ func TestOnlyABodyToDrainStaysOpen(t *testing.T) {
 	}
 }
 
+// What another handler has read of a body that broke off does not look like all of it.
+func TestContentInPlaceOfABrokenBody(t *testing.T) {
+	broken := errors.New("broken")
+	for name, test := range map[string]struct {
+		body io.Reader
+		read int64 // by the other handler
+		want error
+	}{
+		"whole":       {strings.NewReader("text"), 100, nil},
+		"broken":      {io.MultiReader(strings.NewReader("text"), iotest.ErrReader(broken)), 100, broken},
+		"cut":         {strings.NewReader("text and more"), 4, io.ErrUnexpectedEOF},
+		"not read":    {strings.NewReader("other"), 0, nil},
+		"empty":       {iotest.ErrReader(io.EOF), 100, nil},
+		"broken soon": {iotest.ErrReader(broken), 100, broken},
+	} {
+		r := newRequest(t, test.body)
+		body := upload.Wrap(r)
+		if test.read > 0 {
+			_, _ = io.ReadAll(io.LimitReader(r.Body, test.read))
+		}
+		got, err := io.ReadAll(body.Outgoing(strings.NewReader("text")))
+		if !errors.Is(err, test.want) || string(got) != "text" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
 // A request without a body has none to drain.
 func TestNoBodyIsNotWrapped(t *testing.T) {
 	for _, body := range []io.Reader{nil, http.NoBody, strings.NewReader("")} {
