@@ -126,14 +126,14 @@ func (a *App) probeArchives(ctx context.Context) {
 // gateway.
 const downloadCutOff = "cut_off"
 
-// logLoss logs and counts a download that was cut off with its gateway.
+// logLoss logs and counts a download that was cut off with its gateway, as far as the storage tells.
 func logLoss(logger *zap.Logger, loss archive.Loss) {
 	downloadEvents.WithLabelValues(downloadCutOff).Inc()
 	fields := []zap.Field{zap.Time("begun", loss.Begun)}
 	if len(loss.Label) == 2 {
 		fields = append(fields, zap.String("api", loss.Label[0]), zap.String("order", loss.Label[1]))
 	}
-	logger.With(fields...).Warn("download lost: it was cut off with its gateway; only BankID can have another copy")
+	logger.With(fields...).Warn("download lost: it was cut off with its gateway, or that does not reach the storage any more and has it in memory only")
 }
 
 // Interface guards

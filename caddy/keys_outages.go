@@ -36,23 +36,32 @@ func (o *KeyOutages) Note(ctx context.Context, key string, err error) {
 	if errors.Is(ctx.Err(), context.Canceled) { // the caller has left
 		return
 	}
+	switch {
+	case !o.changes(ctx, key, err):
+	case err != nil:
+		keyLogger().Error("a key does not sign", zap.String("key", key), zap.Error(err))
+	default:
+		keyLogger().Info("a key signs again", zap.String("key", key))
+	}
+}
+
+// changes notes the result of a signature, and reports whether it is to be logged. The log may
+// take long, so it is written when this has returned.
+func (o *KeyOutages) changes(ctx context.Context, key string, err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	last := o.byKey[key]
-	switch {
-	case err != nil && !last.lasts:
-		if ctx.Err() != nil && time.Since(last.began) < overloadPause {
-			return
-		}
-		if o.byKey == nil {
-			o.byKey = make(map[string]keyOutage)
-		}
-		o.byKey[key] = keyOutage{time.Now(), true}
-		keyLogger().Error("a key does not sign", zap.String("key", key), zap.Error(err))
-	case err == nil && last.lasts:
-		o.byKey[key] = keyOutage{began: last.began}
-		keyLogger().Info("a key signs again", zap.String("key", key))
+	if (err != nil) == last.lasts || err != nil && ctx.Err() != nil && time.Since(last.began) < overloadPause {
+		return false
 	}
+	if o.byKey == nil {
+		o.byKey = make(map[string]keyOutage)
+	}
+	if err != nil {
+		last.began = time.Now()
+	}
+	o.byKey[key] = keyOutage{last.began, err != nil}
+	return true
 }
 
 // keyLogger returns the logger of the configuration that runs, which may be another one than

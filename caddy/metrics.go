@@ -151,7 +151,7 @@ var (
 		Namespace: metricsNamespace,
 		Subsystem: metricsSubsystem,
 		Name:      "download_events_total",
-		Help:      "Counter of downloads that were interrupted, and kept; handed over to another call; not kept (too_large, large_header, unframed); ended without their caller (too_many, idle); broken off by the API; or lost (unreadable, expired, closed, underway when Caddy stopped, or cut_off with a gateway).",
+		Help:      "Counter of downloads that were interrupted, and kept; handed over to another call; not kept (too_large, large_header, unframed); ended without their caller (too_many, idle); broken off by the API (broken); or lost (unreadable, expired, closed, underway when Caddy stopped, cut_off with a gateway, or with a storage that failed: lost); and of failures of the storage (unstored), and calls without a mark there (unmarked).",
 	}, []string{"event"})
 	downloadsInMemory = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: metricsNamespace,

@@ -45,6 +45,8 @@ type Archive struct {
 	until     time.Time   // until then, there may be downloads that were stored before the last Attach
 	writing   map[string]*newEntry
 	documents map[string]ticket // of manifests that were seen or written, by name
+	ended     map[id]string     // marks of this process that could not be deleted: their names
+	reported  map[id]time.Time  // losses that were reported, until their marks are gone
 }
 
 // Settings are what an Archive uses. A configuration attaches its own.
@@ -70,6 +72,7 @@ func New() *Archive {
 		operations: make(operations, maxOperations), transfers: make(operations, maxTransfers),
 		wake:    make(chan struct{}, 1),
 		writing: make(map[string]*newEntry), documents: make(map[string]ticket),
+		ended: make(map[id]string), reported: make(map[id]time.Time),
 	}
 	a.closed, a.close = context.WithCancel(context.Background())
 	return a

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -308,28 +309,25 @@ func TestWhatWasStoredBefore(t *testing.T) {
 // If the secrets cannot be read for a moment, those from before are used.
 func TestSecretsThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateway(t, new(memory), "secret")
-		var failure error
-		g.archive.Attach(archive.Settings{
-			Storage: new(memory), Keep: keep, Lost: func(archive.Loss) {},
-			Secrets: func() ([][]byte, error) { return nil, failure },
-		})
-		failure = errors.New("no such file")
-		if _, _, err := g.find(key); !errors.Is(err, failure) {
-			t.Errorf("without a secret, the error is %v", err)
-		}
+		errUnreadable := errors.New("no such file")
+		var readable atomic.Bool
+		g := &gateway{t: t, archive: archive.New()}
+		t.Cleanup(g.archive.Close)
 		g.archive.Attach(archive.Settings{
 			Storage: new(memory), Keep: keep, Lost: func(archive.Loss) {},
 			Secrets: func() ([][]byte, error) {
-				if failure != nil {
-					return nil, failure
+				if !readable.Load() {
+					return nil, errUnreadable
 				}
 				return [][]byte{[]byte("secret")}, nil
 			},
 		})
-		failure = nil
+		if _, _, err := g.find(key); !errors.Is(err, errUnreadable) {
+			t.Errorf("without a secret, the error is %v", err)
+		}
+		readable.Store(true)
 		g.keep(key, document(10))
-		failure = errors.New("no such file")
+		readable.Store(false)
 		g.has(key, document(10))
 	})
 }
@@ -477,6 +475,7 @@ func TestDownloadsAreDeletedInTime(t *testing.T) {
 func TestLeftoversAreDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { leftoversAreDeleted(t, new(memory)) })
 	synctest.Test(t, func(t *testing.T) { leftoversAreDeleted(t, &memory{listed: "folder/"}) })
+	synctest.Test(t, func(t *testing.T) { leftoversAreDeleted(t, &memory{flat: true}) })
 }
 
 // Caddy's file storage cannot list while files come and go, so the sweep tries again.
@@ -550,6 +549,41 @@ func leftoversAreDeleted(t *testing.T, s *memory) {
 	if keys := s.keys(all); len(keys) > 0 {
 		t.Errorf("the storage still has %q", keys)
 	}
+}
+
+// A storage takes the mark of a download, and then refuses to be changed. So the mark stays, but
+// its process knows that it has ended, and others report the loss once.
+func TestMarkThatCannotBeDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(memory)
+		a, b := newGateway(t, s, "secret"), newGateway(t, s, "secret")
+		e := a.begin(key)
+		a.put(e, document(10))
+		s.do(func(_ context.Context, operation, _ string) error {
+			if operation == "store" || operation == "delete" {
+				return errGone
+			}
+			return nil
+		})
+		e.Abandon()
+		time.Sleep(15 * time.Minute)
+		if _, waited, err := a.find(key); !errors.Is(err, fs.ErrNotExist) || waited > 0 {
+			t.Errorf("its process waits %v for itself: %v", waited, err)
+		}
+		if len(a.losses) != 0 || len(b.losses) != 1 {
+			t.Errorf("its process has reported %d losses, and the other one %d", len(a.losses), len(b.losses))
+		}
+		b.kill()
+		s.do(nil)
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if keys := s.keys(all); len(keys) > 0 {
+			t.Errorf("the storage still has %q", keys)
+		}
+		if len(a.losses) != 0 {
+			t.Errorf("its process has reported %d losses", len(a.losses))
+		}
+	})
 }
 
 // A delayed storage says that it has not stored manifests. If late is set, it stores them later.

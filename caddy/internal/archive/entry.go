@@ -275,14 +275,37 @@ func (e *newEntry) Abandon() {
 	}()
 }
 
-// unmark deletes the mark, unless it is that of another process.
+// unmark deletes the mark. If that fails, the sweep tries again.
 func (e *newEntry) unmark() {
-	ctx := e.archive.closed
-	if value, err := e.archive.load(ctx, markKey(e.name)); err == nil {
-		if i, ok := idOf(value); ok && i == e.id {
-			_ = e.archive.delete(ctx, markKey(e.name)) // the sweep deletes it if this fails
+	a := e.archive
+	if a.unmark(a.closed, e.name, e.id) != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.ended[e.id] = e.name
+	}
+}
+
+// unmark deletes the mark of the download called name, unless it is that of another process.
+func (a *Archive) unmark(ctx context.Context, name string, own id) error {
+	value, err := a.load(ctx, markKey(name))
+	if err == nil {
+		if i, ok := idOf(value); ok && i == own {
+			return a.delete(ctx, markKey(name))
 		}
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// hasEnded reports whether a mark is one of this process that could not be deleted.
+func (a *Archive) hasEnded(m mark) bool {
+	i, ok := idOf(m.value)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ended := a.ended[i]
+	return ok && ended
 }
 
 // Interface guards

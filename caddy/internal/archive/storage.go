@@ -148,6 +148,13 @@ func (a *Archive) delete(ctx context.Context, key string) error {
 func (a *Archive) list(ctx context.Context) ([]string, error) {
 	s := a.settings().Storage
 	return run(ctx, a.operations, listLimit, func(ctx context.Context) ([]string, error) {
-		return s.List(ctx, prefix, true)
+		keys, err := s.List(ctx, prefix, true)
+		if err != nil && ctx.Err() == nil {
+			// certmagic-sqlstorage 1.1.1 refuses recursive, and lists all depths without it.
+			if flat, flatErr := s.List(ctx, prefix, false); flatErr == nil {
+				return flat, nil
+			}
+		}
+		return keys, err
 	})
 }

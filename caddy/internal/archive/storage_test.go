@@ -13,6 +13,7 @@ type memory struct {
 	mu     sync.Mutex
 	values map[string][]byte
 	before func(ctx context.Context, operation, key string) error // called before each operation, if not nil
+	flat   bool                                                   // whether it refuses to list recursively, and lists everything otherwise
 	unable bool                                                   // whether it cannot list
 	listed string                                                 // stands before the keys that it lists
 }
@@ -82,11 +83,11 @@ func (m *memory) Exists(ctx context.Context, key string) bool {
 	return ok
 }
 
-func (m *memory) List(ctx context.Context, path string, _ bool) ([]string, error) {
+func (m *memory) List(ctx context.Context, path string, recursive bool) ([]string, error) {
 	if err := m.begin(ctx, "list", path); err != nil {
 		return nil, err
 	}
-	if m.unable {
+	if m.unable || m.flat && recursive {
 		return nil, fs.ErrInvalid
 	}
 	keys := m.keys(path)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,10 @@ const (
 	// leftoverTime is the time after which pieces without a mark and without a manifest
 	// are deleted.
 	leftoverTime = time.Minute
+
+	// reportedTime is how long a loss is remembered after its mark was seen. It is longer than
+	// the time between two looks at a mark.
+	reportedTime = 5 * time.Minute
 
 	// foreignTime is the time after which a mark that has not changed, and that another
 	// secret has sealed, is deleted. Until then, a process that has the secret can log
@@ -142,18 +147,47 @@ func (a *Archive) deletePieces(ctx context.Context, name string, t ticket) error
 	return a.delete(ctx, piecesKey(name, t.ID)) // file systems have directories
 }
 
-// lost tells the observer about a mark whose process is gone, and deletes it. It does
+// lost tells the observer once about a mark whose process is gone, and deletes it. It does
 // nothing, and returns false, if no secret in use has sealed the mark.
 func (a *Archive) lost(ctx context.Context, m mark) bool {
 	sealers, _ := a.sealers()
 	for _, s := range sealers {
 		if loss, err := s.openMark(m.name, m.value); err == nil {
-			a.settings().Lost(loss)
+			if a.report(m) {
+				a.settings().Lost(loss)
+			}
 			_ = a.delete(ctx, markKey(m.name)) // the sweep deletes it if this fails
 			return true
 		}
 	}
 	return false
+}
+
+// report reports whether the loss that a mark shows has not been reported. A storage may
+// refuse to delete the mark, which is seen again then.
+func (a *Archive) report(m mark) bool {
+	i, _ := idOf(m.value)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, before := a.reported[i]
+	a.reported[i] = time.Now()
+	return !before
+}
+
+// forget forgets the losses whose marks have not been seen for long, and tries again to delete
+// marks of this process.
+func (s *sweeper) forget(ctx context.Context) {
+	s.mu.Lock()
+	maps.DeleteFunc(s.reported, func(_ id, at time.Time) bool { return time.Since(at) > reportedTime })
+	ended := maps.Clone(s.ended)
+	s.mu.Unlock()
+	for i, name := range ended {
+		if s.unmark(ctx, name, i) == nil {
+			s.mu.Lock()
+			delete(s.ended, i)
+			s.mu.Unlock()
+		}
+	}
 }
 
 // A sweeper remembers what it has seen in the last sweep.
@@ -186,6 +220,7 @@ func (s *sweeper) sweep() {
 	ctx, cancel := context.WithTimeout(s.closed, sweepLimit)
 	defer cancel()
 	_, _ = s.sealers() // so that the secrets are known when they are replaced
+	s.forget(ctx)
 	keys, err := s.listAgain(ctx)
 	if err != nil {
 		return // some storages cannot list, or have no such path yet
@@ -277,7 +312,7 @@ func (s *sweeper) visit(ctx context.Context, name string, d *document, last *swe
 // visitMark deletes a mark whose process is gone.
 func (s *sweeper) visitMark(ctx context.Context, name string, d *document, last *sweeper) {
 	value, err := s.load(ctx, markKey(name))
-	if err != nil {
+	if err != nil || s.hasEnded(mark{name, value}) {
 		return
 	}
 	seen, ok := last.marks[name]

@@ -52,7 +52,7 @@ func (w *watch) see(ctx context.Context, marks map[string]mark) (pause time.Dura
 		pause = max(pause, min(e.yield(ctx, w.begun), pollTime))
 	}
 	for name, m := range marks {
-		if i, ok := idOf(m.value); ok && own[i] {
+		if i, ok := idOf(m.value); ok && own[i] || w.archive.hasEnded(m) {
 			continue
 		}
 		s := w.seen[name]

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +23,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	_ "github.com/esigngateway/caddy-bankid-esign/caddy" // plugs in the gateway
+	"github.com/esigngateway/caddy-bankid-esign/caddy/internal/ports"
 	"github.com/esigngateway/caddy-bankid-esign/tokenauth/bankid/sandbox"
 )
 
@@ -39,15 +39,10 @@ type Gateway struct {
 // that are registered at the bank, and secret is what no log may show.
 func NewGateway(t *testing.T, module, secret string, keys jose.JSONWebKeySet) *Gateway {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
 	t.Cleanup(func() { _ = caddy.Stop() })
 	return &Gateway{
 		t: t, module: module, secret: secret,
-		address: listener.Addr().String(), log: filepath.Join(t.TempDir(), "log"), issuer: bank(t, keys),
+		address: ports.Address(t), log: filepath.Join(t.TempDir(), "log"), issuer: bank(t, keys),
 		caller: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, // a reload closes connections
 	}
 }

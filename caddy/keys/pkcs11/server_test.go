@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miekg/pkcs11"
 )
 
 // p11KitClient is the PKCS#11 module that passes calls on to p11-kit's server.
@@ -49,6 +51,21 @@ func serve(t *testing.T, token string) (stop func()) {
 	return func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
+	}
+}
+
+// The server does not say which mechanisms a key is allowed for. The key signs all the same.
+func TestAllowedMechanismsBehindP11Kit(t *testing.T) {
+	k, _ := newKey(t, hookedLibrary(nil), "served", "allowed")
+	generateWith(t, k, "ES256", allowed(pkcs11.CKM_ECDSA))
+	defer serve(t, "served")()
+	k, _ = newKey(t, newLibrary(p11KitClient(t), load, new(guards)), "served", "allowed")
+	key, err := k.Key(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := key.Try(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

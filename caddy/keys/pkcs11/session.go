@@ -198,7 +198,10 @@ func (s *session) algorithms(key foundKey) ([]string, error) {
 	// A key without the attribute is for all mechanisms. Not all tokens know the attribute.
 	allowed, err := s.attribute(key.private, pkcs11.CKA_ALLOWED_MECHANISMS)
 	if isLost(err) {
-		return nil, fmt.Errorf("reading its mechanisms: %w", err)
+		// p11-kit 0.24.1 passes on all attributes but this one: CKR_DEVICE_ERROR.
+		if _, err := s.attribute(key.private, pkcs11.CKA_CLASS); err != nil {
+			return nil, fmt.Errorf("reading its mechanisms: %w", err)
+		}
 	}
 	has := func(kind uint) bool {
 		return (len(allowed) == 0 || contains(allowed, kind)) &&
