@@ -60,7 +60,8 @@ run() {
 	python3 server.py >port 2>log &
 	server=$!
 	until [[ -s port ]]; do sleep 0.1; done
-	local url=http://127.0.0.1:$(<port)/ first=()
+	local url first=()
+	url=http://127.0.0.1:$(<port)/
 	[[ $before == kept ]] && first=(-s "$url" --next)
 	curl "${first[@]}" -s -w '%{http_code}\n' "$@" "$url" >code || status=$?
 	kill "$server"
