@@ -215,22 +215,32 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // serve makes the call.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange, next caddyhttp.Handler) error {
-	// If the API sends no Content-Type, net/http would guess one, and not always.
-	header := w.Header()
-	if _, ok := header["Content-Type"]; !ok {
-		header["Content-Type"] = nil
-	}
+	noGuesses(w.Header(), r)
 	if x.Call.Download {
 		return h.serveDownload(w, r, x, next)
 	}
 	return h.forward(w, r, x, next)
 }
 
+// noGuesses has the server of r not add fields to a response that the API does not send.
+// net/http guesses a Content-Type, and not always, and quic-go 0.63.0 sends a length of 0 with
+// 204, with 304 and to HEAD.
+func noGuesses(header http.Header, r *http.Request) {
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil
+	}
+	if _, ok := header["Content-Length"]; !ok && r.ProtoMajor == 3 {
+		header["Content-Length"] = nil
+	}
+}
+
 // finish ends r with err, and returns the error for error routes.
 func (h *Handler) finish(w http.ResponseWriter, r *http.Request, x *exchange, err error, drainer *upload.Drainer) error {
 	header := w.Header()
-	if len(header["Content-Type"]) == 0 {
-		delete(header, "Content-Type") // see serve; error routes may need a guess
+	for _, name := range []string{"Content-Type", "Content-Length"} {
+		if len(header[name]) == 0 {
+			delete(header, name) // see noGuesses; error routes may need them
+		}
 	}
 	kind, err := finish(header, r, h.name, err)
 	x.count(r, h.Client, kind, err)

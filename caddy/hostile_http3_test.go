@@ -7,6 +7,7 @@ package caddyesign_test
 
 import (
 	"crypto/tls"
+	"io"
 	"net/http"
 	"testing"
 
@@ -23,6 +24,35 @@ func TestHTTP3(t *testing.T) {
 
 // A call over HTTP/3 in early data has not proven who its caller is. Somebody else may
 // have recorded it and sent it again.
+// A response that the API sends without a length has none over HTTP/3 either.
+func TestNoContentLengthIsInventedOverHTTP3(t *testing.T) {
+	f, _, config := newProtocols(t)
+	transport := &http3.Transport{TLSClientConfig: config}
+	defer transport.Close()
+	for _, status := range []int{200, 204, 304} {
+		f.upstream.handle(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_ = http.NewResponseController(w).Flush()
+			if status == 200 {
+				_, _ = io.WriteString(w, "text")
+			}
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if length, ok := res.Header["Content-Length"]; ok || err != nil || (string(body) == "text") != (status == 200) || res.StatusCode != status {
+			t.Errorf("%d: Content-Length is %q, body %q, %v", status, length, body, err)
+		}
+	}
+}
+
 func TestEarlyDataOfHTTP3(t *testing.T) {
 	f, _, config := newProtocols(t)
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
