@@ -72,7 +72,8 @@ func TestKeysWithTheSameID(t *testing.T) {
 	for _, label := range []string{"first", "second"} {
 		k, _ := newKey(t, l, "seals", "same-id-"+label)
 		k.name.id = "same"
-		made, err := k.MakeKey(t.Context(), "ES256")
+		generateWith(t, k, "ES256")
+		made, err := k.Key(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -477,12 +478,12 @@ func TestKeyWithALabelOrIDThatIsUsed(t *testing.T) {
 	if err := makeKeyOf("used-label", "used-id"); err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []name{{"used-label", "other"}, {"other", "used-id"}, {"", "used-id"}, {"used-label", ""}} {
+	for _, n := range []name{{"used-label", "unused-id"}, {"unused-label", "used-id"}, {"", "used-id"}, {"used-label", ""}} {
 		if err := makeKeyOf(n.label, n.id); err == nil || !strings.Contains(err.Error(), "already") {
 			t.Errorf("%v: error is %v", n, err)
 		}
 	}
-	if err := makeKeyOf("other", "other"); err != nil {
+	if err := makeKeyOf("unused-label", "unused-id"); err != nil {
 		t.Error(err)
 	}
 }

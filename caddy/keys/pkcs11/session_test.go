@@ -248,7 +248,8 @@ func TestCertificatesWithTheSameID(t *testing.T) {
 	for _, label := range labels {
 		k, _ := newKey(t, l, "seals", label)
 		k.name.id = "same-certified"
-		key, err := k.MakeKey(t.Context(), "ES256")
+		generateWith(t, k, "ES256")
+		key, err := k.Key(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -349,9 +350,7 @@ func TestErrorsNameKeysByTheirIDs(t *testing.T) {
 	for _, n := range []name{{"twin", "a"}, {"twin", "b"}, {"", "unlabelled"}} {
 		k, _ := newKey(t, l, "names", "")
 		k.name = n
-		if _, err := k.MakeKey(t.Context(), "ES256"); err != nil {
-			t.Fatal(err)
-		}
+		generateWith(t, k, "ES256")
 	}
 	for label, wants := range map[string][]string{
 		"twin":   {"it has several private keys with label 'twin'", "label 'twin', id 61", "label 'twin', id 62"},
